@@ -1,0 +1,107 @@
+"""Every error of ours, in one tree, split by whose fault it is and what the caller should do.
+
+    BridgeError
+      ConfigError          the operator's: mend the named setting; the daemon ends with status 2
+      BadEnvelope          the sender's: park the message, its bytes are in `data`
+      CommandFailed        the command came to no effect; `code` tells the caller why, in words of ours
+      SourceLost           containerd's stream ended: connect again, and mark the gap
+      LogError
+        LogUnavailable     unknown whether stored: append the same entries again
+        LogRefused         the log will not take them as it is: say so, mend its settings, then append again
+        LogConflict        somebody else writes as this node: stop
+
+Messages are one sentence: what is wrong, with which value, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias, get_args
+
+__all__ = [
+    "BadEnvelope",
+    "BridgeError",
+    "CODES",
+    "Code",
+    "CommandFailed",
+    "ConfigError",
+    "LogConflict",
+    "LogError",
+    "LogRefused",
+    "LogUnavailable",
+    "SourceLost",
+]
+
+Code: TypeAlias = Literal[
+    "not_found",
+    "already_exists",
+    "failed_precondition",
+    "invalid_argument",
+    "unavailable",
+    "refused",
+    "deadline_exceeded",
+    "unimplemented",
+    "exhausted",
+    "internal",
+    "unknown",
+]
+"""Why a command failed.
+
+`not_found`, `already_exists`, `failed_precondition` (the container is in the wrong state), `invalid_argument` (the request
+is wrong whatever the state) and `unimplemented` (this containerd cannot) are final; `unavailable` and `exhausted` may pass;
+`refused` is ours: policy; `deadline_exceeded` and `unknown` leave open whether there was an effect; `internal` is our bug.
+"""
+
+CODES: Final[tuple[str, ...]] = get_args(Code)
+
+
+class BridgeError(Exception):
+    """The root of the tree; never raised itself."""
+
+
+class ConfigError(BridgeError):
+    """A setting, or what it points at, is wrong. The command line ends with this sentence and status 2."""
+
+
+class BadEnvelope(BridgeError):
+    """Bytes from the bus are not what they should be."""
+
+    def __init__(self, message: str, *, data: bytes) -> None:
+        super().__init__(message)
+        self.data = data
+
+
+class CommandFailed(BridgeError):
+    """A command did not do what it says."""
+
+    def __init__(self, code: Code, message: str, *, containerd: str | None = None) -> None:
+        """Take what went wrong.
+
+        Args:
+            code: ours and stable.
+            message: one sentence for people.
+            containerd: containerd's own words, where it said something.
+        """
+        super().__init__(message)
+        self.code: Code = code
+        self.message = message
+        self.containerd = containerd
+
+
+class SourceLost(BridgeError):
+    """The stream of containerd's events ended, for whatever reason; what happens until the next one is a gap."""
+
+
+class LogError(BridgeError):
+    """Entries could not be appended to the log."""
+
+
+class LogUnavailable(LogError):
+    """It is unknown whether the entries were stored, or nobody was there to store them. The same entries may be tried again."""
+
+
+class LogRefused(LogError):
+    """The log answers, and refuses: full, forbidden, or no such stream. Trying again helps only once that is mended."""
+
+
+class LogConflict(LogError):
+    """Another writer appends as this node."""

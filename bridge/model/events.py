@@ -1,0 +1,327 @@
+"""What can happen to a container: one frozen struct per event, named letter for letter after containerd.
+
+A struct holds containerd's own fields under containerd's own names, plus `image`, `labels`, `name` and `runtime`, which
+are still there after the container is gone. What cannot be known is `null`, never invented. Each struct carries its
+CloudEvents `type`, by which the union `Event` is told apart, and the `word` that ends its subject.
+
+New fields have defaults and no field ever changes its name or type, so old readers survive new events and new readers old ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeAlias
+
+from msgspec import Struct
+
+from bridge.model.nanos import Nanos
+
+__all__ = [
+    "Anomaly",
+    "CommandRecorded",
+    "ContainerCreate",
+    "ContainerDelete",
+    "ContainerEvent",
+    "ContainerUpdate",
+    "Failure",
+    "Mount",
+    "RawEvent",
+    "RuntimeOptions",
+    "TaskCheckpointed",
+    "TaskCreate",
+    "TaskDelete",
+    "TaskExecAdded",
+    "TaskExecExit",
+    "TaskExecStarted",
+    "TaskExit",
+    "TaskIO",
+    "TaskOOM",
+    "TaskPaused",
+    "TaskRestored",
+    "TaskResumed",
+    "TaskStart",
+]
+
+
+class Mount(Struct, frozen=True, kw_only=True):
+    """One mount of a task's root file system."""
+
+    type: str = ""
+    source: str = ""
+    target: str = ""
+    options: list[str] = []
+
+
+class TaskIO(Struct, frozen=True, kw_only=True):
+    """Where a task's stdio goes: paths or URIs on the host; empty where there is none."""
+
+    stdin: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    terminal: bool = False
+
+
+class RuntimeOptions(Struct, frozen=True, kw_only=True):
+    """A runtime's own options as containerd holds them: a type and its encoded bytes."""
+
+    type_url: str
+    value: bytes
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a command did not do what it says.
+
+    `code` is ours and stable (see `bridge.model.outcomes.CODES`), `message` a sentence for people, `containerd` what
+    containerd itself said, where it said something.
+    """
+
+    code: str
+    message: str
+    containerd: str | None = None
+
+
+class ContainerEvent(Struct, frozen=True, kw_only=True):
+    """What every event of a container carries besides containerd's own fields.
+
+    `image`, `labels`, `name` and `runtime` are the container's at that time; null where they were never seen.
+    """
+
+    type: ClassVar[str]
+    word: ClassVar[str]
+
+    image: str | None = None
+    labels: dict[str, str] | None = None
+    name: str | None = None
+    runtime: str | None = None
+
+
+class TaskCreate(ContainerEvent, frozen=True, kw_only=True):
+    """A task was created: the container's process exists and has not begun. Begins a new incarnation."""
+
+    type: ClassVar[str] = "io.containerd.task.create.v1"
+    word: ClassVar[str] = "create"
+
+    container_id: str
+    bundle: str = ""
+    rootfs: list[Mount] = []
+    io: TaskIO | None = None
+    checkpoint: str = ""
+    pid: int = 0
+
+
+class TaskRestored(ContainerEvent, frozen=True, kw_only=True):
+    """A task was created from a checkpoint. Begins a new incarnation.
+
+    In containerd a TaskCreate whose `checkpoint` is not empty; `pid` is 0 because the restore itself happens at the start
+    that follows.
+    """
+
+    type: ClassVar[str] = "io.containerd.task.restored.v1"
+    word: ClassVar[str] = "restored"
+
+    container_id: str
+    bundle: str = ""
+    rootfs: list[Mount] = []
+    io: TaskIO | None = None
+    checkpoint: str = ""
+    pid: int = 0
+
+
+class TaskStart(ContainerEvent, frozen=True, kw_only=True):
+    """The container's process began to run."""
+
+    type: ClassVar[str] = "io.containerd.task.start.v1"
+    word: ClassVar[str] = "start"
+
+    container_id: str
+    pid: int = 0
+
+
+class TaskExit(ContainerEvent, frozen=True, kw_only=True):
+    """The container's own (init) process ended. `exit_status` is 128 + n after signal n."""
+
+    type: ClassVar[str] = "io.containerd.task.exit.v1"
+    word: ClassVar[str] = "exit"
+
+    container_id: str
+    id: str
+    pid: int = 0
+    exit_status: int | None = None
+    exited_at: Nanos | None = None
+
+
+class TaskExecExit(ContainerEvent, frozen=True, kw_only=True):
+    """An additional process ended: a TaskExit of containerd whose `id` is an exec and not the container."""
+
+    type: ClassVar[str] = "io.containerd.task.exec-exit.v1"
+    word: ClassVar[str] = "exec-exit"
+
+    container_id: str
+    id: str
+    pid: int = 0
+    exit_status: int | None = None
+    exited_at: Nanos | None = None
+
+
+class TaskOOM(ContainerEvent, frozen=True, kw_only=True):
+    """The kernel killed a process of the container for want of memory. containerd may send it twice, or not at all."""
+
+    type: ClassVar[str] = "io.containerd.task.oom.v1"
+    word: ClassVar[str] = "oom"
+
+    container_id: str
+
+
+class TaskExecAdded(ContainerEvent, frozen=True, kw_only=True):
+    """An additional process was registered."""
+
+    type: ClassVar[str] = "io.containerd.task.exec-added.v1"
+    word: ClassVar[str] = "exec-added"
+
+    container_id: str
+    exec_id: str
+
+
+class TaskExecStarted(ContainerEvent, frozen=True, kw_only=True):
+    """An additional process began to run."""
+
+    type: ClassVar[str] = "io.containerd.task.exec-started.v1"
+    word: ClassVar[str] = "exec-started"
+
+    container_id: str
+    exec_id: str
+    pid: int = 0
+
+
+class TaskPaused(ContainerEvent, frozen=True, kw_only=True):
+    """The container's processes were frozen."""
+
+    type: ClassVar[str] = "io.containerd.task.paused.v1"
+    word: ClassVar[str] = "paused"
+
+    container_id: str
+
+
+class TaskResumed(ContainerEvent, frozen=True, kw_only=True):
+    """The container's processes run on after a pause."""
+
+    type: ClassVar[str] = "io.containerd.task.resumed.v1"
+    word: ClassVar[str] = "resumed"
+
+    container_id: str
+
+
+class TaskCheckpointed(ContainerEvent, frozen=True, kw_only=True):
+    """The container was checkpointed. containerd 2.x never says so itself."""
+
+    type: ClassVar[str] = "io.containerd.task.checkpointed.v1"
+    word: ClassVar[str] = "checkpointed"
+
+    container_id: str
+    checkpoint: str = ""
+
+
+class TaskDelete(ContainerEvent, frozen=True, kw_only=True):
+    """The task is gone; the container stays. `id` is empty where containerd leaves it so."""
+
+    type: ClassVar[str] = "io.containerd.task.delete.v1"
+    word: ClassVar[str] = "delete"
+
+    container_id: str
+    id: str = ""
+    pid: int = 0
+    exit_status: int | None = None
+    exited_at: Nanos | None = None
+
+
+class ContainerCreate(ContainerEvent, frozen=True, kw_only=True):
+    """A container's record was made; there is no process yet. `runtime` is the runtime's name."""
+
+    type: ClassVar[str] = "io.containerd.container.create.v1"
+    word: ClassVar[str] = "container-create"
+
+    id: str
+    runtime_options: RuntimeOptions | None = None
+
+
+class ContainerUpdate(ContainerEvent, frozen=True, kw_only=True):
+    """A container's record changed; `image` and `labels` are the new ones."""
+
+    type: ClassVar[str] = "io.containerd.container.update.v1"
+    word: ClassVar[str] = "container-update"
+
+    id: str
+    snapshot_key: str = ""
+
+
+class ContainerDelete(ContainerEvent, frozen=True, kw_only=True):
+    """A container's record is gone."""
+
+    type: ClassVar[str] = "io.containerd.container.delete.v1"
+    word: ClassVar[str] = "container-delete"
+
+    id: str
+
+
+class CommandRecorded(ContainerEvent, frozen=True, kw_only=True):
+    """A command on this container came to its one outcome: the audit record, refused ones included."""
+
+    type: ClassVar[str] = "io.containerd.bridge.command.v1"
+    word: ClassVar[str] = "command"
+
+    container_id: str
+    command_id: str
+    verb: str
+    outcome: str
+    options: dict[str, Any] = {}
+    error: Failure | None = None
+    received_at: Nanos | None = None
+    finished_at: Nanos | None = None
+
+
+class Anomaly(ContainerEvent, frozen=True, kw_only=True):
+    """Something that containerd sent and that cannot be true; kept and flagged, never folded into a state."""
+
+    type: ClassVar[str] = "io.containerd.bridge.anomaly.v1"
+    word: ClassVar[str] = "anomaly"
+
+    container_id: str
+    reason: str
+    event_type: str
+    event: dict[str, Any] = {}
+
+
+class RawEvent(ContainerEvent, frozen=True, kw_only=True):
+    """What could not be told as one of the other events, with its bytes, so that nothing is dropped.
+
+    `reason` is one of `unknown-topic`, `unknown-type`, `undecodable`, `invalid-id`, `invalid-namespace`, `no-payload` and
+    `oversize`. `size` and `sha256` are of the whole payload; where it does not fit one message, `value` is part number
+    `part` of `parts`, and the parts follow one another in the log.
+    """
+
+    type: ClassVar[str] = "io.containerd.bridge.raw.v1"
+    word: ClassVar[str] = "raw"
+
+    topic: str
+    type_url: str
+    value: bytes
+    reason: str
+    size: int
+    sha256: str
+    part: int = 1
+    parts: int = 1
+
+
+TaskEvent: TypeAlias = (
+    TaskCreate
+    | TaskRestored
+    | TaskStart
+    | TaskExit
+    | TaskExecExit
+    | TaskOOM
+    | TaskExecAdded
+    | TaskExecStarted
+    | TaskPaused
+    | TaskResumed
+    | TaskCheckpointed
+    | TaskDelete
+)

@@ -1,0 +1,63 @@
+"""Points in time as whole nanoseconds since the Unix epoch, UTC.
+
+containerd stamps its events with nanoseconds; `datetime` keeps microseconds and would round them away. So a time is an
+`int` inside, and RFC 3339 with nine fractional digits on the wire. Text order of the wire form is time order.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+
+__all__ = ["Nanos", "now", "format_rfc3339", "parse_rfc3339"]
+
+_SECOND = 1_000_000_000
+_RFC3339 = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})",
+    re.ASCII,
+)
+
+
+class Nanos(int):
+    """Nanoseconds since 1970-01-01T00:00:00Z; RFC 3339 with nine fractional digits when it is encoded."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return format_rfc3339(self)
+
+
+def now() -> Nanos:
+    """Return the wall clock's time. For payloads only: intervals are measured with a monotonic clock."""
+    return Nanos(time.time_ns())
+
+
+@lru_cache(maxsize=64)
+def _whole_second(seconds: int) -> str:
+    # Nearly every event of a burst falls into the same second, so the costly calendar part is remembered.
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def format_rfc3339(nanos: int) -> str:
+    """Return `nanos` as RFC 3339 UTC with nine fractional digits, e.g. `2026-11-23T21:43:48.000000001Z`."""
+    seconds, fraction = divmod(int(nanos), _SECOND)
+    return f"{_whole_second(seconds)}.{fraction:09d}Z"
+
+
+def parse_rfc3339(text: str) -> Nanos:
+    """Return the time that `text` names, to the nanosecond; further digits are cut off.
+
+    Raises:
+        ValueError: `text` is no RFC 3339 time with a time zone.
+    """
+    match = _RFC3339.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not an RFC 3339 time such as 2026-11-23T21:43:48Z")
+    day, clock, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}")
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a valid time: {error}") from error
+    return Nanos(int(moment.timestamp()) * _SECOND + int((fraction or "0").ljust(9, "0")))

@@ -1,0 +1,194 @@
+"""Every subject of the contract, built and taken apart in one place.
+
+Tokens that come from outside are quoted: each byte outside `[A-Za-z0-9_-]` becomes `=XX` in upper-case hex, so that
+`k8s.io` is `k8s=2Eio`. Quoting is injective and reversible, and its results are valid NATS subject tokens (ADR-6) and KV
+keys (ADR-8). `-` alone stands for "no container"; a literal `-` is therefore quoted as `=2D`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["NONE", "quote", "unquote", "Subjects", "EventSubject", "NodeSubject", "CommandSubject"]
+
+NONE = "-"
+"""The token that stands for "no container" or "no namespace"."""
+
+_PLAIN = re.compile(rb"[A-Za-z0-9_-]*")
+_QUOTED = re.compile(r"(?:[A-Za-z0-9_-]|=[0-9A-F]{2})+", re.ASCII)
+_WORD = re.compile(r"[a-z0-9-]+", re.ASCII)
+_TABLE = [chr(b) if _PLAIN.fullmatch(bytes([b])) else f"={b:02X}" for b in range(256)]
+
+
+def quote(text: str) -> str:
+    """Return `text` as one subject token.
+
+    Any string is taken, with `surrogateescape` for bytes that are no UTF-8; only the empty one has no token.
+
+    Raises:
+        ValueError: `text` is empty.
+    """
+    if not text:
+        raise ValueError("an empty name has no subject token")
+    if text == NONE:
+        return "=2D"
+    raw = text.encode("utf-8", "surrogateescape")
+    if _PLAIN.fullmatch(raw):
+        return text
+    return "".join([_TABLE[b] for b in raw])
+
+
+def unquote(token: str) -> str:
+    """Return the text that `quote` made `token` from.
+
+    Raises:
+        ValueError: `token` is nothing that `quote` makes. There is exactly one token per text, so that a permission for
+            one spelling cannot be passed by with another.
+    """
+    if not _QUOTED.fullmatch(token):
+        raise ValueError(f"{token!r} is not a quoted subject token")
+    raw = bytearray()
+    position = 0
+    while position < len(token):
+        if token[position] == "=":
+            raw.append(int(token[position + 1 : position + 3], 16))
+            position += 3
+        else:
+            raw.append(ord(token[position]))
+            position += 1
+    text = raw.decode("utf-8", "surrogateescape")
+    if quote(text) != token:
+        raise ValueError(f"{token!r} is not how a token is quoted; {quote(text)!r} would be")
+    return text
+
+
+class EventSubject(NamedTuple):
+    """What the subject of a container event says; `container` is None for events that belong to no container."""
+
+    node: str
+    namespace: str
+    container: str | None
+    event: str
+
+
+class NodeSubject(NamedTuple):
+    """What the subject of a node event says."""
+
+    node: str
+    event: str
+
+
+class CommandSubject(NamedTuple):
+    """What the subject of a command says; None stands for "no namespace" or "no container"."""
+
+    node: str
+    namespace: str | None
+    container: str | None
+    verb: str
+
+
+class Subjects:
+    """The subjects under one root token (`containerd` unless configured otherwise)."""
+
+    def __init__(self, root: str = "containerd") -> None:
+        """Take the root token.
+
+        Raises:
+            ValueError: `root` is not one plain token of `[A-Za-z0-9_-]`.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", root, re.ASCII):
+            raise ValueError(f"subject root {root!r} is not valid: one token of letters, digits, '_' and '-'")
+        self.root = root
+
+    # -- events: <root>.events.<node>.<namespace>.<container>.<event>, <root>.nodes.<node>.<event>
+
+    def event(self, node: str, namespace: str, container: str | None, event: str) -> str:
+        """Return the subject of one container event."""
+        return f"{self.container_prefix(node, namespace, container)}.{_word(event)}"
+
+    def container_prefix(self, node: str, namespace: str, container: str | None) -> str:
+        """Return the subject of a container's events up to, and without, the last dot."""
+        return f"{self.root}.events.{quote(node)}.{quote(namespace)}.{_or_none(container)}"
+
+    def node(self, node: str, event: str) -> str:
+        """Return the subject of one node event."""
+        return f"{self.root}.nodes.{quote(node)}.{_word(event)}"
+
+    def stream_subjects(self) -> list[str]:
+        """Return the subjects that the stream of events takes in."""
+        return [f"{self.root}.events.>", f"{self.root}.nodes.>"]
+
+    def event_filter(
+        self,
+        node: str | None = None,
+        namespace: str | None = None,
+        container: str | None = None,
+        event: str | None = None,
+    ) -> str:
+        """Return the filter for container events; what is None matches everything in its place."""
+        return ".".join(
+            (
+                self.root,
+                "events",
+                quote(node) if node else "*",
+                quote(namespace) if namespace else "*",
+                quote(container) if container else "*",
+                _word(event) if event else "*",
+            )
+        )
+
+    def node_filter(self, node: str | None = None, event: str | None = None) -> str:
+        """Return the filter for node events; what is None matches everything in its place."""
+        return f"{self.root}.nodes.{quote(node) if node else '*'}.{_word(event) if event else '*'}"
+
+    def parse_event(self, subject: str) -> EventSubject | NodeSubject:
+        """Take the subject of an event apart.
+
+        Raises:
+            ValueError: `subject` is not one of ours.
+        """
+        match subject.split("."):
+            case [self.root, "events", node, namespace, container, event]:
+                return EventSubject(unquote(node), unquote(namespace), _from_none(container), _word(event))
+            case [self.root, "nodes", node, event]:
+                return NodeSubject(unquote(node), _word(event))
+            case _:
+                raise ValueError(f"{subject!r} is not the subject of an event under {self.root!r}")
+
+    # -- commands: <root>.commands.<node>.<namespace>.<container>.<verb>
+
+    def command(self, node: str, namespace: str | None, container: str | None, verb: str) -> str:
+        """Return the subject of a command; None stands for "no namespace" or "no container"."""
+        return f"{self.root}.commands.{quote(node)}.{_or_none(namespace)}.{_or_none(container)}.{_word(verb)}"
+
+    def command_filter(self, node: str, verb: str) -> str:
+        """Return the subject on which a node takes commands of one verb."""
+        return f"{self.root}.commands.{quote(node)}.*.*.{_word(verb)}"
+
+    def parse_command(self, subject: str) -> CommandSubject:
+        """Take the subject of a command apart.
+
+        Raises:
+            ValueError: `subject` is not one of ours.
+        """
+        match subject.split("."):
+            case [self.root, "commands", node, namespace, container, verb]:
+                return CommandSubject(unquote(node), _from_none(namespace), _from_none(container), _word(verb))
+            case _:
+                raise ValueError(f"{subject!r} is not the subject of a command under {self.root!r}")
+
+
+def _or_none(text: str | None) -> str:
+    return NONE if text is None else quote(text)
+
+
+def _from_none(token: str) -> str | None:
+    return None if token == NONE else unquote(token)
+
+
+def _word(word: str) -> str:
+    # Event words and verbs are ours; this keeps a mistake of ours from becoming a wildcard.
+    if not _WORD.fullmatch(word):
+        raise ValueError(f"{word!r} is not an event or verb: lower-case letters, digits and '-'")
+    return word
