@@ -64,10 +64,10 @@ def unquote(token: str) -> str:
 
 
 class EventSubject(NamedTuple):
-    """What the subject of a container event says; `container` is None for events that belong to no container."""
+    """What the subject of a container event says; None stands for "no namespace" or "no container" (raw events)."""
 
     node: str
-    namespace: str
+    namespace: str | None
     container: str | None
     event: str
 
@@ -103,13 +103,13 @@ class Subjects:
 
     # -- events: <root>.events.<node>.<namespace>.<container>.<event>, <root>.nodes.<node>.<event>
 
-    def event(self, node: str, namespace: str, container: str | None, event: str) -> str:
+    def event(self, node: str, namespace: str | None, container: str | None, event: str) -> str:
         """Return the subject of one container event."""
         return f"{self.container_prefix(node, namespace, container)}.{_word(event)}"
 
-    def container_prefix(self, node: str, namespace: str, container: str | None) -> str:
+    def container_prefix(self, node: str, namespace: str | None, container: str | None) -> str:
         """Return the subject of a container's events up to, and without, the last dot."""
-        return f"{self.root}.events.{quote(node)}.{quote(namespace)}.{_or_none(container)}"
+        return f"{self.root}.events.{quote(node)}.{_or_none(namespace)}.{_or_none(container)}"
 
     def node(self, node: str, event: str) -> str:
         """Return the subject of one node event."""
@@ -150,7 +150,7 @@ class Subjects:
         """
         match subject.split("."):
             case [self.root, "events", node, namespace, container, event]:
-                return EventSubject(unquote(node), unquote(namespace), _from_none(container), _word(event))
+                return EventSubject(unquote(node), _from_none(namespace), _from_none(container), _word(event))
             case [self.root, "nodes", node, event]:
                 return NodeSubject(unquote(node), _word(event))
             case _:

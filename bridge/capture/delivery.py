@@ -1,0 +1,156 @@
+"""Delivery: brings what the outbox holds into the log, in its order, until every entry is acknowledged.
+
+Only committed entries are appended, one append at a time, and after any doubt the same entries are appended again under
+the same ids. So the order in the log is the order in the outbox, whatever happens to the connection, and nothing is lost
+however long the bus is away: what does not fit in memory is read back from the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from bridge.capture.outbox import OutboxError, OutboxReader
+from bridge.errors import LogRefused, LogUnavailable
+from bridge.model.envelope import Position
+from bridge.ports import Entry, EventLog
+
+__all__ = ["Delivery"]
+
+log = logging.getLogger(__name__)
+
+APPEND = 2_000
+"""Entries in one append: as many as were tried as one batch through cuts, kills and leader changes."""
+
+TAIL_BYTES = 32 * 1024 * 1024
+"""Newest entries that are kept in memory, so that a bus that keeps up never costs a read from disk."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+
+
+class Delivery:
+    """Appends the outbox to the log. `run` is a task of the event loop; `committed` is called on the loop too."""
+
+    def __init__(
+        self,
+        log_: EventLog,
+        reader: OutboxReader,
+        *,
+        acknowledged: int,
+        last_n: int,
+        acknowledge: Callable[[int], None],
+    ) -> None:
+        """Take where to go on.
+
+        Args:
+            log_: where to.
+            reader: the outbox.
+            acknowledged: position up to which the outbox knows that everything is in the log.
+            last_n: position of the newest entry in the outbox.
+            acknowledge: told of each position up to which everything is in the log.
+        """
+        self._log = log_
+        self._reader = reader
+        self._acknowledge = acknowledge
+        self._tail: deque[Entry] = deque()
+        self._tail_bytes = 0
+        self._more = asyncio.Event()
+        self._settled = asyncio.Event()
+        self.position = acknowledged
+        """Everything up to here is in the log."""
+        self.last_n = last_n
+        """The newest committed entry."""
+        self.refused: str | None = None
+        """Why the log takes nothing at present; None when it does."""
+
+    def committed(self, entries: Sequence[Entry]) -> None:
+        """Take newly committed entries, in order."""
+        self._tail.extend(entries)
+        self._tail_bytes += sum(len(entry.body) for entry in entries)
+        while self._tail_bytes > TAIL_BYTES:
+            self._drop_oldest()
+        self.last_n = entries[-1].n
+        self._settled.clear()
+        self._more.set()
+
+    @property
+    def behind(self) -> int:
+        """Entries that are committed and not in the log yet."""
+        return self.last_n - self.position
+
+    async def resume(self, node: str, outbox_log: str) -> None:
+        """Read from the log's own end how far this outbox had come, so that a crash before an acknowledgement repeats nothing.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+        """
+        end = await self._log.end(node)
+        if end is None:
+            return
+        position = Position.parse(end.position)
+        if position.log == outbox_log and self.position < position.n <= self.last_n:
+            log.info(
+                "the log already has events up to %d, %d more than the outbox knew",
+                position.n,
+                position.n - self.position,
+            )
+            self._advance(position.n)
+
+    async def run(self) -> None:
+        """Append for ever."""
+        pause = FIRST_PAUSE_S
+        since: float | None = None
+        while True:
+            entries = await self._next()
+            try:
+                await self._log.append(entries)
+            except (LogUnavailable, LogRefused) as error:
+                if since is None:
+                    since = time.monotonic()
+                    log.warning("events wait in the outbox: %s", error)
+                self.refused = str(error)
+                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+                continue
+            self._advance(entries[-1].n)
+            if since is not None:
+                log.warning("the log takes events again after %.1f s; %d wait", time.monotonic() - since, self.behind)
+                since, self.refused, pause = None, None, FIRST_PAUSE_S
+
+    async def settled(self) -> None:
+        """Wait until everything committed so far is in the log."""
+        while self.behind:
+            self._settled.clear()
+            await self._settled.wait()
+
+    # -- inside
+
+    async def _next(self) -> Sequence[Entry]:
+        while True:
+            if self._tail and self._tail[0].n == self.position + 1:
+                return list(islice(self._tail, APPEND))
+            if self.behind:
+                entries = await asyncio.to_thread(self._reader.after, self.position, APPEND)
+                if not entries or entries[0].n != self.position + 1:
+                    raise OutboxError(
+                        f"the outbox {self._reader.path} lacks entry {self.position + 1} of {self.last_n}"
+                    )
+                return entries
+            self._more.clear()
+            await self._more.wait()
+
+    def _advance(self, n: int) -> None:
+        self.position = n
+        while self._tail and self._tail[0].n <= n:
+            self._drop_oldest()
+        self._acknowledge(n)
+        if not self.behind:
+            self._settled.set()
+
+    def _drop_oldest(self) -> None:
+        self._tail_bytes -= len(self._tail.popleft().body)

@@ -1,0 +1,141 @@
+"""The feed: keeps one proven subscription to containerd, for ever, and says in the log when there was none.
+
+containerd keeps no history and its subscriptions cannot be resumed, so every end of one, for whatever reason, is a gap.
+The feed marks it: `disconnected` when the stream ends, and at the next proven one `gap`, with both bounds and the reason,
+and `connected`. A heartbeat probe finds a stream that looks alive and is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from typing import NoReturn
+
+from bridge.capture.recorder import Recorder
+from bridge.errors import SourceLost
+from bridge.model.envelope import Event
+from bridge.model.nanos import Nanos, now
+from bridge.model.node_events import NodeConnected, NodeDisconnected, NodeGap, NodeHeartbeat
+from bridge.ports import EventSource, Observed, Subscription
+
+__all__ = ["Feed", "node_observation"]
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 10.0
+"""Between two probes. A quiet host is told from a dead stream within this and the probe's own time-out."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+"""Between two attempts to connect. Short: what happens meanwhile is lost to the stream."""
+
+CHECK_S = 0.25
+"""How often the recorder's inbox is looked at: a tenth of the time in which a fast stream could fill it."""
+
+
+def node_observation(event: Event, *, time: Nanos | None = None) -> Observed:
+    """Return an event of the node itself as an observation."""
+    moment = now()
+    return Observed(event=event, namespace=None, container=None, time=time or moment, recorded=moment)
+
+
+class Feed:
+    """Subscribes, proves, watches, and subscribes again. `run` is a task of the event loop."""
+
+    def __init__(
+        self,
+        source: EventSource,
+        recorder: Recorder,
+        *,
+        namespaces: Sequence[str] = (),
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        """Take both ends.
+
+        Args:
+            source: where events come from.
+            recorder: where they go.
+            namespaces: what is followed, for the record; empty for all.
+            heartbeat_s: seconds between two probes.
+        """
+        self._source = source
+        self._recorder = recorder
+        self._namespaces = list(namespaces)
+        self._heartbeat_s = heartbeat_s
+        self._lost = "the bridge was not running" if recorder.proven else "first start"
+        self.live = asyncio.Event()
+        """Set while the subscription is proven live."""
+        self.probe_ns: int | None = None
+        """Round trip of the last probe, in nanoseconds."""
+        self.gaps = 0
+        """Gaps marked since the start."""
+
+    async def run(self) -> None:
+        """Feed for ever."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                self._check_room()
+                version = await self._source.version()
+                async with self._source.subscribe(self._recorder.submit) as subscription:
+                    self._went_live(await subscription.probe(), version.version, version.revision)
+                    pause = FIRST_PAUSE_S
+                    raise await self._watch(subscription)
+            except SourceLost as error:
+                self._went_dark(str(error))
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _check_room(self) -> None:
+        # Better a marked gap than containerd's memory or ours growing without end.
+        if self._recorder.overflowing:
+            raise SourceLost(f"{self._recorder.waiting} events wait to be written down: the disk does not keep up")
+
+    async def _watch(self, subscription: Subscription) -> SourceLost:
+        """Return why the subscription has ended or has to."""
+        ended = asyncio.ensure_future(subscription.ended())
+        beat = asyncio.ensure_future(self._beat(subscription))
+        try:
+            await asyncio.wait((ended, beat), return_when=asyncio.FIRST_COMPLETED)
+            return ended.result() if ended.done() else beat.result()
+        finally:
+            ended.cancel()
+            beat.cancel()
+            await asyncio.gather(ended, beat, return_exceptions=True)
+
+    async def _beat(self, subscription: Subscription) -> NoReturn:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._heartbeat_s
+        while True:
+            await asyncio.sleep(CHECK_S)
+            self._check_room()
+            if loop.time() >= due:
+                self.probe_ns = await subscription.probe()
+                self._recorder.proven = now()
+                self._recorder.submit(node_observation(NodeHeartbeat(probe_ns=self.probe_ns)))
+                due = loop.time() + self._heartbeat_s
+
+    def _went_live(self, probe_ns: int, version: str, revision: str) -> None:
+        since, moment = self._recorder.proven, now()
+        self.probe_ns = probe_ns
+        self.gaps += 1
+        self._recorder.submit(node_observation(NodeGap(since=since, until=moment, reason=self._lost)))
+        self._recorder.submit(
+            node_observation(
+                NodeConnected(containerd_version=version, containerd_revision=revision, namespaces=self._namespaces)
+            )
+        )
+        dark = f" after {(moment - since) / 1e9:.1f} s without proof ({self._lost})" if since else ""
+        log.info("following containerd %s%s", version, dark)
+        self._recorder.proven = moment
+        self.live.set()
+
+    def _went_dark(self, reason: str) -> None:
+        if self.live.is_set():
+            self.live.clear()
+            self._lost = reason
+            self._recorder.submit(node_observation(NodeDisconnected(reason=reason)))
+            log.warning("lost containerd: %s; connecting again until it answers", reason)
+        else:
+            log.debug("containerd still does not answer: %s", reason)

@@ -1,0 +1,237 @@
+"""The outbox: every event on local disk before it is on the bus.
+
+SQLite in WAL mode with `synchronous=FULL`: what `commit` returned from survives a crash of the bridge and of the host, as
+far as the disk is honest. Events and what they did to the counters of their containers go into one transaction, so
+sequence numbers have no holes and repeat nothing, whatever happens in between.
+
+One thread writes (the recorder's); reading is done through a connection of its own, which never waits for the writer.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
+
+from bridge.errors import ConfigError
+from bridge.model.nanos import Nanos
+from bridge.ports import Entry
+
+__all__ = ["ContainerRow", "Outbox", "OutboxReader", "OutboxError"]
+
+_FORMAT = 1
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entries (n INTEGER PRIMARY KEY, id TEXT NOT NULL, subject TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS containers (
+    namespace TEXT NOT NULL, container TEXT NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT,
+    description BLOB NOT NULL, deleted_at INTEGER, PRIMARY KEY (namespace, container)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS containers_deleted ON containers (deleted_at) WHERE deleted_at IS NOT NULL;
+PRAGMA user_version = {_FORMAT};
+"""
+
+
+class OutboxError(Exception):
+    """The disk under the outbox fails: full, read-only or damaged. Nothing may be taken in until it is mended."""
+
+
+class ContainerRow(Struct, frozen=True, kw_only=True):
+    """What the outbox remembers of a container between runs; `description` is the ledger's own, encoded."""
+
+    namespace: str
+    container: str
+    sequence: int
+    incarnation: str | None
+    description: bytes
+    deleted_at: int | None
+
+
+class Outbox:
+    """The writing side; belongs to one thread from `open` to `close`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = ""
+        """UUID of this outbox: the first half of every position that it gives out."""
+        self.last_n = 0
+        """Position of the newest committed entry."""
+        self.acknowledged = 0
+        """Every entry up to this position is in the log, as far as was written down."""
+        self.proven: Nanos | None = None
+        """When the subscription to containerd was last known to be live."""
+        self._db: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            ConfigError: the file cannot be used: no permission, another program's, or made by a newer version.
+        """
+        db: sqlite3.Connection | None = None
+        try:
+            # Events tell what runs on the host; only its owner may read them here.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > _FORMAT:
+                raise ConfigError(
+                    f"{self.path} was made by a newer version (format {version}): upgrade containerd-bridge"
+                )
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.executescript(_SCHEMA)
+            meta = dict(db.execute("SELECT key, value FROM meta"))
+            if "log" not in meta:
+                meta = {"log": str(uuid.uuid4()), "last_n": "0", "acknowledged": "0", "proven": "0"}
+                db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        except (OSError, sqlite3.Error) as error:
+            if db is not None:
+                db.close()
+            raise ConfigError(f"cannot use the outbox {self.path}: {error}") from error
+        except BaseException:
+            if db is not None:
+                db.close()
+            raise
+        self._db = db
+        self.log, self.last_n, self.acknowledged = meta["log"], int(meta["last_n"]), int(meta["acknowledged"])
+        self.proven = Nanos(meta["proven"]) if int(meta["proven"]) else None
+
+    def close(self) -> None:
+        """Fold the WAL back into the file and close it; without effect when closed already."""
+        if self._db is not None:
+            with _disk(self.path):
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._db.close()
+            self._db = None
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def commit(
+        self, entries: Sequence[Entry], containers: Iterable[ContainerRow], acknowledged: int, proven: Nanos | None
+    ) -> None:
+        """Write down `entries`, what they made of their containers, and how far the log has them: all or nothing.
+
+        When it returns, they survive a crash. Entries up to `acknowledged` are let go.
+
+        Args:
+            entries: in order, the first with position `last_n + 1`.
+            containers: the rows that changed.
+            acknowledged: position up to which everything is in the log.
+            proven: when the subscription to containerd was last known to be live.
+
+        Raises:
+            OutboxError: the disk fails; nothing of this is written.
+        """
+        db = self._connected
+        last = entries[-1].n if entries else self.last_n
+        with _disk(self.path):
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                db.executemany(
+                    "INSERT INTO entries (n, id, subject, body) VALUES (?, ?, ?, ?)",
+                    [(entry.n, entry.id, entry.subject, entry.body) for entry in entries],
+                )
+                db.executemany(
+                    "INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?)",
+                    [
+                        (row.namespace, row.container, row.sequence, row.incarnation, row.description, row.deleted_at)
+                        for row in containers
+                    ],
+                )
+                if acknowledged > self.acknowledged:
+                    db.execute("DELETE FROM entries WHERE n <= ?", (acknowledged,))
+                db.executemany(
+                    "UPDATE meta SET value = ? WHERE key = ?",
+                    [
+                        (last, "last_n"),
+                        (max(acknowledged, self.acknowledged), "acknowledged"),
+                        (proven or 0, "proven"),
+                    ],
+                )
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        self.last_n = last
+        self.acknowledged = max(acknowledged, self.acknowledged)
+        self.proven = proven
+
+    def container(self, namespace: str, container: str) -> ContainerRow | None:
+        """Return what is remembered of a container."""
+        with _disk(self.path):
+            row = self._connected.execute(
+                "SELECT sequence, incarnation, description, deleted_at FROM containers WHERE namespace = ? AND container = ?",
+                (namespace, container),
+            ).fetchone()
+        if row is None:
+            return None
+        return ContainerRow(
+            namespace=namespace,
+            container=container,
+            sequence=row[0],
+            incarnation=row[1],
+            description=row[2],
+            deleted_at=row[3],
+        )
+
+    def forget_deleted(self, before: int) -> int:
+        """Drop the counters of containers that were deleted before this time (ns); return how many.
+
+        Safe once their events have expired from the log: only then may a sequence begin at 1 again.
+        """
+        with _disk(self.path):
+            return self._connected.execute("DELETE FROM containers WHERE deleted_at < ?", (before,)).rowcount
+
+    @property
+    def _connected(self) -> sqlite3.Connection:
+        assert self._db is not None, "the outbox is not open"
+        return self._db
+
+
+class OutboxReader:
+    """The reading side: what is not in the log yet. May be used from any thread, one call at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=5.0
+        )
+
+    def after(self, n: int, limit: int) -> list[Entry]:
+        """Return up to `limit` entries behind position `n`, in order.
+
+        Raises:
+            OutboxError: the disk fails.
+        """
+        with _disk(self.path):
+            rows = self._db.execute(
+                "SELECT n, id, subject, body FROM entries WHERE n > ? ORDER BY n LIMIT ?", (n, limit)
+            ).fetchall()
+        return [Entry(n=row[0], id=row[1], subject=row[2], body=row[3]) for row in rows]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutboxError(f"the outbox {path} cannot be written or read: {error}") from error
