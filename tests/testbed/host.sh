@@ -1,0 +1,78 @@
+#!/bin/bash
+# host.sh ROOT DIR: a machine of its own around a containerd, for as long as standard input stays open.
+#
+# ROOT is a finished root and is not written to. DIR is seen at the same path inside and outside: sockets, FIFOs, logs.
+# Inside there are a PID namespace (its end is the end of everything in it), a mount namespace entered by pivot_root
+# (CRIU refuses a chroot) and a /run of its own (runc keeps state there by container name only).
+#
+# The script is started twice: outside, where it waits and cleans up, and again as process 1 inside, where it obeys
+# one word a line on standard input (start, alive, signal NAME) with one line of answer each. At the end of the input,
+# which is also what the death of the starting process looks like, everything inside is killed and DIR removed.
+set -eu
+
+outside() {
+  local root=$1 dir=$2 namespace
+  : >"$dir/cgroups"
+  unshare --mount --propagation private --ipc --pid --fork --kill-child \
+    bash "${BASH_SOURCE[0]}" --inside "$root" "$dir" || true
+  while read -r namespace; do
+    find "/sys/fs/cgroup/$namespace" /sys/fs/cgroup/*/"$namespace" -depth -type d -exec rmdir {} + || true
+  done 2>/dev/null <"$dir/cgroups"
+  rm -rf -- "$dir"
+}
+
+inside() {
+  enter "$@"
+  export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+  local dir=$2 pid=0 verb word
+  echo ready
+  while read -r verb word; do
+    case $verb in
+      start) containerd --config "$dir/containerd.toml" </dev/null >>"$dir/containerd.log" 2>&1 & pid=$!; echo "$pid" ;;
+      alive) kill -0 "$pid" 2>/dev/null && echo yes || echo no ;;
+      signal) kill -s "$word" "$pid" 2>/dev/null && echo yes || echo no ;;
+      *) echo "unknown word: $verb" ;;
+    esac
+  done
+  leave "$dir"
+}
+
+enter() {
+  local root=$1 dir=$2
+  mount -t tmpfs -o mode=0755 testbed "$dir/fs"
+  mkdir "$dir/fs/upper" "$dir/fs/work" "$dir/fs/root"
+  cd "$root" # named as "." below: a path with a comma or colon would end the option
+  mount -t overlay -o "lowerdir=.,upperdir=$dir/fs/upper,workdir=$dir/fs/work" testbed "$dir/fs/root"
+  cd "$dir/fs/root"
+  mount -t proc proc proc
+  mount --rbind /sys sys
+  mount --rbind /dev dev
+  mount -t tmpfs -o mode=0755 testbed run # containers' overlays are here too: an overlay cannot be written on an overlay
+  mkdir -p ".$dir" .outside
+  mount --bind "$dir" ".$dir"
+  pivot_root . .outside
+  umount -l /.outside
+  cd /
+}
+
+# Life for what is frozen (in the first version of control groups a paused process does not even die), and the names
+# of the control groups for outside() to remove: runc makes /NAMESPACE/CONTAINER and leaves /NAMESPACE behind.
+leave() {
+  local dir=$1 process group namespace
+  for process in /proc/[0-9]*; do
+    while IFS=: read -r _ _ group; do
+      [ "$group" = / ] || echo THAWED >"/sys/fs/cgroup/freezer$group/freezer.state" || true
+    done < <(grep :freezer: "$process/cgroup") || true
+  done 2>/dev/null
+  for namespace in /run/containerd/runc/*/; do
+    [ -d "$namespace" ] && basename "$namespace" >>"$dir/cgroups"
+  done
+  return 0
+}
+
+if [ "$1" = --inside ]; then
+  shift
+  inside "$@"
+else
+  outside "$@"
+fi

@@ -1,0 +1,87 @@
+"""A busybox image made on the spot, because nothing can be pulled: one layer, written as an OCI image archive."""
+
+import hashlib
+import io
+import json
+import platform
+import tarfile
+from pathlib import Path
+from typing import Any
+
+BUSYBOX = "docker.io/library/busybox:local"
+
+# The longer lists of applets that a build of busybox can have are reached as `busybox NAME`.
+APPLETS = ("sh", "cat", "date", "dd", "echo", "env", "false", "head", "hostname", "id", "kill", "ls", "mkdir", "mv", "nc",
+           "ps", "rm", "seq", "sleep", "stat", "sync", "tail", "test", "touch", "true", "tty", "wc", "yes")  # fmt: skip
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+OCI = "application/vnd.oci.image"
+
+
+def archive(busybox: bytes, *, name: str = BUSYBOX) -> bytes:
+    """The tar file that `ctr images import` takes, with `busybox` (a static binary) as everything there is in it."""
+    layer = _layer(busybox)
+    config = _json(
+        architecture=ARCHITECTURES.get(platform.machine(), platform.machine()),
+        os="linux",
+        config={"Env": ["PATH=/bin"], "Cmd": ["sh"]},
+        rootfs={"type": "layers", "diff_ids": [_digest(layer)]},
+    )
+    manifest = _json(
+        schemaVersion=2,
+        mediaType=f"{OCI}.manifest.v1+json",
+        config=_descriptor(f"{OCI}.config.v1+json", config),
+        layers=[_descriptor(f"{OCI}.layer.v1.tar", layer)],
+    )
+    names = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
+    index = _json(
+        schemaVersion=2,
+        mediaType=f"{OCI}.index.v1+json",
+        manifests=[_descriptor(f"{OCI}.manifest.v1+json", manifest) | {"annotations": names}],
+    )
+    files = {"oci-layout": _json(imageLayoutVersion="1.0.0"), "index.json": index}
+    files |= {f"blobs/{_digest(blob).replace(':', '/')}": blob for blob in (layer, config, manifest)}
+    return _tar([_file(path, data, mode=0o644) for path, data in files.items()])
+
+
+def write(busybox: Path, target: Path) -> None:
+    """Write the archive around the static program `busybox` to `target`."""
+    target.write_bytes(archive(busybox.read_bytes()))
+
+
+def _layer(busybox: bytes) -> bytes:
+    entries = [_entry(path, tarfile.DIRTYPE) for path in ("bin", "dev", "etc", "proc", "root", "sys", "tmp", "var")]
+    entries.append(_file("bin/busybox", busybox, mode=0o755))
+    entries += [_entry(f"bin/{applet}", tarfile.SYMTYPE, link="busybox") for applet in APPLETS]
+    return _tar(entries)
+
+
+def _entry(path: str, kind: bytes, *, link: str = "") -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(path)
+    info.type, info.mode, info.linkname = kind, 0o755, link
+    return info, b""
+
+
+def _file(path: str, data: bytes, *, mode: int) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(path)
+    info.mode, info.size = mode, len(data)
+    return info, data
+
+
+def _tar(entries: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for info, data in entries:
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _descriptor(media_type: str, blob: bytes) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": _digest(blob), "size": len(blob)}
+
+
+def _digest(blob: bytes) -> str:
+    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
+
+
+def _json(**fields: Any) -> bytes:
+    return json.dumps(fields, sort_keys=True).encode()
