@@ -56,7 +56,10 @@ class StreamCall(Call, Protocol[Response_co]):
 
 
 class DuplexCall(StreamCall[Response_co], Protocol[Request_contra, Response_co]):
-    """A stream in both directions; requests are written here unless they were given as an iterator."""
+    """A stream in both directions; requests are written here unless they were given as an iterator.
+
+    grpc allows one way or the other on a call: `write` goes with `read`, an iterator of requests with iteration.
+    """
 
     async def write(self, request: Request_contra, /) -> None:
         """Send one request."""
