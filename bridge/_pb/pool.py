@@ -3,9 +3,10 @@
 Protobuf keeps one pool per process by default and refuses to import a second definition of a name. Programs that embed
 us may well hold another set of containerd stubs, grpcio-health-checking or googleapis-common-protos, so everything here
 lives in a pool of its own. The price: `google.protobuf.Any`, `Timestamp`, `Empty` and `FieldMask` are our own classes
-too, in `bridge._pb.google.protobuf`, and those of `google.protobuf` are refused where a message of ours is expected.
+too, in `bridge._pb.google.protobuf`, and those of `google.protobuf` are refused where a message of ours is expected;
+and protobuf cannot unpickle a nested message by itself, as it looks for the class in the default pool only.
 
-Hand-written; only public interfaces of protobuf >= 6.31 are used, so generated modules check no versions.
+Hand-written. It works with every protobuf from 6.31 on, in C and in pure Python, so generated modules check no versions.
 """
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor
@@ -36,7 +37,7 @@ def define(module: dict[str, object], serialized: bytes) -> FileDescriptor:
 
 def _message_class(descriptor: Descriptor, *, module: str, qualname: str) -> type[Message]:
     cls = GetMessageClass(descriptor)
-    cls.__module__, cls.__qualname__ = module, qualname  # pickle and tracebacks go by these
+    cls.__module__, cls.__qualname__ = module, qualname  # as error messages and pickle want it
     # The C implementation finds nested names by itself, the pure Python one does not.
     for name, enum in descriptor.enum_types_by_name.items():
         setattr(cls, name, EnumTypeWrapper(enum))
