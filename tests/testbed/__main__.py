@@ -49,9 +49,10 @@ def main(argv: list[str]) -> int:
 
 def run(version: str) -> None:
     """Run a containerd until SIGINT or SIGTERM."""
-    ending = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     with Containerd(version) as host:
+        # Blocked only now: what the host starts would inherit it and be deaf to SIGTERM.
+        ending = {signal.SIGINT, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, ending)
         host.namespace("default")
         say(f"containerd {version} at {host.address}; the image {BUSYBOX} is in namespace default")
         say(f"try: ctr --address {host.address} containers ls")

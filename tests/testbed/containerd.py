@@ -96,6 +96,8 @@ class Containerd:
 
     def open(self) -> None:
         """Start the host and the containerd in it; return when containerd answers."""
+        if self._host is not None:
+            raise RuntimeError("the host is open already")
         if os.geteuid() != 0:
             raise UnavailableError(f"a containerd of our own needs root: run this as root (containerd {self.version})")
         root = roots.with_containerd(self.version)

@@ -60,15 +60,21 @@ class Events:
         self.seen: list[SeenEvent] = []
         self._namespace = namespace
         self._arrived: queue.SimpleQueue[SeenEvent | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(output,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(output,), daemon=True)
+        self._reader.start()
 
     def _read(self, output: IO[str]) -> None:
-        for line in output:
-            # "<date> <time> +0000 UTC <namespace> <topic> <json>"
-            _, _, _, _, namespace, topic, data = line.split(" ", 6)
-            if self._namespace in {None, namespace}:
-                self._arrived.put(SeenEvent(namespace=namespace, topic=topic, data=json.loads(data)))
+        with output:
+            for line in output:
+                # "<date> <time> +0000 UTC <namespace> <topic> <json>"
+                _, _, _, _, namespace, topic, data = line.split(" ", 6)
+                if self._namespace in {None, namespace}:
+                    self._arrived.put(SeenEvent(namespace=namespace, topic=topic, data=json.loads(data)))
         self._arrived.put(None)
+
+    def join(self) -> None:
+        """Wait until `ctr events`, which has been killed, has been read to its end."""
+        self._reader.join()
 
     def until(self, wanted: Callable[[SeenEvent], bool], *, timeout: float = 20) -> SeenEvent:
         """Read on, from where the last call stopped, to the first event that is `wanted`, and return it.
@@ -156,13 +162,14 @@ class Ctr:
         """`ctr events` on the side, live from the first statement of the block on."""
         process = self.host.popen("ctr", "events", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout is not None
+        events = Events(process.stdout, None if every_namespace else self.namespace)
         try:
-            events = Events(process.stdout, None if every_namespace else self.namespace)
             self._wait_until_live(events)
             yield events
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            events.join()
 
     def _wait_until_live(self, events: Events) -> None:
         """Label the namespace until the label's event comes back: nothing else tells that the subscription stands."""

@@ -124,6 +124,8 @@ class NatsServer:
 
     def open(self) -> None:
         """Make the store and start the server; return when it answers clients."""
+        if self._directory is not None:
+            raise RuntimeError("the server is open already")
         binary = executable(self.version)
         self._directory = Path(tempfile.mkdtemp(prefix="cb-nats-", dir="/tmp"))
         try:

@@ -1,0 +1,19 @@
+"""What every test can ask for. The fixtures are in the modules `fix_*`, one per server; see tests/README.md."""
+
+import pytest
+
+pytest_plugins = ["tests.fix_nats", "tests.fix_containerd"]
+
+# A test that asks for one of these needs that server: the marker need not be written.
+NEEDS = {
+    "nats": {"nats_server", "nats_server_factory", "nats_url", "older_nats_server"},
+    "containerd": {"containerd", "containerd_factory", "every_containerd", "containerd_namespace", "ctr", "every_ctr"},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        asked = set(getattr(item, "fixturenames", ()))
+        for marker, fixtures in NEEDS.items():
+            if asked & fixtures:
+                item.add_marker(marker)

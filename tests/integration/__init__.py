@@ -1,0 +1,1 @@
+"""Tests of one adapter, or of the whole bridge, against real servers."""
