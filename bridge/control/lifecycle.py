@@ -1,0 +1,280 @@
+"""The verbs that change how a container runs: start, pause, resume, kill, stop, delete.
+
+Each asks for a state, not for a step: what is so already is success. What ends meanwhile, by itself or by somebody else's
+hand, has reached the state that was asked for. Processes are never left half-way: a task that was made here and cannot be
+started is removed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from signal import SIGKILL, SIGTERM
+from types import MappingProxyType
+
+from msgspec import structs
+
+from bridge.control.verb import Place, Verb, record_at, task_at
+from bridge.errors import CommandFailed
+from bridge.model.commands import Delete, Kill, Pause, Resume, Start, Stop, signal_number
+from bridge.model.identity import check_identifier
+from bridge.model.outcomes import ContainerInfo, Done, ExitInfo, TaskInfo, TaskStarted, TaskStatus
+
+__all__ = ["STOP_SIGNAL_LABEL", "VERBS"]
+
+log = logging.getLogger(__name__)
+
+STOP_SIGNAL_LABEL = "io.containerd.image.config.stop-signal"
+"""Where containerd's clients keep the image's StopSignal (containerd, client/container_opts.go)."""
+
+KILLED_WITHIN_S = 10.0
+"""From SIGKILL to the exit: dockerd's patience too. Longer only takes a process that hangs in the kernel."""
+
+RECONNECT_S = 0.5
+"""Pause before the exit is awaited again after containerd went away in the middle of it."""
+
+FROZEN: frozenset[TaskStatus] = frozenset({"paused", "pausing"})
+
+REMEDIES: Mapping[TaskStatus, str] = MappingProxyType(
+    {
+        "created": "start it first",
+        "stopped": "start it first",
+        "running": "stop it first",
+        "paused": "resume it first",
+        "pausing": "wait until it is paused",
+        "unknown": "its shim does not answer, delete it with force",
+    }
+)
+"""Status that a verb has no use for -> what to do about it."""
+
+
+def _unfit(place: Place, status: TaskStatus, remedy: str | None = None) -> CommandFailed:
+    return CommandFailed("failed_precondition", f"{place} is {status}: {remedy or REMEDIES[status]}")
+
+
+def _number(signal: str | int) -> int:
+    try:
+        return signal_number(signal)
+    except ValueError as error:
+        raise CommandFailed("invalid_argument", str(error)) from error
+
+
+# -- start
+
+
+async def start(place: Place, _: Start) -> TaskStarted:
+    """Run the container: its created task, or a new one in place of none or of an ended one."""
+    await record_at(place)
+    task = await place.runtime.task(*place.target)
+    match task.status if task else None:
+        case "created":
+            return TaskStarted(pid=await place.runtime.start(*place.target))
+        case "stopped":
+            await place.runtime.delete_task(*place.target)
+        case "running":
+            raise _unfit(place, "running", "there is nothing to start")
+        case "paused" | "pausing" | "unknown" as status:
+            raise _unfit(place, status)
+    await place.runtime.create(*place.target)
+    try:
+        return TaskStarted(pid=await place.runtime.start(*place.target))
+    except BaseException:
+        await _discard(place)
+        raise
+
+
+async def _discard(place: Place) -> None:
+    """Remove a task of ours that could not be started, unless it runs after all (the answer may be what failed)."""
+    try:
+        task = await place.runtime.task(*place.target)
+        if task is None or task.status not in {"created", "stopped"}:
+            return
+        await _remove_task(place, task)
+    except CommandFailed as error:
+        log.warning("%s: the task that could not be started is still there: %s", place, error)
+
+
+# -- pause, resume, kill
+
+
+async def pause(place: Place, _: Pause) -> Done:
+    """Freeze the container's processes."""
+    status = (await task_at(place)).status
+    if status == "paused":
+        return Done(already=True)
+    if status != "running":
+        raise _unfit(place, status)
+    await place.runtime.pause(*place.target)
+    return Done()
+
+
+async def resume(place: Place, _: Resume) -> Done:
+    """Let the container's processes run on."""
+    status = (await task_at(place)).status
+    if status == "running":
+        return Done(already=True)
+    if status != "paused":
+        raise _unfit(place, status)
+    await place.runtime.resume(*place.target)
+    return Done()
+
+
+async def kill(place: Place, command: Kill) -> Done:
+    """Send a signal; whether it ends anything is the process's own affair."""
+    number = _number(command.signal)
+    if command.exec_id is not None:
+        if command.all:
+            raise CommandFailed("invalid_argument", "all and exec_id exclude each other: give one of them")
+        try:
+            check_identifier(command.exec_id, "exec id")
+        except ValueError as error:
+            raise CommandFailed("invalid_argument", str(error)) from error
+    task = await task_at(place)
+    if task.status == "stopped" and not command.all:  # with `all`, processes of a shared PID namespace may be left
+        raise CommandFailed("not_found", f"{place} is stopped: there is no process to signal")
+    await place.runtime.kill(*place.target, number, all_processes=command.all, exec_id=command.exec_id)
+    return Done()
+
+
+# -- stop
+
+
+async def stop(place: Place, command: Stop) -> ExitInfo:
+    """Ask the container to end, give it its grace, then kill it; return how it ended."""
+    wanted = None if command.signal is None else _number(command.signal)
+    record = await record_at(place)
+    task = await place.runtime.task(*place.target)
+    if task is None:
+        return ExitInfo()
+    if task.status == "stopped":
+        return ExitInfo(exit_status=task.exit_status, exited_at=task.exited_at)
+    async with _exit_awaited(place) as exited:
+        await _send(place, wanted or _stop_signal(record))
+        if task.status in FROZEN:  # frozen processes take no signal but SIGKILL
+            await _thaw(place)
+        if await _within(exited, command.grace):
+            return exited.result()
+        return await _kill(place, exited)
+
+
+def _stop_signal(record: ContainerInfo) -> int:
+    label = record.labels.get(STOP_SIGNAL_LABEL, "")
+    try:
+        return signal_number(label) if label else int(SIGTERM)
+    except ValueError:
+        log.warning("container %s: its stop signal %r does not exist, SIGTERM is sent", record.id, label)
+        return int(SIGTERM)
+
+
+# -- delete
+
+
+async def delete(place: Place, command: Delete) -> ExitInfo:
+    """Remove the container and what belongs to it; return how its task ended, where it had one."""
+    await record_at(place)
+    task = await place.runtime.task(*place.target)
+    ended = ExitInfo()
+    if task is not None:
+        if task.status in {"running", "paused", "pausing"} and not command.force:
+            raise _unfit(place, task.status, "stop it first, or delete it with force")
+        ended = await _remove_task(place, task)
+    await place.runtime.delete(*place.target, keep_snapshot=command.keep_snapshot)
+    return ended
+
+
+async def _remove_task(place: Place, task: TaskInfo) -> ExitInfo:
+    """Delete the task, killed first unless it has ended. Without a pid (restored and never started) there is nothing to kill."""
+    killed = task.status != "stopped" and task.pid != 0
+    if killed:
+        async with _exit_awaited(place) as exited:
+            await _kill(place, exited)
+    try:
+        ended = await place.runtime.delete_task(*place.target)
+    except CommandFailed as error:
+        if error.code != "not_found":
+            raise
+        ended = ExitInfo()  # whoever waits for exits, as dockerd does, deletes the task at once
+    return structs.replace(ended, killed=killed)
+
+
+# -- how a container ends
+
+
+@asynccontextmanager
+async def _exit_awaited(place: Place) -> AsyncIterator[asyncio.Task[ExitInfo]]:
+    """Wait for the exit on the side, from before the signal on: who comes later may find the task deleted already."""
+    exited = asyncio.create_task(_exit(place))
+    await asyncio.sleep(0)  # its call is under way now
+    try:
+        yield exited
+    finally:
+        exited.cancel()
+        await asyncio.gather(exited, return_exceptions=True)
+
+
+async def _exit(place: Place) -> ExitInfo:
+    while True:
+        try:
+            return await place.runtime.wait(*place.target)
+        except CommandFailed as error:
+            if error.code == "not_found":
+                return ExitInfo()  # it ended and its task was deleted: nobody can say how any more
+            if error.code != "unavailable":
+                raise
+        await asyncio.sleep(RECONNECT_S)  # containerd restarts; the container goes on, and so does the grace
+
+
+async def _within(exited: asyncio.Task[ExitInfo], seconds: float) -> bool:
+    await asyncio.wait({exited}, timeout=seconds)
+    return exited.done()
+
+
+async def _kill(place: Place, exited: asyncio.Task[ExitInfo]) -> ExitInfo:
+    """End every process of the container, frozen ones too.
+
+    Raises:
+        CommandFailed: `deadline_exceeded`: it is still there.
+    """
+    await _send(place, int(SIGKILL), all_processes=True)
+    task = await place.runtime.task(*place.target)
+    if task is not None and task.status in FROZEN:
+        await _thaw(place)
+    if not await _within(exited, KILLED_WITHIN_S):
+        raise CommandFailed(
+            "deadline_exceeded",
+            f"{place} has not ended {KILLED_WITHIN_S:.0f} s after SIGKILL: a process hangs in the kernel, try again later",
+        )
+    return structs.replace(exited.result(), killed=True)
+
+
+async def _send(place: Place, signal: int, *, all_processes: bool = False) -> None:
+    """Signal; that there is nothing left to signal is what is wanted here."""
+    try:
+        await place.runtime.kill(*place.target, signal, all_processes=all_processes)
+    except CommandFailed as error:
+        if error.code != "not_found":
+            raise
+
+
+async def _thaw(place: Place) -> None:
+    """Resume; that it runs or has ended meanwhile is as good."""
+    try:
+        await place.runtime.resume(*place.target)
+    except CommandFailed as error:
+        if error.code not in {"failed_precondition", "not_found"}:
+            raise
+
+
+VERBS: Mapping[str, Verb] = MappingProxyType(
+    {
+        Start.verb: start,
+        Pause.verb: pause,
+        Resume.verb: resume,
+        Kill.verb: kill,
+        Stop.verb: stop,
+        Delete.verb: delete,
+    }
+)
+"""Verb -> coroutine."""

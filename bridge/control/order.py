@@ -1,0 +1,122 @@
+"""An order: what a request says, read as far as it can be read, before anybody judges it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, structs
+
+from bridge.errors import BadEnvelope, CommandFailed
+from bridge.model.codec import decode_as, to_builtins
+from bridge.model.commands import COMMANDS, Command, CommandId
+from bridge.model.identity import check_identifier, is_identifier, new_ulid
+from bridge.model.nanos import Nanos
+from bridge.model.subjects import CommandSubject
+from bridge.ports import CommandRequest
+
+__all__ = ["Order", "read_order"]
+
+
+class Order(Struct, kw_only=True):
+    """One command on its way from the request to the outcome.
+
+    Attributes:
+        kind: the verb's struct; None where there is no such verb.
+        command: the options; None where they cannot be read, and `flaw` says why.
+        id: the sender's, where a valid one could be read, else a new one.
+        began: whether the command had its turn; from then on it may have had an effect.
+    """
+
+    subject: CommandSubject
+    kind: type[Command] | None
+    command: Command | None
+    flaw: CommandFailed | None
+    id: str
+    received_at: Nanos
+    began: bool = False
+
+    def __str__(self) -> str:
+        # Nothing of this may have been checked yet: repr keeps it one line of the log file.
+        return f"{self.subject.verb!r} on {self.subject.namespace!r}, {self.subject.container!r} ({self.id})"
+
+    @property
+    def changes(self) -> bool:
+        """Whether the verb changes a container."""
+        return self.kind is not None and self.kind.group != "observe"
+
+    @property
+    def undecided(self) -> bool:
+        """Whether, broken off now, nobody could say if it has had an effect."""
+        return self.began and self.changes
+
+    @property
+    def target(self) -> tuple[str, str] | None:
+        """Namespace and container, where the subject names one that could exist."""
+        namespace, container = self.subject.namespace, self.subject.container
+        if namespace is None or container is None or not (is_identifier(namespace) and is_identifier(container)):
+            return None
+        return namespace, container
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options as they would stand in JSON; defaults too, which may be others in the next version."""
+        if self.command is None:
+            return {}
+        options: dict[str, Any] = to_builtins(structs.replace(self.command, id=None))
+        del options["id"]
+        return options
+
+    def check_target(self, kind: type[Command]) -> None:
+        """See that the subject names what the verb is for, in containerd's grammar.
+
+        Raises:
+            CommandFailed: `invalid_argument`.
+        """
+        verb, namespace, container = kind.verb, self.subject.namespace, self.subject.container
+        if kind.targets == "container" and (namespace is None or container is None):
+            raise CommandFailed("invalid_argument", f"{verb} is for one container: name its namespace and its id")
+        if kind.targets != "container" and container is not None:
+            raise CommandFailed("invalid_argument", f"{verb} is for no single container: leave {container!r} out")
+        if kind.targets == "node" and namespace is not None:
+            raise CommandFailed("invalid_argument", f"{verb} is for the whole node: leave namespace {namespace!r} out")
+        try:
+            if namespace is not None:
+                check_identifier(namespace, "namespace")
+            if container is not None:
+                check_identifier(container, "container id")
+        except ValueError as error:
+            raise CommandFailed("invalid_argument", str(error)) from error
+
+
+class _Named(Struct):
+    """The only option that is worth reading from a body that is otherwise wrong."""
+
+    id: CommandId | None = None
+
+
+def read_order(request: CommandRequest, received_at: Nanos) -> Order:
+    """Read a request; an empty body is an object without members. Never raises."""
+    kind = COMMANDS.get(request.subject.verb)
+    body = request.body or b"{}"
+    command: Command | None = None
+    flaw: CommandFailed | None = None
+    if kind is not None:
+        try:
+            command = decode_as(body, kind)
+        except BadEnvelope as error:
+            flaw = CommandFailed("invalid_argument", f"the options of {kind.verb} are not valid: {error}")
+    return Order(
+        subject=request.subject,
+        kind=kind,
+        command=command,
+        flaw=flaw,
+        id=(command.id if command else _id_in(body)) or new_ulid(),
+        received_at=received_at,
+    )
+
+
+def _id_in(body: bytes) -> str | None:
+    try:
+        return decode_as(body, _Named).id
+    except BadEnvelope:
+        return None
