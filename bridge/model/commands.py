@@ -37,7 +37,10 @@ Group: TypeAlias = Literal["observe", "lifecycle"]
 GROUPS: tuple[Group, ...] = ("observe", "lifecycle")
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=86400)]
-CommandId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$")]
+# `$` alone would let a newline pass at the end, and an id goes into headers and keys.
+CommandId: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*(?!\n)$")
+]
 
 
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -176,6 +179,8 @@ def groups_from(text: str) -> frozenset[Group]:
         return frozenset()
     chosen: set[Group] = set()
     for name in names:
+        if name in {"all", "none"}:
+            raise ValueError(f"command group {name!r} stands alone: give it without {', '.join(GROUPS)}")
         group = next((group for group in GROUPS if group == name), None)
         if group is None:
             raise ValueError(f"command group {name!r} does not exist: choose from {', '.join(GROUPS)}, all, none")
@@ -190,10 +195,10 @@ def signal_number(signal: str | int) -> int:
         ValueError: there is no such signal on Linux.
     """
     number: Any = signal
-    if isinstance(signal, str):
+    if isinstance(signal, str) and signal.isascii():
         text = signal.strip().upper()
-        if text.isascii() and text.isdigit():
-            number = int(text)
+        if text.isdigit():
+            number = int(text) if len(text) <= 2 else None
         else:
             name = text if text.startswith("SIG") else f"SIG{text}"
             number = _realtime(name) or getattr(_signal, name if not name.startswith("SIG_") else "", None)

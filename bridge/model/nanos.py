@@ -2,6 +2,9 @@
 
 containerd stamps its events with nanoseconds; `datetime` keeps microseconds and would round them away. So a time is an
 `int` inside, and RFC 3339 with nine fractional digits on the wire. Text order of the wire form is time order.
+
+RFC 3339 names the years 0001 to 9999 and no others. A wild clock must not stop the log, so a time outside of them is
+written as the nearest one that has a name.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from functools import lru_cache
 __all__ = ["Nanos", "now", "format_rfc3339", "parse_rfc3339"]
 
 _SECOND = 1_000_000_000
+_FIRST = -62_135_596_800  # 0001-01-01T00:00:00Z; also Go's zero time, which containerd sends for "no time"
+_LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
 _RFC3339 = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})",
     re.ASCII,
@@ -37,12 +42,18 @@ def now() -> Nanos:
 @lru_cache(maxsize=64)
 def _whole_second(seconds: int) -> str:
     # Nearly every event of a burst falls into the same second, so the costly calendar part is remembered.
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    # isoformat and not strftime: that one leaves out the leading zeros of early years.
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
 def format_rfc3339(nanos: int) -> str:
-    """Return `nanos` as RFC 3339 UTC with nine fractional digits, e.g. `2026-11-23T21:43:48.000000001Z`."""
+    """Return `nanos` as RFC 3339 UTC with nine fractional digits, e.g. `2026-11-23T21:43:48.000000001Z`.
+
+    Never fails: what lies before the year 1 or after the year 9999 becomes the first or the last nanosecond of them.
+    """
     seconds, fraction = divmod(int(nanos), _SECOND)
+    if not _FIRST <= seconds <= _LAST:
+        seconds, fraction = (_FIRST, 0) if seconds < _FIRST else (_LAST, _SECOND - 1)
     return f"{_whole_second(seconds)}.{fraction:09d}Z"
 
 
@@ -60,4 +71,7 @@ def parse_rfc3339(text: str) -> Nanos:
         moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}")
     except ValueError as error:
         raise ValueError(f"{text!r} is not a valid time: {error}") from error
-    return Nanos(int(moment.timestamp()) * _SECOND + int((fraction or "0").ljust(9, "0")))
+    seconds = int(moment.timestamp())
+    if not _FIRST <= seconds <= _LAST:
+        raise ValueError(f"{text!r} is not a valid time: in UTC it is outside of the years 0001 to 9999")
+    return Nanos(seconds * _SECOND + int((fraction or "0").ljust(9, "0")))

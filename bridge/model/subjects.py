@@ -24,18 +24,24 @@ _TABLE = [chr(b) if _PLAIN.fullmatch(bytes([b])) else f"={b:02X}" for b in range
 def quote(text: str) -> str:
     """Return `text` as one subject token.
 
-    Any string is taken, with `surrogateescape` for bytes that are no UTF-8; only the empty one has no token.
+    Any text is taken, with `surrogateescape` (PEP 383) for bytes that are no UTF-8. Strings that no bytes decode to have
+    no token, else two texts could share one.
 
     Raises:
-        ValueError: `text` is empty.
+        ValueError: `text` is empty or holds surrogates that stand for no byte.
     """
     if not text:
         raise ValueError("an empty name has no subject token")
     if text == NONE:
         return "=2D"
-    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{text!r} is no text: it holds a lone surrogate") from error
     if _PLAIN.fullmatch(raw):
         return text
+    if raw.decode("utf-8", "surrogateescape") != text:
+        raise ValueError(f"{text!r} is no text: its surrogates spell out valid UTF-8")
     return "".join([_TABLE[b] for b in raw])
 
 

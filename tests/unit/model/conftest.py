@@ -1,0 +1,6 @@
+"""How long one example may take is no property of the model: a machine with other work would fail it."""
+
+from hypothesis import settings
+
+settings.register_profile("bridge", deadline=None, max_examples=50)
+settings.load_profile("bridge")
