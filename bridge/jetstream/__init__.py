@@ -1,0 +1,1 @@
+"""The only room that knows NATS: the connection, the stream of events, the command inbox and sender, the embedded server."""

@@ -1,0 +1,175 @@
+"""nats-py's client, with the five things mended that a daemon cannot live with.
+
+Seen in nats-py 2.16 and each with its test: it closes for good on every `-ERR` but a permission error; a task of its own
+that dies of an exception nobody thought of leaves it "reconnecting" or deaf for ever; waiting for a dead peer's socket to
+close takes as long as TCP cares to try; publishes queued before a disconnect go out after the reconnect; and `tls://` does
+not demand TLS. This is the one place that reaches into its private parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client as NatsClient
+from nats.aio.client import Server
+
+from bridge.jetstream.errors import NATS_ERRORS, Denied, explain
+
+__all__ = ["Client", "Link"]
+
+_DENIED = re.compile(r"permissions violation for (publish|subscription) to \"?([^\"\s]+)\"?")
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
+
+
+class Link:
+    """One TCP connection's life, from the end of its handshake to its loss. Nothing begun on one link goes on on another."""
+
+    def __init__(self) -> None:
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Ends with the reason when the link is lost."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is not lost yet."""
+        return not self.lost.done()
+
+
+class Client(NatsClient):
+    """A NATS client that reconnects for ever, forgets what it had not sent, and says when it cannot go on."""
+
+    def __init__(self, *, demand_tls: bool, denied: Callable[[Denied], None], gave_up: Callable[[str], None]) -> None:
+        """Make one; it is inert until `connect`.
+
+        Args:
+            demand_tls: never speak, or log in, without TLS.
+            denied: told of each subject that the server does not permit.
+            gave_up: told the reason if reconnecting itself breaks.
+        """
+        super().__init__()
+        self.link: Link | None = None
+        """The present connection, None while there is none."""
+        self.loss = ""
+        """Why the last one ended."""
+        self._demand_tls = demand_tls
+        self._denied = denied
+        self._gave_up = gave_up
+        self._attempts = 0
+
+    def send(self, frames: bytes) -> None:
+        """Hand complete protocol lines to the socket at once, past the queue that a publish of nats-py's goes through.
+
+        The caller looks at its link first, in the same step of the event loop, and awaits `drained` soon.
+        """
+        assert self._transport is not None
+        self.stats["out_bytes"] += len(frames)
+        self._transport.write(frames)
+
+    async def drained(self) -> None:
+        """Wait until the socket takes more.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        assert self._transport is not None
+        await self._transport.drain()  # type: ignore[no-untyped-call]
+
+    def abort(self) -> None:
+        """Drop the socket. `close` would wait until the peer has taken what is buffered, which a dead one never does."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+
+    def next_server(self, pool: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:
+        """Choose where to try next and after which pause: at random, with a pause that grows to two seconds."""
+        longest = min(FIRST_PAUSE_S * 2**self._attempts, LONGEST_PAUSE_S)
+        self._attempts = min(self._attempts + 1, 16)
+        return random.choice(pool), random.uniform(longest / 2, longest)  # noqa: S311 - jitter, no secret
+
+    # -- what nats-py calls, mended
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002
+        # nats-py upgrades only when the server requires TLS; we also do when it offers it and we demand it, and hang up
+        # before anything secret is said when it does neither. Holds for reconnects too: no downgrade.
+        if initial_connection and self._demand_tls:
+            if not (info.get("tls_required") or info.get("tls_available")):
+                raise nats.errors.SecureConnWantedError
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
+    async def _process_connect_init(self) -> None:
+        # Reconnecting survives three kinds of exceptions; garbage from the other side causes others (ValueError from an
+        # over-long or torn INFO line, AttributeError from INFO that is no object). And a server that hangs up instead
+        # of answering the first PING passes for connected.
+        try:
+            await super()._process_connect_init()
+            if self._status != NatsClient.CONNECTED:
+                raise nats.errors.UnexpectedEOF
+        except BaseException as error:
+            for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
+                if task is not None:
+                    task.cancel()
+            self.abort()
+            if isinstance(error, NATS_ERRORS) or not isinstance(error, Exception):
+                raise
+            raise nats.errors.Error(f"nats: empty response from server when expecting INFO message: {error}") from error
+
+    async def connect(self, *args: Any, **options: Any) -> None:
+        """Connect as nats-py does; afterwards there is a link."""
+        await super().connect(*args, **options)
+        self.link = Link()
+
+    async def _process_op_err(self, e: Exception) -> None:
+        if not (self.is_closed or self.is_reconnecting):
+            self._lose(explain(e))
+        await super()._process_op_err(e)
+
+    async def _attempt_reconnect(self) -> None:
+        self._lose("the connection ended")
+        try:
+            await super()._attempt_reconnect()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else would ever hear of it
+            self._gave_up(f"reconnecting to NATS broke: {type(error).__name__}: {error}")
+            return
+        if self._status == NatsClient.CONNECTED:
+            self._attempts = 0
+            self.link = Link()
+
+    async def _read_loop(self) -> None:
+        # nats-py's loop ends quietly on an exception that it does not know; then nobody reads until pings time out.
+        await super()._read_loop()
+        if self._status == NatsClient.CONNECTED and self._reading_task is asyncio.current_task():
+            await self._process_op_err(nats.errors.ProtocolError())
+
+    async def _process_err(self, err_msg: str) -> None:
+        match = _DENIED.search(err_msg)
+        if match is not None:
+            action = "publish to" if match[1] == "publish" else "subscribe to"
+            self._denied(Denied(match[2], action))
+            return
+        # Everything else comes just before the server hangs up: a login that has expired, a control line or payload
+        # that is too long, a slow reader. Connecting again is right for all of them.
+        self._err = nats.errors.Error(f"nats: {err_msg}")
+        await self._process_op_err(self._err)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002
+        self._lose("closed")
+        await super()._close(status, do_cbs)
+
+    # -- inside
+
+    def _lose(self, reason: str) -> None:
+        link, self.link = self.link, None
+        if link is not None and link.alive:
+            self.loss = reason
+            link.lost.set_result(reason)
+        # What was queued belongs to the lost connection: a stale publish must not follow newer ones. Subscriptions are
+        # replayed from nats-py's own list.
+        if not self.is_closed and reason != "closed":
+            self._pending = []
+            self._pending_data_size = 0
+            self.abort()

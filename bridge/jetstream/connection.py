@@ -1,0 +1,278 @@
+"""The connection to NATS: the first one succeeds or says why not, and from then on it is held for ever.
+
+    async with connect(config, name="containerd-bridge web1") as connection:
+        await connection.client.publish("a.b", b"...")
+
+Afterwards the bus may go and come as it likes: each loss and each return is one line in the log, what repeats meanwhile is
+said twice a minute at the most, and nothing that was not sent before the loss goes out after it. Publishing while there is
+no connection fails at once instead of being kept for later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from bridge.config import NatsConfig
+from bridge.errors import ConfigError
+from bridge.jetstream.access import Access, access
+from bridge.jetstream.client import Client, Link
+from bridge.jetstream.errors import Denied, LinkLost, explain, explain_connect
+
+__all__ = ["Connection", "connect"]
+
+log = logging.getLogger(__name__)
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)", re.ASCII)
+
+CONNECT_S: Final = 5.0
+"""Patience with each step of connecting: TCP, TLS, the server's INFO, its answer to our login."""
+
+PING_S: Final = 10
+"""A peer that vanished without a word is noticed after two or three of these."""
+
+REQUEST_S: Final = 5.0
+CLOSE_S: Final = 5.0
+REPEAT_S: Final = 30.0
+"""The same complaint is logged once in this time."""
+
+
+class Connection:
+    """An open connection. Made by `connect` only."""
+
+    def __init__(self, where: Access, name: str) -> None:
+        loop = asyncio.get_running_loop()
+        self.servers: Final = where.urls
+        """The URLs that we were given, without secrets."""
+        self._closed: asyncio.Future[str] = loop.create_future()
+        self._deniers: list[Callable[[Denied], None]] = []
+        self._said: dict[str, float] = {}
+        self._lost_at: float | None = None
+        self.client: Final = Client(demand_tls=where.demand_tls, denied=self._on_denied, gave_up=self._on_gave_up)
+        """nats-py's client; `bridge.jetstream` only."""
+        self.jetstream: Final[JetStreamContext] = self.client.jetstream(timeout=REQUEST_S)
+        """nats-py's JetStream context. Never its `publish_async`: it hangs on a lost ack (nats.py issue 985)."""
+        self._options = {
+            "name": name,
+            "connect_timeout": CONNECT_S,
+            "max_reconnect_attempts": -1,
+            "ping_interval": PING_S,
+            "max_outstanding_pings": 2,
+            "pending_size": 0,
+            "disconnected_cb": self._on_disconnected,
+            "reconnected_cb": self._on_reconnected,
+            "closed_cb": self._on_closed,
+            "reconnect_to_server_handler": self.client.next_server,
+            **where.options,
+        }
+
+    # -- what it is
+
+    @property
+    def link(self) -> Link:
+        """The TCP connection of now.
+
+        Raises:
+            nats.errors.ConnectionReconnectingError: there is none at present.
+        """
+        link = self.client.link
+        if link is None:
+            raise nats.errors.ConnectionReconnectingError
+        return link
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a TCP connection now, as far as anybody knows."""
+        return self.client.link is not None
+
+    @property
+    def server(self) -> str:
+        """The server that we are, or were last, connected to, as `host:port`."""
+        current = self.client._current_server  # noqa: SLF001 - its public twin is None while reconnecting
+        return current.uri.netloc if current is not None else ", ".join(self.servers)
+
+    @property
+    def server_version(self) -> tuple[int, int, int]:
+        """The version of that server."""
+        # nats-py's own parser fails on release candidates.
+        found = _VERSION.match(str(self.client._server_info.get("version")))  # noqa: SLF001
+        return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
+
+    async def closed(self) -> str:
+        """Wait until the connection is closed for good and return why. While it reconnects, it is not."""
+        return await asyncio.shield(self._closed)
+
+    # -- what goes over it
+
+    async def request(
+        self, subject: str, payload: bytes = b"", *, timeout: float = REQUEST_S, headers: dict[str, str] | None = None
+    ) -> Msg:
+        """Send a request and return its answer.
+
+        Unlike nats-py's own it does not sit out the time when the answer can no longer come.
+
+        Raises:
+            nats.errors.NoRespondersError: nobody listens on the subject.
+            nats.errors.TimeoutError: no answer in time.
+            nats.errors.OutboundBufferLimitError: not connected; nothing was sent.
+            Denied: the subject is not permitted; nothing happened.
+            LinkLost: the connection ended meanwhile; it is open whether there was an effect.
+        """
+        link = self.client.link
+        if link is None:
+            raise nats.errors.OutboundBufferLimitError
+        denied: asyncio.Future[Denied] = asyncio.get_running_loop().create_future()
+
+        def on_denied(error: Denied) -> None:
+            # The server's line reaches us in lower case.
+            if error.subject == subject.lower() and not denied.done():
+                denied.set_result(error)
+
+        self._deniers.append(on_denied)
+        answer = asyncio.ensure_future(self.client.request(subject, payload, timeout=timeout, headers=headers))
+        ends: set[asyncio.Future[Any]] = {answer, denied, link.lost}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise Denied(subject, "publish to") if denied.done() else LinkLost(link.lost.result())
+            return await answer
+        finally:
+            self._deniers.remove(on_denied)
+            denied.cancel()
+            answer.cancel()
+
+    @asynccontextmanager
+    async def denials(self, listener: Callable[[Denied], None]) -> AsyncIterator[None]:
+        """Tell `listener` of every subject that the server does not permit us (in lower case), while inside."""
+        self._deniers.append(listener)
+        try:
+            yield
+        finally:
+            self._deniers.remove(listener)
+
+    # -- opening and closing
+
+    async def open(self) -> None:
+        """Connect to the first of the servers that takes us.
+
+        Raises:
+            ConfigError: none does.
+        """
+        failures: list[str] = []
+        for url in self.servers:
+            error = await self._try(url)
+            if error is None:
+                break
+            failures.append(f"cannot connect to NATS at {url}: {explain_connect(error, timeout=CONNECT_S)}")
+        else:
+            raise ConfigError("; ".join(failures))
+        if len(self.servers) > 1:
+            discovered = [server.geturl() for server in self.client.discovered_servers]
+            self.client.set_server_pool([*self.servers, *discovered])
+        version = ".".join(map(str, self.server_version))
+        log.info("connected to NATS at %s (nats-server %s)", self.server, version)
+
+    async def _try(self, url: str) -> BaseException | None:
+        # nats-py would try for ever here too; its error callback is where a failed first attempt shows.
+        failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+
+        async def on_error(error: Exception) -> None:
+            if failed.done():
+                await self._on_error(error)
+            else:
+                failed.set_result(error)
+
+        self.client._server_pool.clear()  # noqa: SLF001 - it keeps the server that failed before
+        attempt = asyncio.ensure_future(self.client.connect([url], error_cb=on_error, **self._options))
+        ends: set[asyncio.Future[Any]] = {attempt, failed}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if attempt.done() and attempt.exception() is None:
+                if not failed.done():
+                    failed.cancel()
+                return None
+            return failed.result() if failed.done() else attempt.exception()
+        finally:
+            if not attempt.done():
+                attempt.cancel()
+                await asyncio.wait({attempt})
+
+    async def close(self) -> None:
+        """Close, what was handed over before is sent if the server takes it in time."""
+        if not self._closed.done():
+            self._closed.set_result("closed by us")
+        with suppress(asyncio.TimeoutError, OSError, nats.errors.Error):
+            await asyncio.wait_for(self.client.close(), CLOSE_S)
+        self.client.abort()
+
+    # -- what nats-py tells
+
+    async def _on_disconnected(self) -> None:
+        if not self.client.is_closed and self._lost_at is None:
+            self._lost_at = time.monotonic()
+            log.warning("connection to NATS at %s lost (%s); connecting again", self.server, self.client.loss)
+
+    async def _on_reconnected(self) -> None:
+        gone = 0.0 if self._lost_at is None else time.monotonic() - self._lost_at
+        self._lost_at = None
+        self._said.clear()
+        log.warning("connected to NATS again, at %s, after %.1f s", self.server, gone)
+
+    async def _on_closed(self) -> None:
+        if not self._closed.done():
+            self._closed.set_result(f"nats-py closed the connection: {self.client.last_error}")
+
+    def _on_gave_up(self, reason: str) -> None:
+        if not self._closed.done():
+            self._closed.set_result(reason)
+
+    def _on_denied(self, error: Denied) -> None:
+        self._complain(str(error))
+        for listener in list(self._deniers):
+            listener(error)
+
+    async def _on_error(self, error: Exception) -> None:
+        if self.client.is_closed or isinstance(error, nats.errors.UnexpectedEOF):
+            return  # the loss itself has a line of its own
+        if self._lost_at is not None:
+            self._complain(f"NATS at {self.server}: {explain_connect(error, timeout=CONNECT_S)}")
+        else:
+            self._complain(f"NATS: {explain(error)}")
+
+    def _complain(self, sentence: str) -> None:
+        now = time.monotonic()
+        if now - self._said.get(sentence, -REPEAT_S) < REPEAT_S:
+            return
+        if len(self._said) > 1000:  # sentences with ever new subjects
+            self._said.clear()
+        self._said[sentence] = now
+        log.warning("%s", sentence)
+
+
+@asynccontextmanager
+async def connect(config: NatsConfig, *, name: str) -> AsyncIterator[Connection]:
+    """Connect, and close at the end.
+
+    Args:
+        config: where and how.
+        name: what the server calls us in its own monitoring.
+
+    Raises:
+        ConfigError: the first connection did not come about; one sentence says why and what to do.
+    """
+    if config.embedded:
+        raise ConfigError("nats.url is embedded, and no embedded server runs here: start one, or give its URL")
+    connection = Connection(access(config), name)
+    try:
+        await connection.open()
+        yield connection
+    finally:
+        await connection.close()
