@@ -177,8 +177,6 @@ class Connection:
         if len(self.servers) > 1:
             discovered = [server.geturl() for server in self.client.discovered_servers]
             self.client.set_server_pool([*self.servers, *discovered])
-        version = ".".join(map(str, self.server_version))
-        log.info("connected to NATS at %s (nats-server %s)", self.server, version)
 
     async def _try(self, url: str) -> BaseException | None:
         # nats-py would try for ever here too; its error callback is where a failed first attempt shows.
@@ -273,6 +271,8 @@ async def connect(config: NatsConfig, *, name: str) -> AsyncIterator[Connection]
     connection = Connection(access(config), name)
     try:
         await connection.open()
+        version = ".".join(map(str, connection.server_version))
+        log.info("connected to NATS at %s (nats-server %s)", connection.server, version)
         yield connection
     finally:
         await connection.close()
