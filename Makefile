@@ -1,0 +1,54 @@
+# `make demo` and `make test` do their own set-up; the second time it costs less than a second.
+# What is made once per machine (the test hosts) is in $CONTAINERD_BRIDGE_CACHE, by default ~/.cache/containerd-bridge.
+
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types generated unit bench format setup roots lock clean clean-roots
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: setup roots ## about a minute: real containers, their events as they arrive, commands through the bus
+	@$(PYTHON) -m examples.demo
+
+test: setup roots lint types generated ## everything: ruff, mypy, the generated files, all tests on real servers
+	@echo "test: pytest"
+	@$(PYTHON) -m pytest $(ARGS)
+
+unit: setup ## the tests that need neither root nor a server
+	@$(PYTHON) -m pytest -m "not nats and not containerd" $(ARGS)
+
+lint: setup ## ruff
+	@echo "test: ruff"
+	@$(PYTHON) -m ruff check --quiet .
+
+types: setup ## mypy --strict
+	@echo "test: mypy"
+	@$(PYTHON) -m mypy
+
+generated: setup ## bridge/_pb is what protos/ says
+	@echo "test: generated files"
+	@$(PYTHON) protos/generate.py --check
+
+format: setup ## ruff format
+	@$(PYTHON) -m ruff format .
+
+bench: setup ## events per second and CPU per event, beside the obvious ways
+	@$(PYTHON) -m benchmarks $(ARGS)
+
+setup: # packages from apt where root, the virtual environment
+	@scripts/machine
+	@scripts/venv
+
+roots: setup ## the test hosts: containerd 1.6, 1.7 and 2.1 with runc and CRIU; needs root
+	@$(PYTHON) -m tests.testbed roots
+
+lock: ## requirements/dev.txt from pyproject.toml
+	@scripts/lock
+
+clean: ## the virtual environment and the caches of this checkout
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+clean-roots: setup ## the test hosts of this machine
+	@$(PYTHON) -m tests.testbed clean
