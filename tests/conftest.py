@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.fix_nats", "tests.fix_containerd"]
+pytest_plugins = ["tests.fix_nats", "tests.fix_containerd", "tests.fix_bridge"]
 
 # A test that asks for one of these needs that server: the marker need not be written.
 NEEDS = {

@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from bridge.capture.outbox import OutboxError, OutboxReader
@@ -36,15 +36,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 class Delivery:
     """Appends the outbox to the log. `run` is a task of the event loop; `committed` is called on the loop too."""
 
-    def __init__(
-        self,
-        log_: EventLog,
-        reader: OutboxReader,
-        *,
-        acknowledged: int,
-        last_n: int,
-        acknowledge: Callable[[int], None],
-    ) -> None:
+    def __init__(self, log_: EventLog, reader: OutboxReader, *, acknowledged: int, last_n: int) -> None:
         """Take where to go on.
 
         Args:
@@ -52,11 +44,9 @@ class Delivery:
             reader: the outbox.
             acknowledged: position up to which the outbox knows that everything is in the log.
             last_n: position of the newest entry in the outbox.
-            acknowledge: told of each position up to which everything is in the log.
         """
         self._log = log_
         self._reader = reader
-        self._acknowledge = acknowledge
         self._tail: deque[Entry] = deque()
         self._tail_bytes = 0
         self._more = asyncio.Event()
@@ -148,7 +138,6 @@ class Delivery:
         self.position = n
         while self._tail and self._tail[0].n <= n:
             self._drop_oldest()
-        self._acknowledge(n)
         if not self.behind:
             self._settled.set()
 

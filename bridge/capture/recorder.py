@@ -49,6 +49,7 @@ class Recorder:
         lookup: ContainerLookup,
         *,
         committed: Committed,
+        acknowledged: Callable[[], int],
         failed: Callable[[BaseException], None],
     ) -> None:
         """Take what the thread needs.
@@ -59,6 +60,7 @@ class Recorder:
             subjects: the subjects to give out.
             lookup: says what containers are.
             committed: told of every committed batch.
+            acknowledged: tells the position up to which everything is in the log; written down with the next commit, or soon.
             failed: told, from the thread, why it ended if it ended by itself; nothing is taken in any more then.
         """
         self._outbox = outbox
@@ -67,7 +69,7 @@ class Recorder:
         self._committed = committed
         self._failed = failed
         self._inbox: queue.SimpleQueue[Observed | None] = queue.SimpleQueue()
-        self._acknowledged = outbox.acknowledged
+        self._acknowledged = acknowledged
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.proven: Nanos | None = outbox.proven
         """When the subscription to containerd was last proven live; set by the feed, kept by the outbox."""
@@ -81,10 +83,6 @@ class Recorder:
     def submit(self, observed: Observed) -> None:
         """Hand over an event. From any thread; events of one thread keep their order."""
         self._inbox.put(observed)
-
-    def acknowledge(self, n: int) -> None:
-        """Note that everything up to position `n` is in the log; written down with the next commit, or soon."""
-        self._acknowledged = max(self._acknowledged, n)
 
     @property
     def waiting(self) -> int:
@@ -109,7 +107,7 @@ class Recorder:
             going = True
             while going:
                 batch, going = self._take()
-                if batch or self._acknowledged > self._outbox.acknowledged:
+                if batch or self._acknowledged() > self._outbox.acknowledged:
                     self._commit(batch)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the daemon has to hear of it
             self._failed(error)
@@ -134,7 +132,7 @@ class Recorder:
         for observed in batch:
             entries.extend(self._ledger.place(observed, known))
         began = time.monotonic()
-        self._outbox.commit(entries, self._ledger.settle(), self._acknowledged, self.proven)
+        self._outbox.commit(entries, self._ledger.settle(), self._acknowledged(), self.proven)
         took = time.monotonic() - began
         if took > 1.0:
             log.warning("the outbox took %.1f s to commit %d events: the disk is slow", took, len(entries))

@@ -1,0 +1,116 @@
+"""`containerd-bridge serve`: the daemon, and how it logs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bridge.config import Config, load
+from bridge.model.nanos import Nanos, format_rfc3339
+
+__all__ = ["serve"]
+
+
+def serve(
+    *,
+    containerd: Annotated[Path | None, typer.Option(metavar="SOCKET", help="containerd's gRPC socket.")] = None,
+    namespace: Annotated[
+        list[str] | None, typer.Option(metavar="NS", help="Follow only this namespace (repeatable); all unless given.")
+    ] = None,
+    nats: Annotated[
+        str | None, typer.Option(metavar="URL|embedded", help="NATS to use, or a nats-server of the bridge's own.")
+    ] = None,
+    node: Annotated[str | None, typer.Option(metavar="NAME", help="This node's name; the host's unless given.")] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where outbox and embedded server live.")
+    ] = None,
+    fifo_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where FIFOs for stdio are made.")] = None,
+    commands: Annotated[
+        str | None, typer.Option(metavar="GROUPS", help="Commands to take: observe, lifecycle, all; none unless given.")
+    ] = None,
+    foreign: Annotated[
+        bool | None, typer.Option("--foreign", help="Let commands change containers of dockerd and the kubelet too.")
+    ] = None,
+    http: Annotated[str | None, typer.Option(metavar="ADDR", help="HOST:PORT for health and metrics.")] = None,
+    root: Annotated[str | None, typer.Option(metavar="TOKEN", help="First token of every subject.")] = None,
+    nats_user: Annotated[str | None, typer.Option(metavar="NAME")] = None,
+    nats_password: Annotated[str | None, typer.Option(metavar="PASSWORD")] = None,
+    nats_token: Annotated[str | None, typer.Option(metavar="TOKEN")] = None,
+    nats_nkey: Annotated[Path | None, typer.Option(metavar="FILE", help="File with an nkey seed.")] = None,
+    nats_creds: Annotated[Path | None, typer.Option(metavar="FILE", help="Credentials file as nsc writes it.")] = None,
+    nats_tls_ca: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    nats_tls_cert: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    nats_tls_key: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    nats_replicas: Annotated[int | None, typer.Option(metavar="N", help="Replicas of a stream that is made.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings as TOML.")] = None,
+    log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = None,
+) -> None:
+    """Follow containerd and keep its events in JetStream; take commands where switched on.
+
+    Every option is also an environment variable (CONTAINERD_BRIDGE_STATE_DIR, ...) and a key of the TOML file.
+    """
+    from bridge import daemon  # noqa: PLC0415 - the other commands need neither gRPC nor the daemon
+
+    options: dict[str, Any] = {
+        "containerd": containerd,
+        "namespace": namespace or None,
+        "nats.url": nats,
+        "node": node,
+        "state_dir": state_dir,
+        "fifo_dir": fifo_dir,
+        "commands": commands,
+        "foreign": foreign,
+        "http": http,
+        "root": root,
+        "log_level": log_level,
+        "nats.user": nats_user,
+        "nats.password": nats_password,
+        "nats.token": nats_token,
+        "nats.nkey": nats_nkey,
+        "nats.creds": nats_creds,
+        "nats.tls_ca": nats_tls_ca,
+        "nats.tls_cert": nats_tls_cert,
+        "nats.tls_key": nats_tls_key,
+        "nats.replicas": nats_replicas,
+    }
+    settings = load(options, file=config)
+    configure_logging(settings)
+    asyncio.run(daemon.run(settings))
+
+
+def configure_logging(config: Config) -> None:
+    """Log to standard error: for people on a terminal, one JSON object per line elsewhere."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines() if sys.stderr.isatty() else _Json())
+    logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
+    for chatty in ("asyncio", "uvicorn.error", "nats"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return format_rfc3339(Nanos(int(record.created * 1e9)))[:23] + "Z"
+
+
+class _Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{_time(record)} {record.levelname.lower():7} {record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)

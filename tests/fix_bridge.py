@@ -1,0 +1,186 @@
+"""The real daemon for tests: `containerd-bridge serve` as a process of its own, and its stream read by another client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import nats
+import pytest
+from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+
+from tests.testbed import Containerd
+
+WITHIN_S = 30.0
+
+
+class Bridge:
+    """One daemon; a context manager that starts it and, in the end, kills what is left of it."""
+
+    def __init__(self, *options: str | Path, environ: Mapping[str, str] | None = None) -> None:
+        self.options = [str(option) for option in options]
+        self.environ = environ
+        self.lines: list[dict[str, Any]] = []
+        self._news = threading.Condition()
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it, again after a `stop` or `kill`; the log goes on."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bridge", "serve", *self.options],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environ,
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        with process.stderr:
+            for line in process.stderr:
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    entry = {"message": line.rstrip()}
+                with self._news:
+                    self.lines.append(entry)
+                    self._news.notify_all()
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._process is not None
+        return self._process
+
+    @property
+    def log(self) -> list[str]:
+        """The sentences that it has logged so far."""
+        return [line["message"] for line in self.lines]
+
+    def until_logged(self, text: str, *, after: int = 0, within: float = WITHIN_S) -> int:
+        """Wait until a sentence with `text` stands in the log behind line `after`; return the number of lines up to it."""
+        deadline = time.monotonic() + within
+        with self._news:
+            while True:
+                for number, line in enumerate(self.lines[after:], after + 1):
+                    if text in line["message"]:
+                        return number
+                left = deadline - time.monotonic()
+                assert left > 0, f"{text!r} was not logged, but: {self.log[after:]}"
+                assert self.process.poll() is None or self._news.wait(1.0), f"it ended: {self.log[after:]}"
+                self._news.wait(min(left, 1.0))
+
+    def live(self, *, after: int = 0) -> int:
+        """Wait until its subscription is proven live."""
+        return self.until_logged("following containerd", after=after)
+
+    def stop(self, *, within: float = WITHIN_S) -> int:
+        """SIGTERM, and the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(within)
+        self._reader.join()
+        return status
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._reader.join()
+
+
+class Stored:
+    """One message of the stream as a client that is not ours reads it."""
+
+    def __init__(self, subject: str, headers: Mapping[str, str], body: bytes, sequence: int) -> None:
+        self.subject = subject
+        self.headers = headers
+        self.body = body
+        self.stream_sequence = sequence
+        self.event: dict[str, Any] = json.loads(body)
+        self.data: dict[str, Any] = self.event["data"]
+        self.word = subject.rsplit(".", 1)[1]
+
+    def __repr__(self) -> str:
+        return f"{self.subject} {self.data}"
+
+
+def stored(url: str, subject: str = ">", *, stream: str = "CONTAINERD_EVENTS") -> list[Stored]:
+    """Read the stream from its first message to the one that was its last when this began."""
+    return asyncio.run(_stored(url, subject, stream))
+
+
+async def _stored(url: str, subject: str, stream: str) -> list[Stored]:
+    client = await nats.connect(url)
+    try:
+        js = client.jetstream()
+        try:
+            await js.stream_info(stream)
+        except NotFoundError:
+            return []
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
+        consumer = await js.pull_subscribe(subject, stream=stream, config=config)
+        found: list[Stored] = []
+        pending = (await consumer.consumer_info()).num_pending or 0
+        while pending:
+            for message in await consumer.fetch(min(500, pending), timeout=10):
+                sequence = message.metadata.sequence.stream
+                found.append(Stored(message.subject, message.headers or {}, message.data, sequence))
+                pending = message.metadata.num_pending
+        await consumer.unsubscribe()
+        return found
+    finally:
+        await client.close()
+
+
+def until_stored(
+    url: str, wanted: Callable[[Stored], bool], subject: str = ">", *, within: float = WITHIN_S
+) -> list[Stored]:
+    """Read the stream again and again until one of its messages is `wanted`; return them all."""
+    deadline = time.monotonic() + within
+    while True:
+        found = stored(url, subject)
+        if any(wanted(message) for message in found):
+            return found
+        assert time.monotonic() < deadline, f"it is not in the stream: {found[-20:]}"
+        time.sleep(0.05)
+
+
+BridgeFactory = Callable[..., Bridge]
+
+
+@pytest.fixture
+def bridge_factory() -> Iterator[BridgeFactory]:
+    """`bridge_factory("--nats", url, ...)`: a started daemon of this test's own."""
+    with ExitStack() as closing:
+        yield lambda *options, **more: closing.enter_context(Bridge(*options, **more))
+
+
+@pytest.fixture
+def bridge(bridge_factory: BridgeFactory, containerd: Containerd, nats_url: str, tmp_path: Path) -> Bridge:
+    """A live daemon on containerd 2.1 with every command group on, as node `n1`."""
+    daemon = bridge_factory(
+        *("--containerd", containerd.address, "--nats", nats_url, "--node", "n1"),
+        *("--state-dir", tmp_path / "state", "--commands", "all"),
+    )
+    daemon.live()
+    return daemon

@@ -1,0 +1,236 @@
+"""The ledger gives every event one place, and keeps what is known of its container."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.capture.ledger import REMEMBERED, Ledger
+from bridge.capture.outbox import ContainerRow
+from bridge.model import events
+from bridge.model.codec import decode
+from bridge.model.envelope import Event
+from bridge.model.limits import MAX_BODY
+from bridge.model.nanos import Nanos
+from bridge.model.node_events import ImageCreate, NodeHeartbeat
+from bridge.model.outcomes import ContainerInfo
+from bridge.model.subjects import Subjects
+from bridge.ports import Entry, Observed
+
+
+class Book:
+    """A ledger with rows behind it, as the outbox would keep them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], ContainerRow] = {}
+        self.last_n = 0
+        self.ledger = self.reopened()
+
+    def reopened(self) -> Ledger:
+        self.ledger = Ledger("node", Subjects(), "log", self.last_n, lambda *key: self.rows.get(key))
+        return self.ledger
+
+    def place(self, *observations: Observed, known: dict[tuple[str, str], ContainerInfo] | None = None) -> list[Any]:
+        self.asked = list(self.ledger.undescribed(observations))
+        entries: list[Entry] = []
+        for observation in observations:
+            entries += self.ledger.place(observation, known or {})
+        for row in self.ledger.settle():
+            self.rows[row.namespace, row.container] = row
+        self.last_n = entries[-1].n
+        assert [entry.id for entry in entries] == [decode(entry.body).id for entry in entries]
+        self.subjects = [entry.subject for entry in entries]
+        return [decode(entry.body) for entry in entries]
+
+
+def observed(event: Event, container: str | None = "web.1", namespace: str | None = "k8s.io") -> Observed:
+    return Observed(event=event, namespace=namespace, container=container, time=Nanos(5), recorded=Nanos(6))
+
+
+CREATE = events.ContainerCreate(id="web.1", image="nginx:1", runtime="io.containerd.runc.v2")
+START = events.TaskStart(container_id="web.1", pid=7)
+
+
+def task_create(container: str = "web.1") -> events.TaskCreate:
+    return events.TaskCreate(container_id=container, pid=7)
+
+
+def test_an_event_stands_on_its_containers_subject_with_its_source_and_times() -> None:
+    book = Book()
+    [recorded] = book.place(observed(START))
+    assert book.subjects == ["containerd.events.node.k8s=2Eio.web=2E1.start"]
+    assert recorded.source == "/containerd/node/k8s.io"
+    assert (recorded.subject, recorded.time, recorded.recordedtime) == ("web.1", 5, 6)
+    assert recorded.type == "io.containerd.task.start.v1"
+    assert recorded.origin == "live"
+    assert recorded.data == START
+
+
+def test_positions_count_over_all_and_sequences_per_container() -> None:
+    book = Book()
+    recorded = book.place(
+        observed(START), observed(START, "b"), observed(START), observed(NodeHeartbeat(probe_ns=1), None, None)
+    )
+    assert [event.position for event in recorded] == ["log:1", "log:2", "log:3", "log:4"]
+    assert [event.sequence for event in recorded] == [1, 1, 2, None]
+
+
+def test_counting_goes_on_where_it_was_after_a_restart() -> None:
+    book = Book()
+    book.place(observed(task_create()), observed(START))
+    first = book.place(observed(START))[0]
+    book.reopened()
+    again = book.place(observed(START))[0]
+    assert (again.position, again.sequence, again.incarnation) == ("log:4", 4, first.incarnation)
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=40), st.integers(1, 5))
+def test_sequences_have_no_holes_however_often_it_is_restarted(containers: list[str], every: int) -> None:
+    book, seen = Book(), {"a": 0, "b": 0, "c": 0}
+    for number, container in enumerate(containers):
+        if number % every == 0:
+            book.reopened()
+        [recorded] = book.place(observed(START, container))
+        seen[container] += 1
+        assert recorded.sequence == seen[container]
+
+
+def test_counting_goes_on_when_a_container_was_put_out_of_memory() -> None:
+    book = Book()
+    book.place(observed(START))
+    book.place(*(observed(START, f"c{number}") for number in range(REMEMBERED)))
+    [recorded] = book.place(observed(START))
+    assert recorded.sequence == 2
+
+
+def test_every_task_create_begins_an_incarnation_and_a_restore_too() -> None:
+    book = Book()
+    before, create, start, again, restored = book.place(
+        observed(CREATE),
+        observed(task_create()),
+        observed(START),
+        observed(task_create()),
+        observed(events.TaskRestored(container_id="web.1", checkpoint="sha256:1")),
+    )
+    assert before.incarnation is None
+    assert create.incarnation == create.id == start.incarnation
+    assert len({create.incarnation, again.incarnation, restored.incarnation}) == 3
+
+
+def test_image_labels_name_and_runtime_are_in_every_event_until_after_the_container_is_gone() -> None:
+    book = Book()
+    info = ContainerInfo(namespace="k8s.io", id="web.1", image="nginx:1", labels={"nerdctl/name": "shop"}, runtime="r")
+    recorded = book.place(
+        observed(CREATE),
+        observed(START),
+        observed(events.ContainerDelete(id="web.1")),
+        observed(START),
+        known={("k8s.io", "web.1"): info},
+    )
+    assert book.asked == [("k8s.io", "web.1")]
+    for event in recorded:
+        assert (event.data.image, event.data.labels, event.data.name, event.data.runtime) == (
+            "nginx:1",
+            {"nerdctl/name": "shop"},
+            "shop",
+            "io.containerd.runc.v2",
+        )
+
+
+def test_a_container_that_was_there_before_is_asked_about_once() -> None:
+    book = Book()
+    info = ContainerInfo(namespace="k8s.io", id="web.1", image="nginx:1", labels={"a": "b"}, runtime="r")
+    [recorded] = book.place(observed(START), known={("k8s.io", "web.1"): info})
+    assert (recorded.data.image, recorded.data.labels) == ("nginx:1", {"a": "b"})
+    book.place(observed(START))
+    assert book.asked == []
+
+
+def test_a_new_container_under_a_known_id_inherits_nothing_but_the_counting() -> None:
+    book = Book()
+    info = ContainerInfo(namespace="k8s.io", id="web.1", image="nginx:1", labels={"a": "b"}, runtime="r")
+    book.place(observed(CREATE), known={("k8s.io", "web.1"): info})
+    book.place(observed(events.ContainerDelete(id="web.1")))
+    [recorded] = book.place(observed(events.ContainerCreate(id="web.1", image="other:2", runtime="r2")))
+    assert (recorded.data.image, recorded.data.labels, recorded.sequence) == ("other:2", None, 3)
+
+
+def test_an_update_changes_what_later_events_say() -> None:
+    book = Book()
+    book.place(observed(CREATE))
+    _, start = book.place(
+        observed(events.ContainerUpdate(id="web.1", image="nginx:2", labels={"c": "d"})), observed(START)
+    )
+    assert (start.data.image, start.data.labels) == ("nginx:2", {"c": "d"})
+
+
+def test_deleting_and_making_a_container_is_noted_for_later_clearing() -> None:
+    book = Book()
+    book.place(observed(CREATE), observed(events.ContainerDelete(id="web.1")))
+    assert book.rows["k8s.io", "web.1"].deleted_at == 6
+    book.place(observed(CREATE))
+    assert book.rows["k8s.io", "web.1"].deleted_at is None
+
+
+def test_node_and_image_events_stand_on_the_nodes_subject() -> None:
+    book = Book()
+    beat, image = book.place(
+        observed(NodeHeartbeat(probe_ns=1), None, None), observed(ImageCreate(name="nginx:1"), None, "default")
+    )
+    assert book.subjects == ["containerd.nodes.node.heartbeat", "containerd.nodes.node.image-create"]
+    assert (beat.source, beat.subject) == ("/containerd/node", None)
+    assert (image.source, image.subject) == ("/containerd/node/default", "nginx:1")
+
+
+def raw(value: bytes) -> events.RawEvent:
+    return events.RawEvent(
+        topic="/tasks/x",
+        type_url="x",
+        value=value,
+        reason="unknown-topic",
+        size=len(value),
+        sha256=hashlib.sha256(value).hexdigest(),
+    )
+
+
+@pytest.mark.parametrize("namespace", ["default", None])
+def test_a_raw_event_without_container_keeps_its_namespace_where_it_has_one(namespace: str | None) -> None:
+    book = Book()
+    book.place(observed(raw(b"x"), None, namespace))
+    assert book.subjects == [f"containerd.events.node.{namespace or '-'}.-.raw"]
+
+
+@pytest.mark.parametrize(("container", "namespace"), [("web.1", "default"), (None, "default"), (None, None)])
+def test_five_megabytes_become_parts_that_give_the_whole_again(container: str | None, namespace: str | None) -> None:
+    book = Book()
+    value = bytes(range(256)) * (5 * 1024 * 4)
+    parts = book.place(observed(raw(value), container, namespace))
+    assert b"".join(part.data.value for part in parts) == value
+    assert {(part.data.size, part.data.sha256) for part in parts} == {(len(value), hashlib.sha256(value).hexdigest())}
+    assert [part.data.part for part in parts] == list(range(1, len(parts) + 1))
+    assert {part.data.parts for part in parts} == {len(parts)}
+    assert [part.position for part in parts] == [f"log:{n}" for n in range(1, len(parts) + 1)]
+
+
+def test_a_typed_event_that_is_too_big_becomes_raw_with_all_of_its_data() -> None:
+    book = Book()
+    event = events.TaskCreate(container_id="web.1", bundle="b" * (MAX_BODY + 1))
+    parts = book.place(observed(event))
+    whole = b"".join(part.data.value for part in parts)
+    assert {part.data.reason for part in parts} == {"oversize"}
+    assert {part.data.type_url for part in parts} == {"io.containerd.task.create.v1"}
+    assert msgspec.json.decode(whole, type=events.TaskCreate) == event
+    assert [part.sequence for part in parts] == list(range(1, len(parts) + 1))
+
+
+def test_no_body_is_larger_than_what_both_ends_agreed_on() -> None:
+    book = Book()
+    ledger = book.ledger
+    for size in (MAX_BODY // 4 * 3 - 2000, MAX_BODY // 4 * 3, MAX_BODY * 3):
+        for entry in ledger.place(observed(raw(b"v" * size)), {}):
+            assert len(entry.body) <= MAX_BODY
