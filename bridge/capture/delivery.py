@@ -69,6 +69,11 @@ class Delivery:
         self._more.set()
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of entries that are kept in memory."""
+        return self._tail_bytes
+
+    @property
     def behind(self) -> int:
         """Entries that are committed and not in the log yet."""
         return self.last_n - self.position

@@ -33,7 +33,6 @@ from bridge.model.identity import new_ulid
 from bridge.model.limits import MAX_BODY, RAW_PART
 from bridge.model.naming import name_from_labels
 from bridge.model.outcomes import ContainerInfo
-from bridge.model.schema import dataschema_of
 from bridge.model.subjects import Subjects
 from bridge.ports import Entry, Observed
 
@@ -268,7 +267,7 @@ class Ledger:
                 origin=observed.origin,
                 correlationid=observed.correlation_id,
                 causationid=observed.causation_id,
-                dataschema=dataschema_of(type(event)),
+                dataschema=f"schemas/{event.type}.json",
                 data=event,
             )
         )

@@ -1,0 +1,183 @@
+"""Delivery brings the outbox into the log: everything, once as far as ids go, in order, through every kind of doubt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bridge.capture import delivery as delivery_module
+from bridge.capture.delivery import APPEND, Delivery
+from bridge.capture.outbox import Outbox, OutboxError, OutboxReader
+from bridge.errors import LogError, LogRefused, LogUnavailable
+from bridge.ports import Entry, LogEnd
+
+
+class UnreliableLog:
+    """A log that recognises ids, and does to each append what its script says; after that it works."""
+
+    def __init__(self, *script: Callable[[int], tuple[int, LogError | None]]) -> None:
+        self.stored: list[Entry] = []
+        self.appends: list[int] = []
+        self.last: LogEnd | None = None
+        self._script = list(script)
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        self.appends.append(len(entries))
+        await asyncio.sleep(0)
+        stored, error = self._script.pop(0)(len(entries)) if self._script else (len(entries), None)
+        known = {entry.id for entry in self.stored}
+        self.stored += [entry for entry in entries[:stored] if entry.id not in known]
+        if error is not None:
+            raise error
+
+    async def end(self, node: str) -> LogEnd | None:
+        return self.last
+
+
+def nothing_stored(count: int) -> tuple[int, LogError | None]:
+    return 0, LogUnavailable("nobody answers")
+
+
+def half_stored(count: int) -> tuple[int, LogError | None]:
+    return count // 2, LogUnavailable("the connection broke")
+
+
+def all_stored_ack_lost(count: int) -> tuple[int, LogError | None]:
+    return count, LogUnavailable("no acknowledgement came")
+
+
+def full(count: int) -> tuple[int, LogError | None]:
+    return 0, LogRefused("the stream is full")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_module, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(delivery_module, "LONGEST_PAUSE_S", 0.002)
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    box = Outbox(tmp_path / "outbox.db")
+    box.open()
+    return box
+
+
+def commit(outbox: Outbox, count: int, *, size: int = 10) -> list[Entry]:
+    first = outbox.last_n + 1
+    entries = [Entry(n=n, id=f"id{n}", subject="s", body=b"b" * size) for n in range(first, first + count)]
+    outbox.commit(entries, [], 0, None)
+    return entries
+
+
+@asynccontextmanager
+async def running(log: UnreliableLog, outbox: Outbox) -> AsyncIterator[Delivery]:
+    reader = OutboxReader(outbox.path)
+    delivery = Delivery(log, reader, acknowledged=outbox.acknowledged, last_n=outbox.last_n)
+    task = asyncio.create_task(delivery.run())
+    try:
+        yield delivery
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+        reader.close()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [(), (nothing_stored,), (half_stored, half_stored), (all_stored_ack_lost,), (full, nothing_stored, half_stored)],
+)
+async def test_everything_is_in_the_log_once_and_in_order_whatever_the_log_does(
+    outbox: Outbox, script: tuple[Callable[[int], tuple[int, LogError | None]], ...]
+) -> None:
+    log = UnreliableLog(*script)
+    async with running(log, outbox) as delivery:
+        for _ in range(5):
+            delivery.committed(commit(outbox, 7))
+            await asyncio.sleep(0)
+        await asyncio.wait_for(delivery.settled(), 10)
+    assert [entry.n for entry in log.stored] == list(range(1, 36))
+    assert delivery.behind == 0
+
+
+async def test_what_gathers_during_one_append_goes_with_the_next(outbox: Outbox) -> None:
+    log = UnreliableLog()
+    async with running(log, outbox) as delivery:
+        delivery.committed(commit(outbox, 1))
+        while not log.appends:
+            await asyncio.sleep(0)
+        delivery.committed(commit(outbox, APPEND + 5))
+        await asyncio.wait_for(delivery.settled(), 10)
+    assert log.appends == [1, APPEND, 5]
+
+
+async def test_what_an_earlier_run_left_is_read_from_disk_first(outbox: Outbox) -> None:
+    commit(outbox, APPEND + 3)
+    log = UnreliableLog(half_stored)
+    async with running(log, outbox) as delivery:
+        delivery.committed(commit(outbox, 2))
+        await asyncio.wait_for(delivery.settled(), 10)
+    assert [entry.n for entry in log.stored] == list(range(1, APPEND + 6))
+
+
+async def test_memory_stays_bounded_while_the_bus_is_away_and_nothing_is_lost_for_it(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_module, "TAIL_BYTES", 1_000)
+    log = UnreliableLog(*[nothing_stored] * 3)
+    async with running(log, outbox) as delivery:
+        for _ in range(10):
+            delivery.committed(commit(outbox, 20, size=100))
+            assert delivery.held_bytes <= 1_000
+        await asyncio.wait_for(delivery.settled(), 10)
+    assert [entry.n for entry in log.stored] == list(range(1, 201))
+
+
+async def test_while_the_log_refuses_it_says_why_and_not_afterwards(outbox: Outbox) -> None:
+    asked = asyncio.Event()
+
+    def refuse(count: int) -> tuple[int, LogError | None]:
+        asked.set()
+        return full(count)
+
+    log = UnreliableLog(*[refuse] * 3)
+    async with running(log, outbox) as delivery:
+        delivery.committed(commit(outbox, 1))
+        await asked.wait()
+        while delivery.refused is None:
+            await asyncio.sleep(0)
+        assert delivery.refused == "the stream is full"
+        await asyncio.wait_for(delivery.settled(), 10)
+        assert delivery.refused is None
+
+
+async def test_resuming_skips_what_the_log_has_of_this_outbox_already(outbox: Outbox) -> None:
+    commit(outbox, 5)
+    log = UnreliableLog()
+    log.last = LogEnd(stream_sequence=99, position=f"{outbox.log}:3")
+    reader = OutboxReader(outbox.path)
+    delivery = Delivery(log, reader, acknowledged=0, last_n=5)
+    await delivery.resume("node", outbox.log)
+    assert (delivery.position, delivery.behind) == (3, 2)
+
+
+@pytest.mark.parametrize("position", ["another:4", "{log}:9", "{log}:1"])
+async def test_resuming_heeds_no_other_log_and_no_impossible_position(outbox: Outbox, position: str) -> None:
+    commit(outbox, 5)
+    log = UnreliableLog()
+    log.last = LogEnd(stream_sequence=99, position=position.format(log=outbox.log))
+    delivery = Delivery(log, OutboxReader(outbox.path), acknowledged=2, last_n=5)
+    await delivery.resume("node", outbox.log)
+    assert delivery.position == 2
+
+
+async def test_a_hole_in_the_outbox_is_an_error_and_not_skipped(outbox: Outbox) -> None:
+    commit(outbox, 5)
+    outbox.commit([], [], 2, None)
+    delivery = Delivery(UnreliableLog(), OutboxReader(outbox.path), acknowledged=0, last_n=5)
+    with pytest.raises(OutboxError, match="lacks entry 1 of 5"):
+        await asyncio.wait_for(delivery.run(), 10)
