@@ -70,9 +70,9 @@ class Dispatcher:
 
     def __init__(
         self,
-        *,
         node: str,
         runtime: ContainerRuntime,
+        *,
         groups: Collection[Group],
         record: Record,
         foreign: bool = False,
