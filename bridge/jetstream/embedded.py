@@ -1,6 +1,6 @@
 """A nats-server of our own, for hosts without one: a child that lives and dies with the bridge.
 
-    async with embedded_server(state_dir) as server:
+    async with EmbeddedServer(state_dir) as server:
         async with connect(server.config, name="containerd-bridge") as connection: ...
 
 It listens on the loopback only, with a password that nobody but the owner of the state directory can read; the command
@@ -20,11 +20,12 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import msgspec
 from msgspec import Struct
@@ -34,7 +35,7 @@ from bridge.errors import ConfigError
 from bridge.jetstream.access import access
 from bridge.jetstream.connection import Connection
 
-__all__ = ["EmbeddedServer", "embedded_config", "embedded_server"]
+__all__ = ["EmbeddedServer", "embedded_config"]
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ HOST: Final = "127.0.0.1"
 USER: Final = "bridge"
 READY_S: Final = 30.0
 """From the start to the first login; a large store is read in this time."""
-STOP_S: Final = 10.0
+STOP_S: Final = 5.0
 LOCK_S: Final = 5.0
 """How long the server of a bridge that was killed a moment ago may take to let go of its store."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
@@ -68,17 +69,58 @@ class _Credentials(Struct, frozen=True, kw_only=True):
 
 
 class EmbeddedServer:
-    """A running nats-server of ours. Made by `embedded_server` only."""
+    """A nats-server of ours; it runs while the context is entered, and the same port and password serve all its lives.
 
-    def __init__(self, directory: Path, binary: Path, port: int, password: str, lock: int) -> None:
-        self._directory = directory
-        self._binary = binary
-        self._lock = lock
+    Enter it in the main thread: the child dies with the thread that made it.
+    """
+
+    def __init__(self, state_dir: Path, *, port: int = 0) -> None:
+        """Take where it keeps everything, and where it listens: a port, or 0 for the last one if free, else any."""
+        self._state_dir = state_dir
+        self._directory = state_dir / "nats"
+        self._wanted_port = port
+        self._binary = Path()
+        self._lock = -1
         self._process: asyncio.subprocess.Process | None = None
-        self.config: Final = NatsConfig(url=f"nats://{HOST}:{port}", user=USER, password=password)
-        """How to connect to it."""
+        self._config: NatsConfig | None = None
+        self._stack = AsyncExitStack()
         self.starts = 0
         """How often it was started."""
+
+    async def __aenter__(self) -> Self:
+        """Start it.
+
+        Raises:
+            ConfigError: the package is missing, the port is taken, another bridge uses the store, or it does not start.
+        """
+        async with AsyncExitStack() as stack:
+            self._binary = _binary()
+            _make(self._state_dir, self._directory)
+            self._lock = await stack.enter_async_context(_locked(self._directory))
+            before = _previous(self._directory)
+            port = _port(self._wanted_port, before)
+            password = before.password if before is not None else secrets.token_urlsafe(32)
+            self._config = NatsConfig(url=f"nats://{HOST}:{port}", user=USER, password=password)
+            _write(self._directory / "server.conf", _server_config(self._directory, port, password))
+            credentials = _Credentials(url=self._config.url, user=USER, password=password)
+            _write(self._directory / "credentials", msgspec.json.encode(credentials))
+            stack.push_async_callback(self._stop)
+            await self._start()
+            log.info("the embedded nats-server runs at %s, process %s", self._config.url, self.pid)
+            await stack.enter_async_context(_task(self._keep()))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def config(self) -> NatsConfig:
+        """How to connect to it."""
+        assert self._config is not None, "the embedded server is not running: enter it with `async with`"
+        return self._config
 
     @property
     def pid(self) -> int | None:
@@ -90,12 +132,7 @@ class EmbeddedServer:
         """Where it writes its log."""
         return self._directory / "server.log"
 
-    async def start(self) -> None:
-        """Start it and wait until it takes our login.
-
-        Raises:
-            ConfigError: it ended, or did not become ready.
-        """
+    async def _start(self) -> None:
         self.starts += 1
         with self.log_file.open("ab") as log_file:  # where a panic of Go's goes, too
             began = log_file.tell()
@@ -106,15 +143,15 @@ class EmbeddedServer:
                 pass_fds=[self._lock], start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + READY_S
-        while not await self._takes_our_login():
-            if self._process.returncode is not None:
+        while not await self._takes_our_login() or self._process.returncode is not None:
+            if self._process.returncode is not None:  # also when another server answers on our port
                 raise ConfigError(f"the embedded nats-server ended at once: {self._last_words(began)}")
             if time.monotonic() > deadline:
                 raise ConfigError(f"the embedded nats-server is not ready after {READY_S:g} s: see {self.log_file}")
             await asyncio.sleep(0.02)
 
-    async def keep(self) -> None:
-        """Start it again whenever it ends, for ever."""
+    async def _keep(self) -> None:
+        # Whenever it ends it is started again.
         pause = FIRST_PAUSE_S
         while True:
             began = time.monotonic()
@@ -126,14 +163,14 @@ class EmbeddedServer:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
             try:
-                await self.start()
+                await self._start()
                 log.warning("the embedded nats-server runs again")
             except ConfigError as error:
                 log.error("%s", error)
-                await self.stop()
+                await self._stop()
 
-    async def stop(self) -> None:
-        """Stop it: politely, then not."""
+    async def _stop(self) -> None:
+        # Politely, then not.
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -165,41 +202,6 @@ class EmbeddedServer:
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         fatal = [line for line in lines if "[FTL]" in line or "[ERR]" in line] or lines
         return fatal[-1] if fatal else f"status {self._process.returncode}, and not a word"
-
-
-@asynccontextmanager
-async def embedded_server(state_dir: Path, *, port: int = 0) -> AsyncIterator[EmbeddedServer]:
-    """Run a nats-server until the context is left. Enter it in the main thread: the child dies with the thread that made it.
-
-    Args:
-        state_dir: where it keeps everything, in the directory `nats`.
-        port: where it listens; 0 for the one it had last time, or a free one.
-
-    Raises:
-        ConfigError: the package is missing, the port is taken, another bridge uses the store, or it does not start.
-    """
-    binary = _binary()
-    directory = _directory(state_dir)
-    async with _locked(directory) as lock:
-        before = _previous(directory)
-        chosen = _port(port, before)
-        password = before.password if before is not None else secrets.token_urlsafe(32)
-        server = EmbeddedServer(directory, binary, chosen, password, lock)
-        _write(directory / "server.conf", _server_config(directory, chosen, password))
-        credentials = _Credentials(url=server.config.url, user=USER, password=password)
-        _write(directory / "credentials", msgspec.json.encode(credentials))
-        keeper: asyncio.Task[None] | None = None
-        try:
-            await server.start()
-            log.info("the embedded nats-server runs at %s, process %s", server.config.url, server.pid)
-            keeper = asyncio.create_task(server.keep(), name="embedded nats-server")
-            yield server
-        finally:
-            if keeper is not None:
-                keeper.cancel()
-                with suppress(asyncio.CancelledError):
-                    await keeper
-            await server.stop()
 
 
 def embedded_config(state_dir: Path) -> NatsConfig:
@@ -243,15 +245,23 @@ def _binary() -> Path:
     )
 
 
-def _directory(state_dir: Path) -> Path:
-    directory = state_dir / "nats"
+def _make(state_dir: Path, directory: Path) -> None:
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
         directory.chmod(0o700)
     except OSError as error:
         raise ConfigError(f"cannot make {directory} for the embedded nats-server: {error.strerror}") from error
-    return directory
+
+
+@asynccontextmanager
+async def _task(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work, name="embedded nats-server")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
 
 
 @asynccontextmanager

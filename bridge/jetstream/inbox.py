@@ -1,0 +1,257 @@
+"""Where commands come from: requests on this node's command subjects, behind the NATS micro service `containerd-bridge`.
+
+One subscription takes the requests of every verb, so they are handed on in the order in which they were sent, and each is
+handled in a task of its own, so that a slow one holds up no other. Every request that can be answered gets exactly one
+outcome, the refused, the malformed and the interrupted ones included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import nats.errors
+from msgspec import Struct
+from nats.aio.msg import Msg
+
+from bridge.errors import BadEnvelope, Code, ConfigError
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.errors import NATS_ERRORS, Denied, explain
+from bridge.jetstream.micro import QUEUE_GROUP, SERVICE, Endpoint, MicroService
+from bridge.jetstream.reply import encode_reply
+from bridge.model.codec import decode_as
+from bridge.model.commands import CommandId
+from bridge.model.events import Failure
+from bridge.model.identity import new_ulid
+from bridge.model.nanos import Nanos, now
+from bridge.model.outcomes import Outcome
+from bridge.model.subjects import CommandSubject, Subjects
+from bridge.ports import CommandHandler, CommandRequest
+
+__all__ = ["MicroInbox"]
+
+log = logging.getLogger(__name__)
+
+UNDER_WAY: Final = 2_048
+"""Requests under way at the same time; the next one is `exhausted`. More than the dispatcher itself lets wait, so that its
+refusals, which are recorded, come first."""
+
+FINISH_S: Final = 10.0
+"""Patience with the requests under way when the inbox closes."""
+
+DRAIN_S: Final = 2.0
+"""Patience with the server when the inbox closes: to hear that we are gone, to take the last replies."""
+
+
+class MicroInbox:
+    """Takes the commands for one node. See `bridge.ports.CommandInbox`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        subjects: Subjects,
+        node: str,
+        *,
+        version: str,
+        groups: Sequence[str] = (),
+        under_way: int = UNDER_WAY,
+        finish: float = FINISH_S,
+    ) -> None:
+        """Take what the node is.
+
+        Args:
+            connection: an open one.
+            subjects: the subjects of the bus.
+            node: this node's name.
+            version: the bridge's version, for those who look for nodes.
+            groups: the command groups that are switched on, for them too.
+            under_way: requests at the same time; what comes on top is answered with `exhausted`.
+            finish: seconds that the requests under way may still take when the inbox closes; then they are interrupted.
+        """
+        self._connection = connection
+        self._subjects = subjects
+        self._node = node
+        self._version = version
+        self._groups = groups
+        self._most = under_way
+        self._finish = finish
+
+    @asynccontextmanager
+    async def serve(self, verbs: Sequence[str], handle: CommandHandler) -> AsyncIterator[None]:
+        """Take commands until the context is left; see the port.
+
+        Leaving stops taking, lets those under way finish for `finish` seconds, interrupts the rest with an `unknown`
+        outcome, and sends all replies before it returns.
+
+        Raises:
+            ConfigError: on entering, when NATS does not permit this login to take the node's commands.
+        """
+        endpoints = {
+            verb: Endpoint(name=verb, subject=self._subjects.command_filter(self._node, verb)) for verb in verbs
+        }
+        service = MicroService(
+            self._connection.client,
+            name=SERVICE,
+            version=self._version,
+            description="Commands for the containers of a node's containerd",
+            metadata={"node": self._node, "groups": ",".join(self._groups)},
+            endpoints=list(endpoints.values()),
+        )
+        desk = _Desk(self._connection, self._subjects, self._node, endpoints, handle, self._most)
+        async with self._taking(desk):
+            try:
+                async with service:  # nobody is to find the node before it listens, or after
+                    yield
+            finally:
+                desk.closing = True
+        await desk.finish(self._finish)
+
+    @asynccontextmanager
+    async def _taking(self, desk: _Desk) -> AsyncIterator[None]:
+        client, subject = self._connection.client, self._subjects.command_filter(self._node)
+        denied: list[Denied] = []
+        async with self._connection.denials(
+            lambda error: denied.append(error) if error.subject == subject.lower() else None
+        ):
+            subscription = await client.subscribe(subject, queue=QUEUE_GROUP, cb=desk.take)
+            await client.flush()
+        if denied:
+            raise ConfigError(f"{denied[0]}: allow it for the commands of node {self._node}, or give --commands none")
+        try:
+            yield
+        finally:
+            try:
+                # Drain and not unsubscribe: what the server has sent us already, nobody else will ever answer.
+                await asyncio.wait_for(subscription.drain(), DRAIN_S)
+            except NATS_ERRORS as error:
+                log.warning("commands of the last moment may be lost: %s", explain(error))
+
+
+class _Desk:
+    """Takes in requests, sees to it that each is handled and answered, and keeps the counts."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        subjects: Subjects,
+        node: str,
+        endpoints: dict[str, Endpoint],
+        handle: CommandHandler,
+        most: int,
+    ) -> None:
+        self._connection = connection
+        self._subjects = subjects
+        self._node = node
+        self._endpoints = endpoints
+        self._handle = handle
+        self._most = most
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.closing = False
+
+    async def take(self, message: Msg) -> None:
+        """Take one request in; returns without waiting for it."""
+        # Tasks begin in the order in which they are made, so the handler sees requests in the order of arrival.
+        request = _Request(message=message, received_at=now(), began=time.monotonic_ns())
+        if len(self._tasks) >= self._most:
+            sentence = f"{len(self._tasks)} requests are under way on node {self._node}: try again later"
+            await self._answer(request, self._refusal(request, "exhausted", sentence))
+            return
+        task = asyncio.create_task(self._carry_out(request), name=f"command {message.subject}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def finish(self, within: float) -> None:
+        """Wait for the requests under way; interrupt what is left after `within` seconds; send what is to be sent."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=within)
+            if late:
+                log.warning("%d commands are interrupted: they did not end within %g s", len(late), within)
+                for task in late:
+                    task.cancel()
+                await asyncio.wait(late, timeout=DRAIN_S)
+        try:
+            await self._connection.client.flush(timeout=DRAIN_S)
+        except (*NATS_ERRORS, ValueError) as error:
+            log.warning("the last replies to commands may be lost: %s", explain(error))
+
+    async def _carry_out(self, request: _Request) -> None:
+        try:
+            await self._answer(request, await self._outcome(request))
+        except asyncio.CancelledError:
+            sentence = (
+                f"the bridge on node {self._node} stopped in the middle: inspect the container to see how far it came"
+            )
+            await self._answer(request, self._refusal(request, "unknown", sentence))
+            raise
+
+    async def _outcome(self, request: _Request) -> Outcome:
+        message = request.message
+        try:
+            subject = self._subjects.parse_command(message.subject)
+        except ValueError as error:
+            return self._refusal(request, "invalid_argument", str(error))
+        request.subject = subject
+        if subject.verb not in self._endpoints:
+            sentence = (
+                f"node {self._node} takes no command {subject.verb!r}: choose from {', '.join(sorted(self._endpoints))}"
+            )
+            return self._refusal(request, "unimplemented", sentence)
+        try:
+            return await self._handle(CommandRequest(subject=subject, body=message.data, headers=message.headers or {}))
+        except Exception:
+            log.exception("the handler of command %s failed", message.subject)
+            return self._refusal(request, "internal", f"{subject.verb} failed by a mistake of the bridge itself")
+
+    def _refusal(self, request: _Request, code: Code, sentence: str) -> Outcome:
+        subject = request.subject
+        return Outcome(
+            id=_id_in(request.message.data),
+            verb=subject.verb if subject else request.message.subject.rpartition(".")[2],
+            node=self._node,
+            outcome="unknown" if code == "unknown" else "error",
+            namespace=subject.namespace if subject else None,
+            container=subject.container if subject else None,
+            error=Failure(code=code, message=sentence),
+            received_at=request.received_at,
+            finished_at=now(),
+        )
+
+    async def _answer(self, request: _Request, outcome: Outcome) -> None:
+        client, message = self._connection.client, request.message
+        body, headers = encode_reply(outcome, client.max_payload)
+        endpoint = self._endpoints.get(request.subject.verb) if request.subject else None
+        if endpoint is not None:
+            error = outcome.error
+            endpoint.count(time.monotonic_ns() - request.began, f"{error.code}: {error.message}" if error else None)
+        if not message.reply:
+            return
+        try:
+            await client.publish(message.reply, body, headers=headers)
+        except (*NATS_ERRORS, ValueError) as error:
+            log.warning("the outcome of %s cannot be sent: %s", outcome.id, explain(error))
+
+
+class _Request(Struct, kw_only=True):
+    """One request on its way through."""
+
+    message: Msg
+    received_at: Nanos
+    began: int
+    subject: CommandSubject | None = None
+
+
+class _Named(Struct):
+    """The only option that is read of a request which nobody will carry out."""
+
+    id: CommandId | None = None
+
+
+def _id_in(body: bytes) -> str:
+    try:
+        return decode_as(body, _Named).id or new_ulid()
+    except BadEnvelope:
+        return new_ulid()
