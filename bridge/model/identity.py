@@ -68,12 +68,13 @@ class UlidClock:
 
     def next(self) -> str:
         """Return a new ULID: 26 characters of Crockford's base 32, greater than every one before it."""
-        fresh = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+        millisecond = time.time_ns() // 1_000_000
         with self._lock:
-            # Within one millisecond count up by a random step, so that ids stay hard to guess and never repeat.
-            if fresh >> 80 <= self._last >> 80:
-                fresh = self._last + 1 + (fresh & 0xFFFFFFFF)
-            self._last = fresh
+            if millisecond > self._last >> 80:
+                self._last = millisecond << 80 | int.from_bytes(os.urandom(10), "big")
+            else:
+                self._last += 1
+            fresh = self._last
         return _base32(fresh)
 
 
