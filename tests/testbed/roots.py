@@ -135,13 +135,13 @@ def build(say: Say) -> None:
     store = cache() / "roots"
     store.mkdir(parents=True, exist_ok=True)
     store.chmod(0o700)  # the roots hold set-uid programs
-    with _lock(store, say):
+    with _lock(store, say) as lock:
         for abandoned in store.glob(".building-*"):
             shutil.rmtree(abandoned)
         for root in ROOTS:
             if not root.built:
                 say(f"making the test host with containerd {root.containerd} (Debian {root.suite}), half a minute")
-                _make(root, store)
+                _make(root, store, lock)
 
 
 def _check_machine() -> None:
@@ -157,17 +157,18 @@ def _check_machine() -> None:
 
 
 @contextmanager
-def _lock(store: Path, say: Say) -> Iterator[None]:
+def _lock(store: Path, say: Say) -> Iterator[int]:
+    """Hold the lock for the block; yields its descriptor, for a child that should hold it even longer than we live."""
     with (store / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("another run is making the test hosts: waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
 
 
-def _make(root: Root, store: Path) -> None:
+def _make(root: Root, store: Path, lock: int) -> None:
     target = Path(tempfile.mkdtemp(prefix=f".building-{root.suite}-", dir=store))
     mirror = machine_mirror()
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(root.packages)}"]
@@ -183,14 +184,12 @@ def _make(root: Root, store: Path) -> None:
         capture_output=True,
         text=True,
         env=_environment(),
+        pass_fds=[lock],
     )
     if ran.returncode != 0:
-        log = target / "debootstrap" / "debootstrap.log"
-        lines = ran.stdout.splitlines() + (log.read_text(errors="replace").splitlines() if log.exists() else [])
         shutil.rmtree(target)
-        told = "\n".join(lines[-8:])
-        if mirror:
-            told = told.replace(mirror, "the mirror")
+        errors = [line for line in (ran.stdout + ran.stderr).splitlines() if line.startswith("E: ")]
+        told = "\n".join(errors or ["it said nothing"]).replace(mirror or "\0", "the mirror")
         raise UnavailableError(f"debootstrap of Debian {root.suite} failed (is there a network?):\n{told}")
     _slim(target)
     target.chmod(0o755)
