@@ -6,6 +6,8 @@ is any point in trying is what `check_socket` says, in a sentence for whoever ty
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -20,7 +22,7 @@ import grpc.experimental
 
 from bridge.errors import ConfigError
 
-__all__ = ["NAMESPACE_KEY", "aio_channel", "blocking_channel", "check_socket", "in_namespace"]
+__all__ = ["NAMESPACE_KEY", "aio_channel", "answer", "blocking_channel", "check_socket", "in_namespace"]
 
 NAMESPACE_KEY: Final = "containerd-namespace"
 """The metadata key by which a call says in which namespace it works (containerd, pkg/namespaces/grpc.go)."""
@@ -62,6 +64,34 @@ def aio_channel(address: Path) -> Any:
 def in_namespace(namespace: str) -> tuple[tuple[str, str], ...]:
     """Return the metadata of a call that works in `namespace`."""
     return ((NAMESPACE_KEY, namespace),)
+
+
+async def answer(call: Any) -> Any:
+    """Wait for a call that was begun with `.future(...)` on a blocking channel, and return its response.
+
+    For the few calls that go through the channel of a subscription. Giving up the wait gives up the call.
+
+    Raises:
+        grpc.RpcError: the call failed.
+    """
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def settle() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    def ended(_: Any) -> None:  # in a thread of grpc's
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle)
+
+    call.add_done_callback(ended)
+    try:
+        await done
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
+    return call.result()
 
 
 def check_socket(path: Path) -> None:

@@ -67,7 +67,7 @@ def failed(error: grpc.RpcError) -> Failed:
         if words.startswith(_NEVER_SENT):
             return Failed("unavailable", f"containerd cannot be reached: {_last_error(words)}", None)
         if _BROKEN_OFF.search(words):
-            return Failed("unknown", "the connection to containerd broke before it answered", None)
+            return Failed("unknown", "the connection to containerd broke off", None)
     if status is grpc.StatusCode.DEADLINE_EXCEEDED and words.lower() == "deadline exceeded":
         return Failed("deadline_exceeded", "containerd did not answer in time", None)
     code = _CODES.get(status, "unknown")
@@ -103,7 +103,7 @@ def command_errors(doing: str) -> Iterator[None]:
 def source_lost(error: grpc.RpcError, address: Path) -> SourceLost:
     """Return why the events of the containerd at `address` ended or cannot be had."""
     status: grpc.StatusCode = error.code()
-    return SourceLost(f"containerd at {address}: {failed(error).reason} ({status.name})")
+    return SourceLost(f"{failed(error).reason} ({address}, {status.name})")
 
 
 @contextmanager

@@ -1,0 +1,103 @@
+"""What containers are, for events that do not say it themselves: containerd is asked, and not waited for.
+
+It runs on the way of every event to the log, so it has a quarter of a second for all that it is asked at once, and what it
+does not learn in that time is left out. An event without its container's labels is worth more than one that came late.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import grpc
+
+from bridge._pb.containerd.services.containers_pb2 import Container, Containers, GetContainerRequest
+from bridge._pb.google.protobuf.timestamp_pb2 import Timestamp
+from bridge.containerd.channel import blocking_channel, in_namespace
+from bridge.containerd.envelope import moment
+from bridge.model.naming import name_from_labels
+from bridge.model.nanos import Nanos
+from bridge.model.outcomes import ContainerInfo
+
+__all__ = ["ContainerdLookup", "container_info"]
+
+log = logging.getLogger(__name__)
+
+WITHIN_S: Final = 0.25
+
+
+class ContainerdLookup:
+    """Implements `bridge.ports.ContainerLookup`. Its connection is made when it is first needed, and closed with it."""
+
+    def __init__(self, address: Path) -> None:
+        """Take containerd's gRPC socket."""
+        self._address = address
+        self._channel: Any = None
+        self._get: Any = None
+
+    def __enter__(self) -> Self:
+        self._channel = blocking_channel(self._address)
+        self._get = Containers.Get.bind(self._channel)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._channel.close()
+
+    def describe(self, containers: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], ContainerInfo]:
+        """Return the records of these (namespace, container), as far as they come in time. Never raises."""
+        try:
+            return self._describe(containers)
+        except Exception:
+            log.exception("containerd could not be asked about %d containers", len(containers))
+            return {}
+
+    def _describe(self, containers: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], ContainerInfo]:
+        deadline = time.monotonic() + WITHIN_S
+        calls = {
+            (namespace, container): self._get.future(
+                GetContainerRequest(id=container), metadata=in_namespace(namespace), timeout=_left(deadline)
+            )
+            for namespace, container in containers
+        }
+        known: dict[tuple[str, str], ContainerInfo] = {}
+        for key, call in calls.items():
+            try:
+                known[key] = container_info(key[0], call.result(_left(deadline)).container)
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:
+                    log.debug("nothing is known about %s/%s: %s", *key, error.details())
+            except grpc.FutureTimeoutError:
+                call.cancel()
+        return known
+
+
+def container_info(namespace: str, container: Container) -> ContainerInfo:
+    """Return a container's record, without spec and task."""
+    labels = dict(container.labels)
+    return ContainerInfo(
+        namespace=namespace,
+        id=container.id,
+        image=container.image,
+        name=name_from_labels(labels),
+        labels=labels,
+        runtime=container.runtime.name,
+        snapshotter=container.snapshotter,
+        snapshot_key=container.snapshot_key,
+        created_at=_moment(container.created_at),
+        updated_at=_moment(container.updated_at),
+    )
+
+
+def _moment(timestamp: Timestamp) -> Nanos | None:
+    try:
+        return moment(timestamp)
+    except ValueError:
+        return None
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
