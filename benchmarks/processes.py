@@ -1,0 +1,88 @@
+"""The processes of a run: started, spoken to line by line, ended with the run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+__all__ = ["PATIENCE_S", "Running", "RunFailed", "started"]
+
+PATIENCE_S: Final = 30.0
+"""Who says nothing, or gets no further, for so long never will."""
+
+
+class RunFailed(Exception):
+    """A run came to nothing that could be measured; the message says why."""
+
+
+class Running:
+    """A process of a run, with the lines that it writes; what it complains of goes to a file."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, errors: Path) -> None:
+        self.name = name
+        self.pid = process.pid
+        self.process = process
+        self._errors = errors
+
+    def say(self, word: str) -> None:
+        """Write a line to its input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{word}\n".encode())
+
+    async def expect(self, word: str) -> None:
+        """Wait until it writes this line.
+
+        Raises:
+            RunFailed: it ends instead, writes something else, or takes too long.
+        """
+        assert self.process.stdout is not None
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                line = (await self.process.stdout.readline()).decode().strip()
+        except TimeoutError as error:
+            raise RunFailed(f"the {self.name} did not say {word!r} in {PATIENCE_S:.0f} s{self.told()}") from error
+        if line != word:
+            raise RunFailed(f"the {self.name} said {line!r} and not {word!r}{self.told()}")
+
+    def check(self) -> None:
+        """See that it still runs.
+
+        Raises:
+            RunFailed: it has ended.
+        """
+        if self.process.returncode is not None:
+            raise RunFailed(f"the {self.name} ended with status {self.process.returncode}{self.told()}")
+
+    def told(self) -> str:
+        """Return the end of what it complained of, to be put behind a sentence."""
+        text = self._errors.read_text(encoding="utf-8", errors="replace").strip()
+        return f":\n{text[-2000:]}" if text else ""
+
+
+@asynccontextmanager
+async def started(name: str, command: Sequence[str], directory: Path) -> AsyncIterator[Running]:
+    """Run a program while the context lasts, from the project's root; its complaints go to a file in `directory`."""
+    errors = directory / f"{name}.log"
+    with errors.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=file,
+            cwd=Path(__file__).parent.parent,
+        )
+    try:
+        yield Running(name, process, errors)
+        if process.returncode is None:
+            process.terminate()
+            async with asyncio.timeout(PATIENCE_S):
+                await process.communicate()
+    except TimeoutError as error:
+        raise RunFailed(f"the {name} did not end in {PATIENCE_S:.0f} s") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

