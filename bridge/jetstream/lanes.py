@@ -1,0 +1,106 @@
+"""Appending on servers before 2.14: one message in flight for each container, many containers side by side.
+
+A lane is a container: everything of a subject but its last token. Its next event is sent when the one before is
+acknowledged, so neither a lost message nor a repeated one can overtake another; that is what pipelined publishing with
+retries does not give. At the first doubt in any lane all of them stop. The same entries, appended again under the same message
+ids, are skipped by the server as far as they are stored, lane by lane.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from bridge.jetstream.client import Link
+from bridge.jetstream.errors import log_error
+from bridge.jetstream.publisher import Append, Publisher, Reply, header
+from bridge.ports import Entry
+
+__all__ = ["Lanes"]
+
+ABREAST: Final = 64
+"""Lanes that have a message in flight at the same time; with the largest events that is 32 MiB."""
+
+PATIENCE_S: Final = 5.0
+"""Silence of all lanes after which nothing more is expected."""
+
+
+class _Round(Append):
+    """An append under way."""
+
+    def __init__(self, entries: Sequence[Entry], link: Link) -> None:
+        super().__init__(entries, link)
+        self.id = secrets.token_hex(8)
+        self.open = len(entries)
+        """Entries that are not acknowledged."""
+        lanes: dict[str, deque[int]] = {}
+        for index, entry in enumerate(entries):
+            lanes.setdefault(entry.subject.rpartition(".")[0], deque()).append(index)
+        self.waiting = deque(lanes.values())
+        """Lanes that have nothing in flight."""
+        self.flying: dict[int, deque[int]] = {}
+        """Index of the entry in flight -> what follows it in its lane."""
+        self.acknowledged: deque[int] = deque()
+        """Acknowledged and not seen to yet."""
+
+
+class Lanes(Publisher):
+    """Appends message by message."""
+
+    async def _store(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            self._check(entries)
+            await self._publish(_Round(entries, self._link()))
+
+    async def _run(self, append: Append) -> None:
+        round_ = append
+        assert isinstance(round_, _Round)
+        while True:
+            while round_.acknowledged:
+                lane = round_.flying.pop(round_.acknowledged.popleft())
+                round_.open -= 1
+                if lane:
+                    round_.waiting.appendleft(lane)
+            if not round_.open:
+                return
+            if round_.waiting and len(round_.flying) < ABREAST:
+                self._send(round_, self._next(round_))
+                await self.connection.client.drained()
+            if not round_.acknowledged and not await round_.news(PATIENCE_S):
+                raise self._silence(round_, PATIENCE_S)
+
+    @staticmethod
+    def _next(round_: _Round) -> Iterable[int]:
+        while round_.waiting and len(round_.flying) < ABREAST:
+            lane = round_.waiting.popleft()
+            index = lane.popleft()
+            round_.flying[index] = lane
+            yield index
+
+    def _send(self, round_: _Round, indices: Iterable[int]) -> None:
+        frames = bytearray()
+        for index in indices:
+            entry = round_.entries[index]
+            head = header(entry.id)
+            reply = f"{self.inbox}.{round_.id}.{index}"
+            frames += f"HPUB {entry.subject} {reply} {len(head)} {len(head) + len(entry.body)}\r\n{head}".encode()
+            frames += entry.body
+            frames += b"\r\n"
+        round_.check()  # no await between this and the write: both are about the same link
+        self.connection.client.send(bytes(frames))
+
+    def _on_reply(self, append: Append, subject: str, reply: Reply) -> None:
+        assert isinstance(append, _Round)
+        prefix = f"{self.inbox}.{append.id}."
+        if not subject.startswith(prefix):
+            return  # of an append that has ended
+        index = int(subject.removeprefix(prefix))
+        if reply.stream not in {None, self.stream} or (reply.error is None and (reply.seq < 1 or reply.stream is None)):
+            self._on_odd(append, f"{reply.stream} {reply.seq}")
+        elif reply.error is not None:
+            append.fail(log_error(reply.error, self.stream))
+        elif index in append.flying and index not in append.acknowledged:
+            append.acknowledged.append(index)
+            append.advance()

@@ -1,0 +1,232 @@
+"""What both publishers share: one append at a time, entries as raw frames, and answers on an inbox of our own.
+
+Neither nats-py's `publish` nor its `request` is used. Per message they cost several times what the frame costs, and a
+request takes the first answer for the stream's, whoever sent it; here an answer counts only if it names our stream.
+An append belongs to one TCP connection: when that is lost, the append has failed, whatever has become of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+import nats.errors
+from msgspec import Struct
+from nats.aio.msg import Msg
+
+from bridge.errors import LogError, LogRefused, LogUnavailable
+from bridge.jetstream.api import api
+from bridge.jetstream.client import Link
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_error, log_errors
+from bridge.jetstream.filters import covers
+from bridge.jetstream.streams import HEADERS, NO_STREAM
+from bridge.model.envelope import CONTENT_TYPE
+from bridge.ports import Entry
+
+__all__ = ["Append", "Publisher", "Reply", "header"]
+
+log = logging.getLogger(__name__)
+
+_LINE: Final = re.compile(r"[!-~]{1,1024} [!-~]{1,128}")
+"""A subject and a message id that can stand in the protocol's lines. A server takes 4,096 bytes of them; ours are short."""
+
+
+class Reply(Struct):
+    """Every form of answer that a publish gets: PubAck, and the three kinds of flow message (ADR-50)."""
+
+    type: str | None = None
+    stream: str | None = None
+    seq: int = 0
+    duplicate: bool = False
+    batch: str | None = None
+    count: int = 0
+    msgs: int = 0
+    error: dict[str, Any] | None = None
+
+
+class Append:
+    """One append under way: what it waits for, and why it failed."""
+
+    def __init__(self, entries: Sequence[Entry], link: Link) -> None:
+        self.entries = entries
+        self.link = link
+        self.failure: LogError | None = None
+        self.nobody = False
+        """Whether the server said that nobody listens on a subject."""
+        self.odd: str | None = None
+        """What somebody else answered in the stream's place."""
+        self._news = asyncio.Event()
+
+    def fail(self, error: LogError) -> None:
+        """End it, unless it has ended; the first failure is the one that tells."""
+        if self.failure is None:
+            self.failure = error
+        self._news.set()
+
+    def advance(self) -> None:
+        """Wake up who waits in `news`."""
+        self._news.set()
+
+    def check(self) -> None:
+        """Raise the failure, if there is one."""
+        if self.failure is not None:
+            raise self.failure
+
+    async def news(self, seconds: float) -> bool:
+        """Wait for an advance or a failure.
+
+        Returns:
+            False if there was neither in this time.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        self._news.clear()
+        self.check()
+        return True
+
+
+class Publisher(ABC):
+    """Appends entries to a stream; `EventLog.append` is its contract."""
+
+    def __init__(self, connection: Connection, stream: str) -> None:
+        self.connection: Final = connection
+        self.stream: Final = stream
+        self.inbox: Final = connection.client.new_inbox()
+        self._one_at_a_time = asyncio.Lock()
+        self._append: Append | None = None
+
+    async def open(self) -> None:
+        """Begin to hear answers; nats-py renews that after each reconnect before anything else is sent.
+
+        Raises:
+            LogUnavailable: not connected.
+        """
+        with log_errors(self.stream):
+            await self.connection.client.subscribe(f"{self.inbox}.>", cb=self._on_message)
+            await self.connection.client.flush()
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Store `entries` in their order; see `EventLog.append`."""
+        async with self._one_at_a_time:
+            await self._store(entries)
+
+    @abstractmethod
+    async def _store(self, entries: Sequence[Entry]) -> None: ...
+
+    @abstractmethod
+    async def _run(self, append: Append) -> None: ...
+
+    @abstractmethod
+    def _on_reply(self, append: Append, subject: str, reply: Reply) -> None: ...
+
+    async def _publish(self, append: Append) -> None:
+        # The frame around `_run`: sees to it that loss, denial and "no responders" end it.
+        link = append.link
+        lost: Callable[[asyncio.Future[str]], None] = lambda future: append.fail(  # noqa: E731
+            LogUnavailable(f"stream {self.stream}: the connection to NATS was lost: {future.result()}")
+        )
+        link.lost.add_done_callback(lost)
+        self._append = append
+        try:
+            async with self.connection.denials(lambda denied: self._on_denied(append, denied)):
+                append.check()
+                await self._run(append)
+        except OSError as error:
+            raise LogUnavailable(f"stream {self.stream}: {explain(error)}") from error
+        except LogUnavailable:
+            if append.nobody and link.alive:
+                raise await self._who_listens(append) from None
+            raise
+        finally:
+            self._append = None
+            link.lost.remove_done_callback(lost)
+
+    def _link(self) -> Link:
+        try:
+            return self.connection.link
+        except nats.errors.Error as error:
+            raise LogUnavailable(f"stream {self.stream}: {explain(error)}") from error
+
+    def _check(self, entries: Sequence[Entry]) -> int:
+        # The server hangs up on what is too large or would break a line, so that must not be sent. Returns the largest.
+        limit = self.connection.client.max_payload - HEADERS
+        largest = 0
+        for entry in entries:
+            if _LINE.fullmatch(f"{entry.subject} {entry.id}") is None:
+                raise LogRefused(
+                    f"event {entry.n} cannot be sent: subject {entry.subject[:200]!r} or id {entry.id[:200]!r}"
+                )
+            largest = max(largest, len(entry.body))
+        if largest > limit:
+            entry = max(entries, key=lambda entry: len(entry.body))
+            raise LogRefused(
+                f"event {entry.n} on {entry.subject} has {len(entry.body)} bytes, the server takes {limit}: "
+                "raise max_payload in nats-server's configuration"
+            )
+        return largest
+
+    async def _on_message(self, message: Msg) -> None:
+        append = self._append
+        if append is None:
+            return
+        if message.headers and message.headers.get("Status") == "503":
+            append.nobody = True
+            append.fail(LogUnavailable(f"stream {self.stream}: nobody listens on the subjects of events"))
+            return
+        try:
+            reply = _decoder.decode(message.data)
+        except (msgspec.DecodeError, ValueError):
+            self._on_odd(append, message.data)
+            return
+        self._on_reply(append, message.subject, reply)
+
+    def _on_odd(self, append: Append, answer: bytes | str) -> None:
+        # Somebody who listens on the subjects of events, and answers. The stream's own answer still comes.
+        if append.odd is None:
+            append.odd = str(answer)[:100]
+            log.warning("something else than stream %s answers to events: %s", self.stream, append.odd)
+
+    def _on_denied(self, append: Append, denied: Denied) -> None:
+        if any(entry.subject.lower() == denied.subject for entry in append.entries):
+            append.fail(LogRefused(f"stream {self.stream}: {denied}: permit it in NATS for this login"))
+
+    def _silence(self, append: Append, seconds: float) -> LogError:
+        if append.odd is not None:
+            return LogUnavailable(
+                f"stream {self.stream} does not acknowledge, and something else answers in its place ({append.odd})"
+            )
+        return LogUnavailable(f"stream {self.stream} does not acknowledge within {seconds:g} s")
+
+    async def _who_listens(self, append: Append) -> LogError:
+        try:
+            info = await api(self.connection, f"STREAM.INFO.{self.stream}")
+        except ApiError as error:
+            if error.err_code == NO_STREAM:
+                return LogRefused(f"stream {self.stream} is gone: start the bridge again, and it makes a new one")
+            return log_error(error, self.stream)
+        except NATS_ERRORS as error:
+            return LogUnavailable(f"stream {self.stream}: {explain(error)}")
+        taken = info["config"].get("subjects") or []
+        for entry in append.entries:
+            if not any(covers(subject, entry.subject) for subject in taken):
+                return LogRefused(
+                    f"stream {self.stream} does not take {entry.subject}: add it to the stream's subjects"
+                )
+        return LogUnavailable(f"stream {self.stream} has no leader at present")
+
+
+def header(message_id: str) -> str:
+    """Return the header block of an event's message."""
+    return f"NATS/1.0\r\nNats-Msg-Id: {message_id}\r\nContent-Type: {CONTENT_TYPE}\r\n\r\n"
+
+
+_decoder = msgspec.json.Decoder(Reply)
