@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.guards import needs_the_machine
-from tests.testbed import NatsServer
+from tests.testbed import Certificates, NatsServer
 
 OLDER = ("2.9", "2.10")
 
@@ -42,3 +42,10 @@ def nats_url(nats_server_factory: NatsServerFactory) -> str:
 def older_nats_server(request: pytest.FixtureRequest, nats_server_factory: NatsServerFactory) -> NatsServer:
     """A server of this test's own of each generation from before fast ingest: 2.9 and 2.10."""
     return nats_server_factory(version=request.param)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority, a server and a client for TLS: `nats_server_factory(config=certificates.nats_config())`."""
+    with needs_the_machine():
+        return Certificates(tmp_path_factory.mktemp("certificates"))

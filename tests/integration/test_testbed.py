@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -14,7 +16,16 @@ import pytest
 
 from tests.fix_containerd import ContainerdFactory
 from tests.fix_nats import NatsServerFactory
-from tests.testbed import VERSIONS, Containerd, Ctr, CtrFailedError, DiedError, NatsServer, UnavailableError
+from tests.testbed import (
+    VERSIONS,
+    Certificates,
+    Containerd,
+    Ctr,
+    CtrFailedError,
+    DiedError,
+    NatsServer,
+    UnavailableError,
+)
 from tests.testbed import roots as testbed_roots
 
 ENDLESS = ("sh", "-c", "while true; do sleep 1; done")
@@ -211,3 +222,29 @@ def test_a_nats_server_reads_its_configuration_again(nats_server_factory: NatsSe
     server.config = "max_payload: 65536"
     server.reload()
     eventually(lambda: varz(server)["max_payload"] == 65536)
+
+
+def upgraded(server: NatsServer, context: ssl.SSLContext) -> str:
+    """Take the server's greeting, change to TLS as a client does, and return the answer to CONNECT."""
+    with socket.create_connection(("127.0.0.1", server.port)) as plain:
+        greeting = plain.recv(4096)
+        assert b'"tls_required":true' in greeting
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as secured:
+            secured.sendall(b'CONNECT {"verbose":true}\r\n')
+            return secured.recv(100).decode()
+
+
+def test_a_nats_server_with_our_certificates_is_trusted_by_their_authority(
+    nats_server_factory: NatsServerFactory, certificates: Certificates
+) -> None:
+    server = nats_server_factory(config=certificates.nats_config())
+    assert upgraded(server, ssl.create_default_context(cafile=certificates.ca)) == "+OK\r\n"
+
+
+def test_a_nats_server_that_verifies_takes_the_clients_certificate(
+    nats_server_factory: NatsServerFactory, certificates: Certificates
+) -> None:
+    server = nats_server_factory(config=certificates.nats_config(verify=True))
+    context = ssl.create_default_context(cafile=certificates.ca)
+    context.load_cert_chain(certificates.client, certificates.client_key)
+    assert upgraded(server, context) == "+OK\r\n"

@@ -11,6 +11,7 @@ the process that started it, also when that process is killed.
 Only the standard library is used, so `make` can build the roots while the virtual environment is still being filled.
 """
 
+from tests.testbed.certificates import Certificates
 from tests.testbed.containerd import Containerd
 from tests.testbed.ctr import Ctr, CtrFailedError
 from tests.testbed.errors import DiedError, UnavailableError
@@ -22,6 +23,7 @@ from tests.testbed.roots import VERSIONS
 __all__ = [
     "BUSYBOX",
     "VERSIONS",
+    "Certificates",
     "Containerd",
     "Ctr",
     "CtrFailedError",
