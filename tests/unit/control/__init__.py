@@ -1,0 +1,1 @@
+"""Tests of the command path over a containerd in a few lines of memory."""

@@ -1,0 +1,143 @@
+"""Lanes keep the order of one container, hold up no other, and never wait without bound."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.control.lanes import Lane, Lanes, LaneStatistics
+from bridge.errors import CommandFailed
+
+IDLE = LaneStatistics(lanes=0, under_way=0, waiting=0, exhausted=0)
+
+
+async def settle() -> None:
+    """Let everything run that can run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def hold(lanes: Lanes, container: str, gate: asyncio.Event) -> None:
+    async with lanes.turn("default", container):
+        await gate.wait()
+
+
+async def test_a_container_that_waits_holds_up_no_other() -> None:
+    lanes, gate = Lanes(), asyncio.Event()
+    holder = asyncio.create_task(hold(lanes, "slow", gate))
+    await settle()
+    async with asyncio.timeout(5), lanes.turn("default", "quick"):
+        pass
+    gate.set()
+    await holder
+
+
+async def test_equal_ids_in_two_namespaces_are_two_containers() -> None:
+    lanes, gate = Lanes(), asyncio.Event()
+    holder = asyncio.create_task(hold(lanes, "web", gate))
+    await settle()
+    async with asyncio.timeout(5), lanes.turn("other", "web"):
+        pass
+    gate.set()
+    await holder
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), max_size=40))
+def test_each_container_sees_its_commands_in_order_of_arrival_one_at_a_time(commands: list[tuple[str, int]]) -> None:
+    async def scenario() -> None:
+        lanes = Lanes(waiting_per_lane=40)
+        busy: set[str] = set()
+        seen: list[tuple[str, int]] = []
+
+        async def command(number: int, container: str, steps: int) -> None:
+            async with lanes.turn("default", container):
+                assert container not in busy
+                busy.add(container)
+                seen.append((container, number))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                busy.remove(container)
+
+        await asyncio.gather(*(command(number, *rest) for number, rest in enumerate(commands)))
+        for container in "abc":
+            numbers = [number for name, number in seen if name == container]
+            assert numbers == [number for number, (name, _) in enumerate(commands) if name == container]
+        assert lanes.statistics() == IDLE
+
+    asyncio.run(scenario())
+
+
+async def test_a_full_lane_is_exhausted_at_once() -> None:
+    lanes, gate = Lanes(waiting_per_lane=2), asyncio.Event()
+    inside = [asyncio.create_task(hold(lanes, "web.1", gate)) for _ in range(3)]
+    await settle()
+    with pytest.raises(CommandFailed, match=r"2 commands wait for container web\.1 already: try again later") as failed:
+        await hold(lanes, "web.1", gate)
+    assert failed.value.code == "exhausted"
+    assert lanes.statistics() == LaneStatistics(lanes=1, under_way=1, waiting=2, exhausted=1)
+    gate.set()
+    await asyncio.gather(*inside)
+    assert lanes.statistics() == LaneStatistics(lanes=0, under_way=0, waiting=0, exhausted=1)
+
+
+async def test_too_many_lanes_are_exhausted_at_once() -> None:
+    lanes, gate = Lanes(entered=2), asyncio.Event()
+    inside = [asyncio.create_task(hold(lanes, f"c{n}", gate)) for n in range(2)]
+    await settle()
+    with pytest.raises(CommandFailed, match="2 commands are under way on this node: try again later") as failed:
+        await hold(lanes, "c3", gate)
+    assert failed.value.code == "exhausted"
+    gate.set()
+    await asyncio.gather(*inside)
+    await hold(lanes, "c3", gate)
+
+
+async def test_who_gives_up_waiting_frees_the_place() -> None:
+    lanes, gate = Lanes(waiting_per_lane=1), asyncio.Event()
+    holder = asyncio.create_task(hold(lanes, "web.1", gate))
+    await settle()
+    waiting = asyncio.create_task(hold(lanes, "web.1", gate))
+    await settle()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert lanes.statistics().waiting == 0
+    gate.set()
+    await holder
+    assert lanes.statistics() == IDLE
+
+
+async def test_a_command_that_fails_lets_the_next_one_in() -> None:
+    lanes = Lanes()
+
+    async def failing() -> None:
+        async with lanes.turn("default", "web.1"):
+            await asyncio.sleep(0)
+            raise CommandFailed("unknown", "it broke")
+
+    first = asyncio.create_task(failing())
+    opened = asyncio.Event()
+    opened.set()
+    second = asyncio.create_task(hold(lanes, "web.1", opened))
+    with pytest.raises(CommandFailed, match="it broke"):
+        await first
+    await asyncio.wait_for(second, 5)
+    assert lanes.statistics() == IDLE
+
+
+async def test_a_wide_lane_lets_in_as_many_as_it_is_wide() -> None:
+    lane, gate = Lane("the node", width=2, waiting=5), asyncio.Event()
+
+    async def inside() -> None:
+        async with lane.turn():
+            await gate.wait()
+
+    tasks = [asyncio.create_task(inside()) for _ in range(3)]
+    await settle()
+    assert (lane.under_way, lane.waiting) == (2, 1)
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert lane.idle

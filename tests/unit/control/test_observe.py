@@ -1,0 +1,70 @@
+"""The verbs that only look put together what containerd keeps apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.control import observe
+from bridge.control.verb import Place
+from bridge.errors import CommandFailed
+from bridge.model.commands import Inspect, List, Pids
+from bridge.model.outcomes import PidList, ProcessInfo, TaskStatus
+from tests.unit.control.small_runtime import SmallRuntime, SmallTask, failure
+
+
+@pytest.fixture
+def runtime() -> SmallRuntime:
+    return SmallRuntime()
+
+
+@pytest.fixture
+def place(runtime: SmallRuntime) -> Place:
+    return Place(runtime=runtime, node="node", namespace="default", container="web.1")
+
+
+async def test_a_list_is_sorted_by_namespace_and_id(runtime: SmallRuntime) -> None:
+    for namespace, container in (("b", "x"), ("a", "z"), ("a", "y")):
+        runtime.add(container, namespace=namespace)
+    listed = await observe.list_containers(Place(runtime=runtime, node="node"), List())
+    assert [(one.namespace, one.id) for one in listed.containers] == [("a", "y"), ("a", "z"), ("b", "x")]
+
+
+async def test_inspect_joins_record_task_and_processes(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("paused"))
+    result = await observe.inspect(place, Inspect())
+    assert (result.container.node, result.container.task) == ("node", runtime.tasks["default", "web.1"].info)
+    assert result.processes == [ProcessInfo(pid=7)]
+
+
+@pytest.mark.parametrize("status", ["created", "stopped", "unknown", None])
+async def test_inspect_asks_for_no_processes_where_none_run(
+    runtime: SmallRuntime, place: Place, status: TaskStatus | None
+) -> None:
+    runtime.add(task=SmallTask(status) if status else None)
+    assert (await observe.inspect(place, Inspect())).processes == []
+    assert "pids" not in runtime.calls
+
+
+async def test_inspect_survives_a_container_that_ends_under_its_eyes(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("running"))
+    runtime.fail["pids"] = [failure("not_found")]
+    assert (await observe.inspect(place, Inspect())).processes == []
+
+
+async def test_inspect_does_not_take_a_failure_for_no_processes(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("running"))
+    runtime.fail["pids"] = [failure("unavailable")]
+    with pytest.raises(CommandFailed):
+        await observe.inspect(place, Inspect())
+
+
+async def test_pids_are_the_tasks(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("running"))
+    assert await observe.pids(place, Pids()) == PidList(processes=[ProcessInfo(pid=7)])
+
+
+async def test_pids_of_a_container_without_a_task_are_not_found(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add()
+    with pytest.raises(CommandFailed, match=r"container web\.1 has no task: start it first") as failed:
+        await observe.pids(place, Pids())
+    assert failed.value.code == "not_found"
