@@ -1,0 +1,139 @@
+"""How a client command reaches the bus: the options that every one of them has, and what they come to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, get_type_hints
+
+import typer
+from msgspec import Struct
+
+from bridge.cli.exits import PROGRAM
+from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
+from bridge.client import Bus
+from bridge.client.connect import embedded_here
+from bridge.config import ENVIRONMENT, Config, NatsConfig, load
+
+__all__ = ["Connect", "ConnectionOptions", "client_command", "with_connection_options"]
+
+P = ParamSpec("P")
+
+
+class Connect(Protocol):
+    """Opens a bus: `bridge.client.connect`, or one in memory."""
+
+    def __call__(self, nats: NatsConfig, *, root: str, state_dir: Path) -> AbstractAsyncContextManager[Bus]:
+        """Return the bus as a context that closes it."""
+        ...
+
+
+def _option(metavar: str, help: str) -> Any:  # noqa: A002 - typer's word
+    return typer.Option(metavar=metavar, help=help, rich_help_panel="Connection", show_default=False)
+
+
+class ConnectionOptions(Struct, frozen=True, kw_only=True):
+    """What the command line says about the connection; None is "not given"."""
+
+    nats: Annotated[
+        str | None, _option("URL|embedded", "NATS to use; `embedded` for the server of a bridge on this machine.")
+    ] = None
+    nats_user: Annotated[str | None, _option("NAME", "User, together with --nats-password.")] = None
+    nats_password: Annotated[
+        str | None, _option("PASSWORD", f"Others see it here; better ${ENVIRONMENT}NATS_PASSWORD.")
+    ] = None
+    nats_token: Annotated[str | None, _option("TOKEN", f"Likewise; better ${ENVIRONMENT}NATS_TOKEN.")] = None
+    nats_nkey: Annotated[Path | None, _option("FILE", "File with an nkey seed.")] = None
+    nats_creds: Annotated[Path | None, _option("FILE", "File with a user JWT and its seed.")] = None
+    nats_tls_ca: Annotated[Path | None, _option("FILE", "CA certificates that the server's must be from.")] = None
+    nats_tls_cert: Annotated[Path | None, _option("FILE", "Client certificate, with --nats-tls-key.")] = None
+    nats_tls_key: Annotated[Path | None, _option("FILE", "Key of the client certificate.")] = None
+    root: Annotated[str | None, _option("TOKEN", "First token of every subject (containerd).")] = None
+    state_dir: Annotated[Path | None, _option("DIR", "State of the bridge whose embedded server is used.")] = None
+    config: Annotated[Path | None, _option("FILE", "TOML file with these settings.")] = None
+    log_level: Annotated[str | None, _option("LEVEL", "debug, info, warning or error (warning).")] = None
+
+    def load(self) -> Config:
+        """Return the configuration: these options, else the environment, else the file.
+
+        Raises:
+            ConfigError: something is wrong with it.
+        """
+        given = {
+            "nats.url": self.nats,
+            "nats.user": self.nats_user,
+            "nats.password": self.nats_password,
+            "nats.token": self.nats_token,
+            "nats.nkey": self.nats_nkey,
+            "nats.creds": self.nats_creds,
+            "nats.tls_ca": self.nats_tls_ca,
+            "nats.tls_cert": self.nats_tls_cert,
+            "nats.tls_key": self.nats_tls_key,
+            "root": self.root,
+            "state_dir": self.state_dir,
+            "log_level": self.log_level,
+        }
+        return load(given, file=self.config)
+
+    def nats_config(self, config: Config) -> NatsConfig:
+        """Return how to reach NATS: as configured, else the server that a bridge on this machine runs, else the default."""
+        return config.nats if self._say_nats(config) else embedded_here(config.state_dir) or config.nats
+
+    def _say_nats(self, config: Config) -> bool:
+        if config.nats != NatsConfig() or self.nats is not None:
+            return True
+        if any(variable.startswith(f"{ENVIRONMENT}NATS") for variable in os.environ):
+            return True
+        file = self.config or os.environ.get(f"{ENVIRONMENT}CONFIG") or ""
+        return bool(file) and "nats" in tomllib.loads(Path(file).read_text(encoding="utf-8"))
+
+
+_OPTIONS = [
+    parameter(name, hint, None) for name, hint in get_type_hints(ConnectionOptions, include_extras=True).items()
+]
+_CONTEXT = parameter("context", typer.Context)
+
+
+def with_connection_options(body: Callable[Concatenate[ConnectionOptions, P], None]) -> Callable[..., None]:
+    """Make a command of `body`, which is given the connection options and its own."""
+
+    def command(**values: Any) -> None:
+        options = ConnectionOptions(**taken(values, _OPTIONS))
+        body(options, **values)  # type: ignore[call-arg]
+
+    return with_parameters(command, body, [*own_parameters(body), *_OPTIONS])
+
+
+def client_command(body: Callable[Concatenate[Bus, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make a command of `body`, which is given the open bus and its own options."""
+
+    def command(*, context: typer.Context, **values: Any) -> None:
+        options = ConnectionOptions(**taken(values, _OPTIONS))
+        config = options.load()
+        _log_to_stderr(options.log_level)
+        connect: Connect = context.obj
+
+        async def run() -> None:
+            nats = options.nats_config(config)
+            async with connect(nats, root=config.root, state_dir=config.state_dir) as bus:
+                await body(bus, **values)  # type: ignore[call-arg]
+
+        asyncio.run(run())
+
+    return with_parameters(command, body, [_CONTEXT, *own_parameters(body), *_OPTIONS])
+
+
+def _log_to_stderr(level: str | None) -> None:
+    # What a client logs is for the person before it: only what they should act on, unless they ask for more.
+    logging.basicConfig(
+        level=(level or "warning").upper(),
+        stream=sys.stderr,
+        format=f"{PROGRAM}: %(levelname)s: %(message)s",
+        force=True,
+    )

@@ -1,0 +1,118 @@
+"""`containerd-bridge events`: the log, as it grows or from any point on."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Annotated
+
+import msgspec
+import typer
+
+from bridge.cli.connection import client_command
+from bridge.cli.options import Namespaces, NodeNames, NoTruncate, checked
+from bridge.cli.table import EventTable
+from bridge.cli.terminal import Terminal
+from bridge.client import Bus, EventFilter, read_point
+
+__all__ = ["events"]
+
+
+_FORMATS = ("table", "json")
+
+
+def _check_format(form: str) -> None:
+    if form not in _FORMATS:
+        raise ValueError(f"{form!r} is no format: choose from {', '.join(_FORMATS)}")
+
+
+def _check_words(words: list[str]) -> None:
+    EventFilter(words=words)
+
+
+@client_command
+async def events(
+    bus: Bus,
+    *,
+    namespace: Namespaces = None,
+    container: Annotated[
+        list[str] | None, typer.Option("--container", "-c", metavar="ID", help="Only this container (repeatable).")
+    ] = None,
+    word: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            "-t",
+            metavar="WORD",
+            help="Only this type, such as exit, oom or gap (repeatable).",
+            callback=checked(_check_words),
+        ),
+    ] = None,
+    node: NodeNames = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POINT",
+            help="Begin at a time, 10m or 2h30m ago, or a stream sequence number.",
+            callback=checked(read_point),
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="POINT", help="End there; a time to come is waited for.", callback=checked(read_point)),
+    ] = None,
+    follow: Annotated[
+        bool | None,
+        typer.Option(
+            "--follow/--no-follow", "-f", help="Go on with what comes; so unless --until.", show_default=False
+        ),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="table|json",
+            help="A table, or one CloudEvent per line.",
+            callback=checked(_check_format),
+        ),
+    ] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    node_events: Annotated[
+        bool | None,
+        typer.Option(
+            "--node-events/--no-node-events", help="Also events of nodes; so unless --container.", show_default=False
+        ),
+    ] = None,
+    no_truncate: NoTruncate = False,
+) -> None:
+    """Show what happens to containers, from any point of the log on.
+
+    Without --since it begins now, with --no-follow at the log's first event.
+    """
+    try:
+        found = bus.events(
+            node=node or (),
+            namespace=namespace or (),
+            container=container or (),
+            type=word or (),
+            since=since,
+            until=until,
+            follow=follow,
+            node_events=node_events,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    terminal = Terminal(truncate=not no_truncate)
+    async with aclosing(found) as stream:
+        if as_json or form == "json":
+            async for event in stream:
+                terminal.json(one_line(event.body))
+        else:
+            table = EventTable(terminal)
+            table.begin()
+            async for event in stream:
+                table.show(event)
+
+
+def one_line(body: bytes) -> bytes:
+    """Return the CloudEvent as it stands in the log; one that somebody else wrote over several lines is folded to one."""
+    return msgspec.json.format(body, indent=-1) if b"\n" in body else body

@@ -1,0 +1,67 @@
+"""How a command ends: one sentence on standard error and a status that scripts can rely on, never a traceback."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from bridge.errors import BridgeError, CommandFailed, ConfigError
+
+__all__ = ["PROGRAM", "complain", "complaint", "exits"]
+
+PROGRAM = "containerd-bridge"
+
+USAGE = 2
+INTERNAL = 70
+"""EX_SOFTWARE of sysexits.h."""
+INTERRUPTED = 130
+PIPE = 141
+
+log = logging.getLogger(__name__)
+
+
+def complain(sentence: str, *, hint: str = "") -> None:
+    """Say on standard error what went wrong."""
+    sys.stdout.flush()
+    print(f"{PROGRAM}: {sentence}", file=sys.stderr)  # noqa: T201 - this is where errors are printed
+    if hint:
+        print(hint, file=sys.stderr)  # noqa: T201
+
+
+def complaint(error: BridgeError | ValueError) -> str:
+    """Return the sentence for an error, with containerd's own words where they say more."""
+    words = error.containerd if isinstance(error, CommandFailed) else None
+    return f"{error} (containerd: {words})" if words and words not in str(error) else str(error)
+
+
+@contextmanager
+def exits() -> Iterator[None]:
+    """Turn whatever ends a command into its exit status.
+
+    Raises:
+        typer.Exit: with that status.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        # Whoever read our output has what they wanted. The interpreter's own flush at the end must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(PIPE) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(INTERRUPTED) from error
+    except BridgeError as error:
+        log.debug("details", exc_info=error)
+        complain(complaint(error))
+        raise typer.Exit(USAGE if isinstance(error, ConfigError) else 1) from error
+    except Exception as error:
+        if type(error).__module__.startswith(("typer", "click")):
+            raise
+        log.debug("details", exc_info=error)
+        complain(f"unexpected {type(error).__name__}: {error}; run with --log-level debug for details")
+        raise typer.Exit(INTERNAL) from error

@@ -1,0 +1,52 @@
+"""Plain help that reads well in 80 columns: a command's own options first, those of the connection under a heading."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from bridge.cli.exits import exits
+
+__all__ = ["Command", "Group"]
+
+
+class Command(TyperCommand):
+    """One command: its help in sections, and its end as `exits` wants it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with exits():
+            return super().invoke(ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments and options in their sections."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                argument = parameter.param_type_name == "argument"
+                section = "Arguments" if argument else getattr(parameter, "rich_help_panel", None) or "Options"
+                sections.setdefault(section, []).append(record)
+        _write(formatter, sections)
+
+
+class Group(TyperGroup):
+    """The program: its commands in sections, in the order in which they were registered."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands in their sections."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                section = getattr(command, "rich_help_panel", None) or "Commands"
+                sections.setdefault(section, []).append((name, command.get_short_help_str(limit=67)))
+        _write(formatter, sections)
+
+
+def _write(formatter: Any, sections: dict[str, list[tuple[str, str]]]) -> None:
+    for section, rows in sections.items():
+        if rows:
+            with formatter.section(section):
+                formatter.write_dl(rows, col_max=26)

@@ -1,0 +1,66 @@
+"""`containerd-bridge nodes` and `version`: who is on the bus."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+
+import bridge
+from bridge.cli.connection import client_command
+from bridge.cli.exits import PROGRAM, complain, complaint
+from bridge.cli.options import Json, NodeNames
+from bridge.cli.terminal import Columns, Terminal, printable
+from bridge.client import Bus, CommandFailed, Node
+from bridge.model.outcomes import VersionInfo
+
+__all__ = ["nodes", "version"]
+
+
+@client_command
+async def nodes(bus: Bus, *, as_json: Json = False) -> None:
+    """Show the nodes that take commands, and which."""
+    terminal = Terminal()
+    present = await bus.nodes()
+    if as_json:
+        for one in present:
+            terminal.json(one)
+        return
+    columns = Columns("NODE", "VERSION", "COMMANDS", widths=[max([len(one.node) for one in present], default=0)], gap=3)
+    terminal.line(columns.header())
+    for one in present:
+        terminal.line(columns.line([printable(one.node), printable(one.version), printable(", ".join(one.groups))]))
+
+
+@client_command
+async def version(bus: Bus, *, node: NodeNames = None, as_json: Json = False) -> None:
+    """Show the versions of all that is involved."""
+    terminal = Terminal()
+    if not as_json:
+        terminal.line(f"{PROGRAM} {bridge.__version__}")
+        terminal.line()
+    asked = [await bus.node(name) for name in node or [one.node for one in await bus.nodes()]]
+    answers = await asyncio.gather(*[_version(one) for one in asked])
+    found = [answer for answer in answers if isinstance(answer, VersionInfo)]
+    if as_json:
+        terminal.json({"client": bridge.__version__, "nodes": found})
+    else:
+        columns = Columns("NODE", "BRIDGE", "CONTAINERD", "REVISION", gap=3)
+        rows = [[one.node, one.bridge, one.containerd, one.containerd_revision] for one in found]
+        for row in rows:
+            columns.fit(row)
+        terminal.line(columns.header())
+        for row in rows:
+            terminal.line(columns.line(row))
+    failures = [answer for answer in answers if isinstance(answer, CommandFailed)]
+    for failure in failures:
+        complain(complaint(failure))
+    if failures:
+        raise typer.Exit(1)
+
+
+async def _version(node: Node) -> VersionInfo | CommandFailed:
+    try:
+        return await node.version()
+    except CommandFailed as error:
+        return error

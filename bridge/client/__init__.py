@@ -1,0 +1,39 @@
+"""What a program imports to read the log of container events and to command containers, typed, from any machine.
+
+    from bridge.client import connect
+
+    async with connect("nats://nats.example:4222") as bus:
+        async for event in bus.events(container="web.1", since="10m"):
+            print(event.recorded.time, event.recorded.data)
+        node = await bus.node()
+        await node.pause("web.1", namespace="default")
+
+Errors are those of `bridge.errors`; values are the frozen structs of `bridge.model`.
+"""
+
+from bridge.client.bus import Bus
+from bridge.client.connect import connect
+from bridge.client.containers import Listing, Place
+from bridge.client.filters import EventFilter
+from bridge.client.node import Node
+from bridge.client.points import Point, read_point
+from bridge.errors import BridgeError, CommandFailed, ConfigError, LogRefused, LogUnavailable
+from bridge.ports import NodePresence, StoredEvent
+
+__all__ = [
+    "BridgeError",
+    "Bus",
+    "CommandFailed",
+    "ConfigError",
+    "EventFilter",
+    "Listing",
+    "LogRefused",
+    "LogUnavailable",
+    "Node",
+    "NodePresence",
+    "Place",
+    "Point",
+    "StoredEvent",
+    "connect",
+    "read_point",
+]

@@ -1,0 +1,58 @@
+"""Opening a bus: the only file of the client that knows what carries it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from bridge.client.bus import Bus
+from bridge.config import Config, NatsConfig
+from bridge.errors import ConfigError
+from bridge.jetstream import connection
+from bridge.jetstream.embedded import embedded_config
+from bridge.jetstream.reader import JetStreamReader
+from bridge.jetstream.sender import NatsSender
+from bridge.model.subjects import Subjects
+
+__all__ = ["connect", "embedded_here"]
+
+STATE_DIR: Final = Config().state_dir
+
+
+@asynccontextmanager
+async def connect(
+    nats: str | NatsConfig,
+    *,
+    root: str = "containerd",
+    state_dir: Path = STATE_DIR,
+    name: str = "containerd-bridge client",
+) -> AsyncIterator[Bus]:
+    """Connect to NATS and yield the bus; leaving the context closes the connection.
+
+    Args:
+        nats: one URL or several separated by commas, or the whole configuration with credentials and TLS; `embedded` for
+            the server that a bridge on this machine runs itself.
+        root: first token of every subject.
+        state_dir: that bridge's state directory, for `embedded`.
+        name: what the server calls this connection in its own reports.
+
+    Raises:
+        ConfigError: the server cannot be reached, or does not let us in.
+        ValueError: `root` is no token.
+    """
+    subjects = Subjects(root)
+    config = NatsConfig(url=nats) if isinstance(nats, str) else nats
+    if config.embedded:
+        config = embedded_config(state_dir)
+    async with connection.connect(config, name=name) as opened:
+        yield Bus(JetStreamReader(opened, subjects), NatsSender(opened, subjects), subjects)
+
+
+def embedded_here(state_dir: Path) -> NatsConfig | None:
+    """Return how to reach the server that a bridge with this state directory runs itself, None if we cannot find one."""
+    try:
+        return embedded_config(state_dir)
+    except ConfigError:
+        return None

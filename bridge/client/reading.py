@@ -1,0 +1,75 @@
+"""Reading the log from one point to another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from bridge.model.nanos import Nanos, now
+from bridge.ports import EventReader, Start, StoredEvent
+
+__all__ = ["read"]
+
+
+async def read(
+    reader: EventReader, filters: Sequence[str], start: Start, end: Nanos | int | None, *, follow: bool
+) -> AsyncGenerator[StoredEvent, None]:
+    """Iterate from `start` to `end`, both included.
+
+    With `follow` an `end` that is a time is waited for; one that is a stream sequence ends it with the first event at or
+    behind it that matches.
+    """
+    if follow and isinstance(end, Nanos):
+        opened: AsyncIterator[StoredEvent] = _until(reader, filters, start, end)
+    else:
+        opened = reader.read(filters, start, follow=follow)
+    async with _closing(opened) as events:
+        async for event in events:
+            if _behind(event, end):
+                return
+            yield event
+            if event.stream_sequence == end:
+                return
+
+
+async def _until(
+    reader: EventReader, filters: Sequence[str], start: Start, limit: Nanos
+) -> AsyncGenerator[StoredEvent, None]:
+    rest = start
+    async with _closing(reader.read(filters, start, follow=True)) as following:
+        while True:
+            try:
+                async with asyncio.timeout((limit - now()) / 1e9) as clock:
+                    event = await anext(following)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if not clock.expired():
+                    raise
+                break
+            rest = Start(sequence=event.stream_sequence + 1)
+            yield event
+    # The time has come, but a backlog may not have been read to its end yet.
+    async with _closing(reader.read(filters, rest, follow=False)) as remaining:
+        async for event in remaining:
+            yield event
+
+
+@asynccontextmanager
+async def _closing(stream: AsyncIterator[StoredEvent]) -> AsyncIterator[AsyncIterator[StoredEvent]]:
+    try:
+        yield stream
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()
+
+
+def _behind(event: StoredEvent, end: Nanos | int | None) -> bool:
+    match end:
+        case None:
+            return False
+        case Nanos():
+            return event.stored_at > end
+        case _:
+            return event.stream_sequence > end

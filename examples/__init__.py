@@ -1,0 +1,1 @@
+"""Programs that show what containerd-bridge is for."""

@@ -1,0 +1,1 @@
+"""A minute of containerd-bridge, on real containers: `make demo`."""
