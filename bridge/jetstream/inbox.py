@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-import nats.errors
 from msgspec import Struct
 from nats.aio.msg import Msg
 
@@ -101,23 +100,25 @@ class MicroInbox:
             metadata={"node": self._node, "groups": ",".join(self._groups)},
             endpoints=list(endpoints.values()),
         )
-        desk = _Desk(self._connection, self._subjects, self._node, endpoints, handle, self._most)
-        async with self._taking(desk):
-            try:
-                async with service:  # nobody is to find the node before it listens, or after
-                    yield
-            finally:
-                desk.closing = True
-        await desk.finish(self._finish)
+        desk = _Desk(self._connection, self._node, endpoints, handle, most=self._most)
+        try:
+            async with self._taking(desk), service:  # nobody is to find the node before it listens, or after
+                yield
+        finally:
+            await desk.finish(self._finish)
 
     @asynccontextmanager
     async def _taking(self, desk: _Desk) -> AsyncIterator[None]:
         client, subject = self._connection.client, self._subjects.command_filter(self._node)
         denied: list[Denied] = []
+
+        async def on_message(message: Msg) -> None:
+            await desk.take(message, self._read(message.subject))
+
         async with self._connection.denials(
             lambda error: denied.append(error) if error.subject == subject.lower() else None
         ):
-            subscription = await client.subscribe(subject, queue=QUEUE_GROUP, cb=desk.take)
+            subscription = await client.subscribe(subject, queue=QUEUE_GROUP, cb=on_message)
             await client.flush()
         if denied:
             raise ConfigError(f"{denied[0]}: allow it for the commands of node {self._node}, or give --commands none")
@@ -126,40 +127,40 @@ class MicroInbox:
         finally:
             try:
                 # Drain and not unsubscribe: what the server has sent us already, nobody else will ever answer.
-                await asyncio.wait_for(subscription.drain(), DRAIN_S)
+                await asyncio.wait_for(subscription.drain(), DRAIN_S)  # type: ignore[no-untyped-call]
             except NATS_ERRORS as error:
                 log.warning("commands of the last moment may be lost: %s", explain(error))
+                client._remove_sub(subscription._id)  # noqa: SLF001 - else it comes back with the connection
+
+    def _read(self, subject: str) -> CommandSubject | str:
+        """Return what a subject says, or the sentence why it says nothing."""
+        try:
+            return self._subjects.parse_command(subject)
+        except ValueError as error:
+            return str(error)
 
 
 class _Desk:
     """Takes in requests, sees to it that each is handled and answered, and keeps the counts."""
 
     def __init__(
-        self,
-        connection: Connection,
-        subjects: Subjects,
-        node: str,
-        endpoints: dict[str, Endpoint],
-        handle: CommandHandler,
-        most: int,
+        self, connection: Connection, node: str, endpoints: dict[str, Endpoint], handle: CommandHandler, *, most: int
     ) -> None:
         self._connection = connection
-        self._subjects = subjects
         self._node = node
         self._endpoints = endpoints
         self._handle = handle
         self._most = most
         self._tasks: set[asyncio.Task[None]] = set()
-        self.closing = False
 
-    async def take(self, message: Msg) -> None:
-        """Take one request in; returns without waiting for it."""
-        # Tasks begin in the order in which they are made, so the handler sees requests in the order of arrival.
-        request = _Request(message=message, received_at=now(), began=time.monotonic_ns())
+    async def take(self, message: Msg, subject: CommandSubject | str) -> None:
+        """Take one request in; returns without waiting for it. Its subject may be a sentence: why it is none."""
+        request = _Request(message=message, subject=subject, received_at=now(), began=time.monotonic_ns())
         if len(self._tasks) >= self._most:
             sentence = f"{len(self._tasks)} requests are under way on node {self._node}: try again later"
             await self._answer(request, self._refusal(request, "exhausted", sentence))
             return
+        # Tasks begin in the order in which they are made, so the handler sees requests in the order of arrival.
         task = asyncio.create_task(self._carry_out(request), name=f"command {message.subject}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -174,31 +175,28 @@ class _Desk:
                     task.cancel()
                 await asyncio.wait(late, timeout=DRAIN_S)
         try:
-            await self._connection.client.flush(timeout=DRAIN_S)
-        except (*NATS_ERRORS, ValueError) as error:
+            await asyncio.wait_for(self._connection.client.flush(), DRAIN_S)
+        except NATS_ERRORS as error:
             log.warning("the last replies to commands may be lost: %s", explain(error))
 
     async def _carry_out(self, request: _Request) -> None:
         try:
-            await self._answer(request, await self._outcome(request))
+            outcome = await self._outcome(request)
         except asyncio.CancelledError:
             sentence = (
                 f"the bridge on node {self._node} stopped in the middle: inspect the container to see how far it came"
             )
             await self._answer(request, self._refusal(request, "unknown", sentence))
             raise
+        await self._answer(request, outcome)
 
     async def _outcome(self, request: _Request) -> Outcome:
-        message = request.message
-        try:
-            subject = self._subjects.parse_command(message.subject)
-        except ValueError as error:
-            return self._refusal(request, "invalid_argument", str(error))
-        request.subject = subject
+        subject, message = request.subject, request.message
+        if isinstance(subject, str):
+            return self._refusal(request, "invalid_argument", subject)
         if subject.verb not in self._endpoints:
-            sentence = (
-                f"node {self._node} takes no command {subject.verb!r}: choose from {', '.join(sorted(self._endpoints))}"
-            )
+            verbs = ", ".join(sorted(self._endpoints))
+            sentence = f"node {self._node} takes no command {subject.verb!r}: choose from {verbs}"
             return self._refusal(request, "unimplemented", sentence)
         try:
             return await self._handle(CommandRequest(subject=subject, body=message.data, headers=message.headers or {}))
@@ -207,10 +205,10 @@ class _Desk:
             return self._refusal(request, "internal", f"{subject.verb} failed by a mistake of the bridge itself")
 
     def _refusal(self, request: _Request, code: Code, sentence: str) -> Outcome:
-        subject = request.subject
+        subject = None if isinstance(request.subject, str) else request.subject
         return Outcome(
             id=_id_in(request.message.data),
-            verb=subject.verb if subject else request.message.subject.rpartition(".")[2],
+            verb=request.message.subject.rpartition(".")[2],
             node=self._node,
             outcome="unknown" if code == "unknown" else "error",
             namespace=subject.namespace if subject else None,
@@ -221,27 +219,26 @@ class _Desk:
         )
 
     async def _answer(self, request: _Request, outcome: Outcome) -> None:
-        client, message = self._connection.client, request.message
+        client, message, error = self._connection.client, request.message, outcome.error
         body, headers = encode_reply(outcome, client.max_payload)
-        endpoint = self._endpoints.get(request.subject.verb) if request.subject else None
+        endpoint = self._endpoints.get(message.subject.rpartition(".")[2])
         if endpoint is not None:
-            error = outcome.error
             endpoint.count(time.monotonic_ns() - request.began, f"{error.code}: {error.message}" if error else None)
         if not message.reply:
             return
         try:
             await client.publish(message.reply, body, headers=headers)
-        except (*NATS_ERRORS, ValueError) as error:
-            log.warning("the outcome of %s cannot be sent: %s", outcome.id, explain(error))
+        except NATS_ERRORS as failure:
+            log.warning("the outcome of %s cannot be sent: %s", outcome.id, explain(failure))
 
 
 class _Request(Struct, kw_only=True):
-    """One request on its way through."""
+    """One request on its way through. `received_at` is a time, `began` nanoseconds of the monotonic clock."""
 
     message: Msg
+    subject: CommandSubject | str
     received_at: Nanos
     began: int
-    subject: CommandSubject | None = None
 
 
 class _Named(Struct):

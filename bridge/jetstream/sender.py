@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Sequence
 
-import msgspec
 from msgspec import Struct
 from nats.aio.msg import Msg
 
@@ -18,6 +15,7 @@ from bridge.jetstream.errors import NATS_ERRORS, Denied, command_failed, explain
 from bridge.jetstream.micro import SERVICE
 from bridge.jetstream.reply import ERROR_HEADER
 from bridge.model.codec import decode_as
+from bridge.model.identity import check_node
 from bridge.model.outcomes import Outcome
 from bridge.model.subjects import Subjects
 from bridge.ports import NodePresence
@@ -25,6 +23,9 @@ from bridge.ports import NodePresence
 __all__ = ["NatsSender"]
 
 log = logging.getLogger(__name__)
+
+_NO_RESPONDERS = "503"
+"""Status that nats-server answers with when nobody listens (ADR-4)."""
 
 
 class _Info(Struct):
@@ -59,19 +60,57 @@ class NatsSender:
         Raises:
             CommandFailed: `unavailable` while there is no connection, `refused` when NATS does not permit to ask.
         """
-        found: dict[str, NodePresence] = {}
         subject = f"$SRV.INFO.{SERVICE}"
+        found: dict[str, NodePresence] = {}
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def on_answer(message: Msg) -> None:
+            if (message.headers or {}).get("Status") == _NO_RESPONDERS:
+                _settle(over, None)
+            elif (node := _presence(message)) is not None:
+                found[node.node] = node
+
+        def on_denied(error: Denied) -> None:
+            # The server's line reaches us in lower case.
+            if error.subject == subject.lower():
+                _settle(over, error)
+
+        client = self._connection.client
+        inbox = client.new_inbox()
         try:
-            async with self._asking(subject) as answers:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        while True:
-                            present = _presence(await answers.get())
-                            if present is not None:
-                                found[present.node] = present
-        except _Nobody:
-            pass
+            subscription = await client.subscribe(inbox, cb=on_answer)
+            try:
+                async with self._connection.denials(on_denied):
+                    await client.publish(subject, reply=inbox)
+                    await asyncio.wait({over}, timeout=wait)
+                if over.done():
+                    over.result()
+            finally:
+                over.cancel()
+                await subscription.unsubscribe()
         except NATS_ERRORS as error:
-            code = "refused" if isinstance(error, Denied) else "unavailable"
-            raise CommandFailed(code, f"cannot look for nodes: {explain(error)}") from error
+            raise CommandFailed(
+                "refused" if isinstance(error, Denied) else "unavailable", f"cannot look for nodes: {explain(error)}"
+            ) from error
         return sorted(found.values(), key=lambda node: node.node)
+
+
+def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+def _presence(message: Msg) -> NodePresence | None:
+    # Anybody on the bus may call a service by our name; what is no node of ours is none of the nodes.
+    try:
+        info = decode_as(message.data, _Info)
+        node = check_node(info.metadata.get("node", ""))
+    except (BadEnvelope, ValueError) as error:
+        log.debug("an answer to $SRV.INFO.%s is from no node: %s", SERVICE, error)
+        return None
+    groups = [group for group in info.metadata.get("groups", "").split(",") if group]
+    return NodePresence(node=node, version=info.version, groups=groups)

@@ -168,9 +168,9 @@ class Subjects:
         """Return the subject of a command; None stands for "no namespace" or "no container"."""
         return f"{self.root}.commands.{quote(node)}.{_or_none(namespace)}.{_or_none(container)}.{_word(verb)}"
 
-    def command_filter(self, node: str, verb: str) -> str:
-        """Return the subject on which a node takes commands of one verb."""
-        return f"{self.root}.commands.{quote(node)}.*.*.{_word(verb)}"
+    def command_filter(self, node: str, verb: str | None = None) -> str:
+        """Return the subject on which a node takes commands, of one verb or, with None, of any."""
+        return f"{self.root}.commands.{quote(node)}.*.*.{_word(verb) if verb else '*'}"
 
     def parse_command(self, subject: str) -> CommandSubject:
         """Take the subject of a command apart.

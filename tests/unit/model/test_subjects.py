@@ -44,6 +44,7 @@ def test_the_subject_of_a_command_can_be_taken_apart(
     subject = subjects.command(node, namespace, container, verb)
     assert subjects.parse_command(subject) == CommandSubject(node, namespace, container, verb)
     assert matches(subjects.command_filter(node, verb), subject)
+    assert matches(subjects.command_filter(node), subject)
 
 
 @given(NAMES, NAMES, NAMES, EVENT_WORDS, st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()))
