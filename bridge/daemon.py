@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import functools
 import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.control.dispatch import Dispatcher
-from bridge.errors import BridgeError, ConfigError, LogUnavailable, SourceLost
+from bridge.errors import BridgeError, ConfigError, LogError, SourceLost
 from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
 from bridge.jetstream.inbox import MicroInbox
@@ -42,7 +41,7 @@ from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
-from bridge.ports import EventLog, Observed
+from bridge.ports import Entry, EventLog, Observed
 
 __all__ = ["DaemonFailed", "run"]
 
@@ -126,8 +125,8 @@ async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch
         delivery = Delivery(event_log, reader, acknowledged=outbox.acknowledged, last_n=outbox.last_n)
         try:
             await delivery.resume(config.node, outbox.log)
-        except LogUnavailable as error:
-            raise ConfigError(f"the log does not answer: {error}") from error
+        except LogError as error:
+            raise ConfigError(f"the log cannot be read: {error}") from error
         async with watch.task(delivery.run(), "delivery"):
             yield delivery
             if delivery.refused is None:  # else waiting is in vain, and the outbox keeps it
@@ -142,15 +141,22 @@ async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch
 @asynccontextmanager
 async def _recording(config: Config, outbox: Outbox, delivery: Delivery, watch: _Watch) -> AsyncIterator[Recorder]:
     loop = asyncio.get_running_loop()
+
+    def committed(entries: Sequence[Entry]) -> None:  # these two are called from the recorder's thread
+        loop.call_soon_threadsafe(delivery.committed, entries)
+
+    def failed(error: BaseException) -> None:
+        loop.call_soon_threadsafe(watch.fail, f"recorder: {error}")
+
     with ContainerdLookup(config.containerd) as lookup:
         recorder = Recorder(
             outbox,
             config.node,
             config.subjects,
             lookup,
-            committed=functools.partial(loop.call_soon_threadsafe, delivery.committed),
+            committed=committed,
             acknowledged=lambda: delivery.position,
-            failed=lambda error: loop.call_soon_threadsafe(watch.fail, f"recorder: {error}"),
+            failed=failed,
         )
         recorder.start()
         recorder.submit(node_observation(NodeStarted(version=bridge.__version__, pid=os.getpid(), boot_id=_boot_id())))
