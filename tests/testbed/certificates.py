@@ -39,6 +39,6 @@ class Certificates:
         certificate, key = self.directory / f"{name}.pem", self.directory / f"{name}.key"
         made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -batch"
         named = ("-subj", f"/CN=containerd-bridge test {name}", "-days", DAYS, "-addext", extension)
-        command = [*made.split(), *named, "-keyout", key, "-out", certificate, *signed]
+        command: list[str | Path] = [*made.split(), *named, "-keyout", key, "-out", certificate, *signed]
         subprocess.run(command, check=True, capture_output=True)
         return certificate, key
