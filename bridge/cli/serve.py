@@ -19,7 +19,9 @@ __all__ = ["serve"]
 
 def serve(
     *,
-    containerd: Annotated[Path | None, typer.Option(metavar="SOCKET", help="containerd's gRPC socket.")] = None,
+    containerd: Annotated[
+        Path | None, typer.Option(readable=False, metavar="SOCKET", help="containerd's gRPC socket.")
+    ] = None,
     namespace: Annotated[
         list[str] | None, typer.Option(metavar="NS", help="Follow only this namespace (repeatable); all unless given.")
     ] = None,
@@ -28,9 +30,11 @@ def serve(
     ] = None,
     node: Annotated[str | None, typer.Option(metavar="NAME", help="This node's name; the host's unless given.")] = None,
     state_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where outbox and embedded server live.")
+        Path | None, typer.Option(readable=False, metavar="DIR", help="Where outbox and embedded server live.")
     ] = None,
-    fifo_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where FIFOs for stdio are made.")] = None,
+    fifo_dir: Annotated[
+        Path | None, typer.Option(readable=False, metavar="DIR", help="Where FIFOs for stdio are made.")
+    ] = None,
     commands: Annotated[
         str | None, typer.Option(metavar="GROUPS", help="Commands to take: observe, lifecycle, all; none unless given.")
     ] = None,
@@ -42,13 +46,17 @@ def serve(
     nats_user: Annotated[str | None, typer.Option(metavar="NAME")] = None,
     nats_password: Annotated[str | None, typer.Option(metavar="PASSWORD")] = None,
     nats_token: Annotated[str | None, typer.Option(metavar="TOKEN")] = None,
-    nats_nkey: Annotated[Path | None, typer.Option(metavar="FILE", help="File with an nkey seed.")] = None,
-    nats_creds: Annotated[Path | None, typer.Option(metavar="FILE", help="Credentials file as nsc writes it.")] = None,
-    nats_tls_ca: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
-    nats_tls_cert: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
-    nats_tls_key: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    nats_nkey: Annotated[
+        Path | None, typer.Option(readable=False, metavar="FILE", help="File with an nkey seed.")
+    ] = None,
+    nats_creds: Annotated[
+        Path | None, typer.Option(readable=False, metavar="FILE", help="Credentials file as nsc writes it.")
+    ] = None,
+    nats_tls_ca: Annotated[Path | None, typer.Option(readable=False, metavar="FILE")] = None,
+    nats_tls_cert: Annotated[Path | None, typer.Option(readable=False, metavar="FILE")] = None,
+    nats_tls_key: Annotated[Path | None, typer.Option(readable=False, metavar="FILE")] = None,
     nats_replicas: Annotated[int | None, typer.Option(metavar="N", help="Replicas of a stream that is made.")] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings as TOML.")] = None,
+    config: Annotated[Path | None, typer.Option(readable=False, metavar="FILE", help="Settings as TOML.")] = None,
     log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = None,
 ) -> None:
     """Follow containerd and keep its events in JetStream; take commands where switched on.
