@@ -53,6 +53,8 @@ class Client(NatsClient):
         super().__init__()
         self.link: Link | None = None
         """The present connection, None while there is none."""
+        self.linked = asyncio.Event()
+        """Set while there is a link."""
         self.loss = ""
         """Why the last one ended."""
         self._demand_tls = demand_tls
@@ -121,7 +123,7 @@ class Client(NatsClient):
     async def connect(self, *args: Any, **options: Any) -> None:
         """Connect as nats-py does; afterwards there is a link."""
         await super().connect(*args, **options)
-        self.link = Link()
+        self._found()
 
     async def _process_op_err(self, e: Exception) -> None:
         if not (self.is_closed or self.is_reconnecting):
@@ -137,7 +139,7 @@ class Client(NatsClient):
             return
         if self._status == NatsClient.CONNECTED:
             self._attempts = 0
-            self.link = Link()
+            self._found()
 
     async def _read_loop(self) -> None:
         # nats-py's loop ends quietly on an exception that it does not know; then nobody reads until pings time out.
@@ -162,8 +164,13 @@ class Client(NatsClient):
 
     # -- inside
 
+    def _found(self) -> None:
+        self.link = Link()
+        self.linked.set()
+
     def _lose(self, reason: str) -> None:
         link, self.link = self.link, None
+        self.linked.clear()
         if link is not None and link.alive:
             self.loss = reason
             link.lost.set_result(reason)

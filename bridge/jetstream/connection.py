@@ -88,6 +88,23 @@ class Connection:
             raise nats.errors.ConnectionReconnectingError
         return link
 
+    async def linked(self) -> Link:
+        """Wait for the TCP connection, if there is none at present, and return it.
+
+        Raises:
+            nats.errors.ConnectionClosedError: there will be none any more.
+        """
+        while self.client.link is None:
+            back = asyncio.ensure_future(self.client.linked.wait())
+            ends: set[asyncio.Future[Any]] = {back, self._closed}
+            try:
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                back.cancel()
+            if self._closed.done():
+                raise nats.errors.ConnectionClosedError
+        return self.client.link
+
     @property
     def connected(self) -> bool:
         """Whether there is a TCP connection now, as far as anybody knows."""

@@ -1,0 +1,224 @@
+"""A consumer of ours on the server, for as long as one TCP connection lasts and nothing is missing.
+
+It is ephemeral, acknowledges nothing and is pulled from in portions, so what waits for a slow caller waits in the stream. The
+server numbers what it delivers to a consumer; a number that is missing, a heartbeat that knows more than we do, silence or
+a lost connection end it with `Doubt`, and who reads opens another one behind the last message that arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from bridge.jetstream.api import PREFIX, api
+from bridge.jetstream.client import Link
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.errors import NATS_ERRORS, Denied
+
+__all__ = ["Consumer", "Doubt", "Place"]
+
+PORTION: Final = 500
+PORTION_BYTES: Final = 8 * 1024 * 1024
+"""A portion ends with whichever comes first."""
+
+HEARTBEAT_S: Final = 5.0
+PULL_S: Final = 30.0
+SILENCE_S: Final = 2.5 * HEARTBEAT_S
+"""Without a message or heartbeat for so long the consumer counts as gone."""
+
+UNUSED_S: Final = 60.0
+"""The server forgets a consumer that nobody pulls from after this time."""
+
+SECOND: Final = 1_000_000_000
+
+HEARTBEAT, NO_MESSAGES, TIMEOUT, CONFLICT = "100", "404", "408", "409"
+_OF_BEFORE: Final = "of a pull before"
+
+
+class Doubt(Exception):
+    """The consumer has to be replaced; nobody's error."""
+
+
+class Place(NamedTuple):
+    """What the reply subject of a delivered message says of it."""
+
+    stream_sequence: int
+    consumer_sequence: int
+    stored_at: int
+    pending: int
+
+
+class Consumer:
+    """One consumer. `open` makes it, `close` takes it away; between the two it lives on one link."""
+
+    def __init__(self, connection: Connection, stream: str, link: Link) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._link = link
+        self._name = f"bridge_{secrets.token_hex(8)}"
+        self._inbox = connection.client.new_inbox()
+        self._subscription: Subscription | None = None
+        self._made = False
+        self._pulls = 0
+        self._arrived: deque[Msg] = deque()
+        self._news = asyncio.Event()
+        self._denied: Denied | None = None
+
+    async def open(self, config: Mapping[str, Any]) -> int:
+        """Make it.
+
+        Args:
+            config: filters and where to begin, in JetStream's terms.
+
+        Returns:
+            How many messages there are for it now.
+
+        Raises:
+            ApiError: JetStream refuses.
+            nats.errors.Error: it does not answer.
+        """
+        self._link.lost.add_done_callback(self._wake)
+        self._subscription = await self._connection.client.subscribe(f"{self._inbox}.*", cb=self._on_message)
+        fixed = {
+            "name": self._name,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": int(UNUSED_S * SECOND),
+        }
+        made = await api(
+            self._connection,
+            f"CONSUMER.CREATE.{self._stream}.{self._name}",
+            {"stream_name": self._stream, "config": {**fixed, **config}},
+        )
+        self._made = True
+        return int(made.get("num_pending") or 0)
+
+    async def close(self) -> None:
+        """Take it off the server, if that answers; else it goes by itself in a minute. A second time does nothing."""
+        self._link.lost.remove_done_callback(self._wake)
+        subscription, self._subscription = self._subscription, None
+        made, self._made = self._made, False
+        with suppress(*NATS_ERRORS):
+            if subscription is not None:
+                await subscription.unsubscribe()
+            if made and self._connection.connected:
+                await api(self._connection, f"CONSUMER.DELETE.{self._stream}.{self._name}", timeout=1.0)
+
+    async def messages(self, *, wait: bool) -> AsyncIterator[tuple[Msg, Place]]:
+        """Iterate over its messages; for ever with `wait`, else as long as there are some.
+
+        Raises:
+            Doubt: it has to be replaced.
+            Denied: pulling is not permitted.
+        """
+        expected = 1
+        limit = PORTION_BYTES
+        async with self._connection.denials(self._on_denied):
+            while True:
+                await self._pull(limit, wait=wait)
+                taken = 0
+                while taken < PORTION:
+                    message = await self._arrival()
+                    status = self._status(message)
+                    if status == _OF_BEFORE:
+                        continue
+                    if status == HEARTBEAT:
+                        _compare(message, expected)
+                    elif status in {NO_MESSAGES, TIMEOUT} or (
+                        status == CONFLICT and "MaxBytes" in _description(message)
+                    ):
+                        break  # the portion has ended
+                    elif status is not None:
+                        raise Doubt(f"{status} {_description(message)}")
+                    else:
+                        place = _place(message.reply)
+                        if place.consumer_sequence != expected:
+                            raise Doubt(f"number {expected} is missing")
+                        expected += 1
+                        taken += 1
+                        yield message, place
+                # A message that is larger than a whole portion comes alone.
+                limit = 0 if status == CONFLICT and not taken else PORTION_BYTES
+                if not wait and not taken and limit:
+                    return
+
+    # -- inside
+
+    async def _pull(self, limit: int, *, wait: bool) -> None:
+        request: dict[str, Any] = {"batch": PORTION, "max_bytes": limit} if limit else {"batch": 1}
+        if wait:
+            request |= {"expires": int(PULL_S * SECOND), "idle_heartbeat": int(HEARTBEAT_S * SECOND)}
+        else:
+            request["no_wait"] = True
+        subject = f"{PREFIX}CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+        self._pulls += 1
+        try:
+            await self._connection.client.publish(
+                subject, msgspec.json.encode(request), reply=f"{self._inbox}.{self._pulls}"
+            )
+        except NATS_ERRORS as error:
+            raise Doubt(str(error)) from error
+
+    def _status(self, message: Msg) -> str | None:
+        # None for an event. What the server says of a pull carries that pull's subject, and may come after the next one.
+        if message.data or not message.headers or "Status" not in message.headers:
+            return None
+        return message.headers["Status"] if message.subject == f"{self._inbox}.{self._pulls}" else _OF_BEFORE
+
+    async def _arrival(self) -> Msg:
+        while not self._arrived:
+            # What the server sent into a connection that is lost is lost too, and nothing after it would tell.
+            if not self._link.alive:
+                raise Doubt("the connection was lost")
+            if self._denied is not None:
+                raise self._denied
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    await self._news.wait()
+            except TimeoutError as error:
+                raise Doubt("silence") from error
+            self._news.clear()
+        return self._arrived.popleft()
+
+    async def _on_message(self, message: Msg) -> None:
+        self._arrived.append(message)
+        self._news.set()
+
+    def _on_denied(self, denied: Denied) -> None:
+        if denied.subject.startswith(f"{PREFIX}CONSUMER.MSG.NEXT.{self._stream}.".lower()):
+            self._denied = denied
+            self._news.set()
+
+    def _wake(self, _lost: asyncio.Future[str]) -> None:
+        self._news.set()
+
+
+def _compare(heartbeat: Msg, expected: int) -> None:
+    last = (heartbeat.headers or {}).get("Nats-Last-Consumer")
+    if last is not None and last != str(expected - 1):
+        raise Doubt(f"the server has delivered up to number {last}, here came {expected - 1}")
+
+
+def _place(reply: str) -> Place:
+    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>; the longer form (ADR-15) has
+    # <domain>.<account> before the stream, and perhaps a token behind.
+    tokens = reply.split(".")
+    at = 5 if len(tokens) == 9 else 7
+    try:
+        return Place(*map(int, tokens[at : at + 4]))
+    except (ValueError, TypeError) as error:
+        raise Doubt(f"a message without a place: {reply!r}") from error
+
+
+def _description(message: Msg) -> str:
+    return str((message.headers or {}).get("Description") or "")
