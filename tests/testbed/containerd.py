@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ class Containerd:
         self._host: subprocess.Popen[str] | None = None
         self._shared: Path | None = None
         self._init = 0
+        self._asking = threading.Lock()  # asynchronous tests call from threads
 
     def __enter__(self) -> Self:
         self.open()
@@ -281,11 +283,12 @@ class Containerd:
     def _ask(self, line: str) -> str:
         if self._host is None or self._host.stdin is None:
             raise RuntimeError("the host is not open: use `with Containerd(...) as host`")
-        try:
-            print(line, file=self._host.stdin, flush=True)
-        except BrokenPipeError as error:
-            raise DiedError(f"the host of containerd {self.version} is gone") from error
-        return self._read()
+        with self._asking:
+            try:
+                print(line, file=self._host.stdin, flush=True)
+            except BrokenPipeError as error:
+                raise DiedError(f"the host of containerd {self.version} is gone") from error
+            return self._read()
 
     def _read(self) -> str:
         assert self._host is not None
