@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import nats
 import pytest
-from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from tests.testbed import Containerd
@@ -137,7 +137,7 @@ async def _stored(url: str, subject: str, stream: str) -> list[Stored]:
             await js.stream_info(stream)
         except NotFoundError:
             return []
-        config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
         consumer = await js.pull_subscribe(subject, stream=stream, config=config)
         found: list[Stored] = []
         pending = (await consumer.consumer_info()).num_pending or 0
