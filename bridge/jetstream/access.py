@@ -142,14 +142,18 @@ def _creds_options(path: Path) -> dict[str, Any]:
     return {"user_jwt_cb": jwt, "signature_cb": sign}
 
 
-def _key_pair(seed: str, what: str) -> Any:
+def _key_pair(text: str, what: str) -> Any:
     try:
-        pair = nkeys.from_seed(bytearray(seed.strip().encode("ascii")))
-        public = pair.public_key
+        seed = text.strip().encode("ascii")
+        prefix, raw = nkeys.decode_seed(bytearray(seed))
+        whole = nkeys.encode_seed(bytes(raw), prefix) == seed  # its check sum, which decoding does not look at
+        pair = nkeys.from_seed(bytearray(seed))
     except Exception as error:  # nkeys lets through whatever base 32 and PyNaCl raise
         raise ConfigError(f"{what} is no nkey seed: it must be one line that begins with SU") from error
-    if not public.startswith(b"U"):
-        raise ConfigError(f"{what} is the nkey of something else than a user: a user's seed begins with SU")
+    if not whole or prefix != nkeys.PREFIX_BYTE_USER:
+        raise ConfigError(
+            f"{what} is not the nkey seed of a user: that begins with SU, and not one letter may be changed"
+        )
     return pair
 
 

@@ -120,7 +120,9 @@ def log_errors(stream: str) -> Iterator[None]:
     except nats.js.errors.NoStreamResponseError as error:
         raise LogUnavailable(_nobody(stream)) from error
     except nats.js.errors.APIError as error:
-        fields = {"code": error.code, "err_code": error.err_code, "description": error.description}
+        unavailable = isinstance(error, nats.js.errors.ServiceUnavailableError)
+        code = error.code or (503 if unavailable else 0)
+        fields = {"code": code, "err_code": error.err_code, "description": error.description}
         raise log_error(fields, stream) from error
     except nats.errors.NoRespondersError as error:
         raise LogUnavailable(_nobody(stream)) from error
