@@ -55,7 +55,7 @@ class Stage:
     def event(self, line: str) -> None:
         """Show a line of the events that arrive beside the story."""
         with self._turn:
-            self._console.print(Text("  | ", "dim").append_text(Text.from_ansi(line)))
+            self._console.print(Text.assemble(("  | ", "dim"), Text.from_ansi(line)))
 
     def rest(self, times: float = 1.0) -> None:
         """Leave the audience a moment."""
