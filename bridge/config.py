@@ -117,6 +117,8 @@ def load(
     named = environ.get(f"{ENVIRONMENT}CONFIG")
     path = file if file is not None else Path(named) if named else None
     merged: dict[str, Any] = {} if path is None else _read_toml(path)
+    if isinstance(merged.get("nats"), str):  # `nats = "url"`, the short form
+        merged["nats"] = {"url": merged["nats"]}
     where = {} if path is None else dict.fromkeys(_flatten(merged), str(path))
     for field, value in _environment(environ).items():
         _set(merged, field, value)
@@ -176,8 +178,8 @@ def _set(merged: dict[str, Any], field: str, value: Any) -> None:
     outer, dot, inner = field.partition(".")
     if dot:
         section = merged.setdefault(outer, {})
-        if not isinstance(section, dict):  # `nats = "url"` in the file: the short form
-            section = merged[outer] = {"url": section}
+        if not isinstance(section, dict):
+            raise ConfigError(f"{outer} is {section!r}: it has to be a table, or the URL alone")
         section[inner] = value
     else:
         merged[field] = value
