@@ -1,0 +1,192 @@
+"""The feed keeps a subscription, proves it, and says in the log when there was none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bridge.capture import feed as feed_module
+from bridge.capture.feed import Feed
+from bridge.errors import SourceLost
+from bridge.model.envelope import Event
+from bridge.model.nanos import Nanos
+from bridge.model.node_events import NodeConnected, NodeDisconnected, NodeGap, NodeHeartbeat
+from bridge.ports import Deliver, Observed, RuntimeVersion
+
+
+class StubbornSource:
+    """A source that fails as often as it is told, and whose subscriptions end when they are told to."""
+
+    def __init__(self) -> None:
+        self.refusals: list[str] = []
+        self.probe_failures: list[str] = []
+        self.subscriptions = 0
+        self.open = 0
+        self.deliver: Deliver | None = None
+        self._lost: asyncio.Future[SourceLost] | None = None
+
+    async def version(self) -> RuntimeVersion:
+        if self.refusals:
+            raise SourceLost(self.refusals.pop(0))
+        return RuntimeVersion("2.1.9", "abc")
+
+    @asynccontextmanager
+    async def subscribe(self, deliver: Deliver) -> AsyncIterator[StubbornSource]:
+        self.subscriptions += 1
+        self.open += 1
+        self.deliver = deliver
+        self._lost = asyncio.get_running_loop().create_future()
+        try:
+            yield self
+        finally:
+            self.open -= 1
+
+    async def probe(self) -> int:
+        await asyncio.sleep(0)
+        if self.probe_failures:
+            raise SourceLost(self.probe_failures.pop(0))
+        return 1234
+
+    async def ended(self) -> SourceLost:
+        assert self._lost is not None
+        return await asyncio.shield(self._lost)
+
+    def lose(self, reason: str) -> None:
+        assert self._lost is not None
+        self._lost.set_result(SourceLost(reason))
+
+
+class Notes:
+    """What the feed hands to the recorder."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.proven: Nanos | None = None
+        self.overflowing = False
+        self.waiting = 100_001
+        self._news = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, observed: Observed) -> None:
+        self.events.append(observed.event)
+        task = asyncio.get_running_loop().create_task(self._tell())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10), self._news:
+            await self._news.wait_for(condition)
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(feed_module, "LONGEST_PAUSE_S", 0.002)
+    monkeypatch.setattr(feed_module, "CHECK_S", 0.001)
+
+
+@asynccontextmanager
+async def feeding(source: StubbornSource, notes: Notes, *, heartbeat_s: float = 60) -> AsyncIterator[Feed]:
+    feed = Feed(source, notes, heartbeat_s=heartbeat_s)  # type: ignore[arg-type]
+    task = asyncio.create_task(feed.run())
+    try:
+        yield feed
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+        assert source.open == 0
+
+
+async def test_nothing_is_called_live_before_a_probe_came_back() -> None:
+    source, notes = StubbornSource(), Notes()
+    source.probe_failures = ["no echo", "no echo"]
+    async with feeding(source, notes) as feed:
+        await notes.until(lambda: bool(notes.of(NodeConnected)))
+        assert feed.live.is_set()
+    assert source.subscriptions == 3
+    assert [type(event) for event in notes.events] == [NodeGap, NodeConnected]
+
+
+async def test_the_first_gap_has_no_beginning() -> None:
+    source, notes = StubbornSource(), Notes()
+    async with feeding(source, notes):
+        await notes.until(lambda: bool(notes.of(NodeConnected)))
+    gap = notes.events[0]
+    assert isinstance(gap, NodeGap)
+    assert (gap.since, gap.reason) == (None, "first start")
+
+
+async def test_after_a_restart_the_gap_begins_where_the_last_run_had_its_last_proof() -> None:
+    source, notes = StubbornSource(), Notes()
+    notes.proven = Nanos(42)
+    async with feeding(source, notes):
+        await notes.until(lambda: bool(notes.of(NodeConnected)))
+    gap = notes.events[0]
+    assert isinstance(gap, NodeGap)
+    assert (gap.since, gap.reason) == (42, "the bridge was not running")
+
+
+async def test_every_end_of_a_subscription_is_one_gap_with_its_reason() -> None:
+    source, notes = StubbornSource(), Notes()
+    async with feeding(source, notes) as feed:
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 1)
+        proven = notes.proven
+        source.refusals = ["still away"] * 3
+        source.lose("stream removed")
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 2)
+        assert feed.gaps == 2
+    assert [type(event) for event in notes.events[2:]] == [NodeDisconnected, NodeGap, NodeConnected]
+    lost, gap = notes.events[2:4]
+    assert isinstance(lost, NodeDisconnected)
+    assert isinstance(gap, NodeGap)
+    assert lost.reason == gap.reason == "stream removed"
+    assert gap.since == proven
+    assert gap.since is not None
+    assert gap.since <= gap.until
+
+
+async def test_heartbeats_move_the_proof_forward() -> None:
+    source, notes = StubbornSource(), Notes()
+    async with feeding(source, notes, heartbeat_s=0.001) as feed:
+        await notes.until(lambda: len(notes.of(NodeHeartbeat)) >= 2)
+        assert feed.probe_ns == 1234
+        assert notes.proven is not None
+        first = notes.of(NodeConnected)[0]
+        assert notes.events.index(first) < notes.events.index(notes.of(NodeHeartbeat)[0])
+
+
+async def test_a_heartbeat_that_does_not_come_back_ends_a_subscription_that_looks_alive() -> None:
+    source, notes = StubbornSource(), Notes()
+    async with feeding(source, notes, heartbeat_s=0.001):
+        await notes.until(lambda: bool(notes.of(NodeHeartbeat)))
+        source.probe_failures = ["no echo within 5 s"]
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 2)
+    lost = notes.of(NodeDisconnected)[0]
+    assert isinstance(lost, NodeDisconnected)
+    assert lost.reason == "no echo within 5 s"
+
+
+async def test_a_disk_that_does_not_keep_up_costs_a_gap_and_not_memory() -> None:
+    source, notes = StubbornSource(), Notes()
+    async with feeding(source, notes):
+        await notes.until(lambda: bool(notes.of(NodeConnected)))
+        notes.overflowing = True
+        await notes.until(lambda: bool(notes.of(NodeDisconnected)))
+        assert source.open == 0
+        subscriptions = source.subscriptions
+        notes.overflowing = False
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 2)
+        assert source.subscriptions == subscriptions + 1
+    gap = notes.of(NodeGap)[-1]
+    assert isinstance(gap, NodeGap)
+    assert "the disk does not keep up" in gap.reason
