@@ -68,15 +68,16 @@ async def start(place: Place, _: Start) -> TaskStarted:
     """Run the container: its created task, or a new one in place of none or of an ended one."""
     await record_at(place)
     task = await place.runtime.task(*place.target)
-    match task.status if task else None:
-        case "created":
-            return TaskStarted(pid=await place.runtime.start(*place.target))
-        case "stopped":
-            await place.runtime.delete_task(*place.target)
-        case "running":
-            raise _unfit(place, "running", "there is nothing to start")
-        case "paused" | "pausing" | "unknown" as status:
-            raise _unfit(place, status)
+    if task is not None:
+        match task.status:
+            case "created":
+                return TaskStarted(pid=await place.runtime.start(*place.target))
+            case "stopped":
+                await _remove_task(place, task)
+            case "running":
+                raise _unfit(place, "running", "there is nothing to start")
+            case status:
+                raise _unfit(place, status)
     await place.runtime.create(*place.target)
     try:
         return TaskStarted(pid=await place.runtime.start(*place.target))
@@ -259,12 +260,11 @@ async def _send(place: Place, signal: int, *, all_processes: bool = False) -> No
 
 
 async def _thaw(place: Place) -> None:
-    """Resume; that it runs or has ended meanwhile is as good."""
+    """Resume, as well as can be: it may run already, or be ending, and in the end SIGKILL reaches frozen processes too."""
     try:
         await place.runtime.resume(*place.target)
     except CommandFailed as error:
-        if error.code not in {"failed_precondition", "not_found"}:
-            raise
+        log.info("%s was paused and is not resumed: %s", place, error)
 
 
 VERBS: Mapping[str, Verb] = MappingProxyType(

@@ -79,6 +79,12 @@ async def test_start_of_what_has_begun_says_what_to_do(
     assert changes(runtime) == []
 
 
+async def test_start_goes_on_when_the_owner_has_deleted_the_ended_task(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("stopped"))
+    runtime.fail["delete_task"] = [failure("not_found")]
+    assert await lifecycle.start(place, Start()) == TaskStarted(pid=7)
+
+
 async def test_a_task_that_cannot_be_started_is_removed_again(runtime: SmallRuntime, place: Place) -> None:
     runtime.add()
     runtime.fail["start"] = [failure("unknown", "broke")]
@@ -241,8 +247,8 @@ async def test_a_paused_container_is_resumed_after_the_signal(runtime: SmallRunt
     assert changes(runtime) == ["kill 15", "resume", "kill 9 all"]
 
 
-@pytest.mark.parametrize("code", ["failed_precondition", "not_found"])
-async def test_that_somebody_else_resumed_it_is_as_good(runtime: SmallRuntime, place: Place, code: Code) -> None:
+@pytest.mark.parametrize("code", ["failed_precondition", "unknown"])  # runc has no class for "container not paused"
+async def test_what_cannot_be_resumed_is_killed_in_the_end(runtime: SmallRuntime, place: Place, code: Code) -> None:
     runtime.add(task=SmallTask("paused", ignores={TERM}))
     runtime.fail["resume"] = [failure(code)]
     assert (await lifecycle.stop(place, Stop(grace=0))).killed
