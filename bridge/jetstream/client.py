@@ -1,9 +1,10 @@
-"""nats-py's client, with the five things mended that a daemon cannot live with.
+"""nats-py's client, with the things mended that a daemon cannot live with.
 
-Seen in nats-py 2.16 and each with its test: it closes for good on every `-ERR` but a permission error; a task of its own
-that dies of an exception nobody thought of leaves it "reconnecting" or deaf for ever; waiting for a dead peer's socket to
-close takes as long as TCP cares to try; publishes queued before a disconnect go out after the reconnect; and `tls://` does
-not demand TLS. This is the one place that reaches into its private parts.
+Seen in nats-py 2.16: it closes for good on every `-ERR` but a permission error; a task of its own that dies of an exception
+nobody thought of leaves it reconnecting, or deaf, for ever; a flush that gave up makes it so; waiting for a dead peer's
+socket to close takes as long as TCP cares to try; a server that hangs up during the handshake passes for connected;
+publishes queued before a disconnect go out after the reconnect; and `tls://` does not demand TLS. This is the one place
+that reaches into its private parts, and tests/integration/test_jetstream_connection.py has a test for each.
 """
 
 from __future__ import annotations
@@ -106,7 +107,9 @@ class Client(NatsClient):
     async def _process_connect_init(self) -> None:
         # Reconnecting survives three kinds of exceptions; garbage from the other side causes others (ValueError from an
         # over-long or torn INFO line, AttributeError from INFO that is no object). And a server that hangs up instead
-        # of answering the first PING passes for connected.
+        # of answering the first PING passes for connected. INFO that is no object stays nats-py's idea of the server, and
+        # makes it spin in `next_server`'s place.
+        before = self._server_info
         try:
             await super()._process_connect_init()
             if self._status != NatsClient.CONNECTED:
@@ -116,6 +119,7 @@ class Client(NatsClient):
                 if task is not None:
                     task.cancel()
             self.abort()
+            self._server_info = before
             if isinstance(error, NATS_ERRORS) or not isinstance(error, Exception):
                 raise
             raise nats.errors.Error(f"nats: empty response from server when expecting INFO message: {error}") from error
@@ -146,6 +150,14 @@ class Client(NatsClient):
         await super()._read_loop()
         if self._status == NatsClient.CONNECTED and self._reading_task is asyncio.current_task():
             await self._process_op_err(nats.errors.ProtocolError())
+
+    async def _process_pong(self) -> None:
+        # Every PING is answered, also that of a flush that gave up; nobody waits for that answer any more.
+        if self._pongs and self._pongs[0].done():
+            self._pongs.pop(0)
+            self._pings_outstanding = 0
+            return
+        await super()._process_pong()
 
     async def _process_err(self, err_msg: str) -> None:
         match = _DENIED.search(err_msg)

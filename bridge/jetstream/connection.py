@@ -149,9 +149,10 @@ class Connection:
         denied: asyncio.Future[Denied] = asyncio.get_running_loop().create_future()
 
         def on_denied(error: Denied) -> None:
-            # The server's line reaches us in lower case.
-            if error.subject == subject.lower() and not denied.done():
-                denied.set_result(error)
+            # The server's line reaches us in lower case. Without an inbox there is no answer either.
+            ours = subject if error.subject == subject.lower() else "_INBOX" if error.subject[:7] == "_inbox." else None
+            if ours is not None and not denied.done():
+                denied.set_result(Denied(ours, error.action))
 
         self._deniers.append(on_denied)
         answer = asyncio.ensure_future(self.client.request(subject, payload, timeout=timeout, headers=headers))
@@ -159,7 +160,7 @@ class Connection:
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
-                raise Denied(subject, "publish to") if denied.done() else LinkLost(link.lost.result())
+                raise denied.result() if denied.done() else LinkLost(link.lost.result())
             return await answer
         finally:
             self._deniers.remove(on_denied)

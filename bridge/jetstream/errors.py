@@ -195,6 +195,8 @@ def explain_connect(error: BaseException, *, timeout: float) -> str:
             clause = f"it does not answer within {timeout:g} s: check the address and the network between"
         case OSError() if isinstance(error, ConnectionRefusedError) or "errno 111" in text:  # one or several addresses
             clause = "nobody listens there: start nats-server, or correct nats.url"
+        case ConnectionError() | nats.errors.UnexpectedEOF():
+            clause = "it hung up during the handshake: correct nats.url, or look into the server's log"
         case OSError():
             clause = f"{explain(error)}: correct nats.url, or the network between"
         case nats.errors.Error() if "authorization" in text or "authentication" in text:
