@@ -27,9 +27,10 @@ types: setup ## mypy --strict
 	@echo "test: mypy"
 	@$(PYTHON) -m mypy
 
-generated: setup ## bridge/_pb is what protos/ says
+generated: setup ## bridge/_pb is what protos/ says, schemas/ what bridge/model says
 	@echo "test: generated files"
 	@$(PYTHON) protos/generate.py --check
+	@$(PYTHON) -m bridge.model.schema --check
 
 format: setup ## ruff format
 	@$(PYTHON) -m ruff format .

@@ -33,6 +33,7 @@ from bridge.model.identity import new_ulid
 from bridge.model.limits import MAX_BODY, RAW_PART
 from bridge.model.naming import name_from_labels
 from bridge.model.outcomes import ContainerInfo
+from bridge.model.schema import dataschema_of
 from bridge.model.subjects import Subjects
 from bridge.ports import Entry, Observed
 
@@ -267,7 +268,7 @@ class Ledger:
                 origin=observed.origin,
                 correlationid=observed.correlation_id,
                 causationid=observed.causation_id,
-                dataschema=f"schemas/{event.type}.json",
+                dataschema=dataschema_of(type(event)),
                 data=event,
             )
         )
