@@ -28,10 +28,18 @@ _SEED = re.compile(r"-+BEGIN USER NKEY SEED-+\s+([A-Z2-7=]+)\s+-+END USER NKEY S
 
 
 class Access(NamedTuple):
-    """How to connect: the servers' URLs without secrets, whether TLS is demanded, and nats-py's options for the login."""
+    """How to connect.
+
+    Attributes:
+        urls: the servers', without secrets.
+        demand_tls: whether TLS is demanded.
+        has_certificate: whether there is a client certificate to show.
+        options: nats-py's, for login and TLS.
+    """
 
     urls: list[str]
     demand_tls: bool
+    has_certificate: bool
     options: dict[str, Any]
 
 
@@ -64,7 +72,7 @@ def access(config: NatsConfig) -> Access:
         options["tls"] = context
     if config.tls_first:
         options["tls_handshake_first"] = True
-    return Access(urls, tls or context is not None, options)
+    return Access(urls, tls or context is not None, config.tls_cert is not None, options)
 
 
 def mask(url: str) -> str:

@@ -1,7 +1,8 @@
 """nats-py's client, with the things mended that a daemon cannot live with.
 
 Seen in nats-py 2.16: it closes for good on every `-ERR` but a permission error; a task of its own that dies of an exception
-nobody thought of leaves it reconnecting, or deaf, for ever; a flush that gave up makes it so; waiting for a dead peer's
+nobody thought of leaves it reconnecting, or deaf, for ever; a flush that gave up makes it so; the PING of a flush, or of a
+drain, overtakes what was queued before it, so that its answer proves nothing; waiting for a dead peer's
 socket to close takes as long as TCP cares to try; a server that hangs up during the handshake passes for connected;
 publishes queued before a disconnect go out after the reconnect; and `tls://` does not demand TLS. This is the one place
 that reaches into its private parts, and tests/integration/test_jetstream_connection.py has a test for each.
@@ -16,10 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 import nats.errors
+from nats.aio.client import PING_PROTO, Server
 from nats.aio.client import Client as NatsClient
-from nats.aio.client import Server
 
-from bridge.jetstream.errors import NATS_ERRORS, Denied, explain
+from bridge.errors import ConfigError
+from bridge.jetstream.errors import NATS_ERRORS, CertificateWanted, Denied, explain
 
 __all__ = ["Client", "Link"]
 
@@ -43,11 +45,19 @@ class Link:
 class Client(NatsClient):
     """A NATS client that reconnects for ever, forgets what it had not sent, and says when it cannot go on."""
 
-    def __init__(self, *, demand_tls: bool, denied: Callable[[Denied], None], gave_up: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        *,
+        demand_tls: bool,
+        has_certificate: bool,
+        denied: Callable[[Denied], None],
+        gave_up: Callable[[str], None],
+    ) -> None:
         """Make one; it is inert until `connect`.
 
         Args:
             demand_tls: never speak, or log in, without TLS.
+            has_certificate: whether the TLS context has a client certificate to show.
             denied: told of each subject that the server does not permit.
             gave_up: told the reason if reconnecting itself breaks.
         """
@@ -59,6 +69,7 @@ class Client(NatsClient):
         self.loss = ""
         """Why the last one ended."""
         self._demand_tls = demand_tls
+        self._has_certificate = has_certificate
         self._denied = denied
         self._gave_up = gave_up
         self._attempts = 0
@@ -102,6 +113,8 @@ class Client(NatsClient):
             if not (info.get("tls_required") or info.get("tls_available")):
                 raise nats.errors.SecureConnWantedError
             info["tls_required"] = True
+        if initial_connection and info.get("tls_verify") and not self._has_certificate:
+            raise CertificateWanted  # else the handshake succeeds, in TLS 1.3, and then the server hangs up
         await super()._process_info(info, initial_connection)
 
     async def _process_connect_init(self) -> None:
@@ -122,6 +135,8 @@ class Client(NatsClient):
             self._server_info = before
             if isinstance(error, NATS_ERRORS) or not isinstance(error, Exception):
                 raise
+            if isinstance(error, ConfigError):  # a credentials file that was good before
+                raise nats.errors.Error(str(error)) from error
             raise nats.errors.Error(f"nats: empty response from server when expecting INFO message: {error}") from error
 
     async def connect(self, *args: Any, **options: Any) -> None:
@@ -158,6 +173,12 @@ class Client(NatsClient):
             self._pings_outstanding = 0
             return
         await super()._process_pong()
+
+    async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
+        # nats-py writes it to the socket past its own queue, where the SUB or UNSUB may still be that the PONG is to prove.
+        self._pongs.append(asyncio.get_running_loop().create_future() if future is None else future)
+        await self._send_command(PING_PROTO)
+        await self._flush_pending()
 
     async def _process_err(self, err_msg: str) -> None:
         match = _DENIED.search(err_msg)

@@ -50,13 +50,19 @@ class Connection:
 
     def __init__(self, where: Access, name: str) -> None:
         loop = asyncio.get_running_loop()
+        self._where = where
         self.servers: Final = where.urls
         """The URLs that we were given, without secrets."""
         self._closed: asyncio.Future[str] = loop.create_future()
         self._deniers: list[Callable[[Denied], None]] = []
         self._said: dict[str, float] = {}
         self._lost_at: float | None = None
-        self.client: Final = Client(demand_tls=where.demand_tls, denied=self._on_denied, gave_up=self._on_gave_up)
+        self.client: Final = Client(
+            demand_tls=where.demand_tls,
+            has_certificate=where.has_certificate,
+            denied=self._on_denied,
+            gave_up=self._on_gave_up,
+        )
         """nats-py's client; `bridge.jetstream` only."""
         self.jetstream: Final[JetStreamContext] = self.client.jetstream(timeout=REQUEST_S)
         """nats-py's JetStream context. Never its `publish_async`: it hangs on a lost ack (nats.py issue 985)."""
@@ -189,7 +195,7 @@ class Connection:
             error = await self._try(url)
             if error is None:
                 break
-            failures.append(f"cannot connect to NATS at {url}: {explain_connect(error, timeout=CONNECT_S)}")
+            failures.append(f"cannot connect to NATS at {url}: {self._why(error)}")
         else:
             raise ConfigError("; ".join(failures))
         if len(self.servers) > 1:
@@ -259,9 +265,14 @@ class Connection:
         if self.client.is_closed or isinstance(error, nats.errors.UnexpectedEOF):
             return  # the loss itself has a line of its own
         if self._lost_at is not None:
-            self._complain(f"NATS at {self.server}: {explain_connect(error, timeout=CONNECT_S)}")
+            self._complain(f"NATS at {self.server}: {self._why(error)}")
         else:
             self._complain(f"NATS: {explain(error)}")
+
+    def _why(self, error: BaseException) -> str:
+        where = self._where
+        tls_first = "tls_handshake_first" in where.options
+        return explain_connect(error, timeout=CONNECT_S, tls_first=tls_first, has_certificate=where.has_certificate)
 
     def _complain(self, sentence: str) -> None:
         now = time.monotonic()

@@ -22,6 +22,7 @@ from bridge.errors import CommandFailed, LogConflict, LogError, LogRefused, LogU
 __all__ = [
     "ApiError",
     "CONFLICT",
+    "CertificateWanted",
     "Denied",
     "LinkLost",
     "NATS_ERRORS",
@@ -74,6 +75,10 @@ class Denied(nats.errors.Error):
 
     def __str__(self) -> str:
         return f"NATS does not permit this login to {self.action} {self.subject}"
+
+
+class CertificateWanted(nats.errors.Error):
+    """The server says in its INFO that it wants a client certificate, and we have none."""
 
 
 class LinkLost(nats.errors.Error):
@@ -172,33 +177,33 @@ _CLAUSES: Final[tuple[tuple[type[BaseException], str], ...]] = (
 )
 
 
-def explain_connect(error: BaseException, *, timeout: float) -> str:
+def explain_connect(
+    error: BaseException, *, timeout: float, tls_first: bool = False, has_certificate: bool = False
+) -> str:
     """Return a clause that says why a server could not be used, and what to do about it.
 
     Args:
         error: what connecting raised.
         timeout: seconds that each step was given.
+        tls_first: whether we began with TLS.
+        has_certificate: whether we showed a client certificate.
     """
     text = str(error).lower()
     match error:
-        case socket.gaierror():
-            clause = f"its host name cannot be resolved ({error.strerror}): correct nats.url"
-        case ssl.SSLCertVerificationError():
-            clause = (
-                f"its TLS certificate is not trusted ({error.verify_message}): set nats.tls_ca to its authority's file"
-            )
-        case ssl.SSLError():
-            clause = _explain_tls(error)
+        case CertificateWanted():
+            clause = "it asks for a client certificate: set nats.tls_cert and nats.tls_key"
         case nats.errors.SecureConnWantedError():
             clause = "TLS is demanded, and it offers none: enable TLS there, or use nats:// without tls settings"
+        case TimeoutError() if tls_first:
+            clause = (
+                f"it does not answer within {timeout:g} s: set nats.tls_first only for servers with handshake_first"
+            )
         case TimeoutError():
             clause = f"it does not answer within {timeout:g} s: check the address and the network between"
-        case OSError() if isinstance(error, ConnectionRefusedError) or "errno 111" in text:  # one or several addresses
-            clause = "nobody listens there: start nats-server, or correct nats.url"
-        case ConnectionError() | nats.errors.UnexpectedEOF():
-            clause = "it hung up during the handshake: correct nats.url, or look into the server's log"
+        case nats.errors.UnexpectedEOF():
+            clause = _hung_up(has_certificate=has_certificate)
         case OSError():
-            clause = f"{explain(error)}: correct nats.url, or the network between"
+            clause = _explain_network(error, has_certificate=has_certificate)
         case nats.errors.Error() if "authorization" in text or "authentication" in text:
             clause = (
                 "it refuses our login (Authorization Violation): "
@@ -211,14 +216,36 @@ def explain_connect(error: BaseException, *, timeout: float) -> str:
     return clause
 
 
+def _explain_network(error: OSError, *, has_certificate: bool) -> str:
+    match error:
+        case socket.gaierror():
+            return f"its host name cannot be resolved ({error.strerror}): correct nats.url"
+        case ssl.SSLCertVerificationError():
+            return (
+                f"its TLS certificate is not trusted ({error.verify_message}): set nats.tls_ca to its authority's file"
+            )
+        case ssl.SSLError():
+            return _explain_tls(error)
+        case ConnectionError() if not isinstance(error, ConnectionRefusedError):
+            return _hung_up(has_certificate=has_certificate)
+    # A host name with several addresses, each of which refuses, comes as an OSError without a number.
+    if isinstance(error, ConnectionRefusedError) or "errno 111" in str(error).lower():
+        return "nobody listens there: start nats-server, or correct nats.url"
+    return f"{explain(error)}: correct nats.url, or the network between"
+
+
+def _hung_up(*, has_certificate: bool) -> str:
+    if has_certificate:
+        return "it hung up during the handshake: set nats.tls_cert to one that its authority signed, or see the server's log"
+    return "it hung up during the handshake: correct nats.url, or see the server's log"
+
+
 def _explain_tls(error: ssl.SSLError) -> str:
     reason = (error.reason or str(error)).replace("_", " ").lower()
     if "certificate required" in reason or "bad certificate" in reason or "handshake failure" in reason:
-        return f"it does not accept us without a good client certificate ({reason}): set nats.tls_cert and nats.tls_key"
+        return f"it does not accept our client certificate ({reason}): set nats.tls_cert and nats.tls_key"
     if "unknown ca" in reason or "certificate unknown" in reason:
-        return (
-            f"it does not trust our client certificate ({reason}): set nats.tls_cert to one that its authority signed"
-        )
+        return f"it does not trust our client certificate ({reason}): set nats.tls_cert to one its authority signed"
     if "wrong version" in reason or "record layer" in reason or "packet length" in reason:
         return f"it does not begin with TLS ({reason}): set nats.tls_first only for servers with handshake_first"
     return f"the TLS handshake failed ({reason})"
