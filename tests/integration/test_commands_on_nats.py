@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-import nats
+import nats.errors
 import pytest
 from nats.aio.client import Client
 
@@ -46,12 +46,9 @@ async def serving(connection: Connection, handle: CommandHandler, **options: Any
 
 @asynccontextmanager
 async def raw_client(url: str) -> AsyncIterator[Client]:
-    """A NATS client that knows nothing of us."""
-    client = await nats.connect(url)
-    try:
-        yield client
-    finally:
-        await client.close()
+    """A NATS client of its own, that knows nothing of commands. Its flush is mended; nats-py's does not wait for a SUB."""
+    async with connected(url) as connection:
+        yield connection.client
 
 
 def done(request: CommandRequest, **fields: Any) -> Outcome:
@@ -305,12 +302,12 @@ async def test_a_request_that_wants_no_reply_is_carried_out(nats_url: str) -> No
 
 async def test_what_the_server_had_delivered_before_the_end_is_answered(nats_url: str) -> None:
     async with connected(nats_url) as connection, raw_client(nats_url) as client:
-        gate = Gate()
-        async with serving(connection, gate.handle):
-            answers = [asyncio.ensure_future(client.request(PAUSE, timeout=10)) for _ in range(50)]
-            await gate.until(1)
-            gate.open.set()
-        assert [json.loads(answer.data)["outcome"] for answer in await asyncio.gather(*answers)] == ["ok"] * 50
+        answers = await client.subscribe(client.new_inbox())
+        async with serving(connection, succeed):
+            for _ in range(50):
+                await client.publish(PAUSE, reply=answers.subject)
+            await client.flush()  # the server has them all, and we may not have seen one
+        assert [json.loads((await answers.next_msg(10)).data)["outcome"] for _ in range(50)] == ["ok"] * 50
 
 
 async def test_a_request_that_outlasts_the_end_gets_an_unknown_outcome(nats_url: str) -> None:
@@ -343,6 +340,14 @@ async def eventually(ask: Callable[[], Awaitable[Any]]) -> Any:
                 return await ask()
             except CommandFailed:
                 await asyncio.sleep(0.02)
+
+
+async def until_there(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """What `ask` returns once it is not empty."""
+    async with asyncio.timeout(30):
+        while True:
+            if answer := await ask():
+                return answer
 
 
 async def test_commands_are_taken_again_when_the_server_is_back(nats_server_factory: NatsServerFactory) -> None:
@@ -406,7 +411,7 @@ async def test_a_node_that_may_not_take_commands_says_so(nats_server_factory: Na
 
 async def test_nodes_are_found_with_version_and_groups(nats_url: str) -> None:
     async with connected(nats_url) as connection, serving(connection, succeed):
-        found = await NatsSender(connection, SUBJECTS).nodes(wait=0.2)
+        found = await until_there(lambda: NatsSender(connection, SUBJECTS).nodes(wait=0.2))
         assert found == [NodePresence(node="web1", version="0.3.0-dev1", groups=["observe", "lifecycle"])]
 
 
@@ -421,11 +426,12 @@ async def test_what_is_no_node_is_not_found(nats_url: str, answer: bytes, caplog
     async with connected(nats_url) as connection, raw_client(nats_url) as client:
 
         async def respond(message: Any) -> None:
-            await message.respond(answer)
+            await client.publish(message.reply, answer)
+            await client.publish(message.reply, headers={"Status": "503"})  # what ends the waiting at once
 
         await client.subscribe("$SRV.INFO.containerd-bridge", cb=respond)
         await client.flush()
-        assert await NatsSender(connection, SUBJECTS).nodes(wait=0.2) == []
+        assert await NatsSender(connection, SUBJECTS).nodes(wait=60) == []
         assert "is from no node" in caplog.text
 
 
