@@ -40,10 +40,10 @@ def now() -> Nanos:
 
 
 @lru_cache(maxsize=64)
-def _whole_second(seconds: int) -> str:
+def _template(seconds: int) -> str:
     # Nearly every event of a burst falls into the same second, so the costly calendar part is remembered.
     # isoformat and not strftime: that one leaves out the leading zeros of early years.
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat() + ".%09dZ"
 
 
 def format_rfc3339(nanos: int) -> str:
@@ -51,10 +51,10 @@ def format_rfc3339(nanos: int) -> str:
 
     Never fails: what lies before the year 1 or after the year 9999 becomes the first or the last nanosecond of them.
     """
-    seconds, fraction = divmod(int(nanos), _SECOND)
+    seconds, fraction = divmod(nanos, _SECOND)
     if not _FIRST <= seconds <= _LAST:
         seconds, fraction = (_FIRST, 0) if seconds < _FIRST else (_LAST, _SECOND - 1)
-    return f"{_whole_second(seconds)}.{fraction:09d}Z"
+    return _template(seconds) % fraction
 
 
 def parse_rfc3339(text: str) -> Nanos:
