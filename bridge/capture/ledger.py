@@ -55,6 +55,7 @@ class Description(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _NOTHING = Description()
+_BEGINNINGS = (TaskCreate, TaskRestored)
 
 
 class _Account:
@@ -130,7 +131,7 @@ class Ledger:
         self._touched[key] = account
         self._describe(account, observed.event, known.get(key))
         identity = new_ulid()
-        if isinstance(observed.event, TaskCreate | TaskRestored):
+        if isinstance(observed.event, _BEGINNINGS):
             # An incarnation is named after the event that began it.
             account.incarnation = identity
         if isinstance(observed.event, ContainerDelete):
