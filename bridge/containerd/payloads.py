@@ -97,7 +97,7 @@ def _task_checkpointed(m: pb.TaskCheckpointed) -> About:
 
 def _container_create(m: pb.ContainerCreate) -> About:
     options = None
-    if m.runtime.HasField("options"):
+    if m.runtime.options.type_url:  # an Any without type is how some clients leave it out
         options = events.RuntimeOptions(type_url=m.runtime.options.type_url, value=m.runtime.options.value)
     event = events.ContainerCreate(
         id=m.id, image=m.image or None, runtime=m.runtime.name or None, runtime_options=options
