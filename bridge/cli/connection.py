@@ -15,7 +15,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, get_type_hi
 import typer
 from msgspec import Struct
 
-from bridge.cli.exits import PROGRAM
+from bridge.cli.exits import PROGRAM, while_read
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.client import Bus
 from bridge.client.connect import embedded_here
@@ -121,7 +121,7 @@ def client_command(body: Callable[Concatenate[Bus, P], Coroutine[Any, Any, None]
 
         async def run() -> None:
             nats = options.nats_config(config)
-            async with connect(nats, root=config.root, state_dir=config.state_dir) as bus:
+            async with while_read(), connect(nats, root=config.root, state_dir=config.state_dir) as bus:
                 await body(bus, **values)  # type: ignore[call-arg]
 
         asyncio.run(run())

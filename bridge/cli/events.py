@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from bridge.cli.connection import client_command
-from bridge.cli.options import Namespaces, NodeNames, NoTruncate, checked
+from bridge.cli.options import ContainerIds, Namespaces, NodeNames, NoTruncate, checked
 from bridge.cli.table import EventTable
 from bridge.cli.terminal import Terminal
 from bridge.client import Bus, EventFilter, read_point
@@ -25,8 +25,8 @@ def _check_format(form: str) -> None:
         raise ValueError(f"{form!r} is no format: choose from {', '.join(_FORMATS)}")
 
 
-def _check_words(words: list[str]) -> None:
-    EventFilter(words=words)
+def _check_word(word: str) -> None:
+    EventFilter(words=word)
 
 
 @client_command
@@ -34,9 +34,7 @@ async def events(
     bus: Bus,
     *,
     namespace: Namespaces = None,
-    container: Annotated[
-        list[str] | None, typer.Option("--container", "-c", metavar="ID", help="Only this container (repeatable).")
-    ] = None,
+    container: ContainerIds = None,
     word: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,7 +42,7 @@ async def events(
             "-t",
             metavar="WORD",
             help="Only this type, such as exit, oom or gap (repeatable).",
-            callback=checked(_check_words),
+            callback=checked(_check_word),
         ),
     ] = None,
     node: NodeNames = None,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import fcntl
+import io
 import logging
 import os
+import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import typer
 
 from bridge.errors import BridgeError, CommandFailed, ConfigError
 
-__all__ = ["PROGRAM", "complain", "complaint", "exits"]
+__all__ = ["PROGRAM", "complain", "complaint", "exits", "while_read"]
 
 PROGRAM = "containerd-bridge"
 
@@ -65,3 +70,47 @@ def exits() -> Iterator[None]:
         log.debug("details", exc_info=error)
         complain(f"unexpected {type(error).__name__}: {error}; run with --log-level debug for details")
         raise typer.Exit(INTERNAL) from error
+
+
+@asynccontextmanager
+async def while_read() -> AsyncIterator[None]:
+    """Go on only while somebody reads our output; without this `events | head` would stay until the next event.
+
+    Raises:
+        BrokenPipeError: nobody does any more.
+    """
+    output = _pipe()
+    if output is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    gone = False
+
+    def on_gone() -> None:
+        nonlocal gone
+        gone = True
+        loop.remove_reader(output)
+        if task is not None:
+            task.cancel()
+
+    # The write end of a pipe never has anything to read; what wakes us is the error state that it gets with its last reader.
+    loop.add_reader(output, on_gone)
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if gone:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
+        raise
+    finally:
+        loop.remove_reader(output)
+
+
+def _pipe() -> int | None:
+    """Return the descriptor of standard output where that is the write end of a pipe."""
+    try:
+        output = sys.stdout.fileno()
+    except io.UnsupportedOperation:
+        return None
+    pipe = stat.S_ISFIFO(os.fstat(output).st_mode)
+    return output if pipe and fcntl.fcntl(output, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY else None

@@ -46,7 +46,7 @@ async def version(bus: Bus, *, node: NodeNames = None, as_json: Json = False) ->
         terminal.json({"client": bridge.__version__, "nodes": found})
     else:
         columns = Columns("NODE", "BRIDGE", "CONTAINERD", "REVISION", gap=3)
-        rows = [[one.node, one.bridge, one.containerd, one.containerd_revision] for one in found]
+        rows = [[one.node, one.bridge, one.containerd, one.containerd_revision or "-"] for one in found]
         for row in rows:
             columns.fit(row)
         terminal.line(columns.header())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import typer
 
 from bridge.model.commands import signal_number
+from bridge.model.identity import check_identifier, check_node
 
 __all__ = [
     "Container",
+    "ContainerIds",
     "Containers",
     "Json",
     "Namespace",
@@ -26,38 +28,67 @@ __all__ = [
 V = TypeVar("V")
 
 
-def checked(check: Callable[[Any], object]) -> Callable[[V], V]:
-    """Return a callback for an option whose value, where it is given, `check` has to take without a ValueError."""
+def checked(check: Callable[[str], object]) -> Callable[[V], V]:
+    """Return a callback for an option: `check` has to take its value, or each of its values, without a ValueError."""
 
     def callback(value: V) -> V:
-        if value:
-            try:
-                check(value)
-            except ValueError as error:
-                raise typer.BadParameter(str(error)) from error
+        values: list[str | None] = value if isinstance(value, list) else [value]  # type: ignore[list-item]
+        try:
+            for each in values:
+                if each is not None:
+                    check(each)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
         return value
 
     return callback
 
 
+def _identifier(what: str) -> Callable[[V], V]:
+    return checked(lambda text: check_identifier(text, what))
+
+
 Container: TypeAlias = Annotated[
-    str, typer.Argument(metavar="CONTAINER", help="Id, name or first digits of the id.", show_default=False)
+    str,
+    typer.Argument(metavar="CONTAINER", help="Id, name or first digits of the id.", callback=_identifier("container")),
 ]
 Containers: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="CONTAINER", help="Ids, names or first digits of ids.", show_default=False)
+    list[str],
+    typer.Argument(metavar="CONTAINER", help="Ids, names or first digits of ids.", callback=_identifier("container")),
 ]
 Namespace: TypeAlias = Annotated[
     str | None,
-    typer.Option("--namespace", "-n", metavar="NS", help="containerd namespace; looked for unless given."),
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NS",
+        help="containerd namespace; looked for unless given.",
+        callback=_identifier("namespace"),
+    ),
 ]
 Namespaces: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--namespace", "-n", metavar="NS", help="Only this namespace (repeatable).")
+    list[str] | None,
+    typer.Option(
+        "--namespace", "-n", metavar="NS", help="Only this namespace (repeatable).", callback=_identifier("namespace")
+    ),
 ]
 NodeName: TypeAlias = Annotated[
-    str | None, typer.Option("--node", metavar="NODE", help="Node; looked for unless given.")
+    str | None,
+    typer.Option("--node", metavar="NODE", help="Node; looked for unless given.", callback=checked(check_node)),
 ]
 NodeNames: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--node", metavar="NODE", help="Only this node (repeatable).")
+    list[str] | None,
+    typer.Option("--node", metavar="NODE", help="Only this node (repeatable).", callback=checked(check_node)),
+]
+ContainerIds: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--container",
+        "-c",
+        metavar="ID",
+        help="Only this container (repeatable).",
+        callback=_identifier("container id"),
+    ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 NoTruncate: TypeAlias = Annotated[bool, typer.Option("--no-trunc", help="Long ids in full.")]

@@ -1,0 +1,92 @@
+"""A log and a node of a few lines, for what is asked of the ports; the ones in `bridge.testing` do the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, NamedTuple
+
+from bridge.client import Bus
+from bridge.model.codec import decode_as
+from bridge.model.nanos import Nanos
+from bridge.model.outcomes import ContainerInfo, ContainerList, Outcome
+from bridge.model.subjects import CommandSubject, Subjects
+from bridge.ports import NodePresence, Start, StoredEvent
+
+SUBJECTS = Subjects()
+Answer = Callable[[CommandSubject, dict[str, Any]], Any]
+
+
+class Asked(NamedTuple):
+    """One command as it was sent."""
+
+    subject: CommandSubject
+    options: dict[str, Any]
+    timeout: float
+
+
+class SmallReader:
+    """Hands out the events it was given, whatever the filters, and remembers what was asked for."""
+
+    def __init__(self, events: Sequence[StoredEvent] = ()) -> None:
+        self.events = list(events)
+        self.asked: list[tuple[Sequence[str], Start, bool]] = []
+        self.open = 0
+
+    async def read(self, filters: Sequence[str], start: Start, *, follow: bool) -> AsyncIterator[StoredEvent]:
+        self.asked.append((list(filters), start, follow))
+        self.open += 1
+        try:
+            for event in self.events:
+                if event.stream_sequence >= (start.sequence or 1):
+                    yield event
+            if follow:
+                await asyncio.Event().wait()
+        finally:
+            self.open -= 1
+
+
+class SmallSender:
+    """Nodes that answer from a function; remembers what they were sent."""
+
+    def __init__(
+        self, answer: Answer, nodes: Sequence[str] = ("n1",), groups: Sequence[str] = ("observe", "lifecycle")
+    ):
+        self.answer = answer
+        self.present = [NodePresence(node=node, version="1", groups=list(groups)) for node in nodes]
+        self.asked: list[Asked] = []
+
+    async def send(self, subject: str, body: bytes, *, timeout: float) -> Outcome:
+        command = SUBJECTS.parse_command(subject)
+        options: dict[str, Any] = decode_as(body, dict[str, Any]) if body else {}
+        self.asked.append(Asked(command, options, timeout))
+        result = self.answer(command, options)
+        if isinstance(result, Outcome):
+            return result
+        return Outcome(id="1", verb=command.verb, node=command.node, outcome="ok", result=result)
+
+    async def nodes(self, *, wait: float = 0.5) -> Sequence[NodePresence]:
+        return self.present
+
+
+def containers_at(places: dict[str, Sequence[ContainerInfo]]) -> Answer:
+    """Answer `list` with the containers of each node, filtered by id and namespace."""
+
+    def answer(command: CommandSubject, options: dict[str, Any]) -> ContainerList:
+        wanted = options.get("filters", [])
+        found = [
+            one
+            for one in places[command.node]
+            if command.namespace in {None, one.namespace} and (not wanted or f'id=="{one.id}"' in wanted)
+        ]
+        return ContainerList(containers=found)
+
+    return answer
+
+
+def info(container: str, namespace: str = "default", *, name: str | None = None) -> ContainerInfo:
+    return ContainerInfo(namespace=namespace, id=container, name=name, created_at=Nanos(0))
+
+
+def bus(reader: SmallReader | None = None, sender: SmallSender | None = None) -> Bus:
+    return Bus(reader or SmallReader(), sender or SmallSender(lambda *_: None), SUBJECTS)

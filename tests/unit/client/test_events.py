@@ -1,0 +1,128 @@
+"""Reading through the bus: where it begins, where it ends, and that it lets go."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from datetime import timedelta
+
+import pytest
+
+from bridge.model.events import TaskPaused
+from bridge.model.nanos import Nanos, now
+from bridge.model.node_events import NodeHeartbeat
+from bridge.ports import Start, StoredEvent
+from tests.unit.cli.recorded import NOON, SECOND, stored
+from tests.unit.client.small_bus import SmallReader, bus
+
+THREE = [stored(TaskPaused(container_id="x"), "x", number=number, after=number) for number in (1, 2, 3)]
+
+
+async def numbers(reader: SmallReader, **options: object) -> list[int]:
+    async with aclosing(bus(reader).events(**options)) as events:  # type: ignore[arg-type]
+        return [event.stream_sequence async for event in events]
+
+
+async def test_following_begins_with_the_next_event_and_never_ends() -> None:
+    reader = SmallReader()
+    reading = bus(reader).events()
+    waiting = asyncio.create_task(anext(reading))
+    while not reader.asked:
+        await asyncio.sleep(0)
+
+    assert reader.asked[0][1:] == (Start(), True)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_without_following_it_is_the_whole_log() -> None:
+    reader = SmallReader(THREE)
+
+    assert await numbers(reader, follow=False) == [1, 2, 3]
+    assert reader.asked[0][1:] == (Start(sequence=1), False)
+
+
+@pytest.mark.parametrize(
+    ("since", "start"), [(2, Start(sequence=2)), ("2026-11-23T12:00:00Z", Start(time=Nanos(NOON)))]
+)
+async def test_since_is_where_the_port_begins(since: int | str, start: Start) -> None:
+    reader = SmallReader(THREE)
+
+    await numbers(reader, since=since, follow=False)
+
+    assert reader.asked[0][1] == start
+
+
+async def test_it_ends_with_the_sequence_it_was_given() -> None:
+    assert await numbers(SmallReader(THREE), until=2) == [1, 2]
+
+
+async def test_it_ends_before_a_sequence_beyond_the_one_it_was_given() -> None:
+    assert await numbers(SmallReader([THREE[0], THREE[2]]), until=2) == [1]
+
+
+async def test_it_ends_with_the_time_it_was_given() -> None:
+    assert await numbers(SmallReader(THREE), until=Nanos(NOON + 2 * SECOND)) == [1, 2]
+
+
+@pytest.mark.parametrize("until", [2, "1s", Nanos(NOON)])
+async def test_an_end_in_the_past_is_not_waited_for(until: int | str | Nanos) -> None:
+    reader = SmallReader(THREE)
+
+    await numbers(reader, until=until)
+
+    assert reader.asked[0][2] is False
+
+
+async def test_a_sequence_to_come_is_waited_for_on_demand() -> None:
+    reader = SmallReader(THREE)
+
+    assert await numbers(reader, since=1, until=3, follow=True) == [1, 2, 3]
+    assert reader.asked[0][2] is True
+
+
+def fresh(number: int) -> StoredEvent:
+    old = THREE[number - 1]
+    return StoredEvent(**{**{name: getattr(old, name) for name in old.__struct_fields__}, "stored_at": now()})
+
+
+async def test_a_time_to_come_is_waited_for() -> None:
+    reader = SmallReader([fresh(1), fresh(2)])
+
+    assert await numbers(reader, since=1, until=timedelta(seconds=-0.3)) == [1, 2]
+    assert reader.asked[0][2] is True
+
+
+async def test_what_came_before_the_end_is_read_though_the_time_is_over() -> None:
+    # The reader is so slow that the time comes before the log's end does.
+    class Slow(SmallReader):
+        async def read(self, filters, start, *, follow):  # type: ignore[no-untyped-def]
+            async for event in super().read(filters, start, follow=follow):
+                yield event
+                if follow:
+                    await asyncio.Event().wait()
+
+    reader = Slow([fresh(1), fresh(2)])
+
+    assert await numbers(reader, since=1, until=timedelta(seconds=-0.2)) == [1, 2]
+    assert [asked[1:] for asked in reader.asked] == [(Start(sequence=1), True), (Start(sequence=2), False)]
+
+
+async def test_who_stops_early_lets_go() -> None:
+    reader = SmallReader(THREE)
+
+    async with aclosing(bus(reader).events(since=1)) as events:
+        await anext(events)
+        assert reader.open == 1
+
+    assert reader.open == 0
+
+
+async def test_heartbeats_do_not_come_unasked() -> None:
+    assert await numbers(SmallReader([stored(NodeHeartbeat(probe_ns=1))]), follow=False) == []
+
+
+async def test_what_makes_no_sense_is_refused_at_the_call() -> None:
+    with pytest.raises(ValueError, match="is no type of event"):
+        bus().events(type="bogus")

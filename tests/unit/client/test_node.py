@@ -1,0 +1,147 @@
+"""A node's verbs: what goes out, what comes back, and how failures are told."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from bridge.client import Node
+from bridge.client.node import timeout_of
+from bridge.errors import CommandFailed
+from bridge.model.commands import COMMANDS, Kill, Stop
+from bridge.model.events import Failure
+from bridge.model.nanos import Nanos
+from bridge.model.outcomes import Done, ExitInfo, Outcome, OutcomeWord, PidList, ProcessInfo, TaskStarted
+from bridge.model.subjects import CommandSubject
+from tests.unit.client.small_bus import SUBJECTS, SmallSender
+
+Call = Callable[[Node], Awaitable[Any]]
+
+
+def node(sender: SmallSender, name: str = "n1") -> Node:
+    return Node(name, sender, SUBJECTS)
+
+
+def failing(code: str, *, outcome: OutcomeWord = "error", containerd: str | None = None) -> SmallSender:
+    error = Failure(code=code, message="because", containerd=containerd)
+    return SmallSender(lambda at, _: Outcome(id="1", verb=at.verb, node=at.node, outcome=outcome, error=error))
+
+
+class Absent(SmallSender):
+    async def send(self, subject: str, body: bytes, *, timeout: float) -> Outcome:
+        raise CommandFailed("unavailable", "nobody takes it")
+
+
+@pytest.mark.parametrize(
+    ("call", "verb", "options"),
+    [
+        (lambda n: n.start("web.1"), "start", {}),
+        (lambda n: n.pause("web.1"), "pause", {}),
+        (lambda n: n.kill("web.1", signal="HUP", all=True), "kill", {"signal": "HUP", "all": True}),
+        (lambda n: n.kill("web.1", exec_id="e"), "kill", {"exec_id": "e"}),
+        (lambda n: n.stop("web.1", grace=3), "stop", {"grace": 3}),
+        (lambda n: n.delete("web.1", force=True, keep_snapshot=True), "delete", {"force": True, "keep_snapshot": True}),
+    ],
+)
+async def test_only_what_differs_from_the_default_is_sent(call: Call, verb: str, options: dict[str, Any]) -> None:
+    sender = SmallSender(lambda *_: TaskStarted(pid=1) if verb == "start" else {})
+
+    await call(node(sender))
+
+    assert sender.asked[0][:2] == (CommandSubject("n1", "default", "web.1", verb), options)
+
+
+async def test_results_are_typed() -> None:
+    assert await node(SmallSender(lambda *_: {"pid": 7})).start("x") == TaskStarted(pid=7)
+    assert await node(SmallSender(lambda *_: {"already": True})).pause("x") == Done(already=True)
+    ended = {"exit_status": 3, "exited_at": "1970-01-01T00:00:00.000000005Z"}
+    assert await node(SmallSender(lambda *_: ended)).stop("x") == ExitInfo(exit_status=3, exited_at=Nanos(5))
+    pids = PidList(processes=[ProcessInfo(pid=1, exec_id="e")])
+    assert await node(SmallSender(lambda *_: pids)).pids("x") == [ProcessInfo(pid=1, exec_id="e")]
+
+
+async def test_a_failure_keeps_its_code_and_words() -> None:
+    with pytest.raises(CommandFailed, match="because") as raised:
+        await node(failing("failed_precondition", containerd="task is paused")).pause("x")
+
+    assert (raised.value.code, raised.value.containerd) == ("failed_precondition", "task is paused")
+
+
+async def test_a_code_of_a_newer_bridge_is_unknown() -> None:
+    with pytest.raises(CommandFailed) as raised:
+        await node(failing("brand_new")).pause("x")
+
+    assert raised.value.code == "unknown"
+
+
+@pytest.mark.parametrize("outcome", ["error", "refused", "stale", "unknown"])
+async def test_every_outcome_but_ok_is_a_failure(outcome: OutcomeWord) -> None:
+    with pytest.raises(CommandFailed):
+        await node(failing("refused", outcome=outcome)).pause("x")
+
+
+async def test_an_answer_that_is_no_result_is_said_to_be_none() -> None:
+    with pytest.raises(CommandFailed, match="n1 answered start with something else than its result") as raised:
+        await node(SmallSender(lambda *_: {"pid": "seven"})).start("x")
+
+    assert raised.value.code == "internal"
+
+
+async def test_an_absent_node_is_told_from_one_that_takes_no_such_commands() -> None:
+    with pytest.raises(CommandFailed, match="node n2 does not answer; these do: n1"):
+        await node(Absent(lambda *_: None), "n2").pause("x")
+    with pytest.raises(CommandFailed, match="node n2 does not answer; no other does either"):
+        await node(Absent(lambda *_: None, nodes=()), "n2").pause("x")
+    with pytest.raises(
+        CommandFailed, match="n1 takes no lifecycle commands: start its bridge with --commands lifecycle"
+    ):
+        await node(Absent(lambda *_: None, groups=["observe"])).pause("x")
+    with pytest.raises(CommandFailed, match="nobody takes it"):
+        await node(Absent(lambda *_: None)).pause("x")
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda n: n.pause("a/b"), "container id 'a/b' is not valid"),
+        (lambda n: n.pause("x", namespace="*"), r"namespace '\*' is not valid"),
+        (lambda n: n.kill("x", signal="NOPE"), "signal 'NOPE' does not exist"),
+        (lambda n: n.stop("x", signal=99), "signal 99 does not exist"),
+    ],
+)
+async def test_what_cannot_be_right_is_not_sent(call: Call, sentence: str) -> None:
+    sender = SmallSender(lambda *_: {})
+
+    with pytest.raises(ValueError, match=sentence):
+        await call(node(sender))
+
+    assert sender.asked == []
+
+
+def test_a_node_has_a_name_that_can_be_one() -> None:
+    with pytest.raises(ValueError, match=r"node name 'a\.\*' is not valid"):
+        node(SmallSender(lambda *_: {}), "a.*")
+
+
+async def test_a_stop_has_time_for_its_grace_and_more() -> None:
+    sender = SmallSender(lambda *_: {})
+
+    await node(sender).stop("x", grace=100)
+
+    assert sender.asked[0].timeout == 115
+
+
+@pytest.mark.parametrize("verb", sorted(COMMANDS))
+def test_every_verb_has_its_patience(verb: str) -> None:
+    assert timeout_of(COMMANDS[verb]()) >= 10
+
+
+async def test_a_command_can_be_sent_under_an_id_of_ones_own() -> None:
+    sender = SmallSender(lambda *_: {})
+
+    outcome = await node(sender).send(Kill(id="mine"), namespace="default", container="x", timeout=1)
+
+    assert (outcome.outcome, sender.asked[0].options, sender.asked[0].timeout) == ("ok", {"id": "mine"}, 1)
+    assert timeout_of(Stop()) == 25
