@@ -110,24 +110,26 @@ class ContainerdSubscription:
         Raises:
             SourceLost: the subscription has ended, or does so now because the probe did not come back in time.
         """
+        if self._over.done():
+            raise SourceLost(str(self._over.result()))
         echo: asyncio.Future[int | None] = self._loop.create_future()
         self._waiting.add(echo)
         publishing = asyncio.create_task(self._publish_probes(echo))
         try:
-            if not self._over.done():
-                async with asyncio.timeout(self._probe_timeout_s):
-                    round_trip = await echo
-                if round_trip is not None:
-                    return round_trip
+            async with asyncio.timeout(self._probe_timeout_s):
+                round_trip = await echo
         except TimeoutError:
             after = f"a probe did not come back within {self._probe_timeout_s:g} s"
             self._end(SourceLost(f"containerd sends no events any more: {after} ({self._address})"))
+            round_trip = None
         finally:
             publishing.cancel()
             self._waiting.discard(echo)
             for nonce in [nonce for nonce, (waiting, _) in self._published.items() if waiting is echo]:
                 del self._published[nonce]
-        raise SourceLost(str(self._over.result()))
+        if round_trip is None:
+            raise SourceLost(str(self._over.result()))
+        return round_trip
 
     async def _publish_probes(self, echo: asyncio.Future[int | None]) -> None:
         try:
@@ -146,6 +148,9 @@ class ContainerdSubscription:
                 await asyncio.sleep(UNPROVEN_PAUSE_S)
         except grpc.RpcError as error:
             self._end(source_lost(error, self._address))
+        except Exception as error:
+            log.exception("a probe could not be published")
+            self._end(SourceLost(f"a probe could not be published: {error!r} ({self._address})"))
 
     def _came_back(self, nonce: bytes, at: int) -> None:
         self._live = True

@@ -61,11 +61,21 @@ def test_what_leaves_open_how_far_it_came_is_unknown(status: grpc.StatusCode) ->
 @pytest.mark.parametrize(
     "words",
     [
+        # as containerd 1.6, 1.7 and 2.1 said them; the first two with ": unknown" behind
         "cannot pause a stopped container",
-        "cannot resume a running process",
-        "cannot start a deleted process: unknown",
+        "cannot pause a paused container: unknown",
         "cannot pause task in created state",
-        "cannot exec in a stopped state: unknown",
+        "cannot resume a stopped container",
+        "cannot resume task in created state: unknown",
+        "cannot start a running process",
+        "cannot start a paused process: unknown",
+        "cannot start a stopped process",
+        "failed to delete task: cannot delete a running process: unknown",
+        "failed to delete task: cannot delete a paused process",
+        "cannot exec in a paused state",
+        "cannot checkpoint a task in created state: unknown",
+        "cannot checkpoint a stopped container",
+        "cannot update a stopped container",
     ],
 )
 def test_a_task_in_the_wrong_state_is_told_by_its_words(words: str) -> None:
