@@ -61,7 +61,7 @@ def test_what_leaves_open_how_far_it_came_is_unknown(status: grpc.StatusCode) ->
 @pytest.mark.parametrize(
     "words",
     [
-        # as containerd 1.6, 1.7 and 2.1 said them; the first two with ": unknown" behind
+        # as containerd 1.6, 1.7 and 2.1 say them
         "cannot pause a stopped container",
         "cannot pause a paused container: unknown",
         "cannot pause task in created state",
