@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
@@ -28,13 +28,12 @@ __all__ = [
 V = TypeVar("V")
 
 
-def checked(check: Callable[[str], object]) -> Callable[[V], V]:
+def checked(check: Callable[[Any], object]) -> Callable[[V], V]:
     """Return a callback for an option: `check` has to take its value, or each of its values, without a ValueError."""
 
     def callback(value: V) -> V:
-        values: list[str | None] = value if isinstance(value, list) else [value]  # type: ignore[list-item]
         try:
-            for each in values:
+            for each in value if isinstance(value, list) else [value]:
                 if each is not None:
                     check(each)
         except ValueError as error:

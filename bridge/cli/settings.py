@@ -51,7 +51,7 @@ def _line(name: str, value: Any) -> str:
 def _string(text: str) -> str:
     # A JSON string is a TOML basic string, but for DEL, which only TOML wants escaped (TOML 1.0, String).
     masked = re.sub(r"(?<=://)[^/@,]+(?=@)", _mask_login, text)
-    return json.dumps(masked, ensure_ascii=False).replace("\\x7f", "\\\\u007f")
+    return json.dumps(masked, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _mask_login(match: re.Match[str]) -> str:

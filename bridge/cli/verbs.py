@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bridge.cli.connection import client_command
 from bridge.cli.exits import complain, complaint
-from bridge.cli.options import Containers, Json, Namespace, NodeName, Signal
+from bridge.cli.options import Containers, Json, Namespace, NodeName, Signal, checked
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.cli.terminal import Terminal
 from bridge.client import Bus, CommandFailed, Place
@@ -23,6 +23,9 @@ from bridge.model.events import Failure
 __all__ = ["delete", "kill", "pause", "resume", "start", "stop"]
 
 P = ParamSpec("P")
+
+LONGEST_GRACE_S = 86_400
+"""As long as the contract allows (`bridge.model.commands.Stop`)."""
 
 
 class _Deed(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,6 +43,11 @@ _TARGETS = [
     parameter("node", NodeName, None),
     parameter("as_json", Json, False),  # noqa: FBT003 - a default
 ]
+
+
+def _check_grace(seconds: float) -> None:
+    if not 0 <= seconds <= LONGEST_GRACE_S:
+        raise ValueError(f"{seconds:g} is no time to wait: give 0 to {LONGEST_GRACE_S} seconds")
 
 
 def _for_each_container(body: Callable[Concatenate[Place, P], Coroutine[Any, Any, Struct]]) -> Callable[..., None]:
@@ -97,7 +105,9 @@ async def stop(
     *,
     grace: Annotated[
         float,
-        typer.Option("--time", "-t", metavar="SECONDS", min=0, max=86400, help="How long to wait before killing."),
+        typer.Option(
+            "--time", "-t", metavar="SECONDS", help="How long to wait before killing.", callback=checked(_check_grace)
+        ),
     ] = 10.0,
     signal: Signal = None,
 ) -> Struct:

@@ -1,0 +1,71 @@
+"""The command line on a bus of a few lines."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from bridge.cli import main
+from bridge.config import NatsConfig
+from bridge.ports import StoredEvent
+from tests.unit.client.small_bus import Answer, SmallReader, SmallSender, bus
+
+__all__ = ["Cli", "Said"]
+
+
+class Said(NamedTuple):
+    """What a command came to."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+
+Cli = Callable[..., Said]
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("CONFIG", "NATS", "STATE_DIR"):
+        monkeypatch.delenv(f"CONTAINERD_BRIDGE_{variable}", raising=False)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """`cli("ps", "--all", answer=...)`: status, standard output and standard error of one command."""
+
+    def run(
+        *arguments: str,
+        answer: Answer = lambda *_: {},
+        nodes: Sequence[str] = ("n1",),
+        events: Sequence[StoredEvent] = (),
+        sender: SmallSender | None = None,
+    ) -> Said:
+        @asynccontextmanager
+        async def connect(nats: NatsConfig, *, root: str, state_dir: Path) -> AsyncIterator[Any]:
+            yield bus(SmallReader(events), sender or SmallSender(answer, nodes))
+
+        capsys.readouterr()
+        return Said(main(arguments, connect=connect), *capsys.readouterr())
+
+    return run

@@ -1,0 +1,137 @@
+"""How commands end: a sentence, a status, and never a traceback."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+import bridge
+from bridge.cli import main
+from bridge.client import Bus
+from bridge.errors import CommandFailed, ConfigError, LogRefused, LogUnavailable
+from tests.unit.cli.conftest import Cli
+
+
+class Failing(AbstractAsyncContextManager[Bus]):
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    async def __aenter__(self) -> Bus:
+        raise self._error
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def ending(error: BaseException, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    return main(["nodes", *arguments], connect=lambda *_, **__: Failing(error)), capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigError("the setting is wrong"), 2),
+        (CommandFailed("unavailable", "nobody is there"), 1),
+        (LogUnavailable("no answer"), 1),
+        (LogRefused("not for you"), 1),
+    ],
+)
+def test_an_error_of_ours_is_its_sentence(error: Exception, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending(error, capsys) == (status, f"containerd-bridge: {error}\n")
+
+
+def test_a_mistake_of_ours_is_a_sentence_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending(KeyError("oops"), capsys) == (
+        70,
+        "containerd-bridge: unexpected KeyError: 'oops'; run with --log-level debug for details\n",
+    )
+
+
+def test_the_details_are_there_for_who_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    before = logging.root.handlers[:], logging.root.level
+    try:
+        status, told = ending(KeyError("oops"), capsys, "--log-level", "debug")
+    finally:
+        logging.root.handlers[:], logging.root.level = before
+
+    assert status == 70
+    assert "Traceback" in told
+
+
+def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending(KeyboardInterrupt(), capsys) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["bogus"], "no such command 'bogus'"),
+        (["ps", "--bogus"], "no such option: --bogus"),
+        (["--bogus"], "no such option: --bogus"),
+        (["ps", "--log-level", "loud"], "--log-level: log level 'loud' does not exist"),
+        (["ps", "--root", "a b"], "--root: subject root 'a b' is not valid"),
+        (["ps", "--config", "/nope"], "cannot read the configuration /nope: No such file or directory"),
+        (["ps", "--nats-user", "x"], "nats: nats.user and nats.password go together"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_and_status_2(cli: Cli, arguments: list[str], sentence: str) -> None:
+    said = cli(*arguments)
+
+    assert said.status == 2
+    assert said.err.startswith(f"containerd-bridge: {sentence}")
+
+
+def test_nothing_to_do_shows_the_help(cli: Cli) -> None:
+    said = cli()
+
+    assert said.status == 2
+    assert said.err.startswith("Usage: containerd-bridge")
+
+
+def test_the_version_is_shown(cli: Cli) -> None:
+    assert cli("--version") == (0, f"containerd-bridge {bridge.__version__}\n", "")
+
+
+COMMANDS = "serve events history ps list inspect pids start stop kill pause resume delete nodes version config schema"
+
+
+def test_the_help_names_every_command_in_full(cli: Cli) -> None:
+    said = cli("--help")
+
+    assert [
+        line.split()[0] for line in said.lines if line.startswith("  ") and line.split()[0] in COMMANDS.split()
+    ] == (COMMANDS.split())
+    assert "..." not in said.out.partition("Daemon:")[2]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS.split()])
+def test_help_fits_80_columns(cli: Cli, command: str) -> None:
+    for flag in ("--help", "-h"):
+        said = cli(*([command] if command else []), flag)
+
+        assert said.status == 0
+        assert max(map(len, said.lines)) <= 80
+        assert "\x1b" not in said.out
+
+
+@pytest.mark.parametrize("command", COMMANDS.split())
+def test_every_client_command_can_be_told_where_nats_is(cli: Cli, command: str) -> None:
+    told = cli(command, "--help").out
+
+    assert ("--nats URL|embedded" in told) == (command != "schema")
+
+
+def test_config_shows_what_applies_without_secrets(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "bridge.toml"
+    file.write_text('node = "n1"\n[nats]\nurl = "nats://me:secret@a,tls://b"\n')
+
+    said = cli("config", "--config", str(file), "--root", "prod", "--nats-token", "secret")
+
+    assert said.status == 0
+    assert "secret" not in said.out
+    for line in ('node = "n1"', 'root = "prod"', 'url = "nats://me:********@a,tls://b"', 'token = "********"'):
+        assert line in said.lines
+    assert "# user is not set" in said.lines

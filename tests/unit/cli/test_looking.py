@@ -1,0 +1,254 @@
+"""The commands that only look."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from bridge.model.events import CommandRecorded, ContainerCreate, Failure, TaskCreate, TaskExit, TaskStart
+from bridge.model.nanos import Nanos, now
+from bridge.model.node_events import NodeHeartbeat, NodeStopped
+from bridge.model.outcomes import ContainerInfo, InspectResult, Outcome, PidList, ProcessInfo, TaskInfo, VersionInfo
+from bridge.model.subjects import CommandSubject
+from tests.unit.cli.conftest import Cli
+from tests.unit.cli.recorded import stored
+from tests.unit.client.small_bus import containers_at, info
+
+HOUR = 3600 * 10**9
+
+
+def with_task(container: str, status: Any, **more: Any) -> ContainerInfo:
+    task = TaskInfo(status=status, pid=7, **more)
+    return msgspec.structs.replace(
+        info(container), task=task, image="busybox", created_at=Nanos(now() - 3 * HOUR - 60 * 10**9)
+    )
+
+
+CONTAINERS = [
+    with_task("a", "running"),
+    with_task("b", "stopped", exit_status=3),
+    with_task("c", "paused"),
+    with_task("d", "created"),
+    msgspec.structs.replace(info("e", name="web\x1b"), created_at=None),
+    with_task("f", "stopped"),
+]
+KNOWN = containers_at({"n1": CONTAINERS, "n2": [with_task("z", "running")]})
+
+
+def one_refuses(at: CommandSubject, options: dict[str, Any]) -> Any:
+    if at.node == "n2":
+        error = Failure(code="refused", message="list is off")
+        return Outcome(id="1", verb="list", node="n2", outcome="refused", error=error)
+    return KNOWN(at, options)
+
+
+# -- ps, list
+
+
+def test_ps_shows_what_runs(cli: Cli) -> None:
+    said = cli("ps", answer=KNOWN)
+
+    assert said.lines == [
+        "NODE   NAMESPACE   CONTAINER   IMAGE     STATUS    PID   CREATED       NAME",
+        "n1     default     a           busybox   running   7     3 hours ago",
+        "n1     default     c           busybox   paused    7     3 hours ago",
+    ]
+
+
+def test_ps_all_shows_how_the_others_ended(cli: Cli) -> None:
+    said = cli("ps", "--all", answer=KNOWN)
+
+    assert [tuple(re.split(r"\s{3,}", line)[2:5:2]) for line in said.lines[1:]] == [
+        ("a", "running"),
+        ("b", "exited (3)"),
+        ("c", "paused"),
+        ("d", "created"),
+        ("e", "-"),
+        ("f", "exited (?)"),
+    ]
+    assert said.lines[5].endswith(r"web\x1b")
+
+
+def test_list_shows_all_of_every_node(cli: Cli) -> None:
+    assert cli("list", "-q", answer=KNOWN, nodes=["n1", "n2"]).lines == ["a", "b", "c", "d", "e", "f", "z"]
+
+
+def test_a_node_that_fails_does_not_hide_the_others(cli: Cli) -> None:
+    said = cli("ps", "-q", answer=one_refuses, nodes=["n1", "n2"])
+
+    assert said == (1, "a\nc\n", "containerd-bridge: n2: list is off\n")
+
+
+def test_no_node_at_all_is_said(cli: Cli) -> None:
+    said = cli("ps", nodes=[])
+
+    assert said.status == 1
+    assert "no node on this bus takes commands" in said.err
+
+
+def test_ps_as_json_is_the_structs(cli: Cli) -> None:
+    assert [one["id"] for one in cli("ps", "--json", answer=KNOWN).objects] == ["a", "c"]
+
+
+# -- inspect, pids, nodes, version
+
+
+def test_inspect_is_an_array_and_shows_what_it_can(cli: Cli) -> None:
+    def answer(at: CommandSubject, options: dict[str, Any]) -> Any:
+        return KNOWN(at, options) if at.verb == "list" else InspectResult(container=CONTAINERS[0])
+
+    said = cli("inspect", "a", "nope", answer=answer)
+
+    assert said.status == 1
+    assert [found["container"]["id"] for found in json.loads(said.out)] == ["a"]
+    assert said.err == "containerd-bridge: there is no container nope on n1\n"
+
+
+def test_pids_tell_execs_apart(cli: Cli) -> None:
+    processes = [ProcessInfo(pid=7), ProcessInfo(pid=12345678, exec_id="sh")]
+
+    said = cli("pids", "a", "-n", "x", "--node", "n1", answer=lambda *_: PidList(processes=processes))
+
+    assert said.lines == ["PID        EXEC", "7          -", "12345678   sh"]
+
+
+def test_nodes_and_what_they_take(cli: Cli) -> None:
+    assert cli("nodes").lines == ["NODE   VERSION   COMMANDS", "n1     1         observe, lifecycle"]
+
+
+def test_versions_of_all_that_is_involved(cli: Cli) -> None:
+    told = VersionInfo(node="n1", bridge="0.1", containerd="v2.1.9", containerd_revision="abc")
+
+    said = cli("version", answer=lambda *_: told)
+
+    assert said.lines[0].startswith("containerd-bridge ")
+    assert said.lines[-1].split() == ["n1", "0.1", "v2.1.9", "abc"]
+
+
+# -- events
+
+
+def test_events_as_json_are_the_bytes_of_the_log(cli: Cli) -> None:
+    event = stored(TaskStart(container_id="x", pid=7), "x")
+
+    assert cli("events", "--json", "--no-follow", events=[event]).out.encode() == event.body + b"\n"
+    assert cli("events", "--format", "json", "--no-follow", events=[event]).out.encode() == event.body + b"\n"
+
+
+def test_an_event_is_one_line_however_it_was_written(cli: Cli) -> None:
+    event = stored(TaskStart(container_id="x", pid=7), "x")
+    pretty = msgspec.structs.replace(event, body=msgspec.json.format(event.body, indent=2))
+
+    assert cli("events", "--json", "--no-follow", events=[pretty]).out.encode() == event.body + b"\n"
+
+
+def test_heartbeats_are_only_shown_on_demand(cli: Cli) -> None:
+    event = stored(NodeHeartbeat(probe_ns=1))
+
+    assert cli("events", "--json", "--no-follow", events=[event]).out == ""
+    assert len(cli("events", "--json", "--no-follow", "-t", "heartbeat", events=[event]).lines) == 1
+
+
+def test_wrong_options_of_events_are_wrong_usage(cli: Cli) -> None:
+    for arguments, sentence in (
+        (["--since", "never"], "'never' is no point in the log"),
+        (["--until", "soon"], "'soon' is no point in the log"),
+        (["--type", "bogus"], "'bogus' is no type of event: choose from create"),
+        (["--format", "xml"], "'xml' is no format: choose from table, json"),
+        (["--container", "a b"], "container id 'a b' is not valid"),
+        (["--type", "gap", "--no-node-events"], "only events of nodes were chosen (gap)"),
+    ):
+        said = cli("events", *arguments)
+
+        assert said.status == 2, arguments
+        assert sentence in said.err
+
+
+# -- history
+
+
+LIFE = [
+    stored(ContainerCreate(id="x", image="busybox", runtime="runc"), "x", number=1),
+    stored(TaskCreate(container_id="x", pid=7, image="busybox"), "x", number=2, after=0.1, incarnation="1"),
+    stored(TaskStart(container_id="x", pid=7), "x", number=3, after=0.2, incarnation="1"),
+    stored(TaskExit(container_id="x", id="x", exit_status=137), "x", number=4, after=2.7, incarnation="1"),
+    stored(TaskCreate(container_id="x", pid=8), "x", number=5, after=60, incarnation="2"),
+    stored(TaskStart(container_id="x", pid=8), "x", number=6, after=60.5, incarnation="2"),
+    stored(
+        CommandRecorded(container_id="x", command_id="1", verb="pause", outcome="ok"),
+        "x", number=7, after=61, incarnation="2",
+    ),
+]  # fmt: skip
+
+
+def test_history_is_told_task_by_task(cli: Cli) -> None:
+    assert cli("history", "x", events=LIFE).lines == [
+        "x in namespace default on n1",
+        "image busybox, runtime runc",
+        "",
+        "Before the first task",
+        "  2026-11-23 12:00:00.000             container-create",
+        "",
+        "Task 1: ran 2.5 s, exit status 137 (SIGKILL)",
+        "  2026-11-23 12:00:00.100  +100 ms    create            pid 7",
+        "  2026-11-23 12:00:00.200  +100 ms    start             pid 7",
+        "  2026-11-23 12:00:02.700  +2.5 s     exit              status 137 (SIGKILL)",
+        "",
+        "Task 2: runs since 12:00:60.500".replace("00:60", "01:00"),
+        "  2026-11-23 12:01:00.000  +57.3 s    create            pid 8",
+        "  2026-11-23 12:01:00.500  +500 ms    start             pid 8",
+        "  2026-11-23 12:01:01.000  +500 ms    command           pause: ok",
+    ]
+
+
+def test_history_says_what_the_log_has_forgotten(cli: Cli) -> None:
+    assert "4 earlier events are no longer in the log" in cli("history", "x", events=LIFE[4:]).lines
+
+
+def test_the_same_id_in_several_places_is_told_one_after_the_other(cli: Cli) -> None:
+    elsewhere = stored(TaskStart(container_id="x"), "x", namespace="a.b", incarnation="1")
+
+    lines = cli("history", "x", events=[LIFE[0], elsewhere, LIFE[1]]).lines
+
+    assert [line for line in lines if " in namespace " in line] == [
+        "x in namespace a.b on n1",
+        "x in namespace default on n1",
+    ]
+
+
+def test_history_of_nobody_is_a_failure(cli: Cli) -> None:
+    said = cli("history", "x", answer=KNOWN)
+
+    assert said == (1, "", "containerd-bridge: the log has no events of a container x\n")
+
+
+def test_history_as_json_is_the_bytes_of_the_log(cli: Cli) -> None:
+    assert cli("history", "x", "--json", events=LIFE).out.encode() == b"".join(event.body + b"\n" for event in LIFE)
+
+
+# -- schema
+
+
+def test_schema_finds_an_event_by_word_and_by_type(cli: Cli) -> None:
+    by_word = json.loads(cli("schema", "exit").out)
+
+    assert by_word == json.loads(cli("schema", "io.containerd.task.exit.v1").out)
+    assert by_word["$id"] == "io.containerd.task.exit.v1.json"
+
+
+def test_schema_names_what_there_is(cli: Cli) -> None:
+    names = [line.split()[0] for line in cli("schema").lines]
+
+    assert {"envelope", "exit", "gap", "command.stop", "outcome.stop"} < set(names)
+    assert cli("schema", "nope").status == 2
+
+
+def test_node_events_of_a_stopped_bridge_have_their_reason(cli: Cli) -> None:
+    assert (
+        cli("events", "--no-follow", events=[stored(NodeStopped(reason="asked to stop"))])
+        .lines[-1]
+        .endswith("stopped           asked to stop")
+    )

@@ -1,0 +1,77 @@
+"""What `config` prints is a file that `--config` takes, and where a client finds its NATS."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bridge.cli.connection import ConnectionOptions
+from bridge.cli.settings import to_toml
+from bridge.config import Config, NatsConfig, load
+
+EMBEDDED = '{"url":"nats://127.0.0.1:4333","user":"bridge","password":"p"}'
+
+
+def test_the_printed_settings_are_the_same_when_read(tmp_path: Path) -> None:
+    settings = Config(
+        namespace=["a", 'b"\\'],
+        node="n1",
+        http="127.0.0.1:1",
+        foreign=True,
+        nats=NatsConfig(creds=Path("/\x7f"), replicas=3),
+    )
+    text = "\n".join(to_toml(settings))
+
+    read = tomllib.loads(text)
+
+    assert read["namespace"] == ["a", 'b"\\']
+    assert read["foreign"] is True
+    assert (read["nats"]["creds"], read["nats"]["replicas"]) == ("/\x7f", 3)
+    assert "user" not in read["nats"]
+
+
+def test_the_defaults_are_a_valid_file(tmp_path: Path) -> None:
+    file = tmp_path / "bridge.toml"
+    file.write_text("\n".join(to_toml(load({"node": "n1"}, environ={}))))
+
+    assert load({}, file=file, environ={}) == load({"node": "n1"}, environ={})
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    (tmp_path / "nats").mkdir()
+    (tmp_path / "nats" / "credentials").write_text(EMBEDDED)
+    return tmp_path
+
+
+def nats_of(**options: object) -> NatsConfig:
+    given = ConnectionOptions(**options)  # type: ignore[arg-type]
+    return given.nats_config(given.load())
+
+
+def test_nats_that_is_configured_nowhere_is_the_embedded_server(state_dir: Path) -> None:
+    assert nats_of(state_dir=state_dir).url == "nats://127.0.0.1:4333"
+
+
+def test_without_such_a_server_it_is_the_default(tmp_path: Path) -> None:
+    assert nats_of(state_dir=tmp_path) == NatsConfig()
+
+
+def test_nats_on_the_command_line_goes_before_the_embedded_server(state_dir: Path) -> None:
+    assert nats_of(state_dir=state_dir, nats=NatsConfig().url) == NatsConfig()
+    assert nats_of(state_dir=state_dir, nats_token="t").token == "t"
+
+
+def test_nats_in_the_environment_does_too(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTAINERD_BRIDGE_NATS", NatsConfig().url)
+
+    assert nats_of(state_dir=state_dir) == NatsConfig()
+
+
+def test_nats_in_the_file_does_too(state_dir: Path) -> None:
+    file = state_dir / "bridge.toml"
+    file.write_text(f'[nats]\nurl = "{NatsConfig().url}"\n')
+
+    assert nats_of(state_dir=state_dir, config=file) == NatsConfig()

@@ -1,0 +1,100 @@
+"""The commands that change containers: what they print, and how they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.model.events import Failure
+from bridge.model.outcomes import Outcome
+from bridge.model.subjects import CommandSubject
+from tests.unit.cli.conftest import Cli
+from tests.unit.client.small_bus import SmallSender, containers_at, info
+
+KNOWN = containers_at({"n1": [info("one"), info("web.1", "a.b")]})
+
+
+def answer(at: CommandSubject, options: dict[str, Any]) -> Any:
+    if at.verb == "list":
+        return KNOWN(at, options)
+    if at.container == "one" and at.verb == "start":
+        error = Failure(code="failed_precondition", message="container one is running", containerd="task exists")
+        return Outcome(id="1", verb=at.verb, node=at.node, outcome="error", error=error)
+    return {"pid": 7} if at.verb == "start" else {}
+
+
+def sent(sender: SmallSender) -> list[tuple[str, str | None, str | None, dict[str, Any]]]:
+    return [
+        (asked.subject.verb, asked.subject.namespace, asked.subject.container, asked.options)
+        for asked in sender.asked
+        if asked.subject.verb != "list"
+    ]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "stop", "kill", "delete"])
+def test_each_container_that_is_done_is_named(cli: Cli, verb: str) -> None:
+    assert cli(verb, "web.1", "one", answer=answer) == (0, "web.1\none\n", "")
+
+
+def test_the_container_is_looked_for_in_every_namespace(cli: Cli) -> None:
+    sender = SmallSender(answer)
+
+    cli("pause", "web.1", sender=sender)
+
+    assert sent(sender) == [("pause", "a.b", "web.1", {})]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["stop", "--time", "2.5", "--signal", "sigint", "one"], {"grace": 2.5, "signal": "sigint"}),
+        (["stop", "-t", "0", "one"], {"grace": 0.0}),
+        (["kill", "one"], {}),
+        (["kill", "-s", "9", "--all", "one"], {"signal": "9", "all": True}),
+        (["kill", "--exec", "e", "one"], {"exec_id": "e"}),
+        (["delete", "-f", "--keep-snapshot", "one"], {"force": True, "keep_snapshot": True}),
+    ],
+)
+def test_options_are_sent_as_they_are_called_on_the_bus(
+    cli: Cli, arguments: list[str], options: dict[str, Any]
+) -> None:
+    sender = SmallSender(answer)
+
+    assert cli(*arguments, sender=sender).status == 0
+    assert sent(sender)[0][3] == options
+
+
+def test_a_failure_is_a_sentence_with_containerds_own_words(cli: Cli) -> None:
+    said = cli("start", "web.1", "one", answer=answer)
+
+    assert said == (1, "web.1\n", "containerd-bridge: container one is running (containerd: task exists)\n")
+
+
+def test_json_tells_of_each_container(cli: Cli) -> None:
+    done, failed = cli("start", "web.1", "one", "--json", answer=answer).objects
+
+    assert done == {"container": "web.1", "node": "n1", "namespace": "a.b", "result": {"pid": 7}}
+    assert failed["error"]["code"] == "failed_precondition"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["pause", "a/b"], "container 'a/b' is not valid"),
+        (["pause", "one", "-n", "*"], "namespace '*' is not valid"),
+        (["pause", "one", "--node", ""], "node name '' is not valid"),
+        (["kill", "one", "-s", "NOPE"], "signal 'NOPE' does not exist"),
+        (["stop", "one", "-t", "-1"], "-1"),
+        (["pause"], "CONTAINER"),
+    ],
+)
+def test_what_cannot_be_right_is_wrong_usage(cli: Cli, arguments: list[str], sentence: str) -> None:
+    sender = SmallSender(answer)
+
+    said = cli(*arguments, sender=sender)
+
+    assert said.status == 2
+    assert sentence in said.err
+    assert said.err.endswith(f"See 'containerd-bridge {arguments[0]} --help'.\n")
+    assert sender.asked == []
