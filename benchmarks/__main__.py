@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from benchmarks.lifecycles import LIFE
 from benchmarks.processes import RunFailed
@@ -41,11 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.cpus])
     load = round(os.getloadavg()[0], 2)
     if load > BUSY:
-        progress.print(f"[yellow]the machine is busy with something else (load {load}): the figures will be too low[/]")
+        sentence = f"the machine is busy with something else (load {load}): the figures will be too low"
+        progress.print(sentence, style="yellow", soft_wrap=True)
     try:
         source, summaries = asyncio.run(_measure_all(ways, asked, progress))
     except (RunFailed, DiedError, UnavailableError) as error:
-        progress.print(f"[red]no figures:[/] {error}", markup=True)
+        progress.print(Text.assemble(("no figures: ", "red"), str(error)), soft_wrap=True)
         return 1
     where = conditions(Path(tempfile.gettempdir()), load)
     if asked.json:

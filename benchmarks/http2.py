@@ -204,6 +204,10 @@ class GrpcConnection(asyncio.Protocol):
         del self._input[:used]
         self.pump()
 
+    def abort(self) -> None:
+        """Drop the connection; done when the loop has taken a turn."""
+        self._transport.abort()
+
     # -- in
 
     def _received(self, kind: int, flags: int, stream: int, payload: bytes) -> None:

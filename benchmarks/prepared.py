@@ -17,6 +17,7 @@ import asyncio
 import re
 import sys
 import time
+import weakref
 from collections.abc import Callable
 
 from benchmarks import lifecycles
@@ -52,7 +53,7 @@ class PreparedContainerd:
             for container in (lifecycles.container_id(number) for number in range(containers))
         }
         self._subscribers: dict[Call, Frames] = {}
-        self._gone = False
+        self._connections: weakref.WeakSet[GrpcConnection] = weakref.WeakSet()
         self.handlers: dict[str, Handler] = {
             Version.Version.path: self._version,
             Events.Subscribe.path: self._subscribe,
@@ -61,9 +62,21 @@ class PreparedContainerd:
             Containers.List.path: self._list,
         }
 
+    @property
+    def subscribers(self) -> int:
+        """How many subscriptions there are now."""
+        return len(self._subscribers)
+
     def connection(self) -> GrpcConnection:
         """Return a new connection's protocol."""
-        return GrpcConnection(self.handlers, self._left)
+        connection = GrpcConnection(self.handlers, self._left)
+        self._connections.add(connection)
+        return connection
+
+    def drop(self) -> None:
+        """Drop every connection, as a containerd does that ends."""
+        for connection in self._connections:
+            connection.abort()
 
     def go(self) -> None:
         """Stream the events to whoever is subscribed now."""

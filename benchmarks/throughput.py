@@ -128,12 +128,12 @@ async def measure(way: Way, containers: int) -> Measured:
             started(way.name, way.command(directory / SOCKET, server.url, directory), directory) as publisher,
             await nats.connect(server.url) as client,
         ):
-            await _ready(way, source, publisher, client)
+            await publisher.while_running(_ready(way, source, publisher, client))
             pids = {"source": source.pid, "publisher": publisher.pid, "nats-server": server.pid}
             before = {part: cpu_seconds(pid) for part, pid in pids.items()}
             began = time.perf_counter()
             source.say("go")
-            await _complete(client, publisher, events)
+            await publisher.while_running(_complete(client, publisher, events))
             seconds = time.perf_counter() - began
             parts = {part: Part.between(pid, before[part], events) for part, pid in pids.items()}
         await _compare(way, server.url, containers)
@@ -184,13 +184,15 @@ async def _make_stream(url: str) -> None:
 
 async def _ready(way: Way, source: Running, publisher: Running, client: Client) -> None:
     """Wait until the publisher is subscribed, and the bridge has proven that it is."""
-    await source.expect("subscribed")
+    try:
+        await source.expect("subscribed")
+    except RunFailed as error:
+        raise RunFailed(f"{way.name} did not subscribe: {error}{publisher.told()}") from error
     deadline = time.monotonic() + PATIENCE_S
     while way.bridge:
         subjects = (await _state(client))["subjects"] or {}
         if f"containerd.nodes.{NODE}.connected" in subjects:
             return
-        publisher.check()
         if time.monotonic() > deadline:
             raise RunFailed(f"{way.name} did not prove its subscription in {PATIENCE_S:.0f} s{publisher.told()}")
         await asyncio.sleep(LOOK_S)
@@ -201,7 +203,6 @@ async def _complete(client: Client, publisher: Running, events: int) -> None:
     stored, grew = 0, time.monotonic()
     while stored < events:
         await asyncio.sleep(LOOK_S)
-        publisher.check()
         state = await _state(client)
         now = state["messages"] - sum((state["subjects"] or {}).values())
         if now > stored:

@@ -1,0 +1,349 @@
+"""The benchmarks measure what they say: the source tells everything in order, and no run with a wrong stream has figures.
+
+Nothing here is about how fast anything is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+import benchmarks.__main__ as command
+from benchmarks import lifecycles
+from benchmarks.footprint import cpu_seconds, peak_rss
+from benchmarks.lifecycles import LIFE
+from benchmarks.obvious import document
+from benchmarks.prepared import PreparedContainerd
+from benchmarks.processes import RunFailed
+from benchmarks.stored import Comparison
+from benchmarks.throughput import Way, measure
+from bridge._pb.containerd.events_pb2 import TaskExit
+from bridge._pb.containerd.services.containers_pb2 import ContainersStub, GetContainerRequest, ListContainersRequest
+from bridge._pb.containerd.services.events_pb2 import EventsStub, PublishRequest, SubscribeRequest
+from bridge._pb.containerd.services.tasks_pb2 import ListTasksRequest, TasksStub
+from bridge._pb.containerd.services.version_pb2 import VersionStub
+from bridge._pb.containerd.types_pb2 import Envelope
+from bridge._pb.google.protobuf.any_pb2 import Any as AnyMessage
+from bridge._pb.google.protobuf.empty_pb2 import Empty
+from bridge.model.codec import encode
+from bridge.model.envelope import Recorded, Sequence
+from bridge.model.events import TaskOOM
+from bridge.model.nanos import Nanos, parse_rfc3339
+
+CONTAINERS = 150
+"""More than are alive at a time, so that lives end and others take their places."""
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+# -- the whole of it
+
+
+@pytest.mark.nats
+@pytest.mark.slow
+def test_a_small_run_measures_every_way_and_prints_json() -> None:
+    arguments = ["--events", "480", "--obvious-events", "240", "--repeat", "1", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    events = {name: way["events"] for name, way in figures["ways"].items()}
+    assert events == {"containerd-bridge": 480, "awaited": 240, "flushed": 240}
+    assert all(way["events_per_second"] > 0 for way in [figures["source_alone"], *figures["ways"].values()])
+    assert set(figures["ratios"]) == {"awaited", "flushed"}
+
+
+@pytest.mark.nats
+async def test_a_publisher_that_ends_before_the_events_do_has_no_figures() -> None:
+    gone = Way(name="gone", does="", command=lambda *_: [sys.executable, "-c", "raise SystemExit('no such way')"])
+    with pytest.raises(RunFailed, match="no such way"):
+        await measure(gone, 1)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+def test_a_failed_run_prints_no_figures_and_ends_with_1(
+    form: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail(*_: object) -> None:
+        await asyncio.sleep(0)
+        raise RunFailed("awaited left a stream that is not what was streamed: 1 of 240 events missing")
+
+    monkeypatch.setattr(command, "measure_source", fail)
+    assert command.main([*form, "--way", "awaited"]) == 1
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert "1 of 240 events missing" in printed.err
+
+
+@pytest.mark.parametrize("arguments", [["--events", "0"], ["--repeat", "many"], ["--way", "psychic"]], ids=" ".join)
+def test_a_wrong_option_is_named(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    assert ended.value.code == 2
+    assert f"argument {arguments[0]}" in capsys.readouterr().err
+
+
+# -- what is streamed
+
+
+def test_every_container_lives_its_whole_life_in_order() -> None:
+    steps: dict[int, list[int]] = {}
+    for happening in lifecycles.happenings(CONTAINERS):
+        steps.setdefault(happening.container, []).append(happening.step)
+    assert steps == {container: list(range(len(LIFE))) for container in range(CONTAINERS)}
+
+
+def test_lives_are_mixed() -> None:
+    containers = [happening.container for happening in lifecycles.happenings(CONTAINERS)]
+    changes = sum(one != other for one, other in pairwise(containers))
+    assert changes > len(containers) / 2
+
+
+def test_the_number_of_an_event_stands_in_its_time() -> None:
+    for number, happening in enumerate(lifecycles.happenings(CONTAINERS)):
+        time = Envelope.FromString(lifecycles.envelope(happening)).timestamp
+        assert lifecycles.number_of(time.seconds * 1_000_000_000 + time.nanos) == number
+
+
+# -- the source
+
+
+@pytest.fixture
+async def source(tmp_path: Path) -> AsyncIterator[PreparedContainerd]:
+    prepared = PreparedContainerd(CONTAINERS, lambda _: None)
+    server = await asyncio.get_running_loop().create_unix_server(prepared.connection, str(tmp_path / "sock"))
+    async with server:
+        yield prepared
+        prepared.drop()
+        await asyncio.sleep(0)  # the turn in which the loop closes them
+
+
+@pytest.fixture
+async def channel(source: PreparedContainerd, tmp_path: Path) -> AsyncIterator[Any]:
+    options = [("grpc.default_authority", "localhost"), ("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(f"unix://{tmp_path}/sock", options=options) as channel:
+        yield channel
+
+
+async def test_a_subscriber_gets_every_event_in_order(source: PreparedContainerd, channel: Any) -> None:
+    stream = await _subscribed(source, channel)
+    source.go()
+    told = [await stream.read() for _ in range(CONTAINERS * len(LIFE))]
+    assert [event.SerializeToString() for event in told] == [
+        lifecycles.envelope(happening) for happening in lifecycles.happenings(CONTAINERS)
+    ]
+
+
+async def test_what_is_published_comes_back_to_the_subscriber(source: PreparedContainerd, channel: Any) -> None:
+    stream = await _subscribed(source, channel)
+    event = AnyMessage(type_url="a.B", value=b"\0\1")
+    await EventsStub(channel).Publish(
+        PublishRequest(topic="/probe", event=event), metadata=[("containerd-namespace", "k8s.io")]
+    )
+    back = await stream.read()
+    assert (back.topic, back.namespace, back.event) == ("/probe", "k8s.io", event)
+
+
+async def test_a_probe_passes_while_events_are_streamed(source: PreparedContainerd, channel: Any) -> None:
+    stream = await _subscribed(source, channel)
+    source.go()
+    await EventsStub(channel).Publish(PublishRequest(topic="/probe", event=AnyMessage(type_url="a.B")))
+    topics = [(await stream.read()).topic for _ in range(CONTAINERS * len(LIFE) + 1)]
+    assert topics.count("/probe") == 1
+
+
+async def test_a_subscriber_that_left_is_forgotten(source: PreparedContainerd, channel: Any) -> None:
+    (await _subscribed(source, channel)).cancel()
+    async with asyncio.timeout(10):
+        while source.subscribers:
+            await VersionStub(channel).Version(Empty())  # answered after the cancellation, as it is sent after it
+
+
+async def test_a_container_is_told_by_its_id(channel: Any, source: PreparedContainerd) -> None:
+    name = lifecycles.container_id(7)
+    metadata = [("containerd-namespace", lifecycles.NAMESPACE)]
+    got = await ContainersStub(channel).Get(GetContainerRequest(id=name), metadata=metadata)
+    listed = await ContainersStub(channel).List(ListContainersRequest(filters=[f"id=={name}"]), metadata=metadata)
+    assert got.container == lifecycles.record(name)
+    assert list(listed.containers) == [lifecycles.record(name)]
+
+
+async def test_an_unknown_container_is_not_found(channel: Any, source: PreparedContainerd) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await ContainersStub(channel).Get(GetContainerRequest(id="x"), metadata=[("containerd-namespace", "default")])
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_what_the_source_does_not_serve_is_unimplemented(channel: Any, source: PreparedContainerd) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await TasksStub(channel).List(ListTasksRequest())
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_more_calls_than_a_window_of_requests_holds_are_answered(
+    channel: Any, source: PreparedContainerd
+) -> None:
+    name = lifecycles.container_id(0)
+    metadata = [("containerd-namespace", lifecycles.NAMESPACE)]
+    request = GetContainerRequest(id=name)
+    for _ in range(65_535 // request.ByteSize() + 100):
+        await ContainersStub(channel).Get(request, metadata=metadata, timeout=10)
+
+
+async def test_an_answer_that_does_not_fit_one_frame_comes_whole(channel: Any, source: PreparedContainerd) -> None:
+    listed = await ContainersStub(channel).List(
+        ListContainersRequest(), metadata=[("containerd-namespace", lifecycles.NAMESPACE)]
+    )
+    assert len(listed.containers) == CONTAINERS
+    assert listed.ByteSize() > 16_384
+
+
+async def _subscribed(source: PreparedContainerd, channel: Any) -> Any:
+    stream = EventsStub(channel).Subscribe(SubscribeRequest())
+    async with asyncio.timeout(10):
+        while not source.subscribers:
+            await VersionStub(channel).Version(Empty())  # answered after the subscription, as it is sent after it
+    return stream
+
+
+# -- what is compared
+
+
+Message = tuple[str, bytes, str]
+OLD = b'{"time": "2020-01-01T00:00:00Z"}'
+
+
+def _stream(containers: int = 2) -> list[Message]:
+    """What the bridge leaves behind, as subject, body and id."""
+    messages = []
+    for happening in lifecycles.happenings(containers):
+        container = lifecycles.container_id(happening.container)
+        body = encode(
+            Recorded(
+                specversion="1.0",
+                datacontenttype="application/json",
+                id=f"id-{happening.number}",
+                type="any",
+                source="/containerd/bench/default",
+                time=Nanos(lifecycles.START_NS + happening.number * lifecycles.STEP_NS),
+                recordedtime=Nanos(0),
+                position=f"log:{happening.number + 1}",
+                origin="live",
+                data=TaskOOM(container_id=container),
+                sequence=Sequence(happening.step + 1),
+            )
+        )
+        messages.append(
+            (f"containerd.events.bench.default.{container}.{happening.word}", body, f"id-{happening.number}")
+        )
+    return messages
+
+
+def _complaints(messages: list[Message], *, cloudevents: bool = False) -> str:
+    comparison = Comparison(2, cloudevents=cloudevents)
+    for message in messages:
+        comparison.take(*message)
+    return "; ".join(comparison.complaints())
+
+
+@pytest.mark.parametrize("cloudevents", [False, True])
+def test_a_stream_that_is_as_it_should_be_gives_no_complaint(cloudevents: bool) -> None:
+    assert not _complaints(_stream(), cloudevents=cloudevents)
+
+
+def test_a_bridges_own_events_are_no_complaint() -> None:
+    own = ("containerd.nodes.bench.stopped", b'{"id": "own", "position": "log:49"}', "own")
+    assert not _complaints([*_stream(), own], cloudevents=True)
+
+
+def test_the_events_of_a_bridge_are_a_complaint_where_there_is_none() -> None:
+    own = ("containerd.nodes.bench.stopped", b'{"id": "own", "position": "log:49"}', "own")
+    assert "under subjects that nothing was published on" in _complaints([*_stream(), own])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda stream: stream[:20] + stream[21:], "1 of 48 events missing, such as number 20"),
+        (lambda stream: [*stream, stream[20]], "1 of 48 events more than once, such as number 20"),
+        (lambda stream: stream[::-1], "out of order"),
+        (
+            lambda stream: [*stream, (stream[0][0], b'{"time": "2020-01-01T00:00:00Z"}', "")],
+            "1 of 48 events that were never streamed",
+        ),
+        (lambda stream: [(stream[0][0] + "d", *stream[0][1:]), *stream[1:]], "1 of 48 events under a wrong subject"),
+        (lambda stream: [*stream, ("elsewhere", stream[0][1], "")], "under subjects that nothing was published on"),
+        (lambda stream: stream[:0], "48 of 48 events missing"),
+    ],
+    ids=["missing", "twice", "order", "foreign", "subject", "elsewhere", "empty"],
+)
+def test_what_is_wrong_with_a_stream_is_said(spoil: Callable[[list[Message]], list[Message]], complaint: str) -> None:
+    assert complaint in _complaints(spoil(_stream()))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (b'"sequence":"00000000000000000002"', b'"sequence":"00000000000000000003"', "with a wrong sequence"),
+        (b'"position":"log:9"', b'"position":"log:8"', "with a wrong position"),
+        (b'"id":"id-9"', b'"id":"id-8"', "whose Nats-Msg-Id is not their id"),
+    ],
+    ids=["sequence", "position", "id"],
+)
+def test_what_is_wrong_with_a_bridges_numbers_is_said(old: bytes, new: bytes, complaint: str) -> None:
+    spoiled = [(subject, body.replace(old, new), message_id) for subject, body, message_id in _stream()]
+    assert complaint in _complaints(spoiled, cloudevents=True)
+
+
+# -- the obvious ways, and the kernel's books
+
+
+def test_an_obvious_way_tells_an_exec_from_its_container() -> None:
+    exit_ = TaskExit(container_id="web", id="check")
+    event = AnyMessage(type_url=TaskExit.DESCRIPTOR.full_name, value=exit_.SerializeToString())
+    end, told = document(Envelope(namespace="default", topic="/tasks/exit", event=event))
+    assert (end, told["event"]) == ("default.web.exec-exit", {"container_id": "web", "id": "check"})
+
+
+def test_an_obvious_way_keeps_the_nanoseconds() -> None:
+    numbers = []
+    for happening in lifecycles.happenings(1):
+        _, told = document(Envelope.FromString(lifecycles.envelope(happening)))
+        numbers.append(lifecycles.number_of(parse_rfc3339(told["time"])))
+    assert numbers == list(range(len(LIFE)))
+
+
+def test_the_cost_of_a_process_includes_its_children() -> None:
+    work = "import sys; print(sum(i * i for i in range(3_000_000)), flush=True); sys.stdin.read()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}])"
+    process = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        assert cpu_seconds(process.pid) > 0.05
+        assert peak_rss(process.pid) > 5_000_000
+    finally:
+        process.communicate()
+
+
+def test_the_cost_of_nobody_is_an_error() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    with pytest.raises(ProcessLookupError):
+        cpu_seconds(process.pid)
