@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -12,7 +12,7 @@ from typer.main import get_command
 import bridge
 from bridge.cli import events, history, inspect, nodes, ps, schema, settings, verbs
 from bridge.cli.connection import Connect
-from bridge.cli.exits import PROGRAM, complain
+from bridge.cli.exits import PROGRAM, USAGE, complain
 from bridge.cli.help import Command, Group
 from bridge.cli.serve import serve
 from bridge.client import connect as connect_to_nats
@@ -22,27 +22,41 @@ __all__ = ["app", "main"]
 _UsageError: Final[Any] = typer.BadParameter.__base__
 """click's UsageError, or that of the copy of click which newer versions of typer bring along."""
 
-_COMMANDS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
-    "Daemon": (serve,),
-    "Look": (events.events, history.history, ps.ps, ps.list_containers, inspect.inspect, inspect.pids),
-    "Act": (verbs.start, verbs.stop, verbs.kill, verbs.pause, verbs.resume, verbs.delete),
-    "More": (nodes.nodes, nodes.version, settings.config, schema.schema),
+_COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
+    "Daemon": {"serve": serve},
+    "Look": {
+        "events": events.events,
+        "history": history.history,
+        "ps": ps.ps,
+        "list": ps.list_containers,
+        "inspect": inspect.inspect,
+        "pids": inspect.pids,
+    },
+    "Act": {
+        "start": verbs.start,
+        "stop": verbs.stop,
+        "kill": verbs.kill,
+        "pause": verbs.pause,
+        "resume": verbs.resume,
+        "delete": verbs.delete,
+    },
+    "More": {"nodes": nodes.nodes, "version": nodes.version, "config": settings.config, "schema": schema.schema},
 }
+
+_SHORT: Final = {"serve": "Keep a containerd's events in JetStream, take commands for it."}
+"""What the list of commands says, where that is not the first sentence of the command's own help."""
 
 app = typer.Typer(
     name=PROGRAM,
     cls=Group,
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _section, _functions in _COMMANDS.items():
-    for _function in _functions:
-        _name = "list" if _function is ps.list_containers else None
-        _short = "Keep a containerd's events in JetStream, take commands for it." if _function is serve else None
-        app.command(_name, cls=Command, rich_help_panel=_section, short_help=_short)(_function)
+for _section, _commands in _COMMANDS.items():
+    for _name, _function in _commands.items():
+        app.command(_name, cls=Command, rich_help_panel=_section, short_help=_SHORT.get(_name))(_function)
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
@@ -51,14 +65,18 @@ def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer's signature of 
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _program(
+    context: typer.Context,
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback does it all
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """Every container event of a containerd as one ordered log on NATS JetStream, and its tasks under command of the bus."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(USAGE)
 
 
 def main(arguments: Sequence[str] | None = None, *, connect: Connect = connect_to_nats) -> int:
@@ -76,11 +94,7 @@ def main(arguments: Sequence[str] | None = None, *, connect: Connect = connect_t
         status = get_command(app).main(args=given, prog_name=PROGRAM, standalone_mode=False, obj=connect)
     except _UsageError as error:
         message: str = error.format_message()
-        if error.ctx is None or not message:
-            complain(message)
-        elif type(error).__name__ == "NoArgsIsHelpError":
-            typer.echo(message, err=True)
-        else:
-            complain(f"{message[:1].lower()}{message[1:].rstrip('.')}", hint=f"See '{error.ctx.command_path} --help'.")
-        return 2
+        command = error.ctx.command_path if error.ctx is not None else PROGRAM
+        complain(f"{message[:1].lower()}{message[1:].rstrip('.')}", hint=f"See '{command} --help'.")
+        return USAGE
     return status if isinstance(status, int) else 0

@@ -15,9 +15,10 @@ from contextlib import asynccontextmanager, contextmanager
 
 import typer
 
+from bridge.cli.terminal import printable
 from bridge.errors import BridgeError, CommandFailed, ConfigError
 
-__all__ = ["PROGRAM", "complain", "complaint", "exits", "while_read"]
+__all__ = ["PROGRAM", "USAGE", "complain", "complaint", "exits", "while_read"]
 
 PROGRAM = "containerd-bridge"
 
@@ -31,9 +32,9 @@ log = logging.getLogger(__name__)
 
 
 def complain(sentence: str, *, hint: str = "") -> None:
-    """Say on standard error what went wrong."""
+    """Say on standard error what went wrong, in one line."""
     sys.stdout.flush()
-    print(f"{PROGRAM}: {sentence}", file=sys.stderr)  # noqa: T201 - this is where errors are printed
+    print(f"{PROGRAM}: {printable(sentence)}", file=sys.stderr)  # noqa: T201 - this is where errors are printed
     if hint:
         print(hint, file=sys.stderr)  # noqa: T201
 
@@ -54,6 +55,8 @@ def exits() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
     except BrokenPipeError as error:
         # Whoever read our output has what they wanted. The interpreter's own flush at the end must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,8 +68,6 @@ def exits() -> Iterator[None]:
         complain(complaint(error))
         raise typer.Exit(USAGE if isinstance(error, ConfigError) else 1) from error
     except Exception as error:
-        if type(error).__module__.startswith(("typer", "click")):
-            raise
         log.debug("details", exc_info=error)
         complain(f"unexpected {type(error).__name__}: {error}; run with --log-level debug for details")
         raise typer.Exit(INTERNAL) from error

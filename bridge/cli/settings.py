@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from bridge.cli.connection import ConnectionOptions, with_connection_options
+from bridge.cli.options import Json
 from bridge.cli.terminal import Terminal
 from bridge.config import Config
 
@@ -17,41 +21,57 @@ _MASK = "********"
 
 
 @with_connection_options
-def config(options: ConnectionOptions) -> None:
+def config(options: ConnectionOptions, *, as_json: Json = False) -> None:
     """Show the settings that apply, as TOML.
 
     Secrets are masked; what is not set is a comment.
     """
     terminal = Terminal()
-    for line in to_toml(options.load()):
-        terminal.line(line)
+    settings = masked(options.load())
+    if as_json:
+        terminal.json(settings)
+    else:
+        for line in to_toml(settings):
+            terminal.line(line)
 
 
-def to_toml(settings: Config) -> list[str]:
+def masked(settings: Config) -> dict[str, Any]:
+    """Return the settings as builtins, without secrets."""
+
+    def mask(value: Any, name: str = "") -> Any:
+        match value:
+            case dict():
+                return {inner: mask(each, inner) for inner, each in value.items()}
+            case str() if name in _SECRETS:
+                return _MASK
+            case str():
+                return re.sub(r"(?<=://)[^/@,]+(?=@)", _mask_login, value)
+            case _:
+                return value
+
+    found: dict[str, Any] = mask(msgspec.to_builtins(settings, enc_hook=str))
+    return found
+
+
+def to_toml(settings: Mapping[str, Any]) -> list[str]:
     """Return the lines of a file that `--config` takes."""
-    top = [_line(name, getattr(settings, name)) for name in settings.__struct_fields__ if name != "nats"]
-    nats = [_line(name, getattr(settings.nats, name)) for name in settings.nats.__struct_fields__]
-    return [*top, "", "[nats]", *nats]
+    top = [_line(name, value) for name, value in settings.items() if name != "nats"]
+    return [*top, "", "[nats]", *[_line(name, value) for name, value in settings["nats"].items()]]
 
 
 def _line(name: str, value: Any) -> str:
     match value:
         case None:
             return f"# {name} is not set"
-        case _ if name in _SECRETS:
-            return f"{name} = {_string(_MASK)}"
-        case bool() | int():
-            return f"{name} = {json.dumps(value)}"
         case list():
-            return f"{name} = [{', '.join(_string(str(each)) for each in value)}]"
+            return f"{name} = [{', '.join(map(_value, value))}]"
         case _:
-            return f"{name} = {_string(str(value))}"
+            return f"{name} = {_value(value)}"
 
 
-def _string(text: str) -> str:
+def _value(value: Any) -> str:
     # A JSON string is a TOML basic string, but for DEL, which only TOML wants escaped (TOML 1.0, String).
-    masked = re.sub(r"(?<=://)[^/@,]+(?=@)", _mask_login, text)
-    return json.dumps(masked, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _mask_login(match: re.Match[str]) -> str:

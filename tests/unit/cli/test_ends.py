@@ -43,6 +43,13 @@ def test_an_error_of_ours_is_its_sentence(error: Exception, status: int, capsys:
     assert ending(error, capsys) == (status, f"containerd-bridge: {error}\n")
 
 
+def test_a_sentence_stays_one_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending(CommandFailed("internal", "first\nsecond\x1b[31m"), capsys) == (
+        1,
+        "containerd-bridge: first\\nsecond\\x1b[31m\n",
+    )
+
+
 def test_a_mistake_of_ours_is_a_sentence_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert ending(KeyError("oops"), capsys) == (
         70,
@@ -135,3 +142,5 @@ def test_config_shows_what_applies_without_secrets(cli: Cli, tmp_path: Path) -> 
     for line in ('node = "n1"', 'root = "prod"', 'url = "nats://me:********@a,tls://b"', 'token = "********"'):
         assert line in said.lines
     assert "# user is not set" in said.lines
+    told = cli("config", "--config", str(file), "--json").objects[0]
+    assert (told["node"], told["nats"]["url"]) == ("n1", "nats://me:********@a,tls://b")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.connection import ConnectionOptions
-from bridge.cli.settings import to_toml
+from bridge.cli.settings import masked, to_toml
 from bridge.config import Config, NatsConfig, load
 
 EMBEDDED = '{"url":"nats://127.0.0.1:4333","user":"bridge","password":"p"}'
@@ -22,7 +22,7 @@ def test_the_printed_settings_are_the_same_when_read(tmp_path: Path) -> None:
         foreign=True,
         nats=NatsConfig(creds=Path("/\x7f"), replicas=3),
     )
-    text = "\n".join(to_toml(settings))
+    text = "\n".join(to_toml(masked(settings)))
 
     read = tomllib.loads(text)
 
@@ -34,7 +34,7 @@ def test_the_printed_settings_are_the_same_when_read(tmp_path: Path) -> None:
 
 def test_the_defaults_are_a_valid_file(tmp_path: Path) -> None:
     file = tmp_path / "bridge.toml"
-    file.write_text("\n".join(to_toml(load({"node": "n1"}, environ={}))))
+    file.write_text("\n".join(to_toml(masked(load({"node": "n1"}, environ={})))))
 
     assert load({}, file=file, environ={}) == load({"node": "n1"}, environ={})
 
