@@ -1,0 +1,24 @@
+"""containerd and the bus in memory, behind the ports of the real ones, and held to the same contract tests.
+
+Everything here is for tests, yours too: nothing needs root, a socket or a second.
+
+    MemoryContainerd   a containerd: add containers, let them end, take it down (`Program` says what a container runs)
+    MemoryLog          the log of events: append, read, follow; lose acknowledgements
+    Scribe             writes events into a log as a bridge would
+    MemoryBus          the command plane: inboxes of nodes and a sender
+
+A consumer of events is tested against a log that says what the test wants:
+
+    log = MemoryLog()
+    scribe = Scribe(log, "web1")
+    bus = bridge.client.Bus(log, MemoryBus(), log.subjects)
+    await scribe.record(TaskOOM(container_id="web.1"), namespace="default", container="web.1")
+"""
+
+from bridge.testing.bus import MemoryBus
+from bridge.testing.containerd import MemoryContainerd
+from bridge.testing.log import MemoryLog
+from bridge.testing.program import Program
+from bridge.testing.scribe import Scribe
+
+__all__ = ["MemoryBus", "MemoryContainerd", "MemoryLog", "Program", "Scribe"]

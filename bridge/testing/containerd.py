@@ -1,0 +1,268 @@
+"""A containerd in memory: containers, their tasks, and the events that tell of them; no root, no processes, no images.
+
+    containerd = MemoryContainerd()
+    containerd.add("default", "web.1", image="docker.io/library/nginx:1", labels={"app": "web"})
+    await containerd.runtime.create("default", "web.1")
+    await containerd.runtime.start("default", "web.1")
+    containerd.end("default", "web.1", 3)
+
+The three ways in that the bridge uses are `runtime`, `lookup` and `source()`, behind the ports of the same names. What the
+world does to a containerd (a client makes a container, a process ends, the daemon goes down) are methods of this class;
+call them from the event loop's thread. It follows containerd 2.1, codes and events and their order, as far as the contract
+tests can see; two things are kinder here: the events of a call are there when it returns, and none is ever lost
+while containerd is up (the real one loses the `/tasks/delete` of a shim that is quicker to exit than to publish).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import structs
+
+from bridge.errors import SourceLost
+from bridge.model.envelope import Event
+from bridge.model.events import (
+    ContainerCreate,
+    ContainerDelete,
+    ContainerUpdate,
+    Mount,
+    RuntimeOptions,
+    TaskCreate,
+    TaskIO,
+)
+from bridge.model.identity import check_identifier
+from bridge.model.naming import name_from_labels
+from bridge.model.nanos import Nanos, now
+from bridge.model.outcomes import ContainerInfo
+from bridge.ports import Observed, RuntimeVersion
+from bridge.testing.exchange import MemoryExchange
+from bridge.testing.lookup import MemoryLookup
+from bridge.testing.program import RUNS, Program
+from bridge.testing.runtime import MemoryRuntime
+from bridge.testing.source import MemorySource
+from bridge.testing.task import MemoryTask, Refusal
+
+__all__ = ["MemoryContainer", "MemoryContainerd"]
+
+RUNC = "io.containerd.runc.v2"
+RUNC_OPTIONS = "containerd.runc.v1.Options"
+
+
+class MemoryContainer:
+    """A container's record, what its program does, and its task where it has one."""
+
+    def __init__(self, record: ContainerInfo, program: Program) -> None:
+        self.record = record
+        self.program = program
+        self.task: MemoryTask | None = None
+
+
+class MemoryContainerd:
+    """One containerd with everything in it."""
+
+    def __init__(self, *, version: str = "2.1.0", revision: str = "memory") -> None:
+        self.about = RuntimeVersion(version, revision)
+        self.containers: dict[tuple[str, str], MemoryContainer] = {}
+        """By namespace and id."""
+        self.snapshots: set[tuple[str, str]] = set()
+        """Namespace and key of every snapshot."""
+        self.exchange = MemoryExchange()
+        self.up = True
+        self.runtime = MemoryRuntime(self)
+        self.lookup = MemoryLookup(self)
+        self._pids = itertools.count(1001)
+
+    def source(self, namespaces: Sequence[str] = (), *, probe_timeout_s: float = 5.0) -> MemorySource:
+        """Return this containerd as a source of events, of some namespaces or of all.
+
+        Raises:
+            ValueError: one of `namespaces` is no identifier.
+        """
+        return MemorySource(self, namespaces, probe_timeout_s=probe_timeout_s)
+
+    # -- what other clients of containerd do
+
+    def add(
+        self,
+        namespace: str,
+        container: str,
+        program: Program = RUNS,
+        *,
+        image: str = "docker.io/library/busybox:latest",
+        labels: Mapping[str, str] | None = None,
+        spec: dict[str, Any] | None = None,
+    ) -> None:
+        """Make a container's record and snapshot; it has no task yet.
+
+        Raises:
+            ValueError: a name cannot be one, or there is one of this name.
+        """
+        check_identifier(namespace, "namespace")
+        check_identifier(container, "container id")
+        if (namespace, container) in self.containers:
+            raise ValueError(f"there is a container {container!r} in {namespace!r} already: take another name")
+        moment, labels = now(), dict(labels or {})
+        record = ContainerInfo(
+            namespace=namespace,
+            id=container,
+            image=image,
+            name=name_from_labels(labels),
+            labels=labels,
+            runtime=RUNC,
+            snapshotter="overlayfs",
+            snapshot_key=container,
+            created_at=moment,
+            updated_at=moment,
+            spec=spec
+            or {"ociVersion": "1.2.1", "process": {"args": [container], "cwd": "/"}, "root": {"path": "rootfs"}},
+        )
+        self.containers[namespace, container] = MemoryContainer(record, program)
+        self.snapshots.add((namespace, container))
+        options = RuntimeOptions(type_url=RUNC_OPTIONS, value=b"")
+        self.emit(
+            ContainerCreate(id=container, image=image or None, runtime=RUNC, runtime_options=options),
+            namespace=namespace,
+            container=container,
+        )
+
+    async def run(self, namespace: str, container: str, program: Program = RUNS, **record: Any) -> int:
+        """`add` a container, make its task and start it; return its pid. Takes what `add` takes."""
+        self.add(namespace, container, program, **record)
+        await self.runtime.create(namespace, container)
+        return await self.runtime.start(namespace, container)
+
+    def label(self, namespace: str, container: str, labels: Mapping[str, str]) -> None:
+        """Add labels to a container; an empty value takes one away."""
+        found = self._container(namespace, container)
+        merged = {key: value for key, value in {**found.record.labels, **labels}.items() if value}
+        name = name_from_labels(merged)
+        found.record = structs.replace(found.record, labels=merged, name=name, updated_at=now())
+        self.emit(
+            ContainerUpdate(
+                id=container,
+                image=found.record.image or None,
+                labels=merged,
+                name=name,
+                snapshot_key=found.record.snapshot_key,
+            ),
+            namespace=namespace,
+            container=container,
+        )
+
+    def exec(self, namespace: str, container: str, exec_id: str, program: Program = RUNS) -> int:
+        """Run another process in a running container; return its pid.
+
+        Raises:
+            ValueError: there is no such container, it does not run, or it has such an exec.
+        """
+        try:
+            return self._task(namespace, container).exec(check_identifier(exec_id, "exec id"), program)
+        except Refusal as refusal:
+            raise ValueError(str(refusal)) from refusal
+
+    # -- what happens by itself
+
+    def end(self, namespace: str, container: str, status: int) -> None:
+        """Let a container's process end by itself.
+
+        Raises:
+            ValueError: there is no such container, or it does not run.
+        """
+        self._running(namespace, container).end(status)
+
+    def oom(self, namespace: str, container: str) -> None:
+        """Let the kernel kill a container for want of memory.
+
+        Raises:
+            ValueError: there is no such container, or it does not run.
+        """
+        self._running(namespace, container).oom()
+
+    def emit(
+        self, event: Event, *, namespace: str | None, container: str | None = None, time: Nanos | None = None
+    ) -> None:
+        """Publish any event, as it comes out of a source: an image's, a raw one, one that contradicts the others."""
+        if not self.up:
+            return
+        moment = now()
+        self.exchange.publish(
+            Observed(event=event, namespace=namespace, container=container, time=time or moment, recorded=moment)
+        )
+
+    @contextmanager
+    def down(self, reason: str = "containerd is down") -> Iterator[None]:
+        """Be down for the length of the block: streams end, calls fail, and what happens is not told.
+
+        Containers live on, as they do under shims of their own, and may be told to `end`.
+        """
+        self.up = False
+        self.exchange.end(reason)
+        self.runtime.break_off(reason)
+        try:
+            yield
+        finally:
+            self.up = True
+
+    # -- for the three ways in
+
+    def demand_up(self) -> None:
+        """Raise `SourceLost` while it is down."""
+        if not self.up:
+            raise SourceLost("containerd cannot be reached: it is down")
+
+    def make_task(self, namespace: str, container: str) -> MemoryTask:
+        """Make a container's task.
+
+        Raises:
+            Refusal: there is one, or the program cannot be run.
+        """
+        found = self.containers[namespace, container]
+        if found.task is not None:
+            raise Refusal("already_exists", f"task {container}: already exists")
+        if found.program.broken is not None:
+            raise Refusal("unknown", f"the runtime cannot create {container}: {found.program.broken}")
+
+        def emit(event: Event) -> None:
+            self.emit(event, namespace=namespace, container=container)
+
+        task = found.task = MemoryTask(container, found.program, self._pids, emit)
+        directory = f"/run/containerd/io.containerd.runtime.v2.task/{namespace}/{container}"
+        upper = f"upperdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/{container}/fs"
+        emit(
+            TaskCreate(
+                container_id=container,
+                bundle=directory,
+                rootfs=[Mount(type="overlay", source="overlay", options=[upper])],
+                io=TaskIO(),
+                pid=task.pid,
+            )
+        )
+        return task
+
+    def remove(self, namespace: str, container: str) -> None:
+        """Remove a container's record."""
+        del self.containers[namespace, container]
+        self.emit(ContainerDelete(id=container), namespace=namespace, container=container)
+
+    # -- inside
+
+    def _container(self, namespace: str, container: str) -> MemoryContainer:
+        found = self.containers.get((namespace, container))
+        if found is None:
+            raise ValueError(f"there is no container {container!r} in {namespace!r}: add it first")
+        return found
+
+    def _task(self, namespace: str, container: str) -> MemoryTask:
+        task = self._container(namespace, container).task
+        if task is None:
+            raise ValueError(f"container {container!r} in {namespace!r} has no task: create one first")
+        return task
+
+    def _running(self, namespace: str, container: str) -> MemoryTask:
+        task = self._task(namespace, container)
+        if task.info.status == "stopped":
+            raise ValueError(f"container {container!r} in {namespace!r} has ended already: start it again first")
+        return task

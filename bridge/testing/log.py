@@ -1,0 +1,176 @@
+"""The log of events in memory: stores bytes, in order, each message id once, and reads them back.
+
+    log = MemoryLog()
+    log.fail(LogUnavailable("the server restarts"), after=3)   # the next append stores three entries, and then this
+
+What a real stream does to its users can be done to it: acknowledgements get lost, the duplicate window passes, the server
+goes down, the stream goes back to an earlier end. Use it from one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+from bridge.errors import BadEnvelope, LogError, LogUnavailable
+from bridge.model.codec import decode
+from bridge.model.nanos import Nanos, now
+from bridge.model.subjects import Subjects
+from bridge.ports import Entry, LogEnd, Start, StoredEvent
+
+__all__ = ["MemoryLog", "Message"]
+
+log = logging.getLogger(__name__)
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """A message as it stands in the log. Its stream sequence is its place, from 1."""
+
+    id: str
+    subject: str
+    body: bytes
+    stored_at: Nanos
+
+
+class MemoryLog:
+    """Implements `bridge.ports.EventLog` and `bridge.ports.EventReader`."""
+
+    def __init__(self, subjects: Subjects | None = None) -> None:
+        """Take the subjects of the bus; those under `containerd` unless given."""
+        self.subjects = subjects or Subjects()
+        self.messages: list[Message] = []
+        """Everything that is stored, in order."""
+        self.appends = 0
+        """How often `append` was called."""
+        self._ids: set[str] = set()
+        self._faults: list[tuple[LogError, int | None]] = []
+        self._up = True
+        self._news = asyncio.Event()
+
+    # -- what can be done to it
+
+    def fail(self, error: LogError, *, after: int | None = 0) -> None:
+        """Let the next append store its first `after` entries, or with None all of them, and then raise `error`.
+
+        Several calls are used up one by one.
+        """
+        self._faults.append((error, after))
+
+    def forget_ids(self) -> None:
+        """Let the duplicate window pass: what is stored already is stored again when it is appended again."""
+        self._ids.clear()
+
+    def go_back(self, count: int) -> None:
+        """Lose the last `count` messages, as a stream can after a power failure."""
+        for message in self.messages[len(self.messages) - count :]:
+            self._ids.discard(message.id)
+        del self.messages[len(self.messages) - count :]
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Be down for the length of the block: nothing is stored or read, and readers that follow wait."""
+        self._up = False
+        try:
+            yield
+        finally:
+            self._up = True
+            self._tell()
+
+    # -- EventLog
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Store `entries`; see the port."""
+        self.appends += 1
+        await asyncio.sleep(0)
+        self._demand_up()
+        error, after = self._faults.pop(0) if self._faults else (None, None)
+        stored = entries if error is None else entries[:after]
+        for entry in stored:
+            if entry.id not in self._ids:
+                self._ids.add(entry.id)
+                self.messages.append(Message(id=entry.id, subject=entry.subject, body=entry.body, stored_at=now()))
+        self._tell()
+        if error is not None:
+            raise error
+
+    async def end(self, node: str) -> LogEnd | None:
+        """Return the node's own last event; see the port."""
+        await asyncio.sleep(0)
+        self._demand_up()
+        for sequence in range(len(self.messages), 0, -1):
+            message = self.messages[sequence - 1]
+            try:
+                if self.subjects.parse_event(message.subject).node == node:
+                    return LogEnd(sequence, decode(message.body).position)
+            except (BadEnvelope, ValueError):
+                log.debug("message %d is no event of ours", sequence)
+        return None
+
+    # -- EventReader
+
+    async def read(self, filters: Sequence[str], start: Start, *, follow: bool) -> AsyncIterator[StoredEvent]:
+        """Iterate over the events whose subjects match one of `filters`, over all without; see the port."""
+        await asyncio.sleep(0)
+        self._demand_up()
+        last, position = len(self.messages), self._first(start)
+        while True:
+            while self._up and position <= (len(self.messages) if follow else last):
+                event = self._event(position, filters)
+                position += 1
+                if event is not None:
+                    yield event
+            if not follow:
+                self._demand_up()
+                return
+            await self._news.wait()
+            position = min(position, len(self.messages) + 1)
+
+    # -- inside
+
+    def _first(self, start: Start) -> int:
+        if start.sequence is not None:
+            return max(1, start.sequence)
+        if start.time is None:
+            return len(self.messages) + 1
+        earlier = [message for message in self.messages if message.stored_at < start.time]
+        return len(earlier) + 1
+
+    def _event(self, sequence: int, filters: Sequence[str]) -> StoredEvent | None:
+        message = self.messages[sequence - 1]
+        if filters and not any(_matches(pattern, message.subject) for pattern in filters):
+            return None
+        try:
+            recorded = decode(message.body)
+        except BadEnvelope as error:
+            log.warning("skipping message %d on %s: %s", sequence, message.subject, error)
+            return None
+        return StoredEvent(
+            stream_sequence=sequence,
+            stored_at=message.stored_at,
+            subject=message.subject,
+            body=message.body,
+            recorded=recorded,
+        )
+
+    def _demand_up(self) -> None:
+        if not self._up:
+            raise LogUnavailable("the log does not answer: it is down")
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    """Tell whether a subject matches a pattern, by the rules of NATS."""
+    wanted, tokens = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted.pop()
+        if len(tokens) <= len(wanted):
+            return False
+        tokens = tokens[: len(wanted)]
+    return len(wanted) == len(tokens) and all(want in ("*", token) for want, token in zip(wanted, tokens, strict=True))

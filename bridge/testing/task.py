@@ -1,0 +1,233 @@
+"""A task in memory: containerd's states, what each of them allows, and the events that tell of it.
+
+    created --start--> running --pause--> paused
+       |                 |  ^---resume------|
+       |  SIGKILL, ...   |  its end         |  SIGKILL
+       +--------------> stopped <-----------+
+
+Codes and events are those of containerd 2.1 with runc; the contract tests hold both to the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from signal import SIGKILL
+from typing import Literal
+
+from bridge.errors import Code
+from bridge.model.envelope import Event
+from bridge.model.events import (
+    TaskDelete,
+    TaskExecAdded,
+    TaskExecExit,
+    TaskExecStarted,
+    TaskExit,
+    TaskOOM,
+    TaskPaused,
+    TaskResumed,
+    TaskStart,
+)
+from bridge.model.nanos import Nanos, now
+from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo
+from bridge.testing.program import KILLED, Program
+
+__all__ = ["MemoryTask", "Refusal"]
+
+LAST_SIGNAL = 64
+
+
+class Refusal(Exception):
+    """What containerd would answer with: a code of ours, and its words."""
+
+    def __init__(self, code: Code, words: str) -> None:
+        super().__init__(words)
+        self.code: Code = code
+
+
+class _Process:
+    """One process. Signals that come while it is frozen wait."""
+
+    def __init__(self, pid: int, program: Program) -> None:
+        self.pid = pid
+        self.program = program
+        self.exit: ExitInfo | None = None
+        self.waiting: list[int] = []
+
+
+class MemoryTask:
+    """One task, from its creation to its deletion."""
+
+    def __init__(self, container: str, program: Program, pids: Iterator[int], emit: Callable[[Event], None]) -> None:
+        """Take what it runs.
+
+        Args:
+            container: the container's id.
+            program: what its first process does.
+            pids: where process ids come from.
+            emit: takes the events, in order.
+        """
+        self._container = container
+        self._pids = pids
+        self._emit = emit
+        self._init = _Process(next(pids), program)
+        self._execs: dict[str, _Process] = {}
+        self._status: Literal["created", "running", "paused", "stopped"] = "created"
+        self._ended = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the first process."""
+        return self._init.pid
+
+    @property
+    def info(self) -> TaskInfo:
+        """The task as `Tasks.Get` tells it."""
+        end = self._init.exit or ExitInfo()
+        return TaskInfo(status=self._status, pid=self.pid, exit_status=end.exit_status, exited_at=end.exited_at)
+
+    @property
+    def processes(self) -> list[ProcessInfo]:
+        """The processes that have not ended."""
+        if self._status == "stopped":
+            return []
+        execs = [ProcessInfo(pid=process.pid, exec_id=name) for name, process in self._execs.items()]
+        return [ProcessInfo(pid=self.pid), *execs]
+
+    async def wait(self) -> ExitInfo:
+        """Wait for the end of the first process."""
+        await self._ended.wait()
+        assert self._init.exit is not None
+        return self._init.exit
+
+    # -- what containerd is asked to do
+
+    def start(self) -> None:
+        """Run it. A program that ends by itself has ended when this returns."""
+        self._demand("created", "start")
+        self._status = "running"
+        self._emit(TaskStart(container_id=self._container, pid=self.pid))
+        if self._init.program.exits is not None:
+            self.end(self._init.program.exits)
+
+    def pause(self) -> None:
+        """Freeze it."""
+        self._demand("running", "pause")
+        self._status = "paused"
+        self._emit(TaskPaused(container_id=self._container))
+
+    def resume(self) -> None:
+        """Let it run on; the signals that came meanwhile arrive now."""
+        self._demand("paused", "resume")
+        self._status = "running"
+        self._emit(TaskResumed(container_id=self._container))
+        for name, process in [*self._execs.items(), (None, self._init)]:
+            signals, process.waiting = process.waiting, []
+            for signal in signals:
+                self._signal(name, process, signal)
+
+    def signal(self, signal: int, *, all_processes: bool = False, exec_id: str | None = None) -> None:
+        """Send a signal to the first process, to every one, or to an exec."""
+        if not 0 <= signal <= LAST_SIGNAL:
+            raise Refusal("unknown", f"signal {signal}: invalid argument")
+        if exec_id is not None:
+            if exec_id not in self._execs:
+                raise Refusal("not_found", f"exec {exec_id} of {self._container}: no such process")
+            self._signal(exec_id, self._execs[exec_id], signal)
+            return
+        if all_processes:
+            for name, process in list(self._execs.items()):
+                self._signal(name, process, signal)
+        elif self._status == "stopped":
+            raise Refusal("not_found", f"{self._container}: the process has ended")
+        self._signal(None, self._init, signal)
+
+    def delete(self) -> ExitInfo:
+        """Check that it may be removed, tell of its removal, return how it ended. One that never ran has no exit."""
+        if self._status in {"running", "paused"}:
+            raise Refusal("failed_precondition", f"cannot delete a {self._status} task: {self._container}")
+        end = self._init.exit or ExitInfo()
+        self._emit(
+            TaskDelete(
+                container_id=self._container,
+                pid=self.pid,
+                # protobuf has no null: of a task that never ran containerd says that it ended with 0, and at no time.
+                exit_status=end.exit_status or 0,
+                exited_at=end.exited_at,
+            )
+        )
+        if self._init.exit is None:
+            # What runc had made for it is killed in its removal, and its end comes after that.
+            self._stop(KILLED, None)
+        return end
+
+    # -- what happens in it
+
+    def end(self, status: int) -> None:
+        """Let the first process end with `status`; its PID namespace, and with it every exec, ends before it."""
+        for name in list(self._execs):
+            self._end_exec(name, KILLED)
+        self._stop(status, now())
+
+    def exec(self, exec_id: str, program: Program) -> int:
+        """Run another process in it; return its pid."""
+        if self._status != "running":
+            raise Refusal("failed_precondition", f"cannot exec in a {self._status} task: {self._container}")
+        if exec_id in self._execs:
+            raise Refusal("already_exists", f"exec {exec_id} of {self._container}: already exists")
+        process = _Process(next(self._pids), program)
+        self._emit(TaskExecAdded(container_id=self._container, exec_id=exec_id))
+        self._execs[exec_id] = process
+        self._emit(TaskExecStarted(container_id=self._container, exec_id=exec_id, pid=process.pid))
+        if program.exits is not None:
+            self._end_exec(exec_id, program.exits)
+        return process.pid
+
+    def oom(self) -> None:
+        """Let the kernel kill it for want of memory."""
+        self._emit(TaskOOM(container_id=self._container))
+        self.end(KILLED)
+
+    # -- inside
+
+    def _demand(self, status: str, doing: str) -> None:
+        if self._status != status:
+            raise Refusal("failed_precondition", f"cannot {doing} a {self._status} task: {self._container}")
+
+    def _signal(self, name: str | None, process: _Process, signal: int) -> None:
+        if process.exit is not None:
+            return
+        frozen = self._status == "paused" and not (signal == SIGKILL and name is None)
+        if frozen:  # runc thaws a container only to kill its first process
+            process.waiting.append(signal)
+            return
+        status = process.program.answer(signal)
+        if status is None:
+            return
+        if name is None:
+            self.end(status)
+        else:
+            self._end_exec(name, status)
+
+    def _end_exec(self, name: str, status: int) -> None:
+        process = self._execs.pop(name)
+        process.exit = ExitInfo(exit_status=status, exited_at=now())
+        self._emit(
+            TaskExecExit(
+                container_id=self._container,
+                id=name,
+                pid=process.pid,
+                exit_status=status,
+                exited_at=process.exit.exited_at,
+            )
+        )
+
+    def _stop(self, status: int, moment: Nanos | None) -> None:
+        self._status = "stopped"
+        self._init.exit = ExitInfo(exit_status=status, exited_at=moment)
+        self._emit(
+            TaskExit(
+                container_id=self._container, id=self._container, pid=self.pid, exit_status=status, exited_at=moment
+            )
+        )
+        self._ended.set()
