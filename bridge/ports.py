@@ -46,7 +46,7 @@ __all__ = [
 # -- capture: from containerd
 
 
-class Observed(Struct, frozen=True, kw_only=True):
+class Observed(Struct, frozen=True, kw_only=True, gc=False):
     """An event as it was read, before it has a place in the log.
 
     `container` is a valid identifier or None; `namespace` is None only for events of the node itself.
@@ -129,7 +129,7 @@ class ContainerLookup(Protocol):
 # -- capture: to the log
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """One event ready for the log: `n` is its position, `id` the message id by which a retry is recognised."""
 
     n: int
@@ -147,6 +147,14 @@ class LogEnd(NamedTuple):
 
 class EventLog(Protocol):
     """The ordered log that events are appended to."""
+
+    @property
+    def in_one_order(self) -> bool:
+        """Whether entries of different containers are stored in the order given too.
+
+        Only then does an entry that is found in the log prove that those before it are there.
+        """
+        ...
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Store `entries` in their order; return when every one is stored.

@@ -27,10 +27,7 @@ from bridge.jetstream.publisher import Append, Publisher, Reply, header
 from bridge.jetstream.streams import NO_MESSAGE
 from bridge.ports import Entry
 
-__all__ = ["BATCH", "FastIngest"]
-
-BATCH: Final = 2_000
-"""Entries in one batch."""
+__all__ = ["FastIngest"]
 
 FLOW: Final = 500
 """Messages between two acknowledgements, at the most; the server gives no more either."""
@@ -75,17 +72,17 @@ class _Batch(Append):
 class FastIngest(Publisher):
     """Appends in fast batches."""
 
+    in_one_order = True
+
     def __init__(self, connection: Connection, stream: str) -> None:
         super().__init__(connection, stream)
         self._doubt = True  # what a process before us left under way counts as doubt too
 
     async def _store(self, entries: Sequence[Entry]) -> None:
+        flow = max(1, min(FLOW, FLIGHT // OUTSTANDING // max(1, self._check(entries))))
         doubt, self._doubt = self._doubt, True
-        for start in range(0, len(entries), BATCH):
-            part = entries[start : start + BATCH]
-            flow = max(1, min(FLOW, FLIGHT // OUTSTANDING // max(1, self._check(part))))
-            await self._publish(_Batch(part, self._link(), flow))
-        if doubt and entries:
+        await self._publish(_Batch(entries, self._link(), flow))
+        if doubt:
             await self._confirm(entries[-1])
         self._doubt = False
 

@@ -49,10 +49,11 @@ class _Round(Append):
 class Lanes(Publisher):
     """Appends message by message."""
 
+    in_one_order = False
+
     async def _store(self, entries: Sequence[Entry]) -> None:
-        if entries:
-            self._check(entries)
-            await self._publish(_Round(entries, self._link()))
+        self._check(entries)
+        await self._publish(_Round(entries, self._link()))
 
     async def _run(self, append: Append) -> None:
         round_ = append

@@ -12,7 +12,7 @@ import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 import nats.errors
@@ -29,9 +29,12 @@ from bridge.jetstream.streams import HEADERS, NO_STREAM
 from bridge.model.envelope import CONTENT_TYPE
 from bridge.ports import Entry
 
-__all__ = ["Append", "Publisher", "Reply", "header"]
+__all__ = ["Append", "BATCH", "Publisher", "Reply", "header"]
 
 log = logging.getLogger(__name__)
+
+BATCH: Final = 2_000
+"""Entries that are under way at the most; a longer append is several, one after the other."""
 
 _LINE: Final = re.compile(r"[!-~]{1,1024} [!-~]{1,128}")
 """A subject and a message id that can stand in the protocol's lines. A server takes 4,096 bytes of them; ours are short."""
@@ -97,6 +100,9 @@ class Append:
 class Publisher(ABC):
     """Appends entries to a stream; `EventLog.append` is its contract."""
 
+    in_one_order: ClassVar[bool]
+    """See `EventLog.in_one_order`."""
+
     def __init__(self, connection: Connection, stream: str) -> None:
         self.connection: Final = connection
         self.stream: Final = stream
@@ -117,7 +123,8 @@ class Publisher(ABC):
     async def append(self, entries: Sequence[Entry]) -> None:
         """Store `entries` in their order; see `EventLog.append`."""
         async with self._one_at_a_time:
-            await self._store(entries)
+            for start in range(0, len(entries), BATCH):
+                await self._store(entries[start : start + BATCH])
 
     @abstractmethod
     async def _store(self, entries: Sequence[Entry]) -> None: ...

@@ -82,6 +82,11 @@ class MemoryLog:
 
     # -- EventLog
 
+    @property
+    def in_one_order(self) -> bool:
+        """Whether entries of different containers are stored in the order given too: here they are."""
+        return True
+
     async def append(self, entries: Sequence[Entry]) -> None:
         """Store `entries`; see the port."""
         self.appends += 1

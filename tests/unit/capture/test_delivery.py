@@ -23,6 +23,7 @@ class UnreliableLog:
         self.stored: list[Entry] = []
         self.appends: list[int] = []
         self.last: LogEnd | None = None
+        self.in_one_order = True
         self._script = list(script)
 
     async def append(self, entries: Sequence[Entry]) -> None:
@@ -173,6 +174,16 @@ async def test_resuming_heeds_no_other_log_and_no_impossible_position(outbox: Ou
     delivery = Delivery(log, OutboxReader(outbox.path), acknowledged=2, last_n=5)
     await delivery.resume("node", outbox.log)
     assert delivery.position == 2
+
+
+async def test_resuming_skips_nothing_where_the_logs_end_proves_nothing_of_other_containers(outbox: Outbox) -> None:
+    commit(outbox, 5)
+    log = UnreliableLog()
+    log.in_one_order = False
+    log.last = LogEnd(stream_sequence=99, position=f"{outbox.log}:3")
+    delivery = Delivery(log, OutboxReader(outbox.path), acknowledged=0, last_n=5)
+    await delivery.resume("node", outbox.log)
+    assert delivery.position == 0
 
 
 async def test_a_hole_in_the_outbox_is_an_error_and_not_skipped(outbox: Outbox) -> None:
