@@ -110,7 +110,7 @@ class Unrecognized(Struct, frozen=True, kw_only=True):
 E = TypeVar("E", covariant=True)
 
 
-class Recorded(Struct, Generic[E], frozen=True, kw_only=True, omit_defaults=True):
+class Recorded(Struct, Generic[E], frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One event as it is recorded: the CloudEvents attributes (lower-case, as the spec demands) and the event as `data`.
 
     Attributes:

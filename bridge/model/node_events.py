@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class NodeEvent(Struct, frozen=True, kw_only=True):
+class NodeEvent(Struct, frozen=True, kw_only=True, gc=False):
     """The base of every event that belongs to a node and to no container."""
 
     type: ClassVar[str]
