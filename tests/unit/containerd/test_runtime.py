@@ -122,7 +122,7 @@ async def test_every_call_names_its_namespace_and_has_a_deadline(services: Servi
     await runtime.kill(NAMESPACE, "web.1", 15)
     assert services.tasks.metadata["containerd-namespace"] == NAMESPACE
     assert services.tasks.deadline is not None
-    assert services.tasks.deadline <= 60
+    assert services.tasks.deadline <= 61  # 60 s by the client's clock; grpc rounds up to where it can say it
 
 
 async def test_a_cancelled_wait_is_cancelled_at_containerd_too(services: Services, runtime: ContainerRuntime) -> None:
