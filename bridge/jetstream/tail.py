@@ -1,0 +1,127 @@
+"""Where a node's log ends: the last event up to which nothing is missing.
+
+That need not be the last message. A publisher that has a message in flight for each of many containers, and is killed, leaves
+later events of one container behind earlier ones of another that never came. Who resumed behind the last message would
+never send those. So the end of the stream is read, and the positions in it are counted up to the first that is missing.
+
+How much has to be read: an append begins where everything before is stored, and has `BATCH` entries at the most; so what is
+stored beyond the first missing event, and what was stored after that, are the node's last `2 * BATCH` messages.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from bridge.errors import LogUnavailable
+from bridge.jetstream.api import api
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.consumer import Consumer, Doubt
+from bridge.jetstream.errors import log_errors
+from bridge.jetstream.publisher import BATCH
+from bridge.model.envelope import Position
+from bridge.model.subjects import Subjects, quote
+from bridge.ports import LogEnd
+
+__all__ = ["unbroken_end"]
+
+log = logging.getLogger(__name__)
+
+TAIL: Final = 2 * BATCH
+
+
+class _Envelope(Struct):
+    """The part of an event that says where it stands in its node's log."""
+
+    position: str
+
+
+class _Placed(NamedTuple):
+    """A message of the stream that is an event of the node's."""
+
+    stream_sequence: int
+    position: Position
+
+
+async def unbroken_end(connection: Connection, subjects: Subjects, stream: str, node: str) -> LogEnd | None:
+    """Return the last event of the node's newest log up to which nothing is missing, None where there is none.
+
+    Raises:
+        LogUnavailable: the stream does not answer.
+        LogRefused: there is no such stream, or it may not be read.
+    """
+    with log_errors(stream):
+        state = (await api(connection, f"STREAM.INFO.{stream}"))["state"]
+        first, last = int(state["first_seq"]), int(state["last_seq"])
+        placed: list[_Placed] = []
+        begun = first <= 1
+        for plane in ("events", "nodes"):
+            pattern = f"{subjects.root}.{plane}.{quote(node)}.>"
+            start = await _start(connection, stream, pattern, last)
+            placed += await _read(connection, stream, pattern, start, last)
+            begun = begun and start == 1
+    return _count(placed, begun=begun)
+
+
+def _count(placed: list[_Placed], *, begun: bool) -> LogEnd | None:
+    """Count the positions up.
+
+    Args:
+        placed: the node's last messages.
+        begun: whether they are all that there ever were.
+    """
+    if not placed:
+        return None
+    newest = max(placed).position.log
+    ours = {one.position.n: one.stream_sequence for one in placed if one.position.log == newest}
+    # The log's first event must be among them if the stream, or an older log, begins before them.
+    from_the_first = begun or len(ours) < len(placed)
+    n = 0 if from_the_first else min(ours) - 1
+    while n + 1 in ours:
+        n += 1
+    return LogEnd(ours[n], str(Position(newest, n))) if n in ours else None
+
+
+async def _start(connection: Connection, stream: str, pattern: str, last: int) -> int:
+    # A consumer says how many messages wait for it: step back until there are enough.
+    back = TAIL
+    while back < last:
+        start = last + 1 - back
+        consumer = Consumer(connection, stream, connection.link)
+        try:
+            if await consumer.open(_behind(pattern, start)) >= TAIL:
+                return start
+        finally:
+            await consumer.close()
+        back *= 4
+    return 1
+
+
+async def _read(connection: Connection, stream: str, pattern: str, start: int, last: int) -> list[_Placed]:
+    found: list[_Placed] = []
+    consumer = Consumer(connection, stream, connection.link)
+    try:
+        if await consumer.open(_behind(pattern, start)) == 0:
+            return found
+        async for message, place in consumer.messages(wait=False):
+            try:
+                found.append(_Placed(place.stream_sequence, Position.parse(_envelope.decode(message.data).position)))
+            except (msgspec.DecodeError, ValueError) as error:
+                log.warning("message %d on %s is no event of ours: %s", place.stream_sequence, message.subject, error)
+            if place.pending == 0 or place.stream_sequence >= last:
+                break
+    except Doubt as doubt:
+        raise LogUnavailable(f"stream {stream} cannot be read at present: {doubt}") from doubt
+    finally:
+        await consumer.close()
+    return found
+
+
+def _behind(pattern: str, sequence: int) -> dict[str, object]:
+    return {"deliver_policy": "by_start_sequence", "opt_start_seq": sequence, "filter_subject": pattern}
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
