@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from signal import SIGINT, SIGKILL, SIGTERM
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 __all__ = ["KILLED", "RUNS", "Program"]
 
@@ -28,7 +28,7 @@ class Program(Struct, frozen=True, kw_only=True):
     """
 
     exits: int | None = None
-    ends_on: Mapping[int, int] = {int(SIGTERM): 128 + SIGTERM, int(SIGINT): 128 + SIGINT}
+    ends_on: Mapping[int, int] = field(default_factory=lambda: {int(SIGTERM): 128 + SIGTERM, int(SIGINT): 128 + SIGINT})
     broken: str | None = None
 
     def answer(self, signal: int) -> int | None:
