@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from datetime import timedelta
 
 import pytest
 
@@ -87,14 +86,22 @@ def fresh(number: int) -> StoredEvent:
     return StoredEvent(**{**{name: getattr(old, name) for name in old.__struct_fields__}, "stored_at": now()})
 
 
-async def test_a_time_to_come_is_waited_for() -> None:
+@pytest.fixture
+def end(monkeypatch: pytest.MonkeyPatch) -> Nanos:
+    """A time to come, which the reading takes for a moment away."""
+    end = Nanos(now() + 3600 * SECOND)
+    monkeypatch.setattr("bridge.client.reading.now", lambda: Nanos(end - SECOND // 20))
+    return end
+
+
+async def test_a_time_to_come_is_waited_for(end: Nanos) -> None:
     reader = SmallReader([fresh(1), fresh(2)])
 
-    assert await numbers(reader, since=1, until=timedelta(seconds=-0.3)) == [1, 2]
+    assert await numbers(reader, since=1, until=end) == [1, 2]
     assert reader.asked[0][2] is True
 
 
-async def test_what_came_before_the_end_is_read_though_the_time_is_over() -> None:
+async def test_what_came_before_the_end_is_read_though_the_time_is_over(end: Nanos) -> None:
     # The reader is so slow that the time comes before the log's end does.
     class Slow(SmallReader):
         async def read(self, filters, start, *, follow):  # type: ignore[no-untyped-def]
@@ -105,7 +112,7 @@ async def test_what_came_before_the_end_is_read_though_the_time_is_over() -> Non
 
     reader = Slow([fresh(1), fresh(2)])
 
-    assert await numbers(reader, since=1, until=timedelta(seconds=-0.2)) == [1, 2]
+    assert await numbers(reader, since=1, until=end) == [1, 2]
     assert [asked[1:] for asked in reader.asked] == [(Start(sequence=1), True), (Start(sequence=2), False)]
 
 
