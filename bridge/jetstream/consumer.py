@@ -127,7 +127,7 @@ class Consumer:
             while True:
                 await self._pull(limit, wait=wait)
                 taken = 0
-                while taken < PORTION:
+                while taken < (PORTION if limit else 1):
                     message = await self._arrival()
                     status = self._status(message)
                     if status == _OF_BEFORE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Final
 
 from nats.aio.msg import Msg
@@ -18,7 +18,7 @@ from bridge.errors import BadEnvelope, LogRefused, LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt, Place
-from bridge.jetstream.errors import ApiError, log_errors
+from bridge.jetstream.errors import ApiError, Denied, log_errors
 from bridge.jetstream.filters import collide, matches, reduced
 from bridge.jetstream.streams import NO_STREAM, stream_name
 from bridge.model.codec import decode
@@ -46,7 +46,7 @@ class JetStreamReader:
         self._connection = connection
         self._stream = stream_name(subjects)
 
-    async def read(self, filters: Sequence[str], start: Start, *, follow: bool) -> AsyncIterator[StoredEvent]:
+    async def read(self, filters: Sequence[str], start: Start, *, follow: bool) -> AsyncGenerator[StoredEvent, None]:
         """Iterate over the events whose subjects match one of `filters`; without filters, over all of them.
 
         Close the iterator (`contextlib.aclosing`) when you stop early, and its consumer goes at once; else it goes after a
@@ -108,6 +108,8 @@ class _Reading:
                 reason = "no more messages, though there were to be some"
             except Doubt as doubt:
                 reason = str(doubt)
+            except Denied as denied:
+                raise LogRefused(f"stream {self._stream}: {denied}") from denied
             except LogUnavailable as error:
                 if not self._created:
                     raise

@@ -297,9 +297,13 @@ async def test_a_log_that_is_away_is_no_refusal(log: EventLog, server: NatsServe
 async def frozen(server: NatsServer) -> None:
     """Stop the server, and wait until each of its threads stands."""
     server.freeze()
-    for state in Path(f"/proc/{server.pid}/task").glob("*/stat"):
-        while state.read_text().rpartition(")")[2].split()[0] != "T":
-            await asyncio.sleep(0.001)
+    while not stands(server.pid):
+        await asyncio.sleep(0.001)
+
+
+def stands(pid: int) -> bool:
+    states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
 
 
 @pytest.mark.usefixtures("impatient")
