@@ -129,7 +129,7 @@ class ContainerLookup(Protocol):
 # -- capture: to the log
 
 
-class Entry(Struct, frozen=True, kw_only=True, gc=False):
+class Entry(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One event ready for the log: `n` is its position, `id` the message id by which a retry is recognised."""
 
     n: int
@@ -205,6 +205,8 @@ class EventReader(Protocol):
 
     def read(self, filters: Sequence[str], start: Start, *, follow: bool) -> AsyncIterator[StoredEvent]:
         """Iterate over the events whose subjects match one of `filters`, in the log's order, without hole or repetition.
+
+        Without filters it is all of them.
 
         With `follow` it goes on with what comes, through reconnects, until the iterator is closed; without, it ends at what
         was the log's end when it began. Bytes that are no event of ours are skipped with a warning in the log file.
@@ -313,8 +315,12 @@ class CommandInbox(Protocol):
     def serve(self, verbs: Sequence[str], handle: CommandHandler) -> AbstractAsyncContextManager[None]:
         """Take commands of these verbs for this node until the context is left; then let those under way finish.
 
-        Each request is handled on its own: a slow one holds up no other. Its outcome goes back to who asked, a failed one
-        with its code and sentence in the headers too.
+        Requests reach `handle` in the order of arrival, and each is handled on its own: a slow one holds up no other. Its
+        outcome goes back to who asked, a failed one with its code and sentence in the headers too.
+
+        What does not come to `handle` has an outcome as well: another verb is `unimplemented`, a subject that cannot be
+        read an `invalid_argument`, too many at the same time are `exhausted`. So has what does not come to its end: an
+        exception is `internal`, what is still under way some time after the context was left is cancelled and `unknown`.
         """
         ...
 

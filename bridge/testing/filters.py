@@ -1,14 +1,14 @@
 """containerd's filters, as `Containers.List` understands them.
 
 A filter is a comma-separated list of selectors that must all hold; several filters are alternatives, and none, or an empty
-one, matches everything. A selector is a path, alone ("is there") or with `==`, `!=` or `~=` (a regular expression found
-anywhere) and a value. Paths and values with other signs than letters, digits and `_` stand between double quotes; a
-regular expression may also stand between `/` or `|`. (containerd, pkg/filters)
+one, matches everything. A selector is a path, alone ("is there") or with `==`, `!=` or `~=` (a regular expression, found
+anywhere) and a value. Paths with other signs than letters, digits and `_` stand between double quotes, and so do values
+with a comma or a space; a regular expression may also stand between `/` or `|`. White space may stand before a field, an
+operator and a value, and nowhere else. (containerd, pkg/filters)
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
@@ -19,12 +19,13 @@ __all__ = ["BadFilter", "container_filter"]
 
 Matches: TypeAlias = Callable[[ContainerInfo], bool]
 
-_TOKEN = re.compile(
-    r"""\s*(?: (?P<quoted>"(?:[^"\\\n]|\\.)*") | (?P<operator>==|!=|~=) | (?P<sign>[.,]) | (?P<word>[A-Za-z0-9_]+) )""",
-    re.VERBOSE | re.ASCII,
-)
-_VALUE = re.compile(r"""\s*(?: (?P<quoted>"(?:[^"\\\n]|\\.)*") | (?P<bare>(?![/|"=!~.])[^\s,]+) )""", re.VERBOSE)
-_PATTERN = re.compile(r"\s*(?: /(?P<slash>(?:[^/\\\n]|\\.)*)/ | \|(?P<bar>(?:[^|\\\n]|\\.)*)\| )", re.VERBOSE)
+_FIELD = re.compile(r"\s*([A-Za-z0-9_]+)", re.ASCII)
+_QUOTED = re.compile(r'\s*"((?:[^"\\\n]|\\.)*)"')
+_OPERATOR = re.compile(r"\s*([=!~]+)")
+_BARE = re.compile(r'\s*(?![/|".])([^\s,]+)')
+_PATTERNS = {mark: re.compile(rf"\s*{re.escape(mark)}((?:[^{mark}\\\n]|\\.)*){re.escape(mark)}") for mark in "/|"}
+_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([0-7]{3})|(.))")
+_NAMED = {**dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True)), "\\": "\\", '"': '"'}
 
 
 class BadFilter(ValueError):
@@ -55,73 +56,95 @@ def container_filter(filters: Sequence[str]) -> Matches:
     Raises:
         BadFilter: one of them is wrong; the sentence says where.
     """
-    alternatives = [_parse(text) for text in filters]
-    if not alternatives or any(not selectors for selectors in alternatives):
+    alternatives = [_Scanner(text).selectors() for text in filters]
+    if not alternatives or not all(alternatives):
         return lambda _container: True
-    return lambda container: any(all(selector.holds(container) for selector in selectors) for selectors in alternatives)
+    return lambda container: any(all(selector.holds(container) for selector in each) for each in alternatives)
 
 
-def _parse(text: str) -> list[_Selector]:
-    selectors: list[_Selector] = []
-    position = 0
-    while text[position:].strip():
-        selector, position = _selector(text, position)
-        selectors.append(selector)
-        rest = text[position:].lstrip()
-        if rest and not rest.startswith(","):
-            raise BadFilter(f"filter {text!r}: a comma is expected before {rest!r}")
-        position = len(text) - len(rest) + 1 if rest else len(text)
-        if rest and not text[position:].strip():
-            raise BadFilter(f"filter {text!r}: a selector is expected after the last comma")
-    return selectors
+class _Scanner:
+    """Reads one filter from left to right."""
 
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
 
-def _selector(text: str, position: int) -> tuple[_Selector, int]:
-    path: list[str] = []
-    while True:
-        token = _TOKEN.match(text, position)
-        if token is None or token.lastgroup not in {"quoted", "word"}:
-            raise BadFilter(f"filter {text!r}: a field is expected at {text[position:]!r}")
-        path.append(_unquoted(token[0].strip()))
-        position = token.end()
-        token = _TOKEN.match(text, position)
-        if token is None or token[0].strip() != ".":
-            break
-        position = token.end()
-    if token is None or token.lastgroup != "operator":
-        return _Selector(tuple(path), "", ""), position
-    operator = token["operator"]
-    value, position = _value(text, token.end(), operator)
-    return _Selector(tuple(path), operator, value), position
+    def selectors(self) -> list[_Selector]:
+        if not self._text:
+            return []
+        found = [self._selector()]
+        while self._at < len(self._text):
+            self._comma()
+            found.append(self._selector())
+        return found
 
+    def _selector(self) -> _Selector:
+        path = [self._name()]
+        while self._text.startswith(".", self._at):
+            self._at += 1
+            path.append(self._name())
+        operator = self._take(_OPERATOR)
+        if operator is None:
+            return _Selector(tuple(path), "", "")
+        if operator not in {"==", "!=", "~="}:
+            raise self._bad(f"there is no operator {operator}")
+        return _Selector(tuple(path), operator, self._value(operator))
 
-def _value(text: str, position: int, operator: str) -> tuple[str, int]:
-    if operator == "~=" and (pattern := _PATTERN.match(text, position)):
-        return pattern["slash"] if pattern["slash"] is not None else pattern["bar"], pattern.end()
-    value = _VALUE.match(text, position)
-    if value is None:
-        raise BadFilter(f"filter {text!r}: a value is expected after {operator}")
-    return _unquoted(value[0].strip()), value.end()
+    def _name(self) -> str:
+        name = self._take(_FIELD)
+        if name is None and (quoted := self._take(_QUOTED)) is not None:
+            name = self._unescaped(quoted)
+        if name is None:
+            raise self._bad("a field is expected")
+        return name
 
+    def _value(self, operator: str) -> str:
+        if (quoted := self._take(_QUOTED)) is not None:
+            return self._unescaped(quoted)
+        if operator == "~=":
+            for mark, pattern in _PATTERNS.items():
+                if (found := self._take(pattern)) is not None:
+                    return found.replace(f"\\{mark}", mark)
+        if (bare := self._take(_BARE)) is not None:
+            return bare
+        raise self._bad(f"a value is expected after {operator}")
 
-def _unquoted(text: str) -> str:
-    if not text.startswith('"'):
-        return text
-    try:
-        # Go's escapes are JSON's and a few more; those few are not for names of labels.
-        return str(json.loads(text))
-    except ValueError as error:
-        raise BadFilter(f"{text} is no quoted string") from error
+    def _comma(self) -> None:
+        if not self._text.startswith(",", self._at):
+            raise self._bad("a comma is expected")
+        self._at += 1
+
+    def _take(self, pattern: re.Pattern[str]) -> str | None:
+        found = pattern.match(self._text, self._at)
+        if found is None:
+            return None
+        self._at = found.end()
+        return found[1]
+
+    def _unescaped(self, quoted: str) -> str:
+        # Go's escapes in a string.
+        def character(escape: re.Match[str]) -> str:
+            hexadecimal = escape[1] or escape[2] or escape[3]
+            if hexadecimal or escape[4]:
+                return chr(int(hexadecimal, 16) if hexadecimal else int(escape[4], 8))
+            if escape[5] not in _NAMED:
+                raise self._bad(f"there is no escape {escape[0]}")
+            return _NAMED[escape[5]]
+
+        return _ESCAPE.sub(character, quoted)
+
+    def _bad(self, what: str) -> BadFilter:
+        return BadFilter(f"filter {self._text!r}: {what} at {self._text[self._at :]!r}")
 
 
 def _field(container: ContainerInfo, path: tuple[str, ...]) -> str | None:
+    if path[0] == "labels" and len(path) > 1:
+        return container.labels.get(".".join(path[1:]))
     fields: Mapping[tuple[str, ...], str] = {
         ("id",): container.id,
         ("image",): container.image,
         ("runtime", "name"): container.runtime,
     }
-    if path[0] == "labels" and len(path) > 1:
-        return container.labels.get(".".join(path[1:]))
     return fields.get(path) or None
 
 

@@ -39,9 +39,16 @@ class Message(Struct, frozen=True, kw_only=True):
 class MemoryLog:
     """Implements `bridge.ports.EventLog` and `bridge.ports.EventReader`."""
 
-    def __init__(self, subjects: Subjects | None = None) -> None:
-        """Take the subjects of the bus; those under `containerd` unless given."""
+    def __init__(self, subjects: Subjects | None = None, *, in_one_order: bool = True) -> None:
+        """Take how it is to be.
+
+        Args:
+            subjects: the subjects of the bus; those under `containerd` unless given.
+            in_one_order: whether it keeps the order of all entries, as nats-server does from 2.14 on, or only each
+                container's own, as the bridge does with older ones.
+        """
         self.subjects = subjects or Subjects()
+        self.in_one_order = in_one_order
         self.messages: list[Message] = []
         """Everything that is stored, in order."""
         self.appends = 0
@@ -82,19 +89,14 @@ class MemoryLog:
 
     # -- EventLog
 
-    @property
-    def in_one_order(self) -> bool:
-        """Whether entries of different containers are stored in the order given too: here they are."""
-        return True
-
     async def append(self, entries: Sequence[Entry]) -> None:
         """Store `entries`; see the port."""
         self.appends += 1
         await asyncio.sleep(0)
         self._demand_up()
         error, after = self._faults.pop(0) if self._faults else (None, None)
-        stored = entries if error is None else entries[:after]
-        for entry in stored:
+        ordered = entries if self.in_one_order else _by_container(entries)
+        for entry in ordered if error is None else ordered[:after]:
             if entry.id not in self._ids:
                 self._ids.add(entry.id)
                 self.messages.append(Message(id=entry.id, subject=entry.subject, body=entry.body, stored_at=now()))
@@ -168,6 +170,11 @@ class MemoryLog:
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+
+def _by_container(entries: Sequence[Entry]) -> Sequence[Entry]:
+    containers = {entry.subject.rpartition(".")[0]: n for n, entry in enumerate(reversed(entries))}
+    return sorted(entries, key=lambda entry: containers[entry.subject.rpartition(".")[0]])
 
 
 def _matches(pattern: str, subject: str) -> bool:

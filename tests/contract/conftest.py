@@ -1,0 +1,79 @@
+"""What the suites run on: memory always, the real servers where the machine has them."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bridge.containerd.lookup import ContainerdLookup
+from bridge.containerd.runtime import ContainerdRuntime
+from bridge.jetstream.inbox import MicroInbox
+from bridge.jetstream.sender import NatsSender
+from bridge.model.subjects import Subjects
+from bridge.testing import MemoryBus, MemoryLog
+from tests.contract.buses import Bus
+from tests.contract.hosts import Host, MemoryHost, RealHost
+from tests.contract.logs import JetStreamStore, MemoryStore, Store
+from tests.fix_containerd import ContainerdFactory
+from tests.fix_nats import NatsServerFactory
+from tests.integration.jetstream_entries import connected
+from tests.testbed import Ctr
+
+CONTAINERD = pytest.param("containerd", marks=pytest.mark.containerd)
+NATS = pytest.param("2.15", marks=pytest.mark.nats)
+OLDER_NATS = pytest.param("2.10", marks=pytest.mark.nats)
+
+
+@pytest.fixture(params=["memory", CONTAINERD])
+async def host(request: pytest.FixtureRequest) -> AsyncIterator[Host]:
+    """A containerd, shared by the session where it is real: leave it up."""
+    if request.param == "memory":
+        yield MemoryHost()
+        return
+    async for real in _real(request.getfixturevalue("ctr")):
+        yield real
+
+
+@pytest.fixture(params=["memory", CONTAINERD])
+async def own_host(request: pytest.FixtureRequest) -> AsyncIterator[Host]:
+    """A containerd that this test may take down."""
+    if request.param == "memory":
+        yield MemoryHost()
+        return
+    factory: ContainerdFactory = request.getfixturevalue("containerd_factory")
+    with factory("2.1").fresh_namespace() as ctr:
+        async for real in _real(ctr):
+            yield real
+
+
+async def _real(ctr: Ctr) -> AsyncIterator[Host]:
+    async with ContainerdRuntime(ctr.host.address) as runtime:
+        with ContainerdLookup(ctr.host.address) as lookup, RealHost(ctr, runtime, lookup).closing() as host:
+            yield host
+
+
+@pytest.fixture(params=["memory", "memory, order of containers", NATS, OLDER_NATS])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """An empty log of events: in memory, behind fast ingest, behind one message in flight per container."""
+    if request.param.startswith("memory"):
+        yield MemoryStore(MemoryLog(in_one_order=request.param == "memory"))
+        return
+    factory: NatsServerFactory = request.getfixturevalue("nats_server_factory")
+    server = factory(version=request.param)
+    async with connected(server.url) as connection:
+        yield await JetStreamStore.open(server, connection)
+
+
+@pytest.fixture(params=["memory", NATS])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    """A command plane without nodes."""
+    subjects = Subjects()
+    if request.param == "memory":
+        memory = MemoryBus(subjects)
+        yield Bus(memory, memory.inbox)
+        return
+    url: str = request.getfixturevalue("nats_url")
+    async with connected(url) as ours, connected(url) as theirs:
+        yield Bus(
+            NatsSender(theirs, subjects),
+            lambda node, **options: MicroInbox(ours, subjects, node, **{"version": "0.0.0", **options}),
+        )
