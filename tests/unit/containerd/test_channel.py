@@ -136,9 +136,8 @@ async def test_messages_may_be_as_big_as_containerd_makes_them(address: Path) ->
     assert len(said.revision) == 16 << 20
 
 
-@pytest.mark.parametrize("address", ["s"], indirect=True)
-async def test_giving_up_the_wait_for_an_answer_gives_up_the_call(address: Path) -> None:
-    with blocking_channel(address) as channel:
+async def test_giving_up_the_wait_for_an_answer_gives_up_the_call(tmp_path: Path) -> None:
+    with listening(tmp_path / "s"), blocking_channel(tmp_path / "s") as channel:  # and nobody accepts
         call = Version.Version.bind(channel).future(Empty())
         waiting = asyncio.create_task(answer(call))
         await asyncio.sleep(0)  # it waits now

@@ -4,6 +4,7 @@ import asyncio
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -109,6 +110,23 @@ async def test_leaving_the_context_cancels_the_call(
     assert exchange.left.wait(10)
 
 
+async def test_leaving_the_context_waits_for_the_delivery_under_way(
+    source: ContainerdSource, exchange: Exchange
+) -> None:
+    under_way, released, finished = threading.Event(), threading.Event(), threading.Event()
+
+    def deliver(_: Observed) -> None:
+        under_way.set()
+        released.wait()
+        finished.set()
+
+    async with source.subscribe(deliver):
+        exchange.send(oom("web"))
+        assert await asyncio.to_thread(under_way.wait, 10)
+        threading.Timer(0.1, released.set).start()
+    assert finished.is_set()
+
+
 async def test_a_delivery_that_hangs_is_not_waited_for_for_ever(
     source: ContainerdSource, exchange: Exchange, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -155,13 +173,13 @@ async def test_the_first_probe_is_published_until_one_comes_back(
     assert len(exchange.published) == 4
 
 
-async def test_later_probes_are_published_once(
-    source: ContainerdSource, exchange: Exchange, delivered: Delivered
-) -> None:
-    async with source.subscribe(delivered) as subscription:
+async def test_later_probes_are_published_once(address: Path, exchange: Exchange, delivered: Delivered) -> None:
+    async with ContainerdSource(address, probe_timeout_s=0.2).subscribe(delivered) as subscription:
         await subscription.probe()
         before = len(exchange.published)
-        await subscription.probe()
+        exchange.lose = 10**9
+        with pytest.raises(SourceLost):
+            await subscription.probe()
         assert len(exchange.published) == before + 1
 
 
@@ -210,15 +228,16 @@ async def test_a_probe_of_a_subscription_that_has_ended_fails_at_once(
 
 
 async def test_a_probe_under_way_fails_as_soon_as_the_subscription_ends(
-    source: ContainerdSource, exchange: Exchange, delivered: Delivered
+    address: Path, exchange: Exchange, delivered: Delivered
 ) -> None:
     exchange.lose = 10**9
-    async with source.subscribe(delivered) as subscription:
+    async with ContainerdSource(address, probe_timeout_s=1000).subscribe(delivered) as subscription:
         probing = asyncio.create_task(subscription.probe())
         assert await asyncio.to_thread(exchange.subscribed.wait, 10)
         exchange.end()
-        with pytest.raises(SourceLost, match="ended the stream"):
-            await probing
+        async with asyncio.timeout(10):
+            with pytest.raises(SourceLost, match="ended the stream"):
+                await probing
 
 
 async def test_a_probe_that_containerd_refuses_ends_the_subscription(
@@ -369,9 +388,10 @@ def _ours() -> int:
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition; the test's own time-out is the limit."""
-    tick = threading.Event()
+    """Wait for a condition; bounded, because a thread that waits for ever would hold up the end of the loop."""
+    tick, deadline = threading.Event(), time.monotonic() + 20
     while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
         tick.wait(0.002)
 
 
