@@ -49,7 +49,8 @@ __all__ = [
 class Observed(Struct, frozen=True, kw_only=True, gc=False):
     """An event as it was read, before it has a place in the log.
 
-    `container` is a valid identifier or None; `namespace` is None only for events of the node itself.
+    `container` and `namespace` are valid identifiers or None. `namespace` is None for events of the node itself, and for raw
+    events whose namespace is unusable.
     """
 
     event: Event

@@ -10,7 +10,7 @@ What cannot be told as an event of ours becomes a `RawEvent` with its bytes, and
     invalid-id         the container's id is no identifier; the bytes hold it
 
 A raw event holds the payload and its type. Where that would lose something, because the envelope itself is at fault, it
-holds the whole envelope, of type `containerd.types.Envelope`, and stands in no namespace, which is written `-`.
+holds the whole envelope, of type `containerd.types.Envelope`, and stands in no namespace.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from bridge.model.envelope import Event
 from bridge.model.events import RawEvent
 from bridge.model.identity import is_identifier
 from bridge.model.nanos import Nanos
-from bridge.model.subjects import NONE
 from bridge.ports import Observed
 
 __all__ = ["normalize", "observe", "unreadable"]
@@ -45,7 +44,7 @@ def observe(wire: bytes, recorded: Nanos) -> Observed:
 def unreadable(wire: bytes, recorded: Nanos) -> Observed:
     """Return the observation of a message that is no envelope."""
     event = _raw("", ENVELOPE_TYPE, wire, "undecodable")
-    return Observed(event=event, namespace=NONE, container=None, time=recorded, recorded=recorded)
+    return Observed(event=event, namespace=None, container=None, time=recorded, recorded=recorded)
 
 
 def normalize(envelope: Envelope, recorded: Nanos) -> Observed:
@@ -58,14 +57,14 @@ def normalize(envelope: Envelope, recorded: Nanos) -> Observed:
     time, namespace, topic, type_url, value, wire = envelope
     event: Event
     container: str | None
-    if is_identifier(namespace):
+    known = is_identifier(namespace)
+    if known:
         event, container = _event(topic, type_url, value)
     else:
-        namespace = NONE
         event, container = _raw(topic, ENVELOPE_TYPE, wire, "invalid-namespace"), None
     return Observed(
         event=event,
-        namespace=namespace,
+        namespace=namespace if known else None,
         container=container,
         time=recorded if time is None else time,
         recorded=recorded,
