@@ -30,6 +30,9 @@ EVENTS = 120_000
 OBVIOUS_EVENTS = 12_000
 REPEAT = 3
 CPUS = 2
+WIDTH = 120
+"""Columns of the table where it goes into a file."""
+
 BUSY = 0.5
 """Load average above which the figures say more about the machine's other work."""
 
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(to_json(source, summaries, where), indent=2))
     else:
         print_table(
-            Console(highlight=False, width=None if sys.stdout.isatty() else 120), source, summaries, ways, where
+            Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH), source, summaries, ways, where
         )
     return 0
 

@@ -90,23 +90,17 @@ def print_table(
     console: Console, source: Summary, ways: Sequence[Summary], kinds: Sequence[Way], where: dict[str, Any]
 ) -> None:
     """Print the table, the ratios, and what each line means."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("\nway", no_wrap=True)
-    for heading in (
-        "\nevents/s",
-        "slowest\nto fastest",
-        *(f"CPU µs\n{part}" for part in (*PARTS, "together")),
-        "cores\nbusy",
-        "peak MB\npublisher",
-        "peak MB\nnats-server",
-    ):
+    costs = [f"{name}\nCPU µs" for name in ("source", "publisher", "NATS", "together")]
+    for heading in ("\nevents/s", "slowest -\nfastest", *costs, "cores\nbusy", "publisher\npeak MB", "NATS\npeak MB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for summary in (source, *ways):
         slowest, fastest = summary.spread
         table.add_row(
             summary.way,
             f"{summary.rate:,.0f}",
-            f"{slowest:,.0f} to {fastest:,.0f}",
+            f"{slowest / 1000:.1f}k - {fastest / 1000:.1f}k",
             *(f"{summary.cpu_us(part):.1f}" if part in summary.parts else "" for part in PARTS),
             f"{summary.total_cpu_us:.1f}",
             f"{summary.cores:.2f}",
@@ -122,7 +116,7 @@ def print_table(
         console.print(f"{kind.name}: {kind.does}")
     events = ", ".join(f"{way.way} {way.runs[0].events:,}" for way in ways)
     console.print(
-        f"\nMedians of {len(ways[0].runs)} runs ({events} events each), CPU for each event, peaks of all runs. "
+        f"\nMedians of {len(ways[0].runs)} runs of each ({events} events), CPU time for each event, peaks of all runs. "
         "Every stream was read back: each event is there, once, in order."
     )
     console.print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in where.items()))
