@@ -107,7 +107,7 @@ class MemorySubscription:
         self._deliver = deliver
         self._probe_timeout_s = probe_timeout_s
         # Without bound: containerd's own queue has none either, and what fills it is the test itself.
-        self._queue: queue.SimpleQueue[Observed | _Probe | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Observed | _Probe | SourceLost | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="memory-events", daemon=True)
         self._loop: asyncio.AbstractEventLoop
@@ -129,7 +129,7 @@ class MemorySubscription:
         self._thread.join(CLOSING_S)
         if self._thread.is_alive():
             log.error("the thread that delivers events does not end: a delivery hangs")
-        self._settle("the subscription was closed")
+        self._settle(SourceLost("the subscription was closed"))
 
     async def probe(self) -> int:
         """Send a probe through and wait for it; see the port."""
@@ -143,7 +143,7 @@ class MemorySubscription:
             if came_back.done():
                 return time.monotonic_ns() - began
             self._exchange.leave(self)
-            self._settle(f"a probe did not come back within {self._probe_timeout_s:g} s")
+            self._settle(SourceLost(f"a probe did not come back within {self._probe_timeout_s:g} s"))
         raise SourceLost(str(self._over.result()))
 
     async def ended(self) -> SourceLost:
@@ -158,27 +158,32 @@ class MemorySubscription:
             self._queue.put(observed)
 
     def end(self, reason: str) -> None:
-        """End, from whichever thread; what was passed on before is delivered."""
-        self._loop.call_soon_threadsafe(self._settle, reason)
+        """End, from whichever thread, once everything that was passed on before is delivered."""
+        self._queue.put(SourceLost(reason))
 
-    def _settle(self, reason: str) -> None:
+    def _settle(self, lost: SourceLost) -> None:
         if not self._over.done():
-            self._over.set_result(SourceLost(reason))
+            self._over.set_result(lost)
 
     # -- the thread
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None and not self._closed:
-            if isinstance(item, _Probe):
-                self._loop.call_soon_threadsafe(_came_back, item.came_back)
-                continue
-            try:
-                self._deliver(item)
-            except Exception as error:  # a reader that died must not look like a quiet host
-                log.exception("delivering an event failed unexpectedly")
-                self._exchange.leave(self)
-                self.end(f"delivering an event failed: {error!r}")
-                return
+            match item:
+                case _Probe():
+                    self._loop.call_soon_threadsafe(_came_back, item.came_back)
+                case SourceLost():
+                    self._loop.call_soon_threadsafe(self._settle, item)
+                case Observed():
+                    self._hand_over(item)
+
+    def _hand_over(self, observed: Observed) -> None:
+        try:
+            self._deliver(observed)
+        except Exception as error:  # a reader that died must not look like a quiet host
+            log.exception("delivering an event failed unexpectedly")
+            self._exchange.leave(self)
+            self._loop.call_soon_threadsafe(self._settle, SourceLost(f"delivering an event failed: {error!r}"))
 
 
 def _came_back(future: asyncio.Future[None]) -> None:

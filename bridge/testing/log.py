@@ -36,6 +36,13 @@ class Message(Struct, frozen=True, kw_only=True):
     stored_at: Nanos
 
 
+class _Cursor:
+    """Where a reader is: the sequence that it reads next."""
+
+    def __init__(self, first: int) -> None:
+        self.next = first
+
+
 class MemoryLog:
     """Implements `bridge.ports.EventLog` and `bridge.ports.EventReader`."""
 
@@ -57,6 +64,7 @@ class MemoryLog:
         self._faults: list[tuple[LogError, int | None]] = []
         self._up = True
         self._news = asyncio.Event()
+        self._cursors: list[_Cursor] = []
 
     # -- what can be done to it
 
@@ -76,6 +84,8 @@ class MemoryLog:
         for message in self.messages[len(self.messages) - count :]:
             self._ids.discard(message.id)
         del self.messages[len(self.messages) - count :]
+        for cursor in self._cursors:
+            cursor.next = min(cursor.next, len(self.messages) + 1)
 
     @contextmanager
     def down(self) -> Iterator[None]:
@@ -123,18 +133,21 @@ class MemoryLog:
         """Iterate over the events whose subjects match one of `filters`, over all without; see the port."""
         await asyncio.sleep(0)
         self._demand_up()
-        last, position = len(self.messages), self._first(start)
-        while True:
-            while self._up and position <= (len(self.messages) if follow else last):
-                event = self._event(position, filters)
-                position += 1
-                if event is not None:
-                    yield event
-            if not follow:
-                self._demand_up()
-                return
-            await self._news.wait()
-            position = min(position, len(self.messages) + 1)
+        last, cursor = len(self.messages), _Cursor(self._first(start))
+        self._cursors.append(cursor)
+        try:
+            while True:
+                while self._up and cursor.next <= (len(self.messages) if follow else min(last, len(self.messages))):
+                    event = self._event(cursor.next, filters)
+                    cursor.next += 1
+                    if event is not None:
+                        yield event
+                if not follow:
+                    self._demand_up()
+                    return
+                await self._news.wait()
+        finally:
+            self._cursors.remove(cursor)
 
     # -- inside
 
