@@ -143,6 +143,19 @@ async def test_the_deletion_of_a_task_says_how_it_ended(host: Host, heard: Heard
         assert deleted.exited_at is not None
 
 
+async def test_the_deletion_of_a_task_that_never_ran_has_no_time_of_an_end(host: Host, heard: Heard) -> None:
+    async with host.source.subscribe(heard.deliver) as subscription:
+        await subscription.probe()
+        for number in range(10):  # as above
+            await host.make(Behaviour.STUBBORN, f"c{number}")
+            await host.runtime.create(host.namespace, f"c{number}")
+            await host.runtime.delete_task(host.namespace, f"c{number}")
+        await heard.until("delete")
+        deleted = next(observed.event for observed in heard.all if observed.event.word == "delete")
+        assert isinstance(deleted, TaskDelete)
+        assert (deleted.id, deleted.exited_at) == ("", None)
+
+
 async def test_pause_and_resume_are_told(host: Host, heard: Heard) -> None:
     async with host.source.subscribe(heard.deliver) as subscription:
         await subscription.probe()

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bridge.errors import CommandFailed, SourceLost
-from bridge.model.events import TaskExit
+from bridge.model.events import TaskDelete, TaskExit
 from bridge.model.node_events import ImageCreate
 from bridge.ports import Observed
 from bridge.testing import MemoryContainerd, Program
@@ -87,6 +87,17 @@ async def test_execs_are_processes_of_their_own(containerd: MemoryContainerd, ea
     pid = containerd.exec(NS, ID, "two")
     assert (await ears.words())[3:] == ["exec-added", "exec-started", "exec-exit", "exec-added", "exec-started"]
     assert [(process.pid, process.exec_id) for process in await containerd.runtime.pids(NS, ID)][1:] == [(pid, "two")]
+
+
+async def test_a_task_that_never_ran_ends_in_its_deletion(containerd: MemoryContainerd, ears: Ears) -> None:
+    containerd.add(NS, ID)
+    pid = await containerd.runtime.create(NS, ID)
+    await containerd.runtime.delete_task(NS, ID)
+    assert (await ears.words())[2:] == ["delete", "exit"]
+    assert [observed.event for observed in ears.heard[2:]] == [
+        TaskDelete(container_id=ID, pid=pid, exit_status=0),
+        TaskExit(container_id=ID, id=ID, pid=pid, exit_status=137),
+    ]
 
 
 async def test_labels_come_and_go(containerd: MemoryContainerd) -> None:
