@@ -15,15 +15,12 @@ from typing import Any, Final, Self
 
 import grpc
 
-from bridge._pb.containerd.services.containers_pb2 import Container, Containers, GetContainerRequest
-from bridge._pb.google.protobuf.timestamp_pb2 import Timestamp
+from bridge._pb.containerd.services.containers_pb2 import Containers, GetContainerRequest
 from bridge.containerd.channel import blocking_channel, in_namespace
-from bridge.containerd.envelope import moment
-from bridge.model.naming import name_from_labels
-from bridge.model.nanos import Nanos
+from bridge.containerd.records import container_info
 from bridge.model.outcomes import ContainerInfo
 
-__all__ = ["ContainerdLookup", "container_info"]
+__all__ = ["ContainerdLookup"]
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +54,14 @@ class ContainerdLookup:
 
     def _describe(self, containers: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], ContainerInfo]:
         deadline = time.monotonic() + WITHIN_S
-        calls = {
-            (namespace, container): self._get.future(
-                GetContainerRequest(id=container), metadata=in_namespace(namespace), timeout=_left(deadline)
+        calls: dict[tuple[str, str], Any] = {}
+        for namespace, container in containers:
+            left = _left(deadline)
+            if not left:
+                break  # so many that asking alone takes longer
+            calls[namespace, container] = self._get.future(
+                GetContainerRequest(id=container), metadata=in_namespace(namespace), timeout=left
             )
-            for namespace, container in containers
-        }
         known: dict[tuple[str, str], ContainerInfo] = {}
         for key, call in calls.items():
             try:
@@ -73,30 +72,6 @@ class ContainerdLookup:
             except grpc.FutureTimeoutError:
                 call.cancel()
         return known
-
-
-def container_info(namespace: str, container: Container) -> ContainerInfo:
-    """Return a container's record, without spec and task."""
-    labels = dict(container.labels)
-    return ContainerInfo(
-        namespace=namespace,
-        id=container.id,
-        image=container.image,
-        name=name_from_labels(labels),
-        labels=labels,
-        runtime=container.runtime.name,
-        snapshotter=container.snapshotter,
-        snapshot_key=container.snapshot_key,
-        created_at=_moment(container.created_at),
-        updated_at=_moment(container.updated_at),
-    )
-
-
-def _moment(timestamp: Timestamp) -> Nanos | None:
-    try:
-        return moment(timestamp)
-    except ValueError:
-        return None
 
 
 def _left(deadline: float) -> float:

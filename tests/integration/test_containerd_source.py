@@ -252,6 +252,16 @@ def test_three_hundred_containers_are_described_in_time(ctr: Ctr) -> None:
     assert sorted(container for _, container in known) == names[:3]
 
 
+def test_more_containers_than_can_be_asked_about_in_time_hold_nobody_up(ctr: Ctr) -> None:
+    ctr("containers", "create", BUSYBOX, "first")
+    with ContainerdLookup(ctr.host.address) as lookup:
+        lookup.describe([(ctr.namespace, "warm")])
+        began = time.monotonic()
+        known = lookup.describe([(ctr.namespace, name) for name in ("first", *map(str, range(50_000)))])
+        assert time.monotonic() - began < 2  # asking about all would take some ten seconds
+    assert list(known) == [(ctr.namespace, "first")]
+
+
 def test_a_containerd_that_hangs_holds_nobody_up(containerd_factory: ContainerdFactory) -> None:
     host = containerd_factory("2.1")
     with ContainerdLookup(host.address) as lookup:
