@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from bridge.capture.outbox import OutboxError, OutboxReader
-from bridge.errors import LogRefused, LogUnavailable
+from bridge.errors import LogConflict, LogError, LogRefused, LogUnavailable
 from bridge.model.envelope import Position
 from bridge.ports import Entry, EventLog
 
@@ -36,17 +36,23 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 class Delivery:
     """Appends the outbox to the log. `run` is a task of the event loop; `committed` is called on the loop too."""
 
-    def __init__(self, log_: EventLog, reader: OutboxReader, *, acknowledged: int, last_n: int) -> None:
+    def __init__(
+        self, log_: EventLog, reader: OutboxReader, *, node: str, outbox_log: str, acknowledged: int, last_n: int
+    ) -> None:
         """Take where to go on.
 
         Args:
             log_: where to.
             reader: the outbox.
+            node: this node's name.
+            outbox_log: UUID of the outbox.
             acknowledged: position up to which the outbox knows that everything is in the log.
             last_n: position of the newest entry in the outbox.
         """
         self._log = log_
         self._reader = reader
+        self._node = node
+        self._outbox_log = outbox_log
         self._tail: deque[Entry] = deque()
         self._tail_bytes = 0
         self._more = asyncio.Event()
@@ -78,47 +84,69 @@ class Delivery:
         """Entries that are committed and not in the log yet."""
         return self.last_n - self.position
 
-    async def resume(self, node: str, outbox_log: str) -> None:
-        """Read from the log's own end how far this outbox had come, so that a crash before an acknowledgement repeats nothing.
+    async def resume(self) -> None:
+        """Read from the log's own end how far this outbox has come, so that what is stored already is not stored again.
 
-        Where the log keeps only each container's order, its end proves nothing of the others: there everything in doubt is
-        appended again, and recognised by its id inside the stream's duplicate window.
+        Needed wherever the duplicate window may have passed since the last append: at the start, and after an outage. Where
+        the log keeps only each container's order, its end proves nothing of the others: there everything in doubt is
+        appended again, and recognised by its id inside that window.
 
         Raises:
             LogUnavailable: the log does not answer.
+            LogRefused: it may not be read.
+            LogConflict: it is ahead of this outbox, which cannot be while nobody else writes as this node.
         """
-        end = await self._log.end(node) if self._log.in_one_order else None
+        end = await self._log.end(self._node) if self._log.in_one_order else None
         if end is None:
             return
         position = Position.parse(end.position)
-        if position.log == outbox_log and self.position < position.n <= self.last_n:
+        if position.log != self._outbox_log:
+            return
+        if position.n > self.last_n:
+            raise LogConflict(
+                f"the log has event {position.n} of the outbox {self._reader.path}, which has come to {self.last_n} only: "
+                "it was restored from a copy; move it away, and a new one begins a log of its own"
+            )
+        if position.n > self.position:
             log.info(
-                "the log already has events up to %d, %d more than the outbox knew",
-                position.n,
-                position.n - self.position,
+                "the log already has %d events that the outbox did not know to be there", position.n - self.position
             )
             self._advance(position.n)
 
     async def run(self) -> None:
         """Append for ever."""
-        pause = FIRST_PAUSE_S
-        since: float | None = None
         while True:
             entries = await self._next()
             try:
                 await self._log.append(entries)
             except (LogUnavailable, LogRefused) as error:
-                if since is None:
-                    since = time.monotonic()
-                    log.warning("events wait in the outbox: %s", error)
-                self.refused = str(error)
-                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
-                pause = min(pause * 2, LONGEST_PAUSE_S)
-                continue
-            self._advance(entries[-1].n)
-            if since is not None:
-                log.warning("the log takes events again after %.1f s; %d wait", time.monotonic() - since, self.behind)
-                since, self.refused, pause = None, None, FIRST_PAUSE_S
+                await self._recover(error)
+            else:
+                self._advance(entries[-1].n)
+
+    async def _recover(self, error: LogError) -> None:
+        """Return when the log takes events again; say so when it begins, when the reason changes, and when it is over."""
+        began = time.monotonic()
+        pause = FIRST_PAUSE_S
+        log.warning("events wait in the outbox: %s", error)
+        while True:
+            self.refused = str(error)
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+            try:
+                await self.resume()
+                if self.behind:
+                    entries = await self._next()
+                    await self._log.append(entries)
+                    self._advance(entries[-1].n)
+            except (LogUnavailable, LogRefused) as again:
+                if str(again) != str(error):
+                    log.warning("events still wait in the outbox: %s", again)
+                error = again
+            else:
+                break
+        self.refused = None
+        log.warning("the log takes events again after %.1f s; %d wait", time.monotonic() - began, self.behind)
 
     async def settled(self) -> None:
         """Wait until everything committed so far is in the log."""
@@ -133,7 +161,7 @@ class Delivery:
             if self._tail and self._tail[0].n == self.position + 1:
                 return list(islice(self._tail, APPEND))
             if self.behind:
-                entries = await asyncio.to_thread(self._reader.after, self.position, APPEND)
+                entries = await asyncio.to_thread(self._reader.after, self.position, min(APPEND, self.behind))
                 if not entries or entries[0].n != self.position + 1:
                     raise OutboxError(
                         f"the outbox {self._reader.path} lacks entry {self.position + 1} of {self.last_n}"

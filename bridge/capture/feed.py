@@ -18,7 +18,7 @@ from bridge.errors import SourceLost
 from bridge.model.envelope import Event
 from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import NodeConnected, NodeDisconnected, NodeGap, NodeHeartbeat
-from bridge.ports import EventSource, Observed, Subscription
+from bridge.ports import EventSource, Observed, RuntimeVersion, Subscription
 
 __all__ = ["Feed", "node_observation"]
 
@@ -49,6 +49,7 @@ class Feed:
         recorder: Recorder,
         *,
         namespaces: Sequence[str] = (),
+        proven: Nanos | None = None,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         """Take both ends.
@@ -57,13 +58,15 @@ class Feed:
             source: where events come from.
             recorder: where they go.
             namespaces: what is followed, for the record; empty for all.
+            proven: when the subscription was last known to be live, in an earlier run.
             heartbeat_s: seconds between two probes.
         """
         self._source = source
         self._recorder = recorder
         self._namespaces = list(namespaces)
         self._heartbeat_s = heartbeat_s
-        self._lost = "the bridge was not running" if recorder.proven else "first start"
+        self._proven = proven
+        self._lost = "the bridge was not running" if proven else "first start"
         self.live = asyncio.Event()
         """Set while the subscription is proven live."""
         self.probe_ns: int | None = None
@@ -79,7 +82,9 @@ class Feed:
                 self._check_room()
                 version = await self._source.version()
                 async with self._source.subscribe(self._recorder.submit) as subscription:
-                    self._went_live(await subscription.probe(), version.version, version.revision)
+                    sent = now()
+                    self.probe_ns = await subscription.probe()
+                    self._went_live(sent, version)
                     pause = FIRST_PAUSE_S
                     raise await self._watch(subscription)
             except SourceLost as error:
@@ -111,25 +116,36 @@ class Feed:
             await asyncio.sleep(CHECK_S)
             self._check_room()
             if loop.time() >= due:
+                sent = now()
                 self.probe_ns = await subscription.probe()
-                self._recorder.proven = now()
                 self._recorder.submit(node_observation(NodeHeartbeat(probe_ns=self.probe_ns)))
+                self._prove(sent)
                 due = loop.time() + self._heartbeat_s
 
-    def _went_live(self, probe_ns: int, version: str, revision: str) -> None:
-        since, moment = self._recorder.proven, now()
-        self.probe_ns = probe_ns
+    def _went_live(self, sent: Nanos, version: RuntimeVersion) -> None:
+        # The clock may have stepped back in between; a gap never ends before it begins.
+        since = min(self._proven, sent) if self._proven is not None else None
         self.gaps += 1
-        self._recorder.submit(node_observation(NodeGap(since=since, until=moment, reason=self._lost)))
+        self._recorder.submit(node_observation(NodeGap(since=since, until=sent, reason=self._lost)))
         self._recorder.submit(
             node_observation(
-                NodeConnected(containerd_version=version, containerd_revision=revision, namespaces=self._namespaces)
+                NodeConnected(
+                    containerd_version=version.version,
+                    containerd_revision=version.revision,
+                    namespaces=self._namespaces,
+                )
             )
         )
-        dark = f" after {(moment - since) / 1e9:.1f} s without proof ({self._lost})" if since else ""
-        log.info("following containerd %s%s", version, dark)
-        self._recorder.proven = moment
+        # Behind the gap: a crash in between must not leave the proof without it.
+        self._prove(sent)
+        dark = f" after {(sent - since) / 1e9:.1f} s without proof ({self._lost})" if since is not None else ""
+        log.info("following containerd %s%s", version.version, dark)
         self.live.set()
+
+    def _prove(self, sent: Nanos) -> None:
+        """Note what an answered probe proves: that everything published before it was sent has been delivered."""
+        self._proven = sent
+        self._recorder.prove(sent)
 
     def _went_dark(self, reason: str) -> None:
         if self.live.is_set():

@@ -42,6 +42,9 @@ __all__ = ["Description", "Ledger"]
 REMEMBERED = 20_000
 """Containers whose counters stay in memory; the others are read from the outbox when they turn up again."""
 
+ASKED = 3
+"""How often containerd is asked what a container is. It may be too busy to tell; or the container is gone."""
+
 Key = tuple[str, str]
 
 
@@ -61,7 +64,7 @@ _BEGINNINGS = (TaskCreate, TaskRestored)
 class _Account:
     """A container's counters, alive in memory."""
 
-    __slots__ = ("deleted_at", "description", "incarnation", "prefix", "sequence", "source")
+    __slots__ = ("asked", "deleted_at", "description", "incarnation", "prefix", "sequence", "source")
 
     def __init__(self, prefix: str, source: str, row: ContainerRow | None) -> None:
         self.prefix = prefix
@@ -70,6 +73,8 @@ class _Account:
         self.incarnation = None if row is None else row.incarnation
         self.description = _NOTHING if row is None else msgspec.json.decode(row.description, type=Description)
         self.deleted_at = None if row is None else row.deleted_at
+        # Whoever has labels, were it none, has been described.
+        self.asked = 0 if self.description.labels is None and self.deleted_at is None else ASKED
 
 
 class Ledger:
@@ -97,24 +102,26 @@ class Ledger:
         self._find = find
         self._accounts: OrderedDict[Key, _Account] = OrderedDict()
         self._touched: dict[Key, _Account] = {}
-        self._new: set[Key] = set()
 
     def undescribed(self, batch: Iterable[Observed]) -> Collection[Key]:
         """Return the containers of `batch` that containerd should be asked about before the batch is placed.
 
-        These are the new records, whose create event does not say their labels, and those never heard of before.
+        These are the new records, whose create event does not say their labels, and those of which nothing is known: they are
+        asked about a few times, since containerd may not have answered the first time.
         """
         keys: dict[Key, None] = {}
         for observed in batch:
             if observed.container is None or observed.namespace is None:
                 continue
             key = (observed.namespace, observed.container)
+            if key in keys:
+                continue
+            account = self._account(key)
             if isinstance(observed.event, ContainerCreate):
+                account.asked = 0
+            if account.asked < ASKED and (account.asked == 0 or account.description.labels is None):
+                account.asked += 1
                 keys[key] = None
-            elif key not in self._accounts:
-                self._account(key)
-                if key in self._new:
-                    keys[key] = None
         return keys.keys()
 
     def place(self, observed: Observed, known: Mapping[Key, ContainerInfo]) -> list[Entry]:
@@ -138,10 +145,11 @@ class Ledger:
             account.deleted_at = int(observed.recorded)
         elif isinstance(observed.event, ContainerCreate):
             account.deleted_at = None
-        event = _enriched(observed.event, account.description)
-        body = self._container_body(account, observed, event, identity)
-        if len(body) <= MAX_BODY:
-            return [self._count(account, event, identity, body)]
+        for description in (account.description, _without_labels(account.description)):
+            event = _enriched(observed.event, description)
+            body = self._container_body(account, observed, event, identity)
+            if len(body) <= MAX_BODY:
+                return [self._count(account, event, identity, body)]
         entries = []
         for part in _parts(observed.event):
             identity = new_ulid()
@@ -163,7 +171,6 @@ class Ledger:
             for (namespace, container), account in self._touched.items()
         ]
         self._touched.clear()
-        self._new.clear()
         while len(self._accounts) > REMEMBERED:
             self._accounts.popitem(last=False)
         return rows
@@ -174,13 +181,10 @@ class Ledger:
         account = self._accounts.get(key)
         if account is None:
             namespace, container = key
-            row = self._find(namespace, container)
-            if row is None:
-                self._new.add(key)
             account = self._accounts[key] = _Account(
                 self._subjects.container_prefix(self._node, namespace, container),
                 format_source(self._node, namespace),
-                row,
+                self._find(namespace, container),
             )
         else:
             self._accounts.move_to_end(key)
@@ -199,7 +203,7 @@ class Ledger:
             account.description = Description(
                 image=event.image or old.image, labels=labels, name=name_from_labels(labels or {}), runtime=old.runtime
             )
-        elif info is not None and old == _NOTHING:
+        elif info is not None and old.labels is None:
             account.description = Description(
                 image=info.image or None,
                 labels=info.labels,
@@ -277,6 +281,11 @@ class Ledger:
     def _entry(self, identity: str, subject: str, body: bytes) -> Entry:
         self._n += 1
         return Entry(n=self._n, id=identity, subject=subject, body=body)
+
+
+def _without_labels(description: Description) -> Description:
+    # A container's labels may be megabytes: they must not make its events unreadable for whoever filters by their kind.
+    return msgspec.structs.replace(description, labels=None)
 
 
 def _enriched(event: Any, description: Description) -> Any:

@@ -29,7 +29,7 @@ BATCH = 4096
 """Most events in one transaction: bounds the time of a commit and what a crash in the middle of it can take along."""
 
 INBOX = 100_000
-"""Events that may wait for the thread. Some 50 MB at the most; reached only when the disk stalls for seconds."""
+"""Events that may wait for the thread: some 50 MB of ordinary ones. Reached only when the disk stalls for seconds."""
 
 IDLE_S = 1.0
 """Acknowledgements that nothing else carries along are written down after this long."""
@@ -68,11 +68,10 @@ class Recorder:
         self._lookup = lookup
         self._committed = committed
         self._failed = failed
-        self._inbox: queue.SimpleQueue[Observed | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Observed | Nanos | None] = queue.SimpleQueue()
         self._acknowledged = acknowledged
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self.proven: Nanos | None = outbox.proven
-        """When the subscription to containerd was last proven live; set by the feed, kept by the outbox."""
+        self._proven = outbox.proven
         self.recorded = 0
         """Events committed since the start."""
 
@@ -83,6 +82,10 @@ class Recorder:
     def submit(self, observed: Observed) -> None:
         """Hand over an event. From any thread; events of one thread keep their order."""
         self._inbox.put(observed)
+
+    def prove(self, moment: Nanos) -> None:
+        """Note that everything published before `moment` has been submitted; the outbox keeps it with what it proves."""
+        self._inbox.put(moment)
 
     @property
     def waiting(self) -> int:
@@ -118,7 +121,10 @@ class Recorder:
         try:
             item = self._inbox.get(timeout=IDLE_S)
             while item is not None:
-                batch.append(item)
+                if isinstance(item, Nanos):
+                    self._proven = item
+                else:
+                    batch.append(item)
                 if len(batch) >= BATCH:
                     return batch, True
                 item = self._inbox.get_nowait()
@@ -132,7 +138,7 @@ class Recorder:
         for observed in batch:
             entries.extend(self._ledger.place(observed, known))
         began = time.monotonic()
-        self._outbox.commit(entries, self._ledger.settle(), self._acknowledged(), self.proven)
+        self._outbox.commit(entries, self._ledger.settle(), self._acknowledged(), self._proven)
         took = time.monotonic() - began
         if took > 1.0:
             log.warning("the outbox took %.1f s to commit %d events: the disk is slow", took, len(entries))

@@ -12,7 +12,7 @@ import pytest
 from bridge.capture import delivery as delivery_module
 from bridge.capture.delivery import APPEND, Delivery
 from bridge.capture.outbox import Outbox, OutboxError, OutboxReader
-from bridge.errors import LogError, LogRefused, LogUnavailable
+from bridge.errors import LogConflict, LogError, LogRefused, LogUnavailable
 from bridge.ports import Entry, LogEnd
 
 
@@ -75,10 +75,23 @@ def commit(outbox: Outbox, count: int, *, size: int = 10) -> list[Entry]:
     return entries
 
 
+def make(
+    log: UnreliableLog, outbox: Outbox, *, acknowledged: int | None = None, reader: OutboxReader | None = None
+) -> Delivery:
+    return Delivery(
+        log,
+        reader or OutboxReader(outbox.path),
+        node="node",
+        outbox_log=outbox.log,
+        acknowledged=outbox.acknowledged if acknowledged is None else acknowledged,
+        last_n=outbox.last_n,
+    )
+
+
 @asynccontextmanager
 async def running(log: UnreliableLog, outbox: Outbox) -> AsyncIterator[Delivery]:
     reader = OutboxReader(outbox.path)
-    delivery = Delivery(log, reader, acknowledged=outbox.acknowledged, last_n=outbox.last_n)
+    delivery = make(log, outbox, reader=reader)
     task = asyncio.create_task(delivery.run())
     try:
         yield delivery
@@ -160,19 +173,18 @@ async def test_resuming_skips_what_the_log_has_of_this_outbox_already(outbox: Ou
     commit(outbox, 5)
     log = UnreliableLog()
     log.last = LogEnd(stream_sequence=99, position=f"{outbox.log}:3")
-    reader = OutboxReader(outbox.path)
-    delivery = Delivery(log, reader, acknowledged=0, last_n=5)
-    await delivery.resume("node", outbox.log)
+    delivery = make(log, outbox)
+    await delivery.resume()
     assert (delivery.position, delivery.behind) == (3, 2)
 
 
-@pytest.mark.parametrize("position", ["another:4", "{log}:9", "{log}:1"])
-async def test_resuming_heeds_no_other_log_and_no_impossible_position(outbox: Outbox, position: str) -> None:
+@pytest.mark.parametrize("position", ["another:4", "another:9", "{log}:1"])
+async def test_resuming_heeds_no_other_log_and_nothing_older_than_what_it_knows(outbox: Outbox, position: str) -> None:
     commit(outbox, 5)
     log = UnreliableLog()
     log.last = LogEnd(stream_sequence=99, position=position.format(log=outbox.log))
-    delivery = Delivery(log, OutboxReader(outbox.path), acknowledged=2, last_n=5)
-    await delivery.resume("node", outbox.log)
+    delivery = make(log, outbox, acknowledged=2)
+    await delivery.resume()
     assert delivery.position == 2
 
 
@@ -181,14 +193,57 @@ async def test_resuming_skips_nothing_where_the_logs_end_proves_nothing_of_other
     log = UnreliableLog()
     log.in_one_order = False
     log.last = LogEnd(stream_sequence=99, position=f"{outbox.log}:3")
-    delivery = Delivery(log, OutboxReader(outbox.path), acknowledged=0, last_n=5)
-    await delivery.resume("node", outbox.log)
+    delivery = make(log, outbox)
+    await delivery.resume()
     assert delivery.position == 0
+
+
+async def test_a_log_that_is_ahead_of_the_outbox_is_a_conflict_and_not_numbered_over(outbox: Outbox) -> None:
+    commit(outbox, 5)
+    log = UnreliableLog()
+    log.last = LogEnd(stream_sequence=99, position=f"{outbox.log}:9")
+    with pytest.raises(LogConflict, match=r"event 9 .* has come to 5 only"):
+        await make(log, outbox).resume()
+
+
+async def test_an_outage_longer_than_the_duplicate_window_stores_nothing_twice(outbox: Outbox) -> None:
+    class Forgetful(UnreliableLog):
+        async def append(self, entries: Sequence[Entry]) -> None:
+            try:
+                await super().append(entries)
+            finally:
+                self.last = LogEnd(stream_sequence=0, position=f"{outbox.log}:{self.stored[-1].n}")
+                self.stored = [Entry(n=e.n, id="forgotten", subject=e.subject, body=e.body) for e in self.stored]
+
+    log = Forgetful(all_stored_ack_lost, half_stored)
+    async with running(log, outbox) as delivery:
+        delivery.committed(commit(outbox, 5))
+        await asyncio.wait_for(delivery.settled(), 10)
+        while delivery.refused is not None:
+            await asyncio.sleep(0)
+        delivery.committed(commit(outbox, 6))
+        await asyncio.wait_for(delivery.settled(), 10)
+    assert [entry.n for entry in log.stored] == list(range(1, 12))
+
+
+async def test_what_is_on_disk_and_not_told_of_yet_is_no_hole(outbox: Outbox) -> None:
+    log = UnreliableLog()
+    first = commit(outbox, 4)
+    delivery = make(log, outbox)
+    later = commit(outbox, 3)
+    task = asyncio.create_task(delivery.run())
+    await asyncio.wait_for(delivery.settled(), 10)
+    assert (delivery.position, delivery.behind) == (4, 0)
+    delivery.committed(later)
+    await asyncio.wait_for(delivery.settled(), 10)
+    task.cancel()
+    await asyncio.wait((task,))
+    assert log.stored == [*first, *later]
 
 
 async def test_a_hole_in_the_outbox_is_an_error_and_not_skipped(outbox: Outbox) -> None:
     commit(outbox, 5)
-    outbox.commit([], [], 2, None)
-    delivery = Delivery(UnreliableLog(), OutboxReader(outbox.path), acknowledged=0, last_n=5)
+    delivery = make(UnreliableLog(), outbox)
+    outbox.commit([], [], 5, None)
     with pytest.raises(OutboxError, match="lacks entry 1 of 5"):
         await asyncio.wait_for(delivery.run(), 10)

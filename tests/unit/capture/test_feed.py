@@ -70,6 +70,10 @@ class Notes:
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def prove(self, moment: Nanos) -> None:
+        self.proven = moment
+        self.events_before_proof = len(self.events)
+
     def submit(self, observed: Observed) -> None:
         self.events.append(observed.event)
         task = asyncio.get_running_loop().create_task(self._tell())
@@ -96,8 +100,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def feeding(source: StubbornSource, notes: Notes, *, heartbeat_s: float = 60) -> AsyncIterator[Feed]:
-    feed = Feed(source, notes, heartbeat_s=heartbeat_s)  # type: ignore[arg-type]
+async def feeding(
+    source: StubbornSource, notes: Notes, *, heartbeat_s: float = 60, proven: Nanos | None = None
+) -> AsyncIterator[Feed]:
+    feed = Feed(source, notes, heartbeat_s=heartbeat_s, proven=proven)  # type: ignore[arg-type]
     task = asyncio.create_task(feed.run())
     try:
         yield feed
@@ -128,12 +134,29 @@ async def test_the_first_gap_has_no_beginning() -> None:
 
 async def test_after_a_restart_the_gap_begins_where_the_last_run_had_its_last_proof() -> None:
     source, notes = StubbornSource(), Notes()
-    notes.proven = Nanos(42)
-    async with feeding(source, notes):
+    async with feeding(source, notes, proven=Nanos(42)):
         await notes.until(lambda: bool(notes.of(NodeConnected)))
     gap = notes.events[0]
     assert isinstance(gap, NodeGap)
     assert (gap.since, gap.reason) == (42, "the bridge was not running")
+
+
+async def test_a_clock_that_stepped_back_makes_no_gap_that_ends_before_it_begins() -> None:
+    source, notes = StubbornSource(), Notes()
+    async with feeding(source, notes, proven=Nanos(2**62)):
+        await notes.until(lambda: bool(notes.of(NodeConnected)))
+    gap = notes.events[0]
+    assert isinstance(gap, NodeGap)
+    assert gap.since == gap.until
+
+
+async def test_the_proof_is_written_down_behind_the_gap_that_it_ends() -> None:
+    source, notes = StubbornSource(), Notes()
+    async with feeding(source, notes):
+        await notes.until(lambda: bool(notes.of(NodeConnected)))
+    assert notes.events_before_proof == 2
+    assert isinstance(notes.events[0], NodeGap)
+    assert notes.events[0].until == notes.proven
 
 
 async def test_every_end_of_a_subscription_is_one_gap_with_its_reason() -> None:

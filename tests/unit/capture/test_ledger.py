@@ -151,6 +151,33 @@ def test_a_container_that_was_there_before_is_asked_about_once() -> None:
     assert book.asked == []
 
 
+def test_who_could_not_be_told_of_is_asked_about_a_few_times_and_no_more() -> None:
+    book = Book()
+    asked = []
+    for _ in range(5):
+        book.place(observed(START))
+        asked.append(len(book.asked))
+    assert asked == [1, 1, 1, 0, 0]
+
+
+def test_a_new_container_whose_labels_were_not_told_in_time_gets_them_with_a_later_event() -> None:
+    book = Book()
+    info = ContainerInfo(namespace="k8s.io", id="web.1", image="nginx:1", labels={"a": "b"}, runtime="r")
+    [created] = book.place(observed(CREATE))
+    assert (created.data.image, created.data.labels) == ("nginx:1", None)
+    [started] = book.place(observed(START), known={("k8s.io", "web.1"): info})
+    assert (started.data.image, started.data.labels) == ("nginx:1", {"a": "b"})
+
+
+def test_labels_that_fill_a_message_are_left_out_before_the_event_becomes_unreadable() -> None:
+    book = Book()
+    labels = {f"key{number}": "v" * 4_000 for number in range(150)}
+    info = ContainerInfo(namespace="k8s.io", id="web.1", image="nginx:1", labels=labels, runtime="r")
+    [recorded] = book.place(observed(START), known={("k8s.io", "web.1"): info})
+    assert recorded.type == "io.containerd.task.start.v1"
+    assert (recorded.data.pid, recorded.data.image, recorded.data.labels) == (7, "nginx:1", None)
+
+
 def test_a_new_container_under_a_known_id_inherits_nothing_but_the_counting() -> None:
     book = Book()
     info = ContainerInfo(namespace="k8s.io", id="web.1", image="nginx:1", labels={"a": "b"}, runtime="r")

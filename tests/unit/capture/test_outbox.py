@@ -51,7 +51,7 @@ def test_a_process_that_is_killed_leaves_what_it_committed_and_nothing_else(path
         "import os, signal, sys; from pathlib import Path; from bridge.capture.outbox import Outbox;"
         "from bridge.ports import Entry; box = Outbox(Path(sys.argv[1])); box.open();"
         "box.commit([Entry(n=1, id='a', subject='s', body=b'x')], [], 0, None);"
-        "box._db.execute('BEGIN'); box._db.execute(\"INSERT INTO entries VALUES (2, 'b', 's', x'00')\");"
+        "box._db.execute('BEGIN'); box._db.execute(\"INSERT INTO entries VALUES (2, x'90')\");"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == -9
@@ -63,17 +63,45 @@ def test_a_process_that_is_killed_leaves_what_it_committed_and_nothing_else(path
 def test_acknowledged_entries_are_let_go_and_their_number_is_kept(path: Path) -> None:
     with Outbox(path) as outbox:
         outbox.commit(entries(1, 5), [], 0, None)
-        outbox.commit([], [], 4, None)
-        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [5]
+        outbox.commit(entries(6, 7), [], 5, None)
+        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [6, 7]
     with Outbox(path) as outbox:
-        assert (outbox.last_n, outbox.acknowledged) == (5, 4)
+        assert (outbox.last_n, outbox.acknowledged) == (7, 5)
+
+
+def test_entries_are_kept_while_one_of_their_row_is_not_acknowledged(path: Path) -> None:
+    with Outbox(path) as outbox:
+        outbox.commit(entries(1, 5), [], 0, None)
+        outbox.commit([], [], 4, None)
+        assert [entry.n for entry in OutboxReader(path).after(4, 10)] == [5]
+
+
+def test_a_large_commit_is_read_back_whole_and_from_any_position(path: Path) -> None:
+    with Outbox(path) as outbox:
+        outbox.commit(entries(1, 1000), [], 0, None)
+        reader = OutboxReader(path)
+        for position in (0, 255, 256, 257, 999):
+            assert reader.after(position, 2000) == entries(position + 1, 1000)
+
+
+def test_one_read_is_bounded_where_entries_are_large(path: Path) -> None:
+    large = [Entry(n=n, id=f"id{n}", subject="s", body=b"b" * 500_000) for n in range(1, 1001)]
+    with Outbox(path) as outbox:
+        for start in range(0, 1000, 10):
+            outbox.commit(large[start : start + 10], [], 0, None)
+        found = OutboxReader(path).after(0, 1000)
+        assert sum(len(entry.body) for entry in found) < 16 * 1024 * 1024
+        assert found == large[: len(found)] != []
 
 
 def test_a_commit_that_fails_half_way_leaves_nothing_of_it(path: Path) -> None:
     with Outbox(path) as outbox:
         outbox.commit(entries(1, 1), [], 0, None)
-        with pytest.raises(OutboxError, match="outbox"):
-            outbox.commit([*entries(2, 3), *entries(1, 1)], [row()], 0, None)
+        assert outbox._db is not None
+        outbox._db.execute("CREATE TRIGGER full BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        with pytest.raises(OutboxError, match="disk full"):
+            outbox.commit(entries(2, 3), [row()], 0, None)
+        outbox._db.execute("DROP TRIGGER full")
         assert (outbox.last_n, outbox.container("default", "web.1")) == (1, None)
         outbox.commit(entries(2, 2), [], 0, None)
         assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [1, 2]
@@ -97,6 +125,45 @@ def test_a_file_that_is_no_outbox_is_refused_with_its_name(path: Path) -> None:
     path.write_bytes(b"this is not a database, and long enough to be looked at" * 20)
     with pytest.raises(ConfigError, match=f"cannot use the outbox {path}"):
         Outbox(path).open()
+
+
+def test_a_file_whose_making_was_interrupted_is_made_anew(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    db.close()
+    with Outbox(path) as outbox:
+        assert outbox.log
+
+
+def test_a_file_that_lacks_something_is_refused(path: Path) -> None:
+    with Outbox(path) as outbox:
+        assert outbox._db is not None
+        outbox._db.execute("DELETE FROM meta WHERE key = 'last_n'")
+    with pytest.raises(ConfigError, match="damaged, it lacks last_n: move it away"):
+        Outbox(path).open()
+
+
+def test_a_database_of_another_program_is_refused(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE entries (a, b)")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(ConfigError, match="cannot use the outbox"):
+        Outbox(path).open()
+
+
+def test_a_full_disk_is_freed_by_what_is_acknowledged(path: Path) -> None:
+    with Outbox(path) as outbox:
+        outbox.commit([Entry(n=1, id="a", subject="s", body=b"b" * 500_000)], [], 0, None)
+        assert outbox._db is not None
+        outbox._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
+        outbox._db.execute(f"PRAGMA max_page_count = {pages}")
+        second = [Entry(n=2, id="b", subject="s", body=b"c" * 500_000)]
+        with pytest.raises(OutboxError, match="full"):
+            outbox.commit(second, [], 0, None)
+        outbox.commit(second, [], 1, None)
+        assert OutboxReader(path).after(0, 10) == second
 
 
 def test_a_file_of_a_newer_version_is_refused(path: Path) -> None:

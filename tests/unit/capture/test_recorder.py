@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge.capture import recorder as recorder_module
-from bridge.capture.feed import node_observation
 from bridge.capture.outbox import Outbox, OutboxError, OutboxReader
 from bridge.capture.recorder import Recorder
 from bridge.model.events import TaskStart
 from bridge.model.nanos import Nanos
-from bridge.model.node_events import NodeHeartbeat
 from bridge.model.outcomes import ContainerInfo
 from bridge.model.subjects import Subjects
 from bridge.ports import Entry, Observed
@@ -130,18 +130,31 @@ def test_acknowledgements_are_written_down_without_an_event_to_carry_them(
     monkeypatch.setattr(recorder_module, "IDLE_S", 0.001)
     recorder = make(outbox, witness, acknowledged=1)
     recorder.start()
+    deadline = time.monotonic() + 10
     while witness.reader.after(0, 1):
-        pass
+        assert time.monotonic() < deadline, "the acknowledgement was not written down"
     assert recorder.stop(10)
     assert outbox.acknowledged == 1
 
 
-def test_the_last_proof_of_a_live_subscription_is_kept_with_the_events(outbox: Outbox, witness: Witness) -> None:
+def test_a_proof_is_kept_with_what_was_submitted_before_it_and_no_earlier(outbox: Outbox, witness: Witness) -> None:
+    kept: list[tuple[int, Nanos | None]] = []
+
+    class Remembering(Outbox):
+        def commit(self, entries: Sequence[Entry], *rest: Any) -> None:
+            super().commit(entries, *rest)
+            kept.append((self.last_n, self.proven))
+
+    outbox.__class__ = Remembering
     recorder = make(outbox, witness)
+    for pid in range(2 * recorder_module.BATCH):
+        recorder.submit(start(pid))
+    recorder.prove(Nanos(42))
+    recorder.submit(start(0))
     recorder.start()
-    recorder.proven = Nanos(42)
-    recorder.submit(node_observation(NodeHeartbeat(probe_ns=1)))
-    assert recorder.stop(10)
+    assert recorder.stop(30)
+    assert [proven for last_n, proven in kept if last_n <= recorder_module.BATCH] == [None]
+    assert kept[-1] == (2 * recorder_module.BATCH + 1, 42)
     outbox.close()
     outbox.open()
     assert outbox.proven == 42
