@@ -122,7 +122,7 @@ class ContainerLookup(Protocol):
     def describe(self, containers: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], ContainerInfo]:
         """Return the records of these (namespace, container), without spec; what is gone or not told in time is left out.
 
-        Blocks its thread, a quarter of a second at the most for all of them together; never raises.
+        Blocks its thread, about a quarter of a second at the most for all of them together; never raises.
         """
         ...
 

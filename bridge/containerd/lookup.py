@@ -57,20 +57,23 @@ class ContainerdLookup:
         calls: dict[tuple[str, str], Any] = {}
         for namespace, container in containers:
             left = _left(deadline)
-            if not left:
-                break  # so many that asking alone takes longer
+            if left < WITHIN_S / 2:
+                break  # so many that asking alone takes too long; the rest of the time is for the answers
             calls[namespace, container] = self._get.future(
                 GetContainerRequest(id=container), metadata=in_namespace(namespace), timeout=left
             )
         known: dict[tuple[str, str], ContainerInfo] = {}
         for key, call in calls.items():
+            left = _left(deadline)
+            if not left and not call.done():
+                continue  # and not cancelled, which would take its time too: each call has the same deadline
             try:
-                known[key] = container_info(key[0], call.result(_left(deadline)).container)
+                known[key] = container_info(key[0], call.result(left).container)
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.NOT_FOUND:
                     log.debug("nothing is known about %s/%s: %s", *key, error.details())
             except grpc.FutureTimeoutError:
-                call.cancel()
+                continue
         return known
 
 
