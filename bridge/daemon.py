@@ -13,11 +13,12 @@ import fcntl
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import bridge
 from bridge import health
@@ -48,7 +49,10 @@ __all__ = ["DaemonFailed", "run"]
 log = logging.getLogger(__name__)
 
 STOP_S = 8.0
-"""Time for a clean stop, below the 10 s after which `docker stop` kills."""
+"""Seconds for a clean stop; with `GRACE_S` below the 10 s after which `docker stop` kills."""
+
+GRACE_S = 1.5
+"""What closing the connections may take on top of it, before the process ends without."""
 
 COMMANDS_S = 3.0
 """Part of that which commands under way may take to come to their end."""
@@ -68,8 +72,9 @@ async def run(config: Config) -> None:
     watch = _Watch()
     with watch.signals():
         async with AsyncExitStack() as stack:
-            await _start(config, stack, watch)
-            log.info("node %s is up", config.node)
+            with watch.unless_stopped():
+                await _start(config, stack, watch)
+                log.info("node %s is up", config.node)
             await watch.stopped()
     log.info("stopped")
     if watch.failure is not None:
@@ -91,7 +96,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: _Watch) -> None:
     outbox = stack.enter_context(Outbox(config.state_dir / "outbox.db"))
     delivery = await stack.enter_async_context(_delivering(config, event_log, outbox, watch))
     recorder = await stack.enter_async_context(_recording(config, outbox, delivery, watch))
-    feed = Feed(source, recorder, namespaces=config.namespace)
+    feed = Feed(source, recorder, namespaces=config.namespace, proven=outbox.proven)
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
     if config.groups:
         await stack.enter_async_context(_commands(config, connection, recorder, watch))
@@ -122,18 +127,27 @@ async def _nats(config: Config) -> AsyncIterator[Connection]:
 async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch: _Watch) -> AsyncIterator[Delivery]:
     reader = OutboxReader(outbox.path)
     try:
-        delivery = Delivery(event_log, reader, acknowledged=outbox.acknowledged, last_n=outbox.last_n)
+        delivery = Delivery(
+            event_log,
+            reader,
+            node=config.node,
+            outbox_log=outbox.log,
+            acknowledged=outbox.acknowledged,
+            last_n=outbox.last_n,
+        )
         try:
-            await delivery.resume(config.node, outbox.log)
+            await delivery.resume()
         except LogError as error:
             raise ConfigError(f"the log cannot be read: {error}") from error
         async with watch.task(delivery.run(), "delivery"):
-            yield delivery
-            if delivery.refused is None:  # else waiting is in vain, and the outbox keeps it
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(delivery.settled(), watch.time_left())
-            if delivery.behind:
-                log.warning("%d events wait in the outbox for the next start", delivery.behind)
+            try:
+                yield delivery
+            finally:
+                if delivery.refused is None:  # else waiting is in vain, and the outbox keeps it
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(delivery.settled(), watch.time_left())
+                if delivery.behind:
+                    log.warning("%d events wait in the outbox for the next start", delivery.behind)
     finally:
         reader.close()
 
@@ -160,12 +174,14 @@ async def _recording(config: Config, outbox: Outbox, delivery: Delivery, watch: 
         )
         recorder.start()
         recorder.submit(node_observation(NodeStarted(version=bridge.__version__, pid=os.getpid(), boot_id=_boot_id())))
-        yield recorder
-        recorder.submit(node_observation(NodeStopped(reason=watch.failure or "asked to stop")))
-        if not await asyncio.to_thread(recorder.stop, watch.time_left()):
-            log.error("the disk did not take %d events before the deadline", recorder.waiting)
-        # What the thread handed over last has to reach delivery before that is asked whether it is done.
-        await asyncio.sleep(0)
+        try:
+            yield recorder
+        finally:  # also when the start fails: nobody may close the outbox under its thread
+            recorder.submit(node_observation(NodeStopped(reason=watch.failure or "asked to stop")))
+            if not await asyncio.to_thread(recorder.stop, watch.time_left()):
+                watch.give_up(f"the disk did not take {recorder.waiting} events in time")
+            # What the thread handed over last has to reach delivery before that is asked whether it is done.
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -198,8 +214,10 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
         )
         async with inbox.serve(list(COMMANDS), dispatcher.handle):
             log.info("taking commands: %s", ", ".join(sorted(config.groups)))
-            yield
-            await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
+            try:
+                yield
+            finally:
+                await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
 
 
 class _Watch:
@@ -208,6 +226,8 @@ class _Watch:
     def __init__(self) -> None:
         self._stop = asyncio.Event()
         self._deadline: float | None = None
+        self._end: threading.Timer | None = None
+        self._breakable: asyncio.Task[Any] | None = None
         self.failure: str | None = None
         """Why the daemon stops by itself; None while it does not."""
 
@@ -215,18 +235,51 @@ class _Watch:
         """Wait until the daemon has to stop."""
         await self._stop.wait()
 
+    @contextmanager
+    def unless_stopped(self) -> Iterator[None]:
+        """Break off what is inside when the daemon has to stop before it is done."""
+        self._breakable = asyncio.current_task()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._breakable is None or not self._stop.is_set():
+                raise
+            self._breakable.uncancel()
+        finally:
+            self._breakable = None
+
     def time_left(self) -> float:
-        """Return the seconds until the deadline, which the first question sets."""
-        if self._deadline is None:
-            self._deadline = time.monotonic() + STOP_S
-        return max(0.1, self._deadline - time.monotonic())
+        """Return the seconds until the deadline, a tenth at least; a start that failed asks first, and so sets it."""
+        return max(0.1, self._limit() - time.monotonic())
 
     def fail(self, reason: str) -> None:
         """Stop the daemon for this reason."""
         if self.failure is None and not self._stop.is_set():
             log.error("stopping: %s", reason)
             self.failure = reason
+        self._begin_to_stop()
+
+    def give_up(self, reason: str) -> NoReturn:
+        """End the process at once; what is committed reaches the log after the next start."""
+        log.error("giving up: %s; what is committed reaches the log after the next start", reason)
+        logging.shutdown()
+        os._exit(1)
+
+    def _begin_to_stop(self) -> None:
+        self._limit()
         self._stop.set()
+        if self._breakable is not None:
+            self._breakable.cancel()
+
+    def _limit(self) -> float:
+        """Return the deadline; the first time set it, and see to it that the process ends soon after it whatever hangs."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + STOP_S
+            seconds = STOP_S + GRACE_S
+            self._end = threading.Timer(seconds, self.give_up, (f"it took more than {seconds:.1f} s to stop",))
+            self._end.daemon = True
+            self._end.start()
+        return self._deadline
 
     @asynccontextmanager
     async def task(self, work: Coroutine[Any, Any, object], name: str) -> AsyncIterator[None]:
@@ -236,12 +289,13 @@ class _Watch:
         try:
             yield
         finally:
+            task.remove_done_callback(self._ended)
             task.cancel()
             await asyncio.wait((task,), timeout=self.time_left())
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Take SIGTERM and SIGINT as a request to stop; a second one stops at once."""
+        """Take SIGTERM and SIGINT as a request to stop while the context lasts; a second one stops at once."""
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGTERM, signal.SIGINT)
         for number in numbers:
@@ -251,6 +305,8 @@ class _Watch:
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
+            if self._end is not None:
+                self._end.cancel()
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._stop.is_set():
@@ -259,15 +315,13 @@ class _Watch:
             )
             os._exit(128 + number)
         log.info("%s: stopping", number.name)
-        self._stop.set()
+        self._begin_to_stop()
 
     def _ended(self, task: asyncio.Task[object]) -> None:
-        if task.cancelled():
-            return
-        error = task.exception()
+        error = asyncio.CancelledError("it was cancelled") if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, BridgeError):
             log.error("%s failed unexpectedly", task.get_name(), exc_info=error)
-        self.fail(f"{task.get_name()}: {error if error is not None else task.result() or 'ended'}")
+        self.fail(f"{task.get_name()}: {str(error) or repr(error) if error is not None else task.result() or 'ended'}")
 
 
 class _Progress:

@@ -100,6 +100,10 @@ class Bridge:
         self._reader.join()
         return status
 
+    def until_ended(self) -> None:
+        """Wait until all that it logged before its end has been read."""
+        self._reader.join()
+
     def kill(self) -> None:
         """`kill -9`."""
         if self._process is not None:

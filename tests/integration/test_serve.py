@@ -272,7 +272,7 @@ def test_sigterm_while_nats_is_away_stops_it_too_and_the_next_start_delivers(
     server.kill()
     ctr.run("web.1", "true")
     bridge.until_logged("events wait in the outbox", after=live)
-    assert bridge.stop(within=15) == 0
+    assert bridge.stop(within=10) == 0
     server.start()
     bridge.start()
     messages = until_stored(server.url, lambda m: m.word == "connected" and int(m.event["position"].split(":")[1]) > 5)
@@ -290,3 +290,35 @@ def test_labels_and_image_are_in_the_events_of_a_container(bridge: Bridge, ctr: 
             assert message.data["labels"]["app"] == "shop"
             assert message.data["image"] == "docker.io/library/busybox:local"
             assert message.data["runtime"] == "io.containerd.runc.v2"
+
+
+def test_sigterm_during_the_start_ends_it_at_once(
+    bridge_factory: BridgeFactory, ctr: Ctr, nats_server_factory: NatsServerFactory, tmp_path: Path
+) -> None:
+    server: NatsServer = nats_server_factory()
+    server.freeze()  # accepts, and never says a word
+    bridge = bridge_factory(
+        *("--containerd", ctr.host.address, "--nats", server.url, "--node", "n1", "--state-dir", tmp_path / "state")
+    )
+    bridge.until_logged("containerd ")
+    assert bridge.stop(within=2) == 0
+    server.thaw()
+
+
+def test_a_start_that_fails_while_events_come_in_is_a_sentence_and_no_crash(
+    bridge_factory: BridgeFactory, ctr: Ctr, nats_server_factory: NatsServerFactory, tmp_path: Path
+) -> None:
+    denied = 'deny: ["containerd.commands.>"]'
+    server: NatsServer = nats_server_factory(
+        config="authorization { users: [{ user: u, password: p, "
+        f'permissions: {{ subscribe: {{ allow: [">"], {denied} }}, publish: ">" }} }}] }}'
+    )
+    for attempt in range(5):
+        bridge = bridge_factory(
+            *("--containerd", ctr.host.address, "--nats", server.url.replace("//", "//u:p@"), "--node", "n1"),
+            *("--state-dir", tmp_path / "state", "--commands", "all"),
+        )
+        ctr.run(f"c{attempt}", "true")
+        assert bridge.process.wait(30) == 2
+        bridge.until_ended()
+        assert "may not" in bridge.log[-1] or "permi" in bridge.log[-1]
