@@ -89,11 +89,13 @@ async def _start(config: Config, stack: AsyncExitStack, watch: _Watch) -> None:
     await _first_answer(source)
 
     connection = await stack.enter_async_context(_nats(config))
-    await ensure_events(connection, config.subjects, replicas=config.nats.replicas)
+    stream = await ensure_events(connection, config.subjects, replicas=config.nats.replicas)
     event_log = await open_log(connection, config.subjects)
     await stack.enter_async_context(watch.task(connection.closed(), "nats"))
 
     outbox = stack.enter_context(Outbox(config.state_dir / "outbox.db"))
+    if stream.max_age and (forgotten := outbox.forget_deleted(now() - stream.max_age)):
+        log.info("%d containers are forgotten: their last event has expired from the stream", forgotten)
     delivery = await stack.enter_async_context(_delivering(config, event_log, outbox, watch))
     recorder = await stack.enter_async_context(_recording(config, outbox, delivery, watch))
     feed = Feed(source, recorder, namespaces=config.namespace, proven=outbox.proven)

@@ -53,11 +53,19 @@ _MUST_BE_UNSET: Final = {
 
 
 class EventStream(NamedTuple):
-    """The stream as it is: its name, whether it takes fast batches, and the server's API level (0 before 2.11)."""
+    """The stream as it is.
+
+    Attributes:
+        name: its name.
+        batched: whether it takes fast batches.
+        api_level: the server's JetStream API level, 0 before 2.11.
+        max_age: nanoseconds for which it keeps an event, 0 for ever.
+    """
 
     name: str
     batched: bool
     api_level: int
+    max_age: int
 
 
 def stream_name(subjects: Subjects) -> str:
@@ -153,7 +161,7 @@ async def ensure_events(connection: Connection, subjects: Subjects, *, replicas:
         ) from error
     except NATS_ERRORS as error:
         raise LogUnavailable(f"JetStream at {connection.server}: {explain(error)}") from error
-    return EventStream(name, bool(config.get("allow_batched")), level)
+    return EventStream(name, bool(config.get("allow_batched")), level, int(config.get("max_age") or 0))
 
 
 async def _api_level(connection: Connection) -> int:
