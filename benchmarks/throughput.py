@@ -18,13 +18,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import nats
 from nats.aio.client import Client
 
-from benchmarks.footprint import cpu_seconds, peak_rss
 from benchmarks.lifecycles import LIFE
+from benchmarks.measured import Measured, Stopwatch
 from benchmarks.processes import PATIENCE_S, RunFailed, Running, started
 from benchmarks.stored import Comparison, stored_messages
 from bridge.config import NatsConfig
@@ -33,7 +33,7 @@ from bridge.jetstream.streams import ensure_events, stream_name
 from bridge.model.subjects import Subjects
 from tests.testbed.nats import NatsServer
 
-__all__ = ["BRIDGE", "WAYS", "Measured", "RunFailed", "Way", "measure", "measure_source"]
+__all__ = ["BRIDGE", "WAYS", "Way", "measure", "measure_source"]
 
 NODE: Final = "bench"
 LOOK_S: Final = 0.02
@@ -56,34 +56,6 @@ class Way:
     does: str
     command: Callable[[Path, str, Path], list[str]]
     bridge: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """What one process cost: microseconds of CPU for each event, and its peak of memory in bytes."""
-
-    cpu_us: float
-    peak_rss: int
-
-    @classmethod
-    def between(cls, pid: int, began: float, events: int) -> Self:
-        """Return what the process cost since its CPU time was `began` seconds."""
-        return cls(cpu_us=(cpu_seconds(pid) - began) / events * 1e6, peak_rss=peak_rss(pid))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """The figures of one run. `parts` by name: source, publisher, nats-server."""
-
-    way: str
-    events: int
-    seconds: float
-    parts: dict[str, Part]
-
-    @property
-    def rate(self) -> float:
-        """Events for each second."""
-        return self.events / self.seconds
 
 
 def _serve(socket: Path, url: str, directory: Path) -> list[str]:
@@ -130,14 +102,12 @@ async def measure(way: Way, containers: int) -> Measured:
         ):
             await publisher.while_running(_ready(way, source, publisher, client))
             pids = {"source": source.pid, "publisher": publisher.pid, "nats-server": server.pid}
-            before = {part: cpu_seconds(pid) for part, pid in pids.items()}
-            began = time.perf_counter()
+            stopwatch = Stopwatch(pids)
             source.say("go")
             await publisher.while_running(_complete(client, publisher, events))
-            seconds = time.perf_counter() - began
-            parts = {part: Part.between(pid, before[part], events) for part, pid in pids.items()}
+            measured = stopwatch.stop(way.name, events)
         await _compare(way, server.url, containers)
-    return Measured(way=way.name, events=events, seconds=seconds, parts=parts)
+    return measured
 
 
 async def measure_source(containers: int) -> Measured:
@@ -156,13 +126,10 @@ async def measure_source(containers: int) -> Measured:
         ):
             await source.expect("subscribed")
             pids = {"source": source.pid, "publisher": client.pid}
-            before = {part: cpu_seconds(pid) for part, pid in pids.items()}
-            began = time.perf_counter()
+            stopwatch = Stopwatch(pids)
             source.say("go")
             await client.expect("counted")
-            seconds = time.perf_counter() - began
-            parts = {part: Part.between(pid, before[part], events) for part, pid in pids.items()}
-    return Measured(way="source alone", events=events, seconds=seconds, parts=parts)
+            return stopwatch.stop("source alone", events)
 
 
 @asynccontextmanager

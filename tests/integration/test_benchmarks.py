@@ -20,7 +20,7 @@ import pytest
 
 import benchmarks.__main__ as command
 from benchmarks import lifecycles
-from benchmarks.footprint import cpu_seconds, peak_rss
+from benchmarks.footprint import busy_seconds, cpu_seconds, peak_rss
 from benchmarks.lifecycles import LIFE
 from benchmarks.obvious import document
 from benchmarks.prepared import PreparedContainerd
@@ -340,6 +340,13 @@ def test_the_cost_of_a_process_includes_its_children() -> None:
         assert peak_rss(process.pid) > 5_000_000
     finally:
         process.communicate()
+
+
+def test_the_processors_are_as_busy_as_whoever_uses_them() -> None:
+    before = busy_seconds()
+    work = "import os; n = sum(i * i for i in range(3_000_000)); print(os.times().user)"
+    used = float(subprocess.check_output([sys.executable, "-c", work]))
+    assert busy_seconds() - before > used / 2  # the kernel counts in hundredths of a second
 
 
 def test_the_cost_of_nobody_is_an_error() -> None:
