@@ -109,20 +109,23 @@ class Ledger:
         These are the new records, whose create event does not say their labels, and those of which nothing is known: they are
         asked about a few times, since containerd may not have answered the first time.
         """
-        keys: dict[Key, None] = {}
+        keys: set[Key] = set()
+        seen: set[Key] = set()
         for observed in batch:
             if observed.container is None or observed.namespace is None:
                 continue
             key = (observed.namespace, observed.container)
-            if key in keys:
+            created = type(observed.event) is ContainerCreate
+            if key in seen and not created:
                 continue
+            seen.add(key)
             account = self._account(key)
-            if isinstance(observed.event, ContainerCreate):
+            if created:
                 account.asked = 0
             if account.asked < ASKED and (account.asked == 0 or account.description.labels is None):
                 account.asked += 1
-                keys[key] = None
-        return keys.keys()
+                keys.add(key)
+        return keys
 
     def place(self, observed: Observed, known: Mapping[Key, ContainerInfo]) -> list[Entry]:
         """Return the entries of an event: one, or several parts where it is too big for one message.
@@ -145,11 +148,14 @@ class Ledger:
             account.deleted_at = int(observed.recorded)
         elif isinstance(observed.event, ContainerCreate):
             account.deleted_at = None
-        for description in (account.description, _without_labels(account.description)):
-            event = _enriched(observed.event, description)
+        event = _enriched(observed.event, account.description)
+        body = self._container_body(account, observed, event, identity)
+        if len(body) > MAX_BODY and account.description.labels:
+            # Labels may be megabytes: they must not make events unreadable for whoever filters by their kind.
+            event = _enriched(observed.event, msgspec.structs.replace(account.description, labels=None))
             body = self._container_body(account, observed, event, identity)
-            if len(body) <= MAX_BODY:
-                return [self._count(account, event, identity, body)]
+        if len(body) <= MAX_BODY:
+            return [self._count(account, event, identity, body)]
         entries = []
         for part in _parts(observed.event):
             identity = new_ulid()
@@ -281,11 +287,6 @@ class Ledger:
     def _entry(self, identity: str, subject: str, body: bytes) -> Entry:
         self._n += 1
         return Entry(n=self._n, id=identity, subject=subject, body=body)
-
-
-def _without_labels(description: Description) -> Description:
-    # A container's labels may be megabytes: they must not make its events unreadable for whoever filters by their kind.
-    return msgspec.structs.replace(description, labels=None)
 
 
 def _enriched(event: Any, description: Description) -> Any:
