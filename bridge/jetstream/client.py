@@ -102,7 +102,7 @@ class Client(NatsClient):
         """Choose where to try next and after which pause: at random, with a pause that grows to two seconds."""
         longest = min(FIRST_PAUSE_S * 2**self._attempts, LONGEST_PAUSE_S)
         self._attempts = min(self._attempts + 1, 16)
-        return random.choice(pool), random.uniform(longest / 2, longest)  # noqa: S311 - jitter, no secret
+        return random.choice(pool), random.uniform(0, longest)  # noqa: S311 - jitter, no secret
 
     # -- what nats-py calls, mended
 

@@ -245,7 +245,6 @@ class Connection:
     async def _on_reconnected(self) -> None:
         gone = 0.0 if self._lost_at is None else time.monotonic() - self._lost_at
         self._lost_at = None
-        self._said.clear()
         log.warning("connected to NATS again, at %s, after %.1f s", self.server, gone)
 
     async def _on_closed(self) -> None:
@@ -262,11 +261,9 @@ class Connection:
             listener(error)
 
     async def _on_error(self, error: Exception) -> None:
-        if self.client.is_closed or isinstance(error, nats.errors.UnexpectedEOF):
-            return  # the loss itself has a line of its own
         if self._lost_at is not None:
             self._complain(f"NATS at {self.server}: {self._why(error)}")
-        else:
+        elif not isinstance(error, OSError | nats.errors.StaleConnectionError):  # the loss has a line of its own
             self._complain(f"NATS: {explain(error)}")
 
     def _why(self, error: BaseException) -> str:

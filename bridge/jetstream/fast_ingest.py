@@ -23,6 +23,7 @@ from bridge.jetstream.api import api
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import ApiError, log_error, log_errors
+from bridge.jetstream.place import position_in
 from bridge.jetstream.publisher import Append, Publisher, Reply, header
 from bridge.jetstream.streams import NO_MESSAGE
 from bridge.ports import Entry
@@ -157,18 +158,22 @@ class FastIngest(Publisher):
 
     async def _confirm(self, entry: Entry) -> None:
         deadline = asyncio.get_running_loop().time() + CONFIRM_S
-        while await self._last_id(entry.subject) != entry.id:
+        while not await self._has(entry):
             if asyncio.get_running_loop().time() > deadline:
                 raise LogUnavailable(f"stream {self.stream} acknowledged event {entry.n}, and does not have it")
             await asyncio.sleep(0.05)
 
-    async def _last_id(self, subject: str) -> str | None:
+    async def _has(self, entry: Entry) -> bool:
+        # The last message on its subject is this event, or a later one of the same log.
         with log_errors(self.stream):
             try:
-                found = await api(self.connection, f"STREAM.MSG.GET.{self.stream}", {"last_by_subj": subject})
+                found = await api(self.connection, f"STREAM.MSG.GET.{self.stream}", {"last_by_subj": entry.subject})
             except ApiError as error:
                 if error.err_code == NO_MESSAGE:
-                    return None
+                    return False
                 raise
-        lines = base64.b64decode(found["message"].get("hdrs") or "").decode("ascii", "replace").split("\r\n")
-        return next((line[12:].strip() for line in lines if line.startswith("Nats-Msg-Id:")), None)
+        body = base64.b64decode(found["message"].get("data") or "")
+        if body == entry.body:
+            return True
+        there, ours = position_in(body), position_in(entry.body)
+        return there is not None and ours is not None and there.log == ours.log and there.n >= ours.n

@@ -13,14 +13,12 @@ from __future__ import annotations
 import logging
 from typing import Final, NamedTuple
 
-import msgspec
-from msgspec import Struct
-
 from bridge.errors import LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.errors import log_errors
+from bridge.jetstream.place import position_in
 from bridge.jetstream.publisher import BATCH
 from bridge.model.envelope import Position
 from bridge.model.subjects import Subjects, quote
@@ -31,12 +29,6 @@ __all__ = ["unbroken_end"]
 log = logging.getLogger(__name__)
 
 TAIL: Final = 2 * BATCH
-
-
-class _Envelope(Struct):
-    """The part of an event that says where it stands in its node's log."""
-
-    position: str
 
 
 class _Placed(NamedTuple):
@@ -107,10 +99,11 @@ async def _read(connection: Connection, stream: str, pattern: str, start: int, l
         if await consumer.open(_behind(pattern, start)) == 0:
             return found
         async for message, place in consumer.messages(wait=False):
-            try:
-                found.append(_Placed(place.stream_sequence, Position.parse(_envelope.decode(message.data).position)))
-            except (msgspec.DecodeError, ValueError) as error:
-                log.warning("message %d on %s is no event of ours: %s", place.stream_sequence, message.subject, error)
+            position = position_in(message.data)
+            if position is not None:
+                found.append(_Placed(place.stream_sequence, position))
+            else:
+                log.warning("message %d on %s is no event of ours", place.stream_sequence, message.subject)
             if place.pending == 0 or place.stream_sequence >= last:
                 break
     except Doubt as doubt:
@@ -122,6 +115,3 @@ async def _read(connection: Connection, stream: str, pattern: str, start: int, l
 
 def _behind(pattern: str, sequence: int) -> dict[str, object]:
     return {"deliver_policy": "by_start_sequence", "opt_start_seq": sequence, "filter_subject": pattern}
-
-
-_envelope = msgspec.json.Decoder(_Envelope)

@@ -76,11 +76,18 @@ async def connected(url: str, **settings: str) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def opened(url: str, **settings: str) -> AsyncIterator[EventLog]:
-    """The event log on a server, its stream made if need be."""
+async def log_on(url: str, **settings: str) -> AsyncIterator[tuple[Connection, EventLog]]:
+    """The event log on a server, its stream made if need be, and its connection."""
     async with connected(url, **settings) as connection:
         await ensure_events(connection, SUBJECTS)
-        yield await open_log(connection, SUBJECTS)
+        yield connection, await open_log(connection, SUBJECTS)
+
+
+@asynccontextmanager
+async def opened(url: str, **settings: str) -> AsyncIterator[EventLog]:
+    """The event log on a server alone."""
+    async with log_on(url, **settings) as (_, log):
+        yield log
 
 
 class Kept(NamedTuple):

@@ -1,0 +1,25 @@
+"""Where an event stands in its node's log, read from its body and nothing else of it."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from bridge.model.envelope import Position
+
+__all__ = ["position_in"]
+
+
+class _Envelope(Struct):
+    position: str
+
+
+def position_in(body: bytes) -> Position | None:
+    """Return the position of the event in `body`, None if that is no event of ours."""
+    try:
+        return Position.parse(_envelope.decode(body).position)
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
