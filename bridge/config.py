@@ -1,7 +1,8 @@
 """All settings of the daemon and of the command line: one frozen struct, read once at the edge.
 
 A setting comes from the command line, else from the environment (`CONTAINERD_BRIDGE_*`), else from the TOML file, else
-from its default here. Keys that do not exist are refused by name, so that a typo never becomes a silent default.
+from its default here. Keys that do not exist are refused by name, so that a typo never becomes a silent default; a variable
+that is empty counts as not given. Values of `nats` are secrets or may hold some: no sentence here repeats them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bridge.errors import ConfigError
 from bridge.model.commands import Group, groups_from
@@ -26,6 +26,12 @@ __all__ = ["Config", "ENVIRONMENT", "NatsConfig", "load"]
 
 ENVIRONMENT = "CONTAINERD_BRIDGE_"
 """Prefix of the environment variables: `CONTAINERD_BRIDGE_STATE_DIR`, `CONTAINERD_BRIDGE_NATS_CREDS`, ..."""
+
+_SERVICE_LINK: Final = re.compile(
+    r"SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?", re.ASCII
+)
+"""What Kubernetes gives every pod beside a Service `containerd-bridge`: the variables of Docker's links (Kubernetes
+documentation, Concepts, Service, Environment variables). `PORT` is one too, but is looked at more closely."""
 
 EMBEDDED = "embedded"
 """In place of a NATS URL: the nats-server that the bridge starts itself."""
@@ -97,12 +103,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return None if self.http is None else _address(self.http)
 
 
-def load(
-    options: Mapping[str, Any],
-    *,
-    file: Path | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Config:
+def load(options: Mapping[str, Any], *, file: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
     """Return the configuration.
 
     Args:
@@ -114,138 +115,233 @@ def load(
         ConfigError: something is wrong; the sentence names the setting, where it came from, and the value.
     """
     environ = os.environ if environ is None else environ
-    named = environ.get(f"{ENVIRONMENT}CONFIG")
+    named = environ.get(f"{ENVIRONMENT}CONFIG", "").strip()
     path = file if file is not None else Path(named) if named else None
-    merged: dict[str, Any] = {} if path is None else _read_toml(path)
-    if isinstance(merged.get("nats"), str):  # `nats = "url"`, the short form
-        merged["nats"] = {"url": merged["nats"]}
-    where = {} if path is None else dict.fromkeys(_flatten(merged), str(path))
-    for field, value in _environment(environ).items():
-        _set(merged, field, value)
-        where[field] = ENVIRONMENT + field.replace(".", "_").upper()
-    for field, value in options.items():
-        if value is not None:
-            _set(merged, field, value)
-            where[field] = "--" + ("nats" if field == "nats.url" else field.replace(".", "-").replace("_", "-"))
-    if not merged.get("node"):
-        merged["node"] = socket.gethostname()
-    try:
-        config = msgspec.convert(merged, Config, strict=False, dec_hook=_dec_hook)
-    except msgspec.ValidationError as error:
-        raise ConfigError(_sentence(str(error), where)) from error
-    return _checked(config, where)
+    given = {} if path is None else _from_file(path)
+    given |= _from_environment(environ)
+    given |= {field: _Given(value, _option(field)) for field, value in options.items() if value is not None}
+    node = given.get("node")
+    if node is None or node.value == "":
+        given["node"] = _Given(_host_name(), "the host's name")
+    values = {field: _read(field, each) for field, each in given.items()}
+    top = {field: value for field, value in values.items() if "." not in field}
+    nats = {field.removeprefix("nats."): value for field, value in values.items() if "." in field}
+    config = Config(**top, nats=NatsConfig(**nats))
+    _check(config, {field: each.where for field, each in given.items()})
+    return config
 
 
-def _dec_hook(kind: type, value: Any) -> Any:
-    if kind is Path and isinstance(value, str | Path) and str(value):
-        return Path(value)
-    raise ValueError(f"{value!r} is no {kind.__name__.lower()}")
+class _Given(NamedTuple):
+    """A value as it stands somewhere, and where: the file, the variable, the option."""
+
+    value: Any
+    where: str
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+# -- where settings come from
+
+
+def _from_file(path: Path) -> dict[str, _Given]:
+    if "\0" in str(path):
+        raise ConfigError(f"cannot read the configuration {str(path)!r}: a path cannot hold a NUL")
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
+            tree = tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also for bytes that are no text, and for what is beyond all measure
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    nats = tree.pop("nats", {})
+    if isinstance(nats, str):  # `nats = "url"`, the short form
+        nats = {"url": nats}
+    if not isinstance(nats, dict):
+        raise ConfigError(f"{path}: nats is {_kind(nats)}: give a URL, or a table [nats]")
+    found = tree | {f"nats.{name}": value for name, value in nats.items()}
+    unknown = [repr(field) for field in found if field not in _FIELDS]
+    if unknown:
+        raise ConfigError(f"{path}: there is no setting {' or '.join(unknown)}; there are {', '.join(sorted(_FIELDS))}")
+    return {field: _Given(value, str(path)) for field, value in found.items()}
 
 
-def _fields() -> dict[str, str]:
-    """Every setting by the name of its environment variable without the prefix."""
-    top = [field.name for field in msgspec.structs.fields(Config) if field.name != "nats"]
-    nats = [f"nats.{field.name}" for field in msgspec.structs.fields(NatsConfig)]
-    return {name.replace(".", "_").upper(): name for name in [*top, *nats]} | {"NATS": "nats.url"}
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    fields = _fields()
-    found: dict[str, Any] = {}
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+    found: dict[str, _Given] = {}
+    unknown: list[str] = []
     for variable, value in environ.items():
-        if not variable.startswith(ENVIRONMENT) or variable == f"{ENVIRONMENT}CONFIG":
+        name = variable.removeprefix(ENVIRONMENT)
+        if name in (variable, "CONFIG") or _is_service_link(name, value):
             continue
-        field = fields.get(variable.removeprefix(ENVIRONMENT))
+        field = _VARIABLES.get(name)
         if field is None:
-            raise ConfigError(
-                f"the environment variable {variable} is no setting of containerd-bridge: correct or unset it"
-            )
-        found[field] = [part.strip() for part in value.split(",") if part.strip()] if field == "namespace" else value
+            unknown.append(variable)
+        elif value.strip():
+            before = found.get(field)
+            if before is not None and before.value != value:
+                raise ConfigError(f"{ENVIRONMENT}NATS and {ENVIRONMENT}NATS_URL differ: unset one of them")
+            names = [part.strip() for part in value.split(",") if part.strip()]
+            found[field] = _Given(names if field == "namespace" else value, variable)
+    if unknown:
+        raise ConfigError(f"the environment sets what is no setting: correct or unset {', '.join(unknown)}")
     return found
 
 
-def _set(merged: dict[str, Any], field: str, value: Any) -> None:
-    outer, dot, inner = field.partition(".")
-    if dot:
-        section = merged.setdefault(outer, {})
-        if not isinstance(section, dict):
-            raise ConfigError(f"{outer} is {section!r}: it has to be a table, or the URL alone")
-        section[inner] = value
-    else:
-        merged[field] = value
+def _is_service_link(name: str, value: str) -> bool:
+    if name == "PORT":  # may as well be somebody's idea of a setting
+        return re.match(r"(tcp|udp|sctp)://", value) is not None
+    return _SERVICE_LINK.fullmatch(name) is not None
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
-    names: list[str] = []
-    for name, value in tree.items():
-        names.append(prefix + name)
-        if isinstance(value, dict):
-            names += _flatten(value, f"{prefix}{name}.")
-    return names
+def _option(field: str) -> str:
+    return "--" + ("nats" if field == "nats.url" else field.replace(".", "-").replace("_", "-"))
 
 
-def _sentence(message: str, where: Mapping[str, str]) -> str:
-    """Turn msgspec's message with its `$.path` into one that says where the value stands."""
-    match = re.search(r" - at `\$\.?(.*?)`$", message)
-    field = match.group(1) if match else ""
-    text = message[: match.start()] if match else message
-    unknown = re.search(r"unknown field `(.*?)`", text)
-    if unknown:
-        field = f"{field}.{unknown.group(1)}" if field else unknown.group(1)
-        known = sorted(set(_fields().values()))
-        return f"{where.get(field, 'the configuration')}: there is no setting {field!r}; there are {', '.join(known)}"
-    plain = re.sub(r"\[.*?\]$", "", field)
-    return f"{where.get(plain, 'the configuration')}: {field}: {text[:1].lower()}{text[1:]}"
+def _host_name() -> str:
+    name = socket.gethostname()
+    try:
+        return check_node(name)
+    except ValueError as error:
+        raise ConfigError(
+            f"the host's name cannot be the node's, so give one with --node or {ENVIRONMENT}NODE: {error}"
+        ) from error
 
 
-def _checked(config: Config, where: Mapping[str, str]) -> Config:
-    def check(field: str, test: Any) -> None:
+# -- what a value has to be
+
+
+def _read(field: str, given: _Given) -> Any:
+    try:
+        return _FIELDS[field](given.value)
+    except ValueError as error:
+        value = _kind(given.value) if field.startswith("nats.") else _shown(given.value)
+        raise ConfigError(f"{given.where}: {field} is {value}: {error}") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("give a text in quotes")
+    if "\0" in value:
+        raise ValueError("it cannot hold a NUL")
+    return value
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("give a path, as a text in quotes")
+    return Path(_text(str(value)))
+
+
+def _switch(value: Any) -> bool:
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in ("true", "yes", "on", "1", 1):
+        return True
+    if word in ("false", "no", "off", "0", 0):
+        return False
+    raise ValueError("give true or false (yes, no, on, off, 1 and 0 will do)")
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,9}\s*", value, re.ASCII):
+        return int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("give a whole number")
+    return value
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError('give a list of names, such as ["default"]')
+    return [_text(each) for each in value]
+
+
+_READERS: Final[dict[Any, Callable[[Any], Any]]] = {
+    str: _text,
+    str | None: _text,
+    Path: _path,
+    Path | None: _path,
+    bool: _switch,
+    int: _number,
+    list[str]: _names,
+}
+_FIELDS: Final = {
+    f"{prefix}{field.name}": _READERS[field.type]
+    for prefix, struct in (("", Config), ("nats.", NatsConfig))
+    for field in structs.fields(struct)
+    if field.type is not NatsConfig
+}
+"""Every setting by name, with what reads its value."""
+
+_VARIABLES: Final = {name.replace(".", "_").upper(): name for name in _FIELDS} | {"NATS": "nats.url"}
+"""Every setting by the name of its environment variable, without the prefix."""
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str | Path):
+        return "a text" if str(value) else "empty"
+    kinds = {bool: "a switch", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    return kinds.get(type(value), "a date")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str | Path):
+        text = str(value)
+        return repr(text if len(text) <= 80 else f"{text[:80]}…")
+    try:
+        text = str(value)
+    except ValueError:  # a number of thousands of digits
+        return _kind(value)
+    return _kind(value) if isinstance(value, dict) or len(text) > 80 else text
+
+
+# -- what values have to be together
+
+
+def _check(config: Config, where: Mapping[str, str]) -> None:
+    def refusal(sentence: object, *fields: str) -> ConfigError:
+        places = dict.fromkeys(where[field] for field in fields if field in where)
+        return ConfigError(f"{' and '.join(places)}: {sentence}")
+
+    tests: list[tuple[str, Callable[[], object]]] = [
+        ("namespace", lambda: [check_identifier(name, "namespace") for name in config.namespace]),
+        ("node", lambda: check_node(config.node)),
+        ("commands", lambda: config.groups),
+        ("root", lambda: config.subjects),
+        ("http", lambda: config.http_address),
+        ("log_level", lambda: _log_level(config.log_level)),
+    ]
+    for field, test in tests:
         try:
             test()
         except ValueError as error:
-            raise ConfigError(f"{where.get(field, field)}: {error}") from error
-
-    for namespace in config.namespace:
-        check("namespace", lambda name=namespace: check_identifier(name, "namespace"))
-    check("node", lambda: check_node(config.node))
-    check("commands", lambda: config.groups)
-    check("root", lambda: config.subjects)
-    check("http", lambda: config.http_address)
-    check("log_level", lambda: _log_level(config.log_level))
-    check("nats", lambda: _one_way_in(config.nats))
-    return config
+            raise refusal(error, field) from error
+    nats = config.nats
+    if not nats.url.strip():
+        raise refusal("nats.url is empty: give a URL such as nats://127.0.0.1:4222, or `embedded`", "nats.url")
+    ways = [name for name in ("user", "token", "nkey", "creds") if getattr(nats, name) is not None]
+    if len(ways) > 1:
+        raise refusal(f"nats has {' and '.join(ways)}: give one way to log in", *(f"nats.{name}" for name in ways))
+    for one, other in (("user", "password"), ("tls_cert", "tls_key")):
+        if (getattr(nats, one) is None) != (getattr(nats, other) is None):
+            sentence = f"nats.{one} and nats.{other} go together: give both"
+            raise refusal(sentence, f"nats.{one}", f"nats.{other}")
+    if not 1 <= nats.replicas <= 5:
+        raise refusal("nats.replicas is out of range: give a number from 1 to 5", "nats.replicas")
 
 
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not (colon and port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise ValueError(f"{text!r} is no address: give HOST:PORT, such as 127.0.0.1:9464")
+    if not (colon and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) and int(port) <= 65535 and _is_host(host)):
+        raise ValueError(f"{_shown(text)} is no address: give HOST:PORT, such as 127.0.0.1:9464")
     return host or "127.0.0.1", int(port)
+
+
+def _is_host(text: str) -> bool:
+    try:
+        text.encode("idna")  # what looking it up does first: labels of 1 to 63 characters (RFC 3490, section 4)
+    except UnicodeError:
+        return False
+    return text.isprintable()
 
 
 def _log_level(text: str) -> None:
     if text.lower() not in {"debug", "info", "warning", "error"}:
-        raise ValueError(f"log level {text!r} does not exist: choose from debug, info, warning, error")
-
-
-def _one_way_in(nats: NatsConfig) -> None:
-    ways = [name for name in ("user", "token", "nkey", "creds") if getattr(nats, name) is not None]
-    if len(ways) > 1:
-        raise ValueError(f"nats has {' and '.join(ways)}: give one way to log in")
-    if (nats.user is None) != (nats.password is None):
-        raise ValueError("nats.user and nats.password go together: give both")
-    if (nats.tls_cert is None) != (nats.tls_key is None):
-        raise ValueError("nats.tls_cert and nats.tls_key go together: give both")
-    if not 1 <= nats.replicas <= 5:
-        raise ValueError(f"nats.replicas is {nats.replicas}: give a number from 1 to 5")
+        raise ValueError(f"log level {_shown(text)} does not exist: choose from debug, info, warning, error")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bridge.config import Config, NatsConfig, load
 from bridge.errors import ConfigError
@@ -54,7 +55,13 @@ def test_namespaces_in_the_environment_are_separated_by_commas() -> None:
     assert load({}, environ={"CONTAINERD_BRIDGE_NAMESPACE": "default, k8s.io"}).namespace == ["default", "k8s.io"]
 
 
-@pytest.mark.parametrize(("text", "expected"), [("true", True), ("1", True), ("false", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *((text, True) for text in ("true", "1", "yes", "on", "True", "YES", " on ")),
+        *((text, False) for text in ("false", "0", "no", "off", "FALSE", "Off")),
+    ],
+)
 def test_a_switch_in_the_environment(text: str, expected: bool) -> None:
     assert load({}, environ={"CONTAINERD_BRIDGE_FOREIGN": text}).foreign is expected
 
@@ -66,7 +73,22 @@ def test_a_switch_in_the_environment(text: str, expected: bool) -> None:
         ("[nats]\nurll = 'x'", ["nats.urll", "bridge.toml", "nats.url"]),
         ("namespace = 'default'", ["namespace", "bridge.toml"]),
         ("[nats]\nreplicas = 'many'", ["nats.replicas", "bridge.toml"]),
-        ("[nats]\nreplicas = 9", ["nats.replicas is 9"]),
+        ("[nats]\nreplicas = 9", ["nats.replicas", "bridge.toml", "1 to 5"]),
+        ("[nats]\nreplicas = true", ["nats.replicas is a switch", "a whole number"]),
+        ("[nats]\nuser = 'u'\npassword = 5", ["nats.password is a number", "text in quotes"]),
+        ("[nats]\nurl = ''", ["nats.url", "bridge.toml", "embedded"]),
+        ("nats = ['nats://h']", ["nats is a list", "a URL", "[nats]"]),
+        ("foreign = 'maybe'", ["foreign is 'maybe'", "true or false"]),
+        ("namespace = [5]", ["namespace is [5]", "list of names"]),
+        ("commands = ['observe']", ["commands is ['observe']", "text in quotes"]),
+        (f"http = 0x{'f' * 5000}", ["http is a number", "text in quotes"]),
+        ("node = 2020-01-01", ["node is 2020-01-01", "text in quotes"]),
+        ("[http]\nhost = 'h'", ["http is a table", "text in quotes"]),
+        ("[nats.tls]\nca = '/ca'", ["nats.tls", "nats.tls_ca"]),
+        ("one = 1\n[nats]\ntwo = 2\n[three]\nx = 1", ["'one'", "'nats.two'", "'three'"]),
+        ('state_dir = "a\\u0000b"', ["state_dir", "NUL"]),
+        ('[nats]\ncreds = "a\\u0000b"', ["nats.creds", "NUL"]),
+        ('nats = "nats://a\\u0000b"', ["nats.url", "NUL"]),
         ("[nats]\nuser = 'u'", ["nats.user and nats.password"]),
         ("[nats]\ntoken = 't'\ncreds = '/c'", ["token and creds"]),
         ("[nats]\ntls_cert = '/c'", ["nats.tls_cert and nats.tls_key"]),
@@ -77,6 +99,7 @@ def test_a_switch_in_the_environment(text: str, expected: bool) -> None:
         ("root = 'a.b'", ["'a.b'"]),
         ("log_level = 'loud'", ["'loud'", "debug"]),
         ("node = ", ["not valid TOML"]),
+        (f"node = {'1' * 5000}", ["not valid TOML"]),
         ("state_dir = ''", ["state_dir", "bridge.toml"]),
         ("nats = 4222", ["nats"]),
     ],
@@ -95,9 +118,144 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         load({}, file=tmp_path / "no.toml", environ={})
 
 
-def test_a_variable_that_is_no_setting_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="CONTAINERD_BRIDGE_STAT_DIR"):
-        load({}, environ={"CONTAINERD_BRIDGE_STAT_DIR": "/x"})
+def test_a_path_of_the_file_that_is_none_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"cannot read the configuration 'a\\x00b'"):
+        load({}, file=Path("a\0b"), environ={})
+
+
+# -- the environment
+
+
+def complaint(options: dict[str, Any] | None = None, **environ: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(options or {}, environ={f"CONTAINERD_BRIDGE_{name}": value for name, value in environ.items()})
+    sentence = str(caught.value)
+    assert sentence.isprintable()
+    assert len(sentence) < 400
+    assert "expected" not in sentence  # msgspec's words
+    return sentence
+
+
+def test_variables_that_are_no_settings_are_refused_by_name_all_of_them() -> None:
+    sentence = complaint(STAT_DIR="/x", NATS_URI="y")
+    assert "CONTAINERD_BRIDGE_STAT_DIR" in sentence
+    assert "CONTAINERD_BRIDGE_NATS_URI" in sentence
+
+
+SERVICE_LINKS = {
+    "SERVICE_HOST": "10.0.0.1",
+    "SERVICE_PORT": "9464",
+    "SERVICE_PORT_METRICS": "9464",
+    "PORT": "tcp://10.0.0.1:9464",
+    "PORT_9464_TCP": "tcp://10.0.0.1:9464",
+    "PORT_9464_TCP_PROTO": "tcp",
+    "PORT_9464_TCP_PORT": "9464",
+    "PORT_9464_TCP_ADDR": "10.0.0.1",
+}
+
+
+@pytest.mark.parametrize("name", SERVICE_LINKS)
+def test_what_kubernetes_says_of_a_service_of_our_name_is_passed_over(name: str) -> None:
+    environ = {f"CONTAINERD_BRIDGE_{name}": SERVICE_LINKS[name], "CONTAINERD_BRIDGE_NODE": "n1"}
+    assert load({}, environ=environ) == Config(node="n1")
+
+
+@pytest.mark.parametrize("name", ["SERVICE", "PORTS", "PORT_9464", "PORT_TCP", "PORT_9464_TCP_HOST", "SERVICE_HOSTS"])
+def test_what_only_looks_like_it_is_refused(name: str) -> None:
+    assert f"CONTAINERD_BRIDGE_{name}" in complaint({}, **{name: "tcp://10.0.0.1:9464"})
+
+
+def test_a_port_that_somebody_wrote_is_refused() -> None:
+    assert "CONTAINERD_BRIDGE_PORT" in complaint(PORT="9464")
+
+
+NAMES = [field.name for field in structs.fields(Config)]
+NATS_NAMES = [f"nats_{field.name}" for field in structs.fields(NatsConfig)]
+
+
+@pytest.mark.parametrize("name", ["config", *NAMES, *NATS_NAMES])
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_variable_is_as_good_as_none(name: str, empty: str) -> None:
+    environ = {f"CONTAINERD_BRIDGE_{name.upper()}": empty}
+    assert load({}, environ=environ) == load({}, environ={})
+
+
+def test_an_empty_variable_leaves_what_the_file_says(tmp_path: Path) -> None:
+    file = write(tmp_path, 'http = "127.0.0.1:1"')
+    assert load({}, file=file, environ={"CONTAINERD_BRIDGE_HTTP": ""}).http == "127.0.0.1:1"
+
+
+def test_two_variables_for_the_url_have_to_agree() -> None:
+    sentence = complaint(NATS="nats://u:secret@a", NATS_URL="nats://b")
+    assert "CONTAINERD_BRIDGE_NATS and CONTAINERD_BRIDGE_NATS_URL" in sentence
+    assert "secret" not in sentence
+
+
+def test_two_variables_for_the_url_that_agree_are_fine() -> None:
+    environ = {"CONTAINERD_BRIDGE_NATS": "nats://a", "CONTAINERD_BRIDGE_NATS_URL": "nats://a"}
+    assert load({}, environ=environ).nats.url == "nats://a"
+
+
+def test_variables_that_do_not_go_together_are_both_named() -> None:
+    sentence = complaint(NATS_TOKEN="t-secret", NATS_CREDS="/c")
+    assert "CONTAINERD_BRIDGE_NATS_TOKEN and CONTAINERD_BRIDGE_NATS_CREDS" in sentence
+
+
+def test_a_switch_that_is_none_is_shown_with_what_it_may_be() -> None:
+    sentence = complaint(FOREIGN="maybe")
+    assert "CONTAINERD_BRIDGE_FOREIGN" in sentence
+    assert "'maybe'" in sentence
+    assert "yes" in sentence
+
+
+@pytest.mark.parametrize("text", ["x", "3.0", "1" * 5000, "٣"])
+def test_a_number_that_is_none_is_asked_for(text: str) -> None:
+    assert "nats.replicas is a text: give a whole number" in complaint(NATS_REPLICAS=text)
+
+
+# -- secrets
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nats = ['nats://u:secret@x']",
+        "[[nats]]\nurl = 'nats://u:secret@x'",
+        "[nats]\nurl = ['nats://u:secret@x']",
+        '[nats]\nurl = "nats://u:secret@x\\u0000"',
+        "[nats]\npassword = 'secret'",
+        "[nats]\npassword = ['secret']",
+        "[nats]\ntoken = {secret = 1}",
+        "[nats]\ntoken = 'secret'\ncreds = '/secret'",
+        "[nats]\nreplicas = 'secret'",
+        "[nats]\ntls_first = 'secret'",
+    ],
+)
+@pytest.mark.parametrize("environ", [{}, {"CONTAINERD_BRIDGE_NATS_USER": "x"}], ids=["", "with a variable"])
+def test_no_complaint_about_nats_shows_a_value(tmp_path: Path, text: str, environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"nats.tls_cert": Path("/c")}, file=write(tmp_path, text), environ=environ)
+    assert "secret" not in str(caught.value)
+
+
+# -- the node's name
+
+
+@pytest.mark.parametrize("name", ["my_host-.local", "", "h" * 77])
+def test_a_host_whose_name_is_no_node_name_needs_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: name)
+    sentence = complaint()
+    assert "the host's name" in sentence
+    assert "--node" in sentence
+    assert "CONTAINERD_BRIDGE_NODE" in sentence
+
+
+def test_a_node_that_has_a_name_needs_none_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "my_host-.local")
+    assert load({"node": "n1"}, environ={}).node == "n1"
+
+
+# -- options
 
 
 def test_a_mistake_in_an_option_names_the_option() -> None:
@@ -112,3 +270,29 @@ def test_a_mistake_in_an_option_names_the_option() -> None:
 )
 def test_http_addresses(text: str, expected: tuple[str, int]) -> None:
     assert load({"http": text}, environ={}).http_address == expected
+
+
+NO_ADDRESSES = {
+    "port alone": "9464",
+    "no port": "h:",
+    "a word": "h:x",
+    "other digits": "h:٣",
+    "port too big": "h:65536",
+    "port far too big": "h:" + "9" * 100_000,
+    "label too long": "a" * 70 + ":80",
+    "empty label": "a..b:80",
+    "no ASCII": "é" * 300 + ":80",
+    "a line end": "a\nb:80",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("text", NO_ADDRESSES.values(), ids=NO_ADDRESSES)
+def test_what_is_no_http_address_is_one_short_sentence(text: str) -> None:
+    sentence = complaint({"http": text})
+    assert "--http" in sentence
+    assert "HOST:PORT" in sentence
+
+
+def test_a_nul_in_an_address_is_shown_escaped() -> None:
+    assert "--http: http is 'a\\x00b:80': it cannot hold a NUL" in complaint({"http": "a\0b:80"})

@@ -81,7 +81,7 @@ def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
         (["ps", "--log-level", "loud"], "--log-level: log level 'loud' does not exist"),
         (["ps", "--root", "a b"], "--root: subject root 'a b' is not valid"),
         (["ps", "--config", "/nope"], "cannot read the configuration /nope: No such file or directory"),
-        (["ps", "--nats-user", "x"], "nats: nats.user and nats.password go together"),
+        (["ps", "--nats-user", "x"], "--nats-user: nats.user and nats.password go together"),
     ],
 )
 def test_wrong_usage_is_a_sentence_and_status_2(cli: Cli, arguments: list[str], sentence: str) -> None:
