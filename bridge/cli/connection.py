@@ -88,9 +88,9 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
     def _say_nats(self, config: Config) -> bool:
         if config.nats != NatsConfig() or self.nats is not None:
             return True
-        if any(variable.startswith(f"{ENVIRONMENT}NATS") for variable in os.environ):
+        if any(name.startswith(f"{ENVIRONMENT}NATS") and value.strip() for name, value in os.environ.items()):
             return True
-        file = self.config or os.environ.get(f"{ENVIRONMENT}CONFIG") or ""
+        file = self.config or os.environ.get(f"{ENVIRONMENT}CONFIG", "").strip()
         return bool(file) and "nats" in tomllib.loads(Path(file).read_text(encoding="utf-8"))
 
 

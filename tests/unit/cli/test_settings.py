@@ -70,6 +70,12 @@ def test_nats_in_the_environment_does_too(state_dir: Path, monkeypatch: pytest.M
     assert nats_of(state_dir=state_dir) == NatsConfig()
 
 
+def test_an_empty_variable_does_not(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTAINERD_BRIDGE_NATS", "")
+
+    assert nats_of(state_dir=state_dir).url == "nats://127.0.0.1:4333"
+
+
 def test_nats_in_the_file_does_too(state_dir: Path) -> None:
     file = state_dir / "bridge.toml"
     file.write_text(f'[nats]\nurl = "{NatsConfig().url}"\n')
