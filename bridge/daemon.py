@@ -9,7 +9,6 @@ starting again is the one way to recover, and so the best tried one.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
@@ -26,6 +25,7 @@ from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.outbox import Outbox, OutboxReader
 from bridge.capture.recorder import Recorder
+from bridge.capture.state_dir import claimed
 from bridge.config import Config
 from bridge.containerd.channel import check_socket
 from bridge.containerd.lookup import ContainerdLookup
@@ -84,7 +84,7 @@ async def run(config: Config) -> None:
 async def _start(config: Config, stack: AsyncExitStack, watch: _Watch) -> None:
     check_socket(config.containerd)
     listener = None if config.http_address is None else stack.enter_context(health.bind(config.http_address))
-    stack.enter_context(_state_dir(config.state_dir))
+    stack.enter_context(claimed(config.state_dir))
     source = ContainerdSource(config.containerd, config.namespace)
     await _first_answer(source)
 
@@ -103,7 +103,9 @@ async def _start(config: Config, stack: AsyncExitStack, watch: _Watch) -> None:
     if config.groups:
         await stack.enter_async_context(_commands(config, connection, recorder, watch))
     if listener is not None:
-        await stack.enter_async_context(health.serve(listener, _Progress(recorder, delivery, feed, connection)))
+        progress = _Progress(watch, recorder, delivery, feed, connection)
+        serving = await stack.enter_async_context(health.serve(listener, progress))
+        await stack.enter_async_context(watch.task(serving.ended(), "http"))
         log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])
 
 
@@ -329,11 +331,17 @@ class _Watch:
 class _Progress:
     """What the parts say of themselves, for `bridge.health`."""
 
-    def __init__(self, recorder: Recorder, delivery: Delivery, feed: Feed, connection: Connection) -> None:
+    def __init__(
+        self, watch: _Watch, recorder: Recorder, delivery: Delivery, feed: Feed, connection: Connection
+    ) -> None:
+        self._watch = watch
         self._recorder = recorder
         self._delivery = delivery
         self._feed = feed
         self._connection = connection
+
+    def alive(self) -> str | None:
+        return self._watch.failure or (None if self._recorder.alive else "the recorder has ended")
 
     def ready(self) -> str | None:
         if not self._feed.live.is_set():
@@ -358,36 +366,6 @@ class _Progress:
             "events_recorded": ("Events committed to the outbox.", self._recorder.recorded),
             "gaps": ("Times without a proven subscription.", self._feed.gaps),
         }
-
-
-@contextmanager
-def _state_dir(path: Path) -> Iterator[None]:
-    """Make the directory and keep it for this process alone.
-
-    Raises:
-        ConfigError: it cannot be made or written, or another bridge works in it.
-    """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot use the state directory {path}: {error.strerror}; give another --state-dir"
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
-        os.close(descriptor)
-        raise ConfigError(
-            f"another containerd-bridge (pid {holder}) works in {path}: stop it, or give this one another --state-dir"
-        ) from error
-    try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _boot_id() -> str | None:

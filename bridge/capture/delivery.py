@@ -87,16 +87,14 @@ class Delivery:
     async def resume(self) -> None:
         """Read from the log's own end how far this outbox has come, so that what is stored already is not stored again.
 
-        Needed wherever the duplicate window may have passed since the last append: at the start, and after an outage. Where
-        the log keeps only each container's order, its end proves nothing of the others: there everything in doubt is
-        appended again, and recognised by its id inside that window.
+        Needed wherever the duplicate window may have passed since the last append: at the start, and after an outage.
 
         Raises:
             LogUnavailable: the log does not answer.
             LogRefused: it may not be read.
             LogConflict: it is ahead of this outbox, which cannot be while nobody else writes as this node.
         """
-        end = await self._log.end(self._node) if self._log.in_one_order else None
+        end = await self._log.end(self._node)
         if end is None:
             return
         position = Position.parse(end.position)

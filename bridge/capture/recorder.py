@@ -88,6 +88,11 @@ class Recorder:
         self._inbox.put(moment)
 
     @property
+    def alive(self) -> bool:
+        """Whether the thread runs: what is submitted to one that has ended is never written down."""
+        return self._thread.is_alive()
+
+    @property
     def waiting(self) -> int:
         """Events that wait for the thread."""
         return self._inbox.qsize()

@@ -4,8 +4,10 @@ That need not be the last message. A publisher that has a message in flight for 
 later events of one container behind earlier ones of another that never came. Who resumed behind the last message would
 never send those. So the end of the stream is read, and the positions in it are counted up to the first that is missing.
 
-How much has to be read: an append begins where everything before is stored, and has `BATCH` entries at the most; so what is
-stored beyond the first missing event, and what was stored after that, are the node's last `2 * BATCH` messages.
+How much has to be read: an append begins where everything before is stored, and has `BATCH` entries at the most; so the first
+missing event is among the last `BATCH` positions. The last `2 * BATCH` messages hold all of those. Where they do not reach
+back to the log's beginning, their first `BATCH` positions may be incomplete, since other events of those appends stand before
+them; they are taken for stored.
 """
 
 from __future__ import annotations
@@ -49,21 +51,29 @@ async def unbroken_end(connection: Connection, subjects: Subjects, stream: str, 
         state = (await api(connection, f"STREAM.INFO.{stream}"))["state"]
         first, last = int(state["first_seq"]), int(state["last_seq"])
         placed: list[_Placed] = []
+        floors: list[_Placed] = []
         begun = first <= 1
         for plane in ("events", "nodes"):
             pattern = f"{subjects.root}.{plane}.{quote(node)}.>"
             start = await _start(connection, stream, pattern, last)
-            placed += await _read(connection, stream, pattern, start, last)
-            begun = begun and start == 1
-    return _count(placed, begun=begun)
+            found = await _read(connection, stream, pattern, start, last)
+            placed += found
+            if start > 1:
+                begun = False
+                floors += found[:1]
+    # Before the later one of the two beginnings only one of the planes is known: nothing can be counted there.
+    floor = max((first.stream_sequence for first in floors), default=0)
+    placed = [one for one in placed if one.stream_sequence >= floor]
+    return _count(placed, begun=begun, incomplete=BATCH if floors else 0)
 
 
-def _count(placed: list[_Placed], *, begun: bool) -> LogEnd | None:
+def _count(placed: list[_Placed], *, begun: bool, incomplete: int) -> LogEnd | None:
     """Count the positions up.
 
     Args:
         placed: the node's last messages.
         begun: whether they are all that there ever were.
+        incomplete: how many of the first positions may lack some that are stored before these messages.
     """
     if not placed:
         return None
@@ -71,7 +81,7 @@ def _count(placed: list[_Placed], *, begun: bool) -> LogEnd | None:
     ours = {one.position.n: one.stream_sequence for one in placed if one.position.log == newest}
     # The log's first event must be among them if the stream, or an older log, begins before them.
     from_the_first = begun or len(ours) < len(placed)
-    n = 0 if from_the_first else min(ours) - 1
+    n = 0 if from_the_first else min(ours) + incomplete - 1
     while n + 1 in ours:
         n += 1
     return LogEnd(ours[n], str(Position(newest, n))) if n in ours else None

@@ -188,16 +188,6 @@ async def test_resuming_heeds_no_other_log_and_nothing_older_than_what_it_knows(
     assert delivery.position == 2
 
 
-async def test_resuming_skips_nothing_where_the_logs_end_proves_nothing_of_other_containers(outbox: Outbox) -> None:
-    commit(outbox, 5)
-    log = UnreliableLog()
-    log.in_one_order = False
-    log.last = LogEnd(stream_sequence=99, position=f"{outbox.log}:3")
-    delivery = make(log, outbox)
-    await delivery.resume()
-    assert delivery.position == 0
-
-
 async def test_a_log_that_is_ahead_of_the_outbox_is_a_conflict_and_not_numbered_over(outbox: Outbox) -> None:
     commit(outbox, 5)
     log = UnreliableLog()
