@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -43,7 +44,10 @@ WRITE: Final = 256 * 1024
 """Bytes handed to the socket at once."""
 
 PATIENCE_S: Final = 2.0
-"""Silence after which the server is asked where it is, and again; a second silence is the end of the batch."""
+"""Silence after which the server is asked where it is: an acknowledgement may have been lost on the way."""
+
+STALL_S: Final = 5.0
+"""Time without progress that ends a batch; a server that answers and stores nothing makes none."""
 
 CONFIRM_S: Final = 5.0
 
@@ -63,6 +67,20 @@ class _Batch(Append):
         self.per_ack = 0
         """Messages between two acknowledgements now; 0 until the server has greeted."""
         self.stored = False
+        self._moved_at = time.monotonic()
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the server last said that it had come further."""
+        return time.monotonic() - self._moved_at
+
+    def acknowledge(self, upto: int, per_ack: int) -> None:
+        """Take note of how far the server has come."""
+        if upto > self.acknowledged or not self.per_ack:
+            self._moved_at = time.monotonic()
+        self.acknowledged = max(self.acknowledged, upto)
+        self.per_ack = max(1, per_ack)
+        self.advance()
 
     @property
     def room(self) -> int:
@@ -96,9 +114,9 @@ class FastIngest(Publisher):
             if batch.per_ack and batch.sent < total and batch.room > 0:
                 await self._send(batch, min(total, batch.sent + batch.room))
             elif not await batch.news(PATIENCE_S):
+                if batch.idle > STALL_S:
+                    raise self._silence(batch, STALL_S)
                 self._ping(batch)
-                if not await batch.news(2 * PATIENCE_S):
-                    raise self._silence(batch, 3 * PATIENCE_S)
 
     async def _send(self, batch: _Batch, upto: int) -> None:
         # The hot path: a microsecond or two for each message. One bytes object per write goes to the socket.
@@ -140,9 +158,7 @@ class FastIngest(Publisher):
         total = len(append.entries)
         match reply:
             case Reply(type="ack"):
-                append.acknowledged = max(append.acknowledged, reply.seq)
-                append.per_ack = max(1, reply.msgs)
-                append.advance()
+                append.acknowledge(reply.seq, reply.msgs)
             case Reply(type="gap"):
                 append.fail(LogUnavailable(f"stream {self.stream} missed a message of a batch"))
             case Reply(error=dict()) if reply.stream in {None, self.stream}:

@@ -32,6 +32,7 @@ def server(request: pytest.FixtureRequest, nats_server_factory: NatsServerFactor
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_ingest_module, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(fast_ingest_module, "STALL_S", 0.5)
     monkeypatch.setattr(lanes_module, "PATIENCE_S", 0.6)
 
 

@@ -60,6 +60,7 @@ async def log(connection: Connection) -> EventLog:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_ingest_module, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(fast_ingest_module, "STALL_S", 0.25)
     monkeypatch.setattr(lanes_module, "PATIENCE_S", 0.3)
 
 

@@ -1,0 +1,135 @@
+"""A stream of three replicas: leaders come and go, and what is acknowledged is on more than one server."""
+
+import asyncio
+import random
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+
+import pytest
+
+import bridge.jetstream.fast_ingest as fast_ingest_module
+from bridge.errors import ConfigError, LogUnavailable
+from bridge.jetstream.api import api
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.errors import NATS_ERRORS
+from bridge.jetstream.log import open_log
+from bridge.jetstream.streams import ensure_events
+from bridge.ports import Entry, EventLog
+from tests.fix_nats import NatsServerFactory
+from tests.integration.jetstream_entries import STREAM, SUBJECTS, connected, entries, judge, kept
+from tests.testbed import NatsServer
+
+pytestmark = pytest.mark.slow
+
+
+class Cluster:
+    """Three nats-servers that are one."""
+
+    def __init__(self, make: NatsServerFactory) -> None:
+        with ExitStack() as closing:
+            probes = [closing.enter_context(socket.socket()) for _ in range(3)]
+            for probe in probes:
+                probe.bind(("127.0.0.1", 0))
+            ports = [probe.getsockname()[1] for probe in probes]
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+        self.servers: list[NatsServer] = [
+            make(config=f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}') for port in ports
+        ]
+
+    @property
+    def url(self) -> str:
+        return ",".join(server.url for server in self.servers)
+
+    async def leader(self, connection: Connection) -> NatsServer:
+        """The server that leads the stream."""
+        async with asyncio.timeout(30):
+            while True:
+                with suppress(*NATS_ERRORS):
+                    info = await api(connection, f"STREAM.INFO.{STREAM}", timeout=1)
+                    leader = info["cluster"].get("leader")
+                    for server in self.servers:
+                        if leader == server.directory.name:
+                            return server
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def cluster(nats_server_factory: NatsServerFactory) -> Iterator[Cluster]:
+    made = Cluster(nats_server_factory)
+    yield made
+    for server in made.servers:
+        with suppress(ProcessLookupError):
+            server.thaw()
+
+
+@asynccontextmanager
+async def log_on(url: str) -> AsyncIterator[tuple[Connection, EventLog]]:
+    async with connected(url) as connection, asyncio.timeout(100):
+        while True:  # until the three have found each other
+            try:
+                await ensure_events(connection, SUBJECTS, replicas=3)
+                break
+            except (LogUnavailable, ConfigError) as error:
+                if not re.search("no suitable peers|not available|unavailable|no answer|JetStream", str(error)):
+                    raise
+                await asyncio.sleep(0.2)
+        yield connection, await open_log(connection, SUBJECTS)
+
+
+async def eventually(log: EventLog, sent: list[Entry]) -> int:
+    """Append, again after each doubt; return how many there were."""
+    doubts = 0
+    while True:
+        try:
+            await log.append(sent)
+        except LogUnavailable:
+            doubts += 1
+            await asyncio.sleep(0.02)
+        else:
+            return doubts
+
+
+async def test_order_and_completeness_through_changes_of_the_leader(cluster: Cluster) -> None:
+    sent = entries(12_000, containers=50)
+    async with log_on(cluster.url) as (connection, log):
+        doubts = 0
+        for start in range(0, len(sent), 2000):
+            appending = asyncio.create_task(eventually(log, sent[start : start + 2000]))
+            await asyncio.sleep(random.uniform(0, 0.05))
+            with suppress(*NATS_ERRORS):
+                await api(connection, f"STREAM.LEADER.STEPDOWN.{STREAM}", timeout=1)
+            doubts += await appending
+        leader = await cluster.leader(connection)
+        appending = asyncio.create_task(eventually(log, sent[:2000]))
+        await asyncio.to_thread(leader.restart)
+        doubts += await appending
+        judge(await kept((await cluster.leader(connection)).url), sent)
+    assert doubts >= 1
+
+
+async def test_what_is_not_replicated_is_not_stored_though_the_server_says_so(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The leader skips the second append's messages as duplicates of those that it has proposed and nobody has confirmed,
+    # and acknowledges it (nats-server 2.15).
+    monkeypatch.setattr(fast_ingest_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(fast_ingest_module, "STALL_S", 0.8)
+    monkeypatch.setattr(fast_ingest_module, "CONFIRM_S", 0.5)
+    async with log_on(cluster.url) as (connection, _):
+        leader = await cluster.leader(connection)
+    async with log_on(leader.url) as (connection, log):
+        await eventually(log, entries(10))
+        sent = entries(50, first=11)
+        followers = [server for server in cluster.servers if server is not leader]
+        for server in followers:
+            server.freeze()
+        await asyncio.sleep(0.2)
+        with pytest.raises(LogUnavailable, match="does not acknowledge within"):
+            await log.append(sent)
+        with pytest.raises(LogUnavailable, match="acknowledged event 60, and does not have it"):
+            await log.append(sent)
+        for server in followers:
+            server.thaw()
+        await eventually(log, sent)
