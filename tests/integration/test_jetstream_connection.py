@@ -60,10 +60,14 @@ async def listening(peer: Peer, port: int = 0) -> AsyncIterator[int]:
         server.close()
 
 
-def saying(data: bytes, *, hang_up: bool = False) -> Peer:
-    async def peer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def saying(data: bytes, *, hang_up: bool = False, after: bytes = b"") -> Peer:
+    """A peer that says something and then is silent, or hangs up, perhaps after it has heard something."""
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
         await writer.drain()
+        if after:
+            await reader.readuntil(after)
         if hang_up:
             raise ConnectionError
 
@@ -154,6 +158,11 @@ async def test_after_a_loss_every_one_of_several_servers_is_tried(nats_server_fa
             "hung up during the handshake",
             id="hangs up later",
         ),
+        pytest.param(
+            saying(b"INFO " + json.dumps(INFO).encode() + b"\r\n", hang_up=True, after=b"PING\r\n"),
+            "hung up during the handshake",
+            id="hangs up instead of an answer",
+        ),
     ],
 )
 async def test_what_is_no_nats_server_is_named_in_one_sentence(peer: Peer, said: str) -> None:
@@ -239,8 +248,16 @@ async def test_what_was_not_sent_before_a_loss_is_not_sent_after_it(nats_url: st
         heard = await witness.client.subscribe("a.b")
         await witness.client.flush()
         async with connected(f"nats://{proxy.address}") as connection:
-            await connection.client.publish("a.b", b"stale")  # is queued, and the flusher has not had its turn
-            await connection.client._process_op_err(nats.errors.StaleConnectionError())
+            link = connection.link
+            proxy.hold()
+            for _ in range(32):  # more than the buffers in between take, so that something has to wait
+                await connection.client.publish("fill", bytes(500_000))
+                await asyncio.sleep(0)
+            await connection.client.publish("a.b", b"stale")
+            assert connection.client.pending_data_size > 0
+            await proxy.cut()
+            proxy.release()
+            await link.lost
             await connection.linked()
             await connection.client.publish("a.b", b"fresh")
             assert (await heard.next_msg(timeout=5)).data == b"fresh"
@@ -267,6 +284,8 @@ async def test_a_silent_peer_with_a_full_buffer_holds_up_nothing(nats_url: str) 
             connection.client.send(b"PUB a.b 500000\r\n" + bytes(500_000) + b"\r\n")
         async with asyncio.timeout(10):
             await link.lost
+            before = proxy.accepted
+            await until(lambda: proxy.accepted > before)  # it tries again, and does not wait for the old socket
             proxy.release()
             await connection.linked()
         await works(connection)
