@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RunFailed, DiedError, UnavailableError) as error:
         progress.print(Text.assemble(("no figures: ", "red"), str(error)), soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        return 130
     where = conditions(Path(tempfile.gettempdir()))
     if asked.json:
         print(json.dumps(to_json(source, summaries, where), indent=2))
