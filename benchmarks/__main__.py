@@ -10,9 +10,11 @@ import asyncio
 import json
 import math
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -43,15 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parse(arguments)
     progress = Console(stderr=True, highlight=False)
     ways = [way for way in WAYS if way.name in asked.way] if asked.way else list(WAYS)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.cpus])
     try:
-        source, summaries = asyncio.run(_measure_all(ways, asked, progress))
+        with _on_few_processors(asked.cpus), _ended_as_by_hand():
+            source, summaries = asyncio.run(_measure_all(ways, asked, progress))
+            where = conditions(Path(tempfile.gettempdir()))
     except (RunFailed, DiedError, UnavailableError) as error:
         progress.print(Text.assemble(("no figures: ", "red"), str(error)), soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130
-    where = conditions(Path(tempfile.gettempdir()))
     if asked.json:
         print(json.dumps(to_json(source, summaries, where), indent=2))
     else:
@@ -59,6 +61,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH), source, summaries, ways, where
         )
     return 0
+
+
+@contextmanager
+def _on_few_processors(number: int) -> Iterator[None]:
+    """Keep this process, and those that it starts, to so many of the processors that it may use."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:number])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@contextmanager
+def _ended_as_by_hand() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C: nothing that was started stays behind then either."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _measure_all(
