@@ -176,7 +176,8 @@ def _make(root: Root, store: Path, lock: int) -> None:
         signer = next(known for known in ROOTS if known.suite == root.signed_by)
         command.append(f"--keyring={signer.path / KEYRING}")
     # Older debootstraps have no script named after newer suites; all of Debian's are the one called sid.
-    command += [root.suite, str(target), mirror or "http://deb.debian.org/debian", "sid"]
+    # Without a mirror in apt's own sources debootstrap takes its default one.
+    command += [root.suite, str(target), mirror or "", "sid"]
     # debootstrap mounts proc and sys in the target: in namespaces of its own nothing stays mounted if it is killed.
     ran = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", *command],
