@@ -56,7 +56,7 @@ class Bus:
             node_events: also events of nodes; None for "unless `container` is given or `type` names one".
 
         Raises:
-            ValueError: an argument makes no sense; at the call itself.
+            ValueError: an argument makes no sense, or `until` lies before `since`; at the call itself.
             LogUnavailable: the log does not answer.
             LogRefused: there is no log, or reading it is not allowed.
         """
@@ -64,7 +64,13 @@ class Bus:
             nodes=node, namespaces=namespace, containers=container, words=type, node_events=node_events
         )
         filters = choice.subjects(self.subjects)
+        # In this order: the same duration twice is then no earlier as an end than as a beginning.
+        begin = None if since is None else read_point(since)
         end = None if until is None else read_point(until)
+        if _is_before(end, begin):
+            raise ValueError(
+                f"until {_shown(until, end)} lies before since {_shown(since, begin)}: nothing can be between them"
+            )
         match end:
             case None:
                 go_on = follow is not False
@@ -72,7 +78,7 @@ class Bus:
                 go_on = follow is not False and end > now()
             case _:
                 go_on = follow is True
-        start = _start(None if since is None else read_point(since), follow=go_on)
+        start = _start(begin, follow=go_on)
         return _admitted(choice, read(self._reader, filters, start, end, follow=go_on))
 
     # -- nodes
@@ -148,6 +154,18 @@ async def _admitted(
         async for event in events:
             if choice.admits(event):
                 yield event
+
+
+def _is_before(end: Nanos | int | None, begin: Nanos | int | None) -> bool:
+    """Return whether the one is known to lie before the other: a time and a sequence number do not compare."""
+    if end is None or begin is None or isinstance(end, Nanos) != isinstance(begin, Nanos):
+        return False
+    return end < begin
+
+
+def _shown(given: Point | None, point: Nanos | int | None) -> str:
+    """Return a point as its giver wrote it, else what was read from it."""
+    return given.strip() if isinstance(given, str) else str(point)
 
 
 def _start(point: Nanos | int | None, *, follow: bool) -> Start:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import aclosing
 
 import pytest
 
+from bridge.client.points import Point
 from bridge.model.events import TaskPaused
 from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import NodeHeartbeat
@@ -133,3 +135,21 @@ async def test_heartbeats_do_not_come_unasked() -> None:
 async def test_what_makes_no_sense_is_refused_at_the_call() -> None:
     with pytest.raises(ValueError, match="is no type of event"):
         bus().events(type="bogus")
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "sentence"),
+    [
+        ("9", "4", "until 4 lies before since 9: nothing can be between them"),
+        ("10m", "20m", "until 20m lies before since 10m: nothing can be between them"),
+        (Nanos(1_000_000_000), Nanos(0), "until 1970-01-01T00:00:00.000000000Z lies before since 1970"),
+    ],
+)
+def test_an_end_before_the_beginning_is_refused(since: Point, until: Point, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        bus(SmallReader(THREE)).events(since=since, until=until)
+
+
+async def test_the_end_may_be_the_beginning() -> None:
+    assert await numbers(SmallReader(THREE), since=2, until=2) == [2]
+    assert await numbers(SmallReader([]), since="10m", until="10m") == []
