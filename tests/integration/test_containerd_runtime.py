@@ -1,6 +1,6 @@
 """Commands against real containerd: `ContainerdRuntime` alone, and behind the `Dispatcher`.
 
-`ctr` makes the containers and bears witness; what changes them is ours. The default run has containerd 2.1; `-m slow`
+`ctr` makes the containers and bears witness; what changes them is ours. The default run has containerd 2.1; `-m older`
 repeats the part that depends on containerd's generation with 1.6 and 1.7.
 """
 
@@ -30,7 +30,7 @@ POLITE = ("sh", "-c", "trap 'exit 7' TERM; echo ready > /ready; while :; do slee
 
 pytestmark = pytest.mark.containerd
 
-GENERATIONS = [pytest.param("2.1"), *(pytest.param(version, marks=pytest.mark.slow) for version in ("1.7", "1.6"))]
+GENERATIONS = [pytest.param("2.1"), *(pytest.param(version, marks=pytest.mark.older) for version in ("1.7", "1.6"))]
 
 
 class Node:
@@ -100,7 +100,7 @@ def create(ctr: Ctr, container: str, *command: str, options: tuple[str, ...] = (
 
 @pytest.fixture(params=GENERATIONS)
 def host(request: pytest.FixtureRequest, _containerds: Callable[[str], Containerd]) -> Containerd:
-    """containerd 2.1, and in the slow run 1.7 and 1.6."""
+    """containerd 2.1, and with `-m older` 1.7 and 1.6."""
     return _containerds(request.param)
 
 
