@@ -13,12 +13,13 @@ import pytest
 
 import bridge.jetstream.fast_ingest as fast_ingest_module
 import bridge.jetstream.lanes as lanes_module
-from bridge.errors import LogUnavailable
+from bridge.errors import LogRefused, LogUnavailable
+from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.reader import JetStreamReader
 from bridge.ports import Entry, EventLog, Start
 from tests.fix_nats import NatsServerFactory
-from tests.integration.jetstream_entries import SUBJECTS, connected, entries, judge, kept, log_on
+from tests.integration.jetstream_entries import STREAM, SUBJECTS, connected, entries, judge, kept, log_on
 from tests.testbed import NatsServer, Proxy
 
 BATCH = 2_000
@@ -56,7 +57,7 @@ class Writer:
             part = self.sent[self.position : self.position + self._at_once]
             try:
                 await self._log.append(part)
-            except LogUnavailable:
+            except (LogUnavailable, LogRefused):
                 self.doubts += 1
                 await asyncio.sleep(random.uniform(0, 0.02))
             else:
@@ -140,6 +141,36 @@ async def test_kills_of_the_server_under_load(server: NatsServer) -> None:
 
         async with trouble(kill, connection, within=0.2):
             await writer.run()
+    judge(await kept(server.url), writer.sent)
+
+
+async def test_a_stream_that_now_and_then_does_not_take_events(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Neither network nor server fail: single messages in the midst of an append are turned away, and those behind them are
+    # taken. Who sends on, or sends again only what was turned away, has them in another order.
+    monkeypatch.setattr(lanes_module, "ABREAST", BATCH)
+    async with log_on(server.url) as (connection, log), connected(server.url) as owner:
+        writer = Writer(log, doubts=60)
+        config = (await api(owner, f"STREAM.INFO.{STREAM}"))["config"]
+
+        def taking(*subjects: str) -> Awaitable[object]:
+            return api(owner, f"STREAM.UPDATE.{STREAM}", {**config, "subjects": list(subjects)})
+
+        async def flip() -> None:
+            while True:
+                await asyncio.sleep(random.uniform(0, 0.03))
+                await asyncio.gather(
+                    taking("containerd.nodes.>"), taking(*config["subjects"])
+                )  # one right behind the other
+                await taking(*config["subjects"])
+
+        flipping = asyncio.create_task(flip())
+        await writer.run()
+        flipping.cancel()
+        await asyncio.wait({flipping})
+        assert flipping.cancelled()
+        assert connection.connected
     judge(await kept(server.url), writer.sent)
 
 
