@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -33,13 +34,39 @@ class Link:
     """One TCP connection's life, from the end of its handshake to its loss. Nothing begun on one link goes on on another."""
 
     def __init__(self) -> None:
-        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """Ends with the reason when the link is lost."""
+        # Nobody else gets hold of the future: whoever is cancelled while he awaits it would cancel it for all.
+        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._watchers: list[Callable[[str], None]] = []
 
     @property
     def alive(self) -> bool:
         """Whether it is not lost yet."""
-        return not self.lost.done()
+        return not self._lost.done()
+
+    async def lost(self) -> str:
+        """Wait until it is lost, and return why."""
+        return await asyncio.shield(self._lost)
+
+    def watch(self, watcher: Callable[[str], None]) -> None:
+        """Tell `watcher` when it is lost, and why; at once if it is."""
+        if self._lost.done():
+            watcher(self._lost.result())
+        else:
+            self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[str], None]) -> None:
+        """Tell it no more."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    def lose(self, reason: str) -> None:
+        """Say that it is lost; the first reason counts."""
+        if self._lost.done():
+            return
+        self._lost.set_result(reason)
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher(reason)
 
 
 class Client(NatsClient):
@@ -73,6 +100,7 @@ class Client(NatsClient):
         self._denied = denied
         self._gave_up = gave_up
         self._attempts = 0
+        self._linked_at = 0.0
 
     def send(self, frames: bytes) -> None:
         """Hand complete protocol lines to the socket at once, past the queue that a publish of nats-py's goes through.
@@ -157,7 +185,6 @@ class Client(NatsClient):
             self._gave_up(f"reconnecting to NATS broke: {type(error).__name__}: {error}")
             return
         if self._status == NatsClient.CONNECTED:
-            self._attempts = 0
             self._found()
 
     async def _read_loop(self) -> None:
@@ -199,14 +226,22 @@ class Client(NatsClient):
 
     def _found(self) -> None:
         self.link = Link()
+        self._linked_at = time.monotonic()
         self.linked.set()
+        # nats-py's protocol does not know that it is over TLS, and has asyncio say so in the log at every loss.
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None and writer.get_extra_info("ssl_object") is not None:
+            writer.transport.get_protocol()._over_ssl = True  # noqa: SLF001
 
     def _lose(self, reason: str) -> None:
         link, self.link = self.link, None
         self.linked.clear()
         if link is not None and link.alive:
             self.loss = reason
-            link.lost.set_result(reason)
+            # A link that did not last counts as one more attempt: who is thrown out at once does not come back at once.
+            lasted = time.monotonic() - self._linked_at > LONGEST_PAUSE_S
+            self._attempts = 0 if lasted else min(self._attempts, 2)
+            link.lose(reason)
         # What was queued belongs to the lost connection: a stale publish must not follow newer ones. Subscriptions are
         # replayed from nats-py's own list.
         if not self.is_closed and reason != "closed":

@@ -152,25 +152,31 @@ class Connection:
         link = self.client.link
         if link is None:
             raise nats.errors.OutboundBufferLimitError
-        denied: asyncio.Future[Denied] = asyncio.get_running_loop().create_future()
+        hopeless: asyncio.Future[Denied | LinkLost] = asyncio.get_running_loop().create_future()
 
         def on_denied(error: Denied) -> None:
             # The server's line reaches us in lower case. Without an inbox there is no answer either.
             ours = subject if error.subject == subject.lower() else "_INBOX" if error.subject[:7] == "_inbox." else None
-            if ours is not None and not denied.done():
-                denied.set_result(Denied(ours, error.action))
+            if ours is not None and not hopeless.done():
+                hopeless.set_result(Denied(ours, error.action))
 
+        def on_loss(reason: str) -> None:
+            if not hopeless.done():
+                hopeless.set_result(LinkLost(reason))
+
+        link.watch(on_loss)
         self._deniers.append(on_denied)
         answer = asyncio.ensure_future(self.client.request(subject, payload, timeout=timeout, headers=headers))
-        ends: set[asyncio.Future[Any]] = {answer, denied, link.lost}
+        ends: set[asyncio.Future[Any]] = {answer, hopeless}
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
-                raise denied.result() if denied.done() else LinkLost(link.lost.result())
+                raise hopeless.result()
             return await answer
         finally:
+            link.unwatch(on_loss)
             self._deniers.remove(on_denied)
-            denied.cancel()
+            hopeless.cancel()
             answer.cancel()
 
     @asynccontextmanager

@@ -85,7 +85,7 @@ class Consumer:
             ApiError: JetStream refuses.
             nats.errors.Error: it does not answer.
         """
-        self._link.lost.add_done_callback(self._wake)
+        self._link.watch(self._wake)
         self._subscription = await self._connection.client.subscribe(f"{self._inbox}.*", cb=self._on_message)
         fixed = {
             "name": self._name,
@@ -105,7 +105,7 @@ class Consumer:
 
     async def close(self) -> None:
         """Take it off the server, if that answers; else it goes by itself in a minute. A second time does nothing."""
-        self._link.lost.remove_done_callback(self._wake)
+        self._link.unwatch(self._wake)
         subscription, self._subscription = self._subscription, None
         made, self._made = self._made, False
         with suppress(*NATS_ERRORS):
@@ -199,7 +199,7 @@ class Consumer:
             self._denied = denied
             self._news.set()
 
-    def _wake(self, _lost: asyncio.Future[str]) -> None:
+    def _wake(self, _reason: str) -> None:
         self._news.set()
 
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -138,10 +138,11 @@ class Publisher(ABC):
     async def _publish(self, append: Append) -> None:
         # The frame around `_run`: sees to it that loss, denial and "no responders" end it.
         link = append.link
-        lost: Callable[[asyncio.Future[str]], None] = lambda future: append.fail(  # noqa: E731
-            LogUnavailable(f"stream {self.stream}: the connection to NATS was lost: {future.result()}")
-        )
-        link.lost.add_done_callback(lost)
+
+        def on_loss(reason: str) -> None:
+            append.fail(LogUnavailable(f"stream {self.stream}: the connection to NATS was lost: {reason}"))
+
+        link.watch(on_loss)
         self._append = append
         try:
             async with self.connection.denials(lambda denied: self._on_denied(append, denied)):
@@ -155,7 +156,7 @@ class Publisher(ABC):
             raise
         finally:
             self._append = None
-            link.lost.remove_done_callback(lost)
+            link.unwatch(on_loss)
 
     def _link(self) -> Link:
         try:

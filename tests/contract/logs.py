@@ -111,7 +111,7 @@ class JetStreamStore(Store):
     async def down(self) -> AsyncIterator[None]:
         lost = self._connection.link.lost
         await asyncio.to_thread(self._server.kill)
-        await lost
+        await lost()
         try:
             yield
         finally:

@@ -327,7 +327,7 @@ async def test_closing_without_a_server_does_not_wait_for_it(nats_server_factory
         async with serving(connection, succeed):
             lost = connection.link.lost
             server.kill()
-            await lost
+            await lost()
         server.start()
         assert await eventually(lambda: NatsSender(connection, SUBJECTS).nodes(wait=0.2)) == []
 
@@ -468,7 +468,7 @@ async def test_without_a_connection_nothing_is_sent(nats_server_factory: NatsSer
     async with connected(server.url) as connection:
         lost = connection.link.lost
         with server.down():
-            await lost
+            await lost()
             with pytest.raises(CommandFailed, match="not sent") as failure:
                 await NatsSender(connection, SUBJECTS).send(PAUSE, b"", timeout=60)
             assert failure.value.code == "unavailable"

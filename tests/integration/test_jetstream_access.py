@@ -149,7 +149,7 @@ async def test_creds_that_are_broken_meanwhile_hold_up_nothing_and_new_ones_are_
         creds.write_text("-----BEGIN NATS USER JWT-----\n")  # torn: where nats-py's own reading would spin for ever
         link = connection.link
         server.restart()
-        await link.lost
+        await link.lost()
         async with asyncio.timeout(10):
             while "no block with a user JWT" not in caplog.text:
                 await asyncio.sleep(0.01)
@@ -166,7 +166,7 @@ async def test_a_login_that_is_taken_away_is_said_and_tried_again(
         link = connection.link
         server.config = "authorization { user: bob, password: new }"
         server.reload()
-        await link.lost
+        await link.lost()
         async with asyncio.timeout(10):
             while VIOLATION not in caplog.text:
                 await asyncio.sleep(0.01)
@@ -192,14 +192,17 @@ async def test_tls_with_our_own_authority(nats_server_factory: NatsServerFactory
             assert encrypted(connection)
 
 
-async def test_tls_lives_through_a_restart(nats_server_factory: NatsServerFactory, certificates: Certificates) -> None:
+async def test_tls_lives_through_a_restart(
+    nats_server_factory: NatsServerFactory, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
     server = nats_server_factory(config=certificates.nats_config())
     async with connected(server.url, tls_ca=certificates.ca) as connection:
         link = connection.link
         server.restart()
-        await link.lost
+        await link.lost()
         await connection.linked()
         await connection.client.flush()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_a_server_of_a_strange_authority_is_not_trusted(

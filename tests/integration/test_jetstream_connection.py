@@ -197,7 +197,7 @@ async def test_after_a_restart_of_the_server_it_goes_on(nats_server_factory: Nat
     async with connected(server.url) as connection:
         link = connection.link
         server.restart()
-        await link.lost
+        await link.lost()
         await connection.linked()
         await works(connection)
 
@@ -208,7 +208,7 @@ async def test_subscriptions_live_through_a_restart(nats_server_factory: NatsSer
         subscription = await connection.client.subscribe("a.b")
         link = connection.link
         server.restart()
-        await link.lost
+        await link.lost()
         await connection.linked()
         await connection.client.publish("a.b", b"x")
         assert (await subscription.next_msg(timeout=5)).data == b"x"
@@ -257,7 +257,7 @@ async def test_what_was_not_sent_before_a_loss_is_not_sent_after_it(nats_url: st
             assert connection.client.pending_data_size > 0
             await proxy.cut()
             proxy.release()
-            await link.lost
+            await link.lost()
             await connection.linked()
             await connection.client.publish("a.b", b"fresh")
             assert (await heard.next_msg(timeout=5)).data == b"fresh"
@@ -269,7 +269,7 @@ async def test_a_peer_that_falls_silent_is_noticed(nats_url: str) -> None:
         link = connection.link
         proxy.hold()
         async with asyncio.timeout(10):
-            assert await link.lost == "the server did not answer pings"
+            assert await link.lost() == "the server did not answer pings"
         proxy.release()
         await connection.linked()
         await works(connection)
@@ -283,7 +283,7 @@ async def test_a_silent_peer_with_a_full_buffer_holds_up_nothing(nats_url: str) 
         for _ in range(32):
             connection.client.send(b"PUB a.b 500000\r\n" + bytes(500_000) + b"\r\n")
         async with asyncio.timeout(10):
-            await link.lost
+            await link.lost()
             before = proxy.accepted
             await until(lambda: proxy.accepted > before)  # it tries again, and does not wait for the old socket
             proxy.release()
@@ -304,7 +304,7 @@ async def test_a_fault_for_which_the_server_hangs_up_is_survived(nats_url: str, 
         link = connection.link
         connection.client.send(frame)
         async with asyncio.timeout(10):
-            assert said in (await link.lost).lower()
+            assert said in (await link.lost()).lower()
             await connection.linked()
         await works(connection)
 
@@ -345,7 +345,7 @@ async def test_a_parser_that_breaks_costs_no_more_than_the_link(nats_url: str, m
         await connection.client.publish("a.b", b"x")
         connection.client.send(b"PING\r\n")
         async with asyncio.timeout(10):
-            await link.lost
+            await link.lost()
             await connection.linked()
         await works(connection)
 
@@ -461,6 +461,6 @@ async def test_older_servers_are_talked_to_just_so(older_nats_server: NatsServer
     async with connected(older_nats_server.url) as connection:
         link = connection.link
         older_nats_server.restart()
-        await link.lost
+        await link.lost()
         await connection.linked()
         await works(connection)

@@ -203,7 +203,7 @@ async def test_one_that_dies_is_started_again_on_the_same_port(server: EmbeddedS
             link = connection.link
             assert server.pid is not None
             os.kill(server.pid, signal.SIGKILL)
-            await link.lost
+            await link.lost()
             await connection.linked()
             assert (await api(connection, "INFO"))["type"] == "io.nats.jetstream.api.v1.account_info_response"
             await until(lambda start=start: server.starts == start and server.pid is not None)  # type: ignore[misc]

@@ -75,7 +75,7 @@ async def trouble(
             link = await connection.linked()
             await asyncio.sleep(random.uniform(0, within))
             await happen()
-            await link.lost
+            await link.lost()
 
     task = asyncio.create_task(go_on())
     try:
@@ -191,7 +191,6 @@ async def test_another_writer_begins_while_the_first_ones_bytes_are_on_the_way(s
     judge(await kept(server.url), sent)
 
 
-@pytest.mark.older  # timed out once on 2.10 under load: to be understood before it stands in every run again
 async def test_a_follower_sees_it_all_once_and_in_order_through_cuts_and_kills(server: NatsServer) -> None:
     async with (
         Proxy(server.address) as proxy,
@@ -211,12 +210,22 @@ async def test_a_follower_sees_it_all_once_and_in_order_through_cuts_and_kills(s
             await asyncio.to_thread(server.restart)
 
         following = asyncio.create_task(follow())
-        async with trouble(proxy.cut, reading, within=0.2), trouble(kill, writing, within=0.5):
-            await writer.run()
-            async with asyncio.timeout(60):
-                while len(sequences) < len(writer.sent):
-                    await news.wait()
-                    news.clear()
+        following.add_done_callback(lambda _: news.set())
+
+        async def until(count: int) -> None:
+            while len(sequences) < count:
+                await news.wait()
+                news.clear()
+                assert not following.done(), following.exception()
+
+        async with asyncio.timeout(90):
+            writer.sent += entries(1)
+            await log.append(writer.sent)
+            writer.position = 1
+            await until(1)  # at its very beginning a reading may say that the log does not answer; after that never
+            async with trouble(proxy.cut, reading, within=0.2), trouble(kill, writing, within=0.5):
+                await writer.run()
+            await until(len(writer.sent))
         following.cancel()
         await asyncio.wait({following})
     assert sequences == list(range(1, len(writer.sent) + 1))

@@ -224,7 +224,7 @@ async def test_what_comes_between_the_start_and_the_first_event_survives_a_resta
         await until_consumers(connection, 1)
         link = connection.link
         server.kill()
-        await link.lost
+        await link.lost()
         server.start()
         # Somebody is quicker than the reader.
         async with connected(server.url) as other:
@@ -319,7 +319,7 @@ async def test_a_cut_leaves_neither_hole_nor_repetition(log: EventLog, server: N
             await follower.until(part * 500)
             link = cut.link
             proxy.cut_after(20_000, "to_client")
-            await link.lost
+            await link.lost()
         assert ids(await follower.until(5000)) == ids(sent)
 
 
@@ -336,7 +336,7 @@ async def test_what_was_lost_with_the_connection_comes_though_nothing_follows(
         await log.append(entries(3, containers=1))
         link = cut.link
         await proxy.cut()
-        await link.lost
+        await link.lost()
         proxy.release()
         async with asyncio.timeout(5):  # less than the silence after which a consumer is given up anyway
             assert len(await follower.until(3)) == 3
@@ -351,7 +351,7 @@ async def test_a_restart_of_the_server_leaves_neither_hole_nor_repetition(
             await log.append(sent[part * 100 : part * 100 + 50])
             link = connection.link
             server.restart()
-            await link.lost
+            await link.lost()
             await connection.linked()
             async with asyncio.timeout(20):
                 while True:
@@ -515,7 +515,7 @@ async def test_a_log_that_is_away_at_the_beginning_is_unavailable(
 ) -> None:
     link = connection.link
     server.kill()
-    await link.lost
+    await link.lost()
     for follow in (False, True):
         with pytest.raises(LogUnavailable):
             async for _ in reader.read([], ALL, follow=follow):

@@ -193,7 +193,7 @@ async def test_the_loss_of_the_connection_is_noticed_behind_what_had_come(server
     task = reading(server)
     await settle()
     await server.message(1)
-    server.link.lost.set_result("cut")
+    server.link.lose("cut")
     with pytest.raises(Doubt, match="the connection was lost"):
         await task
 

@@ -251,7 +251,7 @@ async def test_a_batch_ends_with_its_link_and_nothing_more_is_sent() -> None:
         await server.until(1)
         await server.answer({"type": "ack", "seq": 0, "msgs": 10})
         sent = len(await server.until(20))
-        server.link.lost.set_result("cut")
+        server.link.lose("cut")
         with pytest.raises(LogUnavailable, match="the connection to NATS was lost: cut"):
             await asyncio.wait_for(task, 1)
         assert len(server.sent) == sent
