@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import secrets
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -51,7 +50,6 @@ STALL_S: Final = 5.0
 
 CONFIRM_S: Final = 5.0
 
-
 START, APPEND, COMMIT, PING = 0, 1, 2, 4
 
 
@@ -60,7 +58,6 @@ class _Batch(Append):
 
     def __init__(self, entries: Sequence[Entry], link: Link, flow: int) -> None:
         super().__init__(entries, link)
-        self.id = secrets.token_hex(8)
         self.flow = flow
         self.sent = 0
         self.acknowledged = 0
@@ -151,17 +148,15 @@ class FastIngest(Publisher):
         batch.check()
         self.connection.client.send(f"PUB {batch.entries[batch.sent - 1].subject} {reply} 0\r\n\r\n".encode())
 
-    def _on_reply(self, append: Append, subject: str, reply: Reply) -> None:
+    def _on_reply(self, append: Append, _subject: str, reply: Reply) -> None:
         assert isinstance(append, _Batch)
-        if not subject.startswith(f"{self.inbox}.{append.id}."):
-            return  # of a batch that has ended
         total = len(append.entries)
         match reply:
             case Reply(type="ack"):
                 append.acknowledge(reply.seq, reply.msgs)
             case Reply(type="gap"):
                 append.fail(LogUnavailable(f"stream {self.stream} missed a message of a batch"))
-            case Reply(error=dict()) if reply.stream in {None, self.stream}:
+            case Reply(type="err", error=dict()) | Reply(type=None, stream=self.stream, error=dict()):
                 append.fail(log_error(reply.error or {}, self.stream))
             case Reply(type=None, stream=self.stream, batch=append.id):
                 if reply.count == total:

@@ -8,7 +8,6 @@ ids, are skipped by the server as far as they are stored, lane by lane.
 
 from __future__ import annotations
 
-import secrets
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -32,7 +31,6 @@ class _Round(Append):
 
     def __init__(self, entries: Sequence[Entry], link: Link) -> None:
         super().__init__(entries, link)
-        self.id = secrets.token_hex(8)
         self.open = len(entries)
         """Entries that are not acknowledged."""
         lanes: dict[str, deque[int]] = {}
@@ -94,14 +92,12 @@ class Lanes(Publisher):
 
     def _on_reply(self, append: Append, subject: str, reply: Reply) -> None:
         assert isinstance(append, _Round)
-        prefix = f"{self.inbox}.{append.id}."
-        if not subject.startswith(prefix):
-            return  # of an append that has ended
-        index = int(subject.removeprefix(prefix))
-        if reply.stream not in {None, self.stream} or (reply.error is None and (reply.seq < 1 or reply.stream is None)):
+        if reply.stream != self.stream or (reply.error is None and reply.seq < 1):
             self._on_odd(append, f"{reply.stream} {reply.seq}")
         elif reply.error is not None:
             append.fail(log_error(reply.error, self.stream))
-        elif index in append.flying and index not in append.acknowledged:
-            append.acknowledged.append(index)
-            append.advance()
+        else:
+            index = int(subject.rpartition(".")[2])
+            if index in append.flying and index not in append.acknowledged:
+                append.acknowledged.append(index)
+                append.advance()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
@@ -57,6 +58,8 @@ class Append:
     """One append under way: what it waits for, and why it failed."""
 
     def __init__(self, entries: Sequence[Entry], link: Link) -> None:
+        self.id = secrets.token_hex(8)
+        """Stands in the reply subjects, and so tells its answers from those to an append before."""
         self.entries = entries
         self.link = link
         self.failure: LogError | None = None
@@ -184,7 +187,7 @@ class Publisher(ABC):
 
     async def _on_message(self, message: Msg) -> None:
         append = self._append
-        if append is None:
+        if append is None or not message.subject.startswith(f"{self.inbox}.{append.id}."):
             return
         if message.headers and message.headers.get("Status") == "503":
             append.nobody = True

@@ -224,6 +224,7 @@ async def test_whatever_stops_a_batch_ends_the_append(answer: dict[str, Any], ex
         {"stream": "EVENTS", "seq": 9, "batch": "another", "count": 4},
         {"stream": "EVENTS", "seq": 9},
         {"stream": "OTHER", "seq": 0, "error": {"code": 503, "err_code": 10077, "description": "full"}},
+        {"error": {"code": 503, "err_code": 10077, "description": "full"}},
         {"type": "io.containerd.task.start.v1"},
         {},
     ],
@@ -243,6 +244,15 @@ async def test_what_comes_late_for_a_batch_before_is_not_taken_for_this_one() ->
         await server.answer({"type": "ack", "seq": 500, "msgs": 500}, batch="before")
         assert len(await server.until(1)) == 1
         await server.answer({"type": "err", "seq": 2, "error": {"err_code": 10077}}, batch="before")
+        assert not task.done()
+
+
+async def test_nobody_listened_to_a_batch_before_is_not_about_this_one() -> None:
+    async with appending(2000) as (server, task):
+        await server.until(1)
+        late = Msg(cast("Any", None), subject=f"{INBOX}.before.a", headers={"Status": "503"})
+        await server.publisher._on_message(late)
+        await asyncio.sleep(0)
         assert not task.done()
 
 
