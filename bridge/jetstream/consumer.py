@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -114,7 +114,7 @@ class Consumer:
             if made and self._connection.connected:
                 await api(self._connection, f"CONSUMER.DELETE.{self._stream}.{self._name}", timeout=1.0)
 
-    async def messages(self, *, wait: bool) -> AsyncIterator[tuple[Msg, Place]]:
+    async def messages(self, *, wait: bool) -> AsyncGenerator[tuple[Msg, Place], None]:
         """Iterate over its messages; for ever with `wait`, else as long as there are some.
 
         Raises:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 from nats.aio.msg import Msg
@@ -58,8 +59,9 @@ class JetStreamReader:
         """
         reading = _Reading(self._connection, self._stream, reduced(filters), start, follow=follow)
         try:
-            async for event in reading.events():
-                yield event
+            async with aclosing(reading.events()) as events:
+                async for event in events:
+                    yield event
         finally:
             await reading.close()
 
@@ -86,7 +88,7 @@ class _Reading:
         """When the stream was made, which tells it from another of the same name; empty until the reading has begun."""
         self._skipped = 0
 
-    async def events(self) -> AsyncIterator[StoredEvent]:
+    async def events(self) -> AsyncGenerator[StoredEvent, None]:
         """Iterate over the events."""
         progress, pause = time.monotonic(), FIRST_PAUSE_S
         while True:
@@ -95,16 +97,17 @@ class _Reading:
                 if pending == 0 and not self._follow:
                     return
                 assert self._consumer is not None
-                async for message, place in self._consumer.messages(wait=self._follow):
-                    progress, pause = time.monotonic(), FIRST_PAUSE_S
-                    self._last = place.stream_sequence
-                    if self._end is not None and self._last > self._end:
-                        return
-                    event = self._event(message, place)
-                    if event is not None:
-                        yield event
-                    if self._end is not None and (self._last == self._end or place.pending == 0):
-                        return
+                async with aclosing(self._consumer.messages(wait=self._follow)) as messages:
+                    async for message, place in messages:
+                        progress, pause = time.monotonic(), FIRST_PAUSE_S
+                        self._last = place.stream_sequence
+                        if self._end is not None and self._last > self._end:
+                            return
+                        event = self._event(message, place)
+                        if event is not None:
+                            yield event
+                        if self._end is not None and (self._last == self._end or place.pending == 0):
+                            return
                 reason = "no more messages, though there were to be some"
             except Doubt as doubt:
                 reason = str(doubt)

@@ -13,6 +13,7 @@ them; they are taken for stored.
 from __future__ import annotations
 
 import logging
+from contextlib import aclosing
 from typing import Final, NamedTuple
 
 from bridge.errors import LogUnavailable
@@ -108,14 +109,15 @@ async def _read(connection: Connection, stream: str, pattern: str, start: int, l
     try:
         if await consumer.open(_behind(pattern, start)) == 0:
             return found
-        async for message, place in consumer.messages(wait=False):
-            position = position_in(message.data)
-            if position is not None:
-                found.append(_Placed(place.stream_sequence, position))
-            else:
-                log.warning("message %d on %s is no event of ours", place.stream_sequence, message.subject)
-            if place.pending == 0 or place.stream_sequence >= last:
-                break
+        async with aclosing(consumer.messages(wait=False)) as messages:
+            async for message, place in messages:
+                position = position_in(message.data)
+                if position is not None:
+                    found.append(_Placed(place.stream_sequence, position))
+                else:
+                    log.warning("message %d on %s is no event of ours", place.stream_sequence, message.subject)
+                if place.pending == 0 or place.stream_sequence >= last:
+                    break
     except Doubt as doubt:
         raise LogUnavailable(f"stream {stream} cannot be read at present: {doubt}") from doubt
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -81,10 +81,11 @@ async def server() -> AsyncIterator[Server]:
 async def numbers(server: Server, *, wait: bool, count: int) -> list[int]:
     """Read so many messages, or to the end."""
     found: list[int] = []
-    async for _, place in server.consumer.messages(wait=wait):
-        found.append(place.consumer_sequence)
-        if len(found) == count:
-            break
+    async with aclosing(server.consumer.messages(wait=wait)) as messages:
+        async for _, place in messages:
+            found.append(place.consumer_sequence)
+            if len(found) == count:
+                break
     return found
 
 
