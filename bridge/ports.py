@@ -170,10 +170,11 @@ class EventLog(Protocol):
         ...
 
     async def end(self, node: str) -> LogEnd | None:
-        """Return the node's own last event in the log, None where there is none.
+        """Return the node's own last event in the log up to which nothing is missing, None where there is none.
 
         Raises:
             LogUnavailable: the log does not answer.
+            LogRefused: there is no such log, or it may not be read.
         """
         ...
 
