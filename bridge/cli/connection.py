@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, get_type_hints
+from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, TypeAlias, get_type_hints
 
 import typer
 from msgspec import Struct
@@ -21,7 +21,21 @@ from bridge.client import Bus
 from bridge.client.connect import embedded_here
 from bridge.config import ENVIRONMENT, Config, NatsConfig, load
 
-__all__ = ["Connect", "ConnectionOptions", "client_command", "with_connection_options"]
+__all__ = [
+    "Connect",
+    "ConnectionOptions",
+    "NatsCreds",
+    "NatsNkey",
+    "NatsPassword",
+    "NatsTlsCa",
+    "NatsTlsCert",
+    "NatsTlsFirst",
+    "NatsTlsKey",
+    "NatsToken",
+    "NatsUser",
+    "client_command",
+    "with_connection_options",
+]
 
 P = ParamSpec("P")
 
@@ -35,7 +49,29 @@ class Connect(Protocol):
 
 
 def _option(metavar: str, help: str) -> Any:  # noqa: A002 - typer's word
-    return typer.Option(metavar=metavar, help=help, rich_help_panel="Connection", show_default=False)
+    # Whether a file can be read is seen, and told of, where it is.
+    return typer.Option(metavar=metavar, help=help, rich_help_panel="Connection", show_default=False, readable=False)
+
+
+NatsUser: TypeAlias = Annotated[str | None, _option("NAME", "User, together with --nats-password.")]
+NatsPassword: TypeAlias = Annotated[
+    str | None, _option("PASSWORD", f"Others see it here; better ${ENVIRONMENT}NATS_PASSWORD.")
+]
+NatsToken: TypeAlias = Annotated[str | None, _option("TOKEN", f"Likewise; better ${ENVIRONMENT}NATS_TOKEN.")]
+NatsNkey: TypeAlias = Annotated[Path | None, _option("FILE", "File with an nkey seed.")]
+NatsCreds: TypeAlias = Annotated[Path | None, _option("FILE", "File with a user JWT and its seed.")]
+NatsTlsCa: TypeAlias = Annotated[Path | None, _option("FILE", "CA certificates that the server's must be from.")]
+NatsTlsCert: TypeAlias = Annotated[Path | None, _option("FILE", "Client certificate, with --nats-tls-key.")]
+NatsTlsKey: TypeAlias = Annotated[Path | None, _option("FILE", "Key of the client certificate.")]
+NatsTlsFirst: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--nats-tls-first",
+        help="TLS before the server's first word (its handshake_first).",
+        rich_help_panel="Connection",
+        show_default=False,
+    ),
+]
 
 
 class ConnectionOptions(Struct, frozen=True, kw_only=True):
@@ -44,16 +80,15 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
     nats: Annotated[
         str | None, _option("URL|embedded", "NATS to use; `embedded` for the server of a bridge on this machine.")
     ] = None
-    nats_user: Annotated[str | None, _option("NAME", "User, together with --nats-password.")] = None
-    nats_password: Annotated[
-        str | None, _option("PASSWORD", f"Others see it here; better ${ENVIRONMENT}NATS_PASSWORD.")
-    ] = None
-    nats_token: Annotated[str | None, _option("TOKEN", f"Likewise; better ${ENVIRONMENT}NATS_TOKEN.")] = None
-    nats_nkey: Annotated[Path | None, _option("FILE", "File with an nkey seed.")] = None
-    nats_creds: Annotated[Path | None, _option("FILE", "File with a user JWT and its seed.")] = None
-    nats_tls_ca: Annotated[Path | None, _option("FILE", "CA certificates that the server's must be from.")] = None
-    nats_tls_cert: Annotated[Path | None, _option("FILE", "Client certificate, with --nats-tls-key.")] = None
-    nats_tls_key: Annotated[Path | None, _option("FILE", "Key of the client certificate.")] = None
+    nats_user: NatsUser = None
+    nats_password: NatsPassword = None
+    nats_token: NatsToken = None
+    nats_nkey: NatsNkey = None
+    nats_creds: NatsCreds = None
+    nats_tls_ca: NatsTlsCa = None
+    nats_tls_cert: NatsTlsCert = None
+    nats_tls_key: NatsTlsKey = None
+    nats_tls_first: NatsTlsFirst = None
     root: Annotated[str | None, _option("TOKEN", "First token of every subject (containerd).")] = None
     state_dir: Annotated[Path | None, _option("DIR", "State of the bridge whose embedded server is used.")] = None
     config: Annotated[Path | None, _option("FILE", "TOML file with these settings.")] = None
@@ -75,6 +110,7 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
             "nats.tls_ca": self.nats_tls_ca,
             "nats.tls_cert": self.nats_tls_cert,
             "nats.tls_key": self.nats_tls_key,
+            "nats.tls_first": self.nats_tls_first,
             "root": self.root,
             "state_dir": self.state_dir,
             "log_level": self.log_level,

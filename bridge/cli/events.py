@@ -56,7 +56,11 @@ async def events(
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(metavar="POINT", help="End there; a time to come is waited for.", callback=checked(read_point)),
+        typer.Option(
+            metavar="POINT",
+            help="End there; durations count back from now. A time to come is waited for, a number with --follow.",
+            callback=checked(read_point),
+        ),
     ] = None,
     follow: Annotated[
         bool | None,

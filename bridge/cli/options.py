@@ -85,7 +85,7 @@ ContainerIds: TypeAlias = Annotated[
         "--container",
         "-c",
         metavar="ID",
-        help="Only this container (repeatable).",
+        help="Only this container, by its full id (repeatable).",
         callback=_identifier("container id"),
     ),
 ]

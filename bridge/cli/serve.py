@@ -7,33 +7,54 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
+from bridge.cli.connection import (
+    NatsCreds,
+    NatsNkey,
+    NatsPassword,
+    NatsTlsCa,
+    NatsTlsCert,
+    NatsTlsFirst,
+    NatsTlsKey,
+    NatsToken,
+    NatsUser,
+)
 from bridge.config import Config, load
 from bridge.model.nanos import Nanos, format_rfc3339
 
 __all__ = ["serve"]
 
+_DEFAULT: Final = Config()
+
 
 def serve(
     *,
     containerd: Annotated[
-        Path | None, typer.Option(readable=False, metavar="SOCKET", help="containerd's gRPC socket.")
+        Path | None,
+        typer.Option(readable=False, metavar="SOCKET", help=f"containerd's gRPC socket ({_DEFAULT.containerd})."),
     ] = None,
     namespace: Annotated[
         list[str] | None, typer.Option(metavar="NS", help="Follow only this namespace (repeatable); all unless given.")
     ] = None,
     nats: Annotated[
-        str | None, typer.Option(metavar="URL|embedded", help="NATS to use, or a nats-server of the bridge's own.")
+        str | None,
+        typer.Option(
+            metavar="URL|embedded", help=f"NATS to use, or a nats-server of the bridge's own ({_DEFAULT.nats.url})."
+        ),
     ] = None,
     node: Annotated[str | None, typer.Option(metavar="NAME", help="This node's name; the host's unless given.")] = None,
     state_dir: Annotated[
-        Path | None, typer.Option(readable=False, metavar="DIR", help="Where outbox and embedded server live.")
+        Path | None,
+        typer.Option(
+            readable=False, metavar="DIR", help=f"Where outbox and embedded server live ({_DEFAULT.state_dir})."
+        ),
     ] = None,
     fifo_dir: Annotated[
-        Path | None, typer.Option(readable=False, metavar="DIR", help="Where FIFOs for stdio are made.")
+        Path | None,
+        typer.Option(readable=False, metavar="DIR", help=f"Where FIFOs for stdio are made ({_DEFAULT.fifo_dir})."),
     ] = None,
     commands: Annotated[
         str | None, typer.Option(metavar="GROUPS", help="Commands to take: observe, lifecycle, all; none unless given.")
@@ -41,23 +62,28 @@ def serve(
     foreign: Annotated[
         bool | None, typer.Option("--foreign", help="Let commands change containers of dockerd and the kubelet too.")
     ] = None,
-    http: Annotated[str | None, typer.Option(metavar="ADDR", help="HOST:PORT for health and metrics.")] = None,
-    root: Annotated[str | None, typer.Option(metavar="TOKEN", help="First token of every subject.")] = None,
-    nats_user: Annotated[str | None, typer.Option(metavar="NAME")] = None,
-    nats_password: Annotated[str | None, typer.Option(metavar="PASSWORD")] = None,
-    nats_token: Annotated[str | None, typer.Option(metavar="TOKEN")] = None,
-    nats_nkey: Annotated[
-        Path | None, typer.Option(readable=False, metavar="FILE", help="File with an nkey seed.")
+    http: Annotated[
+        str | None, typer.Option(metavar="ADDR", help="HOST:PORT for health and metrics; not served unless given.")
     ] = None,
-    nats_creds: Annotated[
-        Path | None, typer.Option(readable=False, metavar="FILE", help="Credentials file as nsc writes it.")
+    root: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help=f"First token of every subject ({_DEFAULT.root}).")
     ] = None,
-    nats_tls_ca: Annotated[Path | None, typer.Option(readable=False, metavar="FILE")] = None,
-    nats_tls_cert: Annotated[Path | None, typer.Option(readable=False, metavar="FILE")] = None,
-    nats_tls_key: Annotated[Path | None, typer.Option(readable=False, metavar="FILE")] = None,
-    nats_replicas: Annotated[int | None, typer.Option(metavar="N", help="Replicas of a stream that is made.")] = None,
+    nats_user: NatsUser = None,
+    nats_password: NatsPassword = None,
+    nats_token: NatsToken = None,
+    nats_nkey: NatsNkey = None,
+    nats_creds: NatsCreds = None,
+    nats_tls_ca: NatsTlsCa = None,
+    nats_tls_cert: NatsTlsCert = None,
+    nats_tls_key: NatsTlsKey = None,
+    nats_tls_first: NatsTlsFirst = None,
+    nats_replicas: Annotated[
+        int | None, typer.Option(metavar="N", help=f"Replicas of a stream that is made ({_DEFAULT.nats.replicas}).")
+    ] = None,
     config: Annotated[Path | None, typer.Option(readable=False, metavar="FILE", help="Settings as TOML.")] = None,
-    log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help=f"debug, info, warning or error ({_DEFAULT.log_level}).")
+    ] = None,
 ) -> None:
     """Follow containerd and keep its events in JetStream; take commands where switched on.
 
@@ -85,6 +111,7 @@ def serve(
         "nats.tls_ca": nats_tls_ca,
         "nats.tls_cert": nats_tls_cert,
         "nats.tls_key": nats_tls_key,
+        "nats.tls_first": nats_tls_first,
         "nats.replicas": nats_replicas,
     }
     settings = load(options, file=config)

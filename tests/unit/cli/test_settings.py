@@ -10,6 +10,7 @@ import pytest
 from bridge.cli.connection import ConnectionOptions
 from bridge.cli.settings import masked, to_toml
 from bridge.config import Config, NatsConfig, load
+from tests.unit.cli.conftest import Cli
 
 EMBEDDED = '{"url":"nats://127.0.0.1:4333","user":"bridge","password":"p"}'
 
@@ -81,3 +82,15 @@ def test_nats_in_the_file_does_too(state_dir: Path) -> None:
     file.write_text(f'[nats]\nurl = "{NatsConfig().url}"\n')
 
     assert nats_of(state_dir=state_dir, config=file) == NatsConfig()
+
+
+def test_tls_before_the_first_word_is_an_option_of_commands_and_daemon(cli: Cli) -> None:
+    assert nats_of(nats="tls://n", nats_tls_first=True).tls_first is True
+    assert "--nats-tls-first" in cli("serve", "--help").out
+
+
+def test_every_option_of_the_daemon_says_what_it_is_for(cli: Cli) -> None:
+    lines = [line for line in cli("serve", "--help").lines if line.startswith("  -")]
+
+    assert [line for line in lines if "  " not in line.strip()] == []
+    assert "/var/lib/containerd-bridge" in cli("serve", "--help").out
