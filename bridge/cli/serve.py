@@ -54,7 +54,7 @@ def serve(
     ] = None,
     fifo_dir: Annotated[
         Path | None,
-        typer.Option(readable=False, metavar="DIR", help=f"Where FIFOs for stdio are made ({_DEFAULT.fifo_dir})."),
+        typer.Option(readable=False, metavar="DIR", help=f"Where stdio's FIFOs are ({_DEFAULT.fifo_dir})."),
     ] = None,
     commands: Annotated[
         str | None, typer.Option(metavar="GROUPS", help="Commands to take: observe, lifecycle, all; none unless given.")
