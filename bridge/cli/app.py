@@ -93,7 +93,8 @@ def main(arguments: Sequence[str] | None = None, *, connect: Connect = connect_t
     try:
         status = get_command(app).main(args=given, prog_name=PROGRAM, standalone_mode=False, obj=connect)
     except _UsageError as error:
-        message: str = error.format_message()
+        # Without click's list of similar options, which are hardly ever what was meant: the hint leads to all of them.
+        message: str = getattr(error, "message", "") if hasattr(error, "possibilities") else error.format_message()
         command = error.ctx.command_path if error.ctx is not None else PROGRAM
         complain(f"{message[:1].lower()}{message[1:].rstrip('.')}", hint=f"See '{command} --help'.")
         return USAGE

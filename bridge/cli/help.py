@@ -19,6 +19,12 @@ class Command(TyperCommand):
         with exits():
             return super().invoke(ctx)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return what the usage line says: arguments as docker writes them."""
+        options = [self.options_metavar] if self.options_metavar else []
+        arguments = [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
+        return [*options, *(_name(each) if each.required else f"[{_name(each)}]" for each in arguments)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and options in their sections."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
@@ -27,7 +33,8 @@ class Command(TyperCommand):
             if record is not None:
                 argument = parameter.param_type_name == "argument"
                 section = "Arguments" if argument else getattr(parameter, "rich_help_panel", None) or "Options"
-                sections.setdefault(section, []).append(record)
+                name = _name(parameter) if argument else record[0]
+                sections.setdefault(section, []).append((name, record[1]))
         _write(formatter, sections)
 
 
@@ -43,6 +50,10 @@ class Group(TyperGroup):
                 section = getattr(command, "rich_help_panel", None) or "Commands"
                 sections.setdefault(section, []).append((name, command.get_short_help_str(limit=67)))
         _write(formatter, sections)
+
+
+def _name(argument: Any) -> str:
+    return f"{argument.metavar or argument.name.upper()}{'' if argument.nargs == 1 else '...'}"
 
 
 def _write(formatter: Any, sections: dict[str, list[tuple[str, str]]]) -> None:

@@ -1,4 +1,4 @@
-"""`containerd-bridge config`: the settings as they come out of command line, environment and file, as TOML."""
+"""`containerd-bridge config`: the settings of `serve` as they come out of command line, environment and file, as TOML."""
 
 from __future__ import annotations
 
@@ -22,17 +22,22 @@ _MASK = "********"
 
 @with_connection_options
 def config(options: ConnectionOptions, *, as_json: Json = False) -> None:
-    """Show the settings that apply, as TOML.
+    """Show the settings of `serve` that apply, as TOML.
 
-    Secrets are masked; what is not set is a comment.
+    Secrets are masked; what is not set is a comment, and so is the embedded server that the other commands use where no
+    NATS is configured.
     """
     terminal = Terminal()
-    settings = masked(options.load())
+    settings = options.load()
     if as_json:
-        terminal.json(settings)
-    else:
-        for line in to_toml(settings):
-            terminal.line(line)
+        terminal.json(masked(settings))
+        return
+    for line in to_toml(masked(settings)):
+        terminal.line(line)
+    used = options.nats_config(settings)
+    if used != settings.nats:
+        url = masked(Config(nats=used))["nats"]["url"]
+        terminal.line(f"# commands use {url}, the embedded server of {settings.state_dir}")
 
 
 def masked(settings: Config) -> dict[str, Any]:

@@ -144,3 +144,16 @@ def test_config_shows_what_applies_without_secrets(cli: Cli, tmp_path: Path) -> 
     assert "# user is not set" in said.lines
     told = cli("config", "--config", str(file), "--json").objects[0]
     assert (told["node"], told["nats"]["url"]) == ("n1", "nats://me:********@a,tls://b")
+
+
+def test_an_unknown_option_is_named_and_nothing_is_guessed(cli: Cli) -> None:
+    assert cli("ps", "--foo").err.splitlines()[0] == "containerd-bridge: no such option: --foo"
+
+
+def test_arguments_are_written_as_docker_writes_them(cli: Cli) -> None:
+    stop, schema = cli("stop", "--help").out, cli("schema", "--help").out
+
+    assert "stop [OPTIONS] CONTAINER...\n" in stop
+    assert "  CONTAINER...  Ids" in stop
+    assert "schema [OPTIONS] [NAME]\n" in schema
+    assert "<" not in stop + schema

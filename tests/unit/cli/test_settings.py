@@ -94,3 +94,16 @@ def test_every_option_of_the_daemon_says_what_it_is_for(cli: Cli) -> None:
 
     assert [line for line in lines if "  " not in line.strip()] == []
     assert "/var/lib/containerd-bridge" in cli("serve", "--help").out
+
+
+def test_config_names_the_embedded_server_that_commands_use_but_not_its_credentials(cli: Cli, state_dir: Path) -> None:
+    said = cli("config", "--state-dir", str(state_dir))
+
+    assert said.lines[-1] == f"# commands use nats://127.0.0.1:4333, the embedded server of {state_dir}"
+    assert "password = " not in said.out
+
+
+def test_config_is_silent_about_a_server_that_commands_do_not_use(cli: Cli, state_dir: Path) -> None:
+    said = cli("config", "--state-dir", str(state_dir), "--nats", "nats://elsewhere")
+
+    assert "# commands use" not in said.out
