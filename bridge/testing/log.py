@@ -122,7 +122,9 @@ class MemoryLog:
             message = self.messages[sequence - 1]
             try:
                 if self.subjects.parse_event(message.subject).node == node:
-                    return LogEnd(sequence, decode(message.body).position)
+                    position = decode(message.body).position
+                    if position is not None:
+                        return LogEnd(sequence, position)
             except (BadEnvelope, ValueError):
                 log.debug("message %d is no event of ours", sequence)
         return None
