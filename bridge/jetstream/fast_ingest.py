@@ -23,6 +23,7 @@ from bridge.jetstream.api import api
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import ApiError, log_error, log_errors
+from bridge.jetstream.fence import Fence
 from bridge.jetstream.place import position_in
 from bridge.jetstream.publisher import Append, Publisher, Reply, header
 from bridge.jetstream.streams import NO_MESSAGE
@@ -90,8 +91,8 @@ class FastIngest(Publisher):
 
     in_one_order = True
 
-    def __init__(self, connection: Connection, stream: str) -> None:
-        super().__init__(connection, stream)
+    def __init__(self, connection: Connection, stream: str, fence: Fence | None = None) -> None:
+        super().__init__(connection, stream, fence)
         self._doubt = True  # what a process before us left under way counts as doubt too
 
     async def _store(self, entries: Sequence[Entry]) -> None:
@@ -120,6 +121,7 @@ class FastIngest(Publisher):
         client = self.connection.client
         entries, total = batch.entries, len(batch.entries)
         prefix = f"{self.inbox}.{batch.id}.{batch.flow}.fail."
+        first, others = ("", "") if self.fence is None else (self.fence.first, self.fence.others)
         while batch.sent < upto:
             parts: list[bytes] = []
             size = 0
@@ -128,7 +130,7 @@ class FastIngest(Publisher):
                 entry = entries[number]
                 number += 1
                 operation = COMMIT if number == total else START if number == 1 else APPEND
-                head, body = header(entry.id), entry.body
+                head, body = header(entry.id, first if number == 1 else others), entry.body
                 length = len(head)
                 parts += (
                     f"HPUB {entry.subject} {prefix}{number}.{operation}.$FI {length} {length + len(body)}\r\n{head}".encode(),

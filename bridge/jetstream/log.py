@@ -6,12 +6,14 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from bridge.errors import ConfigError, LogRefused
+from bridge.errors import ConfigError, LogConflict, LogRefused
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import log_errors
 from bridge.jetstream.fast_ingest import FastIngest
+from bridge.jetstream.fence import Fence
 from bridge.jetstream.lanes import Lanes
+from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.publisher import Publisher
 from bridge.jetstream.streams import stream_name
 from bridge.jetstream.tail import unbroken_end
@@ -55,13 +57,15 @@ class JetStreamLog:
         return await unbroken_end(self._connection, self._subjects, self._publisher.stream, node)
 
 
-async def open_log(connection: Connection, subjects: Subjects) -> EventLog:
+async def open_log(connection: Connection, subjects: Subjects, lease: JetStreamLease | None = None) -> EventLog:
     """Return the log on the stream of events, with the best publisher that server and stream can take.
 
-    The stream must exist, see `ensure_events`. The log lasts as long as the connection.
+    The stream must exist, see `ensure_events`. The log lasts as long as the connection. With a lease, which has to be held, it
+    appends only as long as that is: else it is `LogUnavailable`, or `LogConflict` once somebody else has it. See
+    `bridge.jetstream.fence` for what is left to chance.
 
     Raises:
-        ConfigError: there is no such stream, or it may not be used.
+        ConfigError: there is no such stream, it may not be used, or somebody else has taken the lease meanwhile.
         LogUnavailable: JetStream does not answer.
     """
     stream = stream_name(subjects)
@@ -71,12 +75,13 @@ async def open_log(connection: Connection, subjects: Subjects) -> EventLog:
     except LogRefused as error:
         raise ConfigError(str(error)) from error
     version = ".".join(map(str, connection.server_version))
+    fence = None if lease is None else Fence(connection, subjects, stream, lease)
     publisher: Publisher
     if config.get("allow_batched"):
-        publisher = FastIngest(connection, stream)
+        publisher = FastIngest(connection, stream, fence)
         log.info("appending to stream %s in fast batches (nats-server %s)", stream, version)
     else:
-        publisher = Lanes(connection, stream)
+        publisher = Lanes(connection, stream, fence)
         log.info(
             "appending to stream %s with one message in flight per container: nats-server %s has no fast ingest, 2.14 has",
             stream,
@@ -84,6 +89,8 @@ async def open_log(connection: Connection, subjects: Subjects) -> EventLog:
         )
     try:
         await publisher.open()
-    except LogRefused as error:
+        if fence is not None:
+            await fence.open()
+    except (LogRefused, LogConflict) as error:
         raise ConfigError(str(error)) from error
     return JetStreamLog(connection, subjects, publisher)

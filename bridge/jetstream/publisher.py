@@ -2,7 +2,8 @@
 
 Neither nats-py's `publish` nor its `request` is used. Per message they cost several times what the frame costs, and a
 request takes the first answer for the stream's, whoever sent it; here an answer counts only if it names our stream.
-An append belongs to one TCP connection: when that is lost, the append has failed, whatever has become of it.
+An append belongs to one TCP connection: when that is lost, the append has failed, whatever has become of it. With a fence
+nothing is written that the node's lease does not cover, see `bridge.jetstream.fence`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import nats.errors
 from msgspec import Struct
 from nats.aio.msg import Msg
 
-from bridge.errors import LogError, LogRefused, LogUnavailable
+from bridge.errors import LogConflict, LogError, LogRefused, LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_error, log_errors
+from bridge.jetstream.fence import Fence
 from bridge.jetstream.filters import covers
 from bridge.jetstream.streams import HEADERS, NO_STREAM
 from bridge.model.envelope import CONTENT_TYPE
@@ -62,6 +64,7 @@ class Append:
         """Stands in the reply subjects, and so tells its answers from those to an append before."""
         self.entries = entries
         self.link = link
+        self.fence: Fence | None = None
         self.failure: LogError | None = None
         self.nobody = False
         """Whether the server said that nobody listens on a subject."""
@@ -80,9 +83,11 @@ class Append:
         self._news.set()
 
     def check(self) -> None:
-        """Raise the failure, if there is one."""
+        """Raise the failure, if there is one. Before each write: also what the fence has against it."""
         if self.failure is not None:
             raise self.failure
+        if self.fence is not None:
+            self.fence.check()
 
     async def news(self, seconds: float) -> bool:
         """Wait for an advance or a failure.
@@ -106,9 +111,10 @@ class Publisher(ABC):
     in_one_order: ClassVar[bool]
     """See `EventLog.in_one_order`."""
 
-    def __init__(self, connection: Connection, stream: str) -> None:
+    def __init__(self, connection: Connection, stream: str, fence: Fence | None = None) -> None:
         self.connection: Final = connection
         self.stream: Final = stream
+        self.fence: Final = fence
         self.inbox: Final = connection.client.new_inbox()
         self._one_at_a_time = asyncio.Lock()
         self._append: Append | None = None
@@ -127,7 +133,19 @@ class Publisher(ABC):
         """Store `entries` in their order; see `EventLog.append`."""
         async with self._one_at_a_time:
             for start in range(0, len(entries), BATCH):
-                await self._store(entries[start : start + BATCH])
+                await self._store_fenced(entries[start : start + BATCH])
+
+    async def _store_fenced(self, entries: Sequence[Entry]) -> None:
+        try:
+            await self._store(entries)
+        except LogConflict:
+            if self.fence is None:
+                raise
+            await self.fence.mend()
+            try:
+                await self._store(entries)
+            except LogConflict as error:  # not another bridge: a message of an append before may still be under way
+                raise LogUnavailable(str(error)) from error
 
     @abstractmethod
     async def _store(self, entries: Sequence[Entry]) -> None: ...
@@ -147,6 +165,7 @@ class Publisher(ABC):
 
         link.watch(on_loss)
         self._append = append
+        append.fence = self.fence
         try:
             async with self.connection.denials(lambda denied: self._on_denied(append, denied)):
                 append.check()
@@ -235,9 +254,9 @@ class Publisher(ABC):
         return LogUnavailable(f"stream {self.stream} has no leader at present")
 
 
-def header(message_id: str) -> str:
-    """Return the header block of an event's message."""
-    return f"NATS/1.0\r\nNats-Msg-Id: {message_id}\r\nContent-Type: {CONTENT_TYPE}\r\n\r\n"
+def header(message_id: str, fence: str = "") -> str:
+    """Return the header block of an event's message, with the lines of the fence."""
+    return f"NATS/1.0\r\nNats-Msg-Id: {message_id}\r\n{fence}Content-Type: {CONTENT_TYPE}\r\n\r\n"
 
 
 _decoder = msgspec.json.Decoder(Reply)

@@ -17,8 +17,10 @@ from bridge.model.envelope import Event, Origin, Recorded, Unrecognized
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo, ExitInfo, Outcome, ProcessInfo, TaskInfo
 from bridge.model.subjects import CommandSubject
+from bridge.ports.buckets import Change, NodeLease, NodeRecords, StateEntry, StateStore
 
 __all__ = [
+    "Change",
     "CommandHandler",
     "CommandInbox",
     "CommandRequest",
@@ -32,10 +34,14 @@ __all__ = [
     "EventReader",
     "EventSource",
     "LogEnd",
+    "NodeLease",
     "NodePresence",
+    "NodeRecords",
     "Observed",
     "RuntimeVersion",
     "Start",
+    "StateEntry",
+    "StateStore",
     "StoredEvent",
     "Subscription",
     "TaskLifecycle",
