@@ -85,6 +85,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`HOST:PORT` for health and metrics; not served unless given."""
     root: str = "containerd"
     """First token of every subject."""
+    lease: int = 10
+    """Seconds for which a bridge that says nothing keeps its node; then another one may take its place. A stall of a few seconds
+    costs nothing, and after a crash elsewhere it is not long to wait."""
     log_level: str = "info"
 
     @property
@@ -322,6 +325,8 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         if (getattr(nats, one) is None) != (getattr(nats, other) is None):
             sentence = f"nats.{one} and nats.{other} go together: give both"
             raise refusal(sentence, f"nats.{one}", f"nats.{other}")
+    if not 2 <= config.lease <= 600:
+        raise refusal(f"lease is {config.lease}: give from 2 to 600 seconds", "lease")
     if not 1 <= nats.replicas <= 5:
         raise refusal("nats.replicas is out of range: give a number from 1 to 5", "nats.replicas")
 

@@ -16,13 +16,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
 import bridge
 from bridge import health
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
+from bridge.capture.holder import boot_id, has_ended, ourselves
 from bridge.capture.outbox import Outbox, OutboxReader
 from bridge.capture.recorder import Recorder
 from bridge.capture.state_dir import claimed
@@ -33,15 +33,18 @@ from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.control.dispatch import Dispatcher
 from bridge.errors import BridgeError, ConfigError, LogError, SourceLost
+from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
 from bridge.jetstream.inbox import MicroInbox
+from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
 from bridge.jetstream.streams import ensure_events
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
+from bridge.model.nodes import NodeRecord
 from bridge.ports import Entry, EventLog, Observed
 
 __all__ = ["DaemonFailed", "run"]
@@ -86,16 +89,26 @@ async def _start(config: Config, stack: AsyncExitStack, watch: _Watch) -> None:
     listener = None if config.http_address is None else stack.enter_context(health.bind(config.http_address))
     stack.enter_context(claimed(config.state_dir))
     source = ContainerdSource(config.containerd, config.namespace)
-    await _first_answer(source)
+    version = await _first_answer(source)
 
     connection = await stack.enter_async_context(_nats(config))
     stream = await ensure_events(connection, config.subjects, replicas=config.nats.replicas)
-    event_log = await open_log(connection, config.subjects)
+    await ensure_buckets(connection, config.subjects, replicas=config.nats.replicas)
     await stack.enter_async_context(watch.task(connection.closed(), "nats"))
 
     outbox = stack.enter_context(Outbox(config.state_dir / "outbox.db"))
     if stream.max_age and (forgotten := outbox.forget_deleted(now() - stream.max_age)):
         log.info("%d containers are forgotten: their last event has expired from the stream", forgotten)
+    ours = ourselves(
+        config.node,
+        log=outbox.log,
+        state_dir=config.state_dir,
+        lease_s=config.lease,
+        containerd=version,
+        groups=sorted(config.groups),
+    )
+    lease = await stack.enter_async_context(_leasing(config, connection, ours, watch))
+    event_log = await open_log(connection, config.subjects, lease)
     delivery = await stack.enter_async_context(_delivering(config, event_log, outbox, watch))
     recorder = await stack.enter_async_context(_recording(config, outbox, delivery, watch))
     feed = Feed(source, recorder, namespaces=config.namespace, proven=outbox.proven)
@@ -109,12 +122,13 @@ async def _start(config: Config, stack: AsyncExitStack, watch: _Watch) -> None:
         log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])
 
 
-async def _first_answer(source: ContainerdSource) -> None:
+async def _first_answer(source: ContainerdSource) -> str:
     try:
         version = await source.version()
     except SourceLost as error:
         raise ConfigError(f"containerd does not answer: {error}") from error
     log.info("containerd %s", version.version)
+    return version.version
 
 
 @asynccontextmanager
@@ -125,6 +139,22 @@ async def _nats(config: Config) -> AsyncIterator[Connection]:
             server = await stack.enter_async_context(EmbeddedServer(config.state_dir))
             settings = server.config
         yield await stack.enter_async_context(connect(settings, name=f"containerd-bridge {config.node}"))
+
+
+@asynccontextmanager
+async def _leasing(
+    config: Config, connection: Connection, ours: NodeRecord, watch: _Watch
+) -> AsyncIterator[JetStreamLease]:
+    lease = JetStreamLease(connection, config.subjects, ours, ended=lambda other: has_ended(other, ours))
+    try:
+        await lease.acquire()
+    except LogError as error:
+        raise ConfigError(f"the lease of node {config.node} cannot be taken: {error}") from error
+    try:
+        async with watch.task(lease.keep(), "lease"):
+            yield lease
+    finally:
+        await lease.release()
 
 
 @asynccontextmanager
@@ -177,7 +207,7 @@ async def _recording(config: Config, outbox: Outbox, delivery: Delivery, watch: 
             failed=failed,
         )
         recorder.start()
-        recorder.submit(node_observation(NodeStarted(version=bridge.__version__, pid=os.getpid(), boot_id=_boot_id())))
+        recorder.submit(node_observation(NodeStarted(version=bridge.__version__, pid=os.getpid(), boot_id=boot_id())))
         try:
             yield recorder
         finally:  # also when the start fails: nobody may close the outbox under its thread
@@ -366,10 +396,3 @@ class _Progress:
             "events_recorded": ("Events committed to the outbox.", self._recorder.recorded),
             "gaps": ("Times without a proven subscription.", self._feed.gaps),
         }
-
-
-def _boot_id() -> str | None:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return None

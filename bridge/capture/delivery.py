@@ -57,12 +57,13 @@ class Delivery:
         self._tail_bytes = 0
         self._more = asyncio.Event()
         self._settled = asyncio.Event()
+        self._conflict = False
         self.position = acknowledged
         """Everything up to here is in the log."""
         self.last_n = last_n
         """The newest committed entry."""
         self.refused: str | None = None
-        """Why the log takes nothing at present; None when it does."""
+        """Why the log takes nothing at present, or never again; None when it does."""
 
     def committed(self, entries: Sequence[Entry]) -> None:
         """Take newly committed entries, in order."""
@@ -112,15 +113,25 @@ class Delivery:
             self._advance(position.n)
 
     async def run(self) -> None:
-        """Append for ever."""
-        while True:
-            entries = await self._next()
-            try:
-                await self._log.append(entries)
-            except (LogUnavailable, LogRefused) as error:
-                await self._recover(error)
-            else:
-                self._advance(entries[-1].n)
+        """Append for ever.
+
+        Raises:
+            LogConflict: somebody else writes as this node.
+        """
+        try:
+            while True:
+                entries = await self._next()
+                try:
+                    await self._log.append(entries)
+                except (LogUnavailable, LogRefused) as error:
+                    await self._recover(error)
+                else:
+                    self._advance(entries[-1].n)
+        except LogConflict as error:
+            self.refused = str(error)
+            self._conflict = True
+            self._settled.set()
+            raise
 
     async def _recover(self, error: LogError) -> None:
         """Return when the log takes events again; say so when it begins, when the reason changes, and when it is over."""
@@ -147,8 +158,8 @@ class Delivery:
         log.warning("the log takes events again after %.1f s; %d wait", time.monotonic() - began, self.behind)
 
     async def settled(self) -> None:
-        """Wait until everything committed so far is in the log."""
-        while self.behind:
+        """Wait until everything committed so far is in the log, or until it is certain that it never will be."""
+        while self.behind and not self._conflict:
             self._settled.clear()
             await self._settled.wait()
 

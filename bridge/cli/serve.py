@@ -68,6 +68,12 @@ def serve(
     root: Annotated[
         str | None, typer.Option(metavar="TOKEN", help=f"First token of every subject ({_DEFAULT.root}).")
     ] = None,
+    lease: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SECONDS", help=f"After so much silence another may take the node over ({_DEFAULT.lease})."
+        ),
+    ] = None,
     nats_user: NatsUser = None,
     nats_password: NatsPassword = None,
     nats_token: NatsToken = None,
@@ -102,6 +108,7 @@ def serve(
         "foreign": foreign,
         "http": http,
         "root": root,
+        "lease": lease,
         "log_level": log_level,
         "nats.user": nats_user,
         "nats.password": nats_password,

@@ -196,6 +196,20 @@ async def test_a_log_that_is_ahead_of_the_outbox_is_a_conflict_and_not_numbered_
         await make(log, outbox).resume()
 
 
+async def test_a_node_that_is_somebody_else_s_ends_delivery_and_nobody_waits_for_it(outbox: Outbox) -> None:
+    def taken(_count: int) -> tuple[int, LogError | None]:
+        return 0, LogConflict("node n1 now has another bridge")
+
+    delivery = make(UnreliableLog(taken), outbox)
+    delivery.committed(commit(outbox, 5))
+    settled = asyncio.create_task(delivery.settled())
+    with pytest.raises(LogConflict, match="another bridge"):
+        await asyncio.wait_for(delivery.run(), 10)
+    await asyncio.wait_for(settled, 10)
+    await asyncio.wait_for(delivery.settled(), 10)
+    assert (delivery.behind, delivery.refused) == (5, "node n1 now has another bridge")
+
+
 async def test_an_outage_longer_than_the_duplicate_window_stores_nothing_twice(outbox: Outbox) -> None:
     class Forgetful(UnreliableLog):
         async def append(self, entries: Sequence[Entry]) -> None:
