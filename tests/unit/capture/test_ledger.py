@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from bridge.model.nanos import Nanos
 from bridge.model.node_events import ImageCreate, NodeHeartbeat
 from bridge.model.outcomes import ContainerInfo
 from bridge.model.subjects import Subjects
-from bridge.ports import Entry, Observed
+from bridge.ports import Observed
 
 
 class Book:
@@ -36,10 +37,13 @@ class Book:
         return self.ledger
 
     def place(self, *observations: Observed, known: dict[tuple[str, str], ContainerInfo] | None = None) -> list[Any]:
-        self.asked = list(self.ledger.undescribed(observations))
-        entries: list[Entry] = []
-        for observation in observations:
-            entries += self.ledger.place(observation, known or {})
+        self.asked: list[tuple[str, str]] = []
+
+        def describe(containers: Collection[tuple[str, str]]) -> dict[tuple[str, str], ContainerInfo]:
+            self.asked += containers
+            return known or {}
+
+        entries = self.ledger.place(observations, describe)
         for row in self.ledger.settle():
             self.rows[row.namespace, row.container] = row
         self.last_n = entries[-1].n
@@ -259,5 +263,5 @@ def test_no_body_is_larger_than_what_both_ends_agreed_on() -> None:
     book = Book()
     ledger = book.ledger
     for size in (MAX_BODY // 4 * 3 - 2000, MAX_BODY // 4 * 3, MAX_BODY * 3):
-        for entry in ledger.place(observed(raw(b"v" * size)), {}):
+        for entry in ledger.place([observed(raw(b"v" * size))], lambda _: {}):
             assert len(entry.body) <= MAX_BODY
