@@ -63,7 +63,7 @@ class Recorder:
             failed: told, from the thread, why it ended if it ended by itself; nothing is taken in any more then.
         """
         self._outbox = outbox
-        self._ledger = Ledger(node, subjects, outbox.log, outbox.last_n, outbox.container)
+        self._ledger = Ledger(node, subjects, outbox.log, outbox.last_n, outbox)
         self._lookup = lookup
         self._committed = committed
         self._failed = failed
