@@ -2,6 +2,8 @@
 # What is made once per machine (the test hosts) is in $CONTAINERD_BRIDGE_CACHE, by default ~/.cache/containerd-bridge.
 
 PYTHON := .venv/bin/python
+# Tests mostly wait for servers: twice as many side by side as there are processors.
+PYTEST := $(PYTHON) -m pytest --numprocesses $(shell echo $$((2 * $$(nproc)))) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-older lint types generated unit bench format setup roots lock clean clean-roots
@@ -14,17 +16,18 @@ demo: setup roots ## about a minute: real containers, their events as they arriv
 
 test: setup roots lint types generated ## everything: ruff, mypy, the generated files, all tests on real servers
 	@echo "test: pytest"
-	@$(PYTHON) -m pytest -m "not older" $(ARGS)
+	@$(PYTEST) -m "not older" $(ARGS)
 
 test-older: setup roots ## the command side on containerd 1.6 and 1.7 too
-	@$(PYTHON) -m pytest -m older $(ARGS)
+	@$(PYTEST) -m older $(ARGS)
 
 unit: setup ## the tests that need neither root nor a server
-	@$(PYTHON) -m pytest -m "not nats and not containerd" $(ARGS)
+	@$(PYTEST) -m "not nats and not containerd" $(ARGS)
 
 lint: setup ## ruff
 	@echo "test: ruff"
 	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m ruff format --check --quiet .
 
 types: setup ## mypy --strict
 	@echo "test: mypy"

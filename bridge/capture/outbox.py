@@ -214,6 +214,12 @@ class Outbox:
             ).fetchone()
         return None if row is None else ContainerRow(**dict(zip(ContainerRow.__struct_fields__, row, strict=True)))
 
+    def containers(self) -> Iterator[ContainerRow]:
+        """Iterate over what is remembered of those containers whose record was not deleted."""
+        with _disk(self.path):
+            for row in self._connected.execute("SELECT * FROM containers WHERE deleted_at IS NULL"):
+                yield ContainerRow(**dict(zip(ContainerRow.__struct_fields__, row, strict=True)))
+
     def forget_deleted(self, before: int) -> int:
         """Drop the counters of containers that were deleted before this time (ns); return how many.
 

@@ -11,13 +11,12 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from bridge.capture.ledger import Ledger
 from bridge.capture.outbox import Outbox
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import ContainerInfo
 from bridge.model.subjects import Subjects
 from bridge.ports import ContainerLookup, Entry, Observed
 
@@ -64,7 +63,7 @@ class Recorder:
             failed: told, from the thread, why it ended if it ended by itself; nothing is taken in any more then.
         """
         self._outbox = outbox
-        self._ledger = Ledger(node, subjects, outbox.log, outbox.last_n, outbox.container)
+        self._ledger = Ledger(node, subjects, outbox.log, outbox.last_n, outbox)
         self._lookup = lookup
         self._committed = committed
         self._failed = failed
@@ -138,10 +137,7 @@ class Recorder:
         return batch, False
 
     def _commit(self, batch: Sequence[Observed]) -> None:
-        known = self._describe(self._ledger.undescribed(batch))
-        entries: list[Entry] = []
-        for observed in batch:
-            entries.extend(self._ledger.place(observed, known))
+        entries = self._ledger.place(batch, self._lookup.describe)
         began = time.monotonic()
         self._outbox.commit(entries, self._ledger.settle(), self._acknowledged(), self._proven)
         took = time.monotonic() - began
@@ -150,6 +146,3 @@ class Recorder:
         self.recorded += len(entries)
         if entries:
             self._committed(entries)
-
-    def _describe(self, containers: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], ContainerInfo]:
-        return self._lookup.describe(containers) if containers else {}

@@ -47,14 +47,14 @@ def read_envelope(wire: bytes) -> Envelope | None:
     try:
         message = _parse(wire)
         event = message.event
-        envelope = (message.namespace, message.topic, event.type_url, event.value, wire)
+        namespace, topic, type_url = message.namespace, message.topic, event.type_url
     except (DecodeError, ValueError):  # ValueError: a string that is no UTF-8
         return None
     try:
         time = moment(message.timestamp)
     except ValueError:
         time = None
-    return Envelope(time, *envelope)
+    return Envelope(time, namespace, topic, type_url, event.value, wire)
 
 
 def moment(timestamp: Timestamp) -> Nanos | None:
@@ -64,8 +64,10 @@ def moment(timestamp: Timestamp) -> Nanos | None:
         ValueError: it is a time before 1970 or after 9999, or its nanoseconds are more than a second.
     """
     seconds, nanos = timestamp.seconds, timestamp.nanos
+    if 0 < seconds < _YEAR_10000 and 0 <= nanos < _SECOND:
+        return Nanos(seconds * _SECOND + nanos)
     if not nanos and seconds in {0, _GO_ZERO_TIME}:
         return None
-    if not (0 <= seconds < _YEAR_10000 and 0 <= nanos < _SECOND):
-        raise ValueError(f"{seconds} s and {nanos} ns is no time")
-    return Nanos(seconds * _SECOND + nanos)
+    if seconds == 0 < nanos < _SECOND:
+        return Nanos(nanos)
+    raise ValueError(f"{seconds} s and {nanos} ns is no time")

@@ -62,13 +62,7 @@ def normalize(envelope: Envelope, recorded: Nanos) -> Observed:
         event, container = _event(topic, type_url, value)
     else:
         event, container = _raw(topic, ENVELOPE_TYPE, wire, "invalid-namespace"), None
-    return Observed(
-        event=event,
-        namespace=namespace if known else None,
-        container=container,
-        time=recorded if time is None else time,
-        recorded=recorded,
-    )
+    return Observed(event, namespace if known else None, container, recorded if time is None else time, recorded)
 
 
 def _event(topic: str, type_url: str, value: bytes) -> tuple[Event, str | None]:

@@ -1,1 +1,1 @@
-"""What crosses the bus: events, commands, outcomes, their envelope, their subjects, their codec. Pure; no I/O."""
+"""What crosses the bus: events, commands, outcomes, states; their envelope, subjects, codec and fold. Pure; no I/O."""

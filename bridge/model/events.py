@@ -282,7 +282,10 @@ class CommandRecorded(ContainerEvent, frozen=True, kw_only=True):
 
 
 class Anomaly(ContainerEvent, frozen=True, kw_only=True):
-    """Something that containerd sent and that cannot be true; kept and flagged, never folded into a state."""
+    """Something that containerd sent and that cannot be true, with the reason; a state counts it and does not follow it.
+
+    Of a `late-exit` it takes the exit status, where it has none.
+    """
 
     type: ClassVar[str] = "io.containerd.bridge.anomaly.v1"
     word: ClassVar[str] = "anomaly"

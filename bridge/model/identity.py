@@ -9,6 +9,7 @@ import os
 import re
 import threading
 import time
+from functools import lru_cache
 
 __all__ = ["ULID_PATTERN", "check_identifier", "check_node", "is_identifier", "new_ulid", "UlidClock"]
 
@@ -22,7 +23,12 @@ ULID_PATTERN = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"
 
 def is_identifier(text: str) -> bool:
     """Tell whether containerd would take `text` as a container id, exec id or namespace."""
-    return len(text) <= MAX_IDENTIFIER and _IDENTIFIER.fullmatch(text) is not None
+    return len(text) <= MAX_IDENTIFIER and _matches(text)
+
+
+@lru_cache(maxsize=4096)  # the same few names come with every event; short ones only, whatever comes
+def _matches(text: str) -> bool:
+    return _IDENTIFIER.fullmatch(text) is not None
 
 
 def check_identifier(text: str, what: str) -> str:
@@ -64,24 +70,41 @@ class UlidClock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last = 0
+        self._millisecond = 0
+        # A ULID is made for every event, and those of one millisecond mostly differ in their last digits only.
+        self._high = 0
+        self._low = _LOW
+        self._text = ""
 
     def next(self) -> str:
         """Return a new ULID: 26 characters of Crockford's base 32, greater than every one before it."""
         millisecond = time.time_ns() // 1_000_000
         with self._lock:
-            if millisecond > self._last >> 80:
-                self._last = millisecond << 80 | int.from_bytes(os.urandom(10), "big")
-            else:
-                self._last += 1
-            fresh = self._last
-        return _base32(fresh)
+            low = self._low + 1
+            if low > _LOW or millisecond > self._millisecond:
+                low = self._begin(millisecond)
+            self._low = low
+            return self._text + _PAIRS[low >> 10] + _PAIRS[low & 1023]
+
+    def _begin(self, millisecond: int) -> int:
+        """Begin a millisecond, or go on where the last digits have run out; return the last digits."""
+        if millisecond > self._millisecond:
+            self._millisecond = millisecond
+            fresh = millisecond << 80 | int.from_bytes(os.urandom(10), "big")
+            self._high, low = fresh >> 20, fresh & _LOW
+        else:
+            self._high, low = self._high + 1, 0
+        self._text = _base32(self._high, 110)
+        return low
 
 
-def _base32(number: int) -> str:
-    # Two digits a step through a table: a ULID is made for every event, on the path that must be quick.
-    pairs = _PAIRS
-    return "".join([pairs[number >> shift & 1023] for shift in range(120, -1, -10)])
+def _base32(number: int, bits: int) -> str:
+    # Two digits a step through a table.
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(bits - 10, -1, -10)])
+
+
+_LOW = (1 << 20) - 1
+"""The last four digits."""
 
 
 _PAIRS = [a + b for a in _CROCKFORD for b in _CROCKFORD]

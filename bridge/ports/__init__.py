@@ -52,7 +52,7 @@ __all__ = [
 # -- capture: from containerd
 
 
-class Observed(Struct, frozen=True, kw_only=True, gc=False):
+class Observed(Struct, frozen=True, gc=False):
     """An event as it was read, before it has a place in the log.
 
     `container` and `namespace` are valid identifiers or None. `namespace` is None for events of the node itself, and for raw
@@ -136,7 +136,7 @@ class ContainerLookup(Protocol):
 # -- capture: to the log
 
 
-class Entry(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One event ready for the log: `n` is its position, `id` the message id by which a retry is recognised."""
 
     n: int

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -436,13 +437,14 @@ async def test_list_of_no_namespace_is_of_every_one(node: Node) -> None:
 
 
 async def test_a_namespace_with_a_dot_is_like_any_other(host: Containerd) -> None:
-    ctr = host.namespace("a.b")
+    name = f"a.{uuid4().hex}"
+    ctr = host.namespace(name)
     try:
         async with ContainerdRuntime(host.address) as runtime:
             node = Node(runtime, ctr)
             await node.create(*SLEEP)
             await node.ok("start")
-            assert [one.namespace for one in (await node.ok("list", None)).containers] == ["a.b"]
+            assert [one.namespace for one in (await node.ok("list", None)).containers] == [name]
             await node.ok("delete", force=True)
     finally:
         ctr.remove()

@@ -108,6 +108,8 @@ def test_300_containers_as_fast_as_ctr_can_are_in_the_stream_as_ctr_events_saw_t
     gapless(messages)
 
 
+# Side by side these would share control groups, which are the machine's and named after namespace and container.
+@pytest.mark.xdist_group("well-known namespaces")
 @pytest.mark.parametrize("namespace", ["k8s.io", "a.b"])
 def test_ids_and_namespaces_with_dots_are_found_again_under_their_own_names(
     bridge_factory: BridgeFactory, containerd_factory: ContainerdFactory, nats_url: str, tmp_path: Path, namespace: str

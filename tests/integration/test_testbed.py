@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_what_ctr_refuses_is_an_error_with_its_sentence(ctr: Ctr) -> None:
 def test_a_container_is_dumped_by_criu_and_restored_under_another_id(
     version: str, containerd_factory: ContainerdFactory
 ) -> None:
-    ctr = containerd_factory(version).namespace("criu")
+    ctr = containerd_factory(version).namespace(f"criu-{uuid4().hex}")
     ctr.run("before", *ENDLESS)
     ctr("containers", "checkpoint", "--task", "--image", "--rw", "before", "local/checkpoint:1")
     ctr.delete("before")
@@ -132,21 +133,23 @@ def test_nothing_is_left_after_close_even_of_a_paused_container(
     version: str, containerd_factory: ContainerdFactory
 ) -> None:
     host = containerd_factory(version)
-    ctr = host.namespace("left-behind")
+    name = f"left-behind-{uuid4().hex}"  # control groups are the machine's, and others test on it too
+    ctr = host.namespace(name)
     ctr.run("running", *ENDLESS)
     ctr.run("paused", *ENDLESS)
     ctr("tasks", "pause", "paused")
     shared = host.shared
     host.close()
     assert left_of(shared) == []
-    assert list(Path("/sys/fs/cgroup").glob("**/left-behind")) == []
+    assert list(Path("/sys/fs/cgroup").glob(f"**/{name}")) == []
 
 
 ORPHANING = """
 import sys, time
+from uuid import uuid4
 from tests.testbed import Containerd, NatsServer
 with Containerd("2.1") as host, NatsServer() as server:
-    host.namespace("orphaned").run("running", "sh", "-c", "while true; do sleep 1; done")
+    host.namespace(f"orphaned-{uuid4().hex}").run("running", "sh", "-c", "while true; do sleep 1; done")
     print(host.shared, server.directory, flush=True)
     time.sleep(600)
 """

@@ -174,8 +174,11 @@ class Containerd:
         self.start()
 
     def freeze(self) -> None:
-        """Stop containerd's process (SIGSTOP): its sockets accept and stay silent."""
+        """Stop containerd's process (SIGSTOP): its sockets accept and stay silent. Returns when every thread has stopped."""
+        pid = self.pid
         self._ask("signal STOP")
+        while any(_state(thread) not in "TZX" for thread in Path(f"/proc/{pid}/task").iterdir()):
+            time.sleep(POLL_S)
 
     def thaw(self) -> None:
         """Let a frozen containerd go on (SIGCONT)."""
@@ -317,6 +320,14 @@ def _accepts(address: Path) -> bool:
 def _children(pid: int) -> list[int]:
     """Process ids of the direct children, from the kernel's own list."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _state(thread: Path) -> str:
+    """One letter: T for stopped, see proc_pid_stat(5); X for a thread that has just ended."""
+    try:
+        return (thread / "stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 def _descendant(pid: int, *, depth: int) -> int:

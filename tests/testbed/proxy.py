@@ -127,7 +127,9 @@ class Proxy:
         self.accepted += 1
         self._links.add(link)
         link.add_done_callback(self._links.discard)
-        link.add_done_callback(lambda _: _reset(writer))  # a task that is cancelled before its first step closes nothing
+        link.add_done_callback(
+            lambda _: _reset(writer)
+        )  # a task that is cancelled before its first step closes nothing
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.ExitStack() as closing:

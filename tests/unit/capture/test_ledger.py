@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -15,12 +16,14 @@ from bridge.capture.outbox import ContainerRow
 from bridge.model import events
 from bridge.model.codec import decode
 from bridge.model.envelope import Event
+from bridge.model.fold import evolve
 from bridge.model.limits import MAX_BODY
 from bridge.model.nanos import Nanos
 from bridge.model.node_events import ImageCreate, NodeHeartbeat
 from bridge.model.outcomes import ContainerInfo
+from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
-from bridge.ports import Entry, Observed
+from bridge.ports import Observed
 
 
 class Book:
@@ -32,14 +35,23 @@ class Book:
         self.ledger = self.reopened()
 
     def reopened(self) -> Ledger:
-        self.ledger = Ledger("node", Subjects(), "log", self.last_n, lambda *key: self.rows.get(key))
+        self.ledger = Ledger("node", Subjects(), "log", self.last_n, self)
         return self.ledger
 
+    def container(self, namespace: str, container: str) -> ContainerRow | None:
+        return self.rows.get((namespace, container))
+
+    def containers(self) -> Iterator[ContainerRow]:
+        return iter([row for row in self.rows.values() if row.deleted_at is None])
+
     def place(self, *observations: Observed, known: dict[tuple[str, str], ContainerInfo] | None = None) -> list[Any]:
-        self.asked = list(self.ledger.undescribed(observations))
-        entries: list[Entry] = []
-        for observation in observations:
-            entries += self.ledger.place(observation, known or {})
+        self.asked: list[tuple[str, str]] = []
+
+        def describe(containers: Collection[tuple[str, str]]) -> dict[tuple[str, str], ContainerInfo]:
+            self.asked += containers
+            return known or {}
+
+        entries = self.ledger.place(observations, describe)
         for row in self.ledger.settle():
             self.rows[row.namespace, row.container] = row
         self.last_n = entries[-1].n
@@ -48,8 +60,10 @@ class Book:
         return [decode(entry.body) for entry in entries]
 
 
-def observed(event: Event, container: str | None = "web.1", namespace: str | None = "k8s.io") -> Observed:
-    return Observed(event=event, namespace=namespace, container=container, time=Nanos(5), recorded=Nanos(6))
+def observed(
+    event: Event, container: str | None = "web.1", namespace: str | None = "k8s.io", time: int = 5
+) -> Observed:
+    return Observed(event=event, namespace=namespace, container=container, time=Nanos(time), recorded=Nanos(6))
 
 
 CREATE = events.ContainerCreate(id="web.1", image="nginx:1", runtime="io.containerd.runc.v2")
@@ -114,8 +128,8 @@ def test_every_task_create_begins_an_incarnation_and_a_restore_too() -> None:
         observed(CREATE),
         observed(task_create()),
         observed(START),
-        observed(task_create()),
-        observed(events.TaskRestored(container_id="web.1", checkpoint="sha256:1")),
+        observed(events.TaskCreate(container_id="web.1", pid=8)),
+        observed(events.TaskRestored(container_id="web.1", checkpoint="sha256:1"), time=7),
     )
     assert before.incarnation is None
     assert create.incarnation == create.id == start.incarnation
@@ -259,5 +273,88 @@ def test_no_body_is_larger_than_what_both_ends_agreed_on() -> None:
     book = Book()
     ledger = book.ledger
     for size in (MAX_BODY // 4 * 3 - 2000, MAX_BODY // 4 * 3, MAX_BODY * 3):
-        for entry in ledger.place(observed(raw(b"v" * size)), {}):
+        for entry in ledger.place([observed(raw(b"v" * size))], lambda _: {}):
             assert len(entry.body) <= MAX_BODY
+
+
+# -- the fold
+
+
+EXIT = events.TaskExit(container_id="web.1", id="web.1", pid=7, exit_status=3, exited_at=Nanos(9))
+
+
+def test_what_cannot_be_true_is_kept_as_an_anomaly_and_not_told_twice() -> None:
+    book = Book()
+    *_, first, second = book.place(observed(task_create()), observed(START), observed(EXIT), observed(EXIT))
+    assert first.data == EXIT
+    assert second.type == "io.containerd.bridge.anomaly.v1"
+    assert (second.data.reason, second.data.event_type) == ("second-exit", EXIT.type)
+    assert second.data.event["exit_status"] == 3
+    assert second.incarnation == first.incarnation
+    assert book.subjects[-1] == "containerd.events.node.k8s=2Eio.web=2E1.anomaly"
+    assert book.ledger.anomalies == 1
+
+
+def test_a_state_survives_a_restart() -> None:
+    book = Book()
+    book.place(observed(CREATE), observed(task_create()), observed(START))
+    before = book.ledger.state("k8s.io", "web.1")
+    assert (before.status, before.pid, before.image) == ("running", 7, "nginx:1")
+    assert book.reopened().state("k8s.io", "web.1") == before
+    [again] = book.place(observed(EXIT), observed(EXIT))[1:]
+    assert again.data.reason == "second-exit"
+
+
+def test_a_container_that_was_never_seen_is_unknown() -> None:
+    state = Book().ledger.state("k8s.io", "web.1")
+    assert (state.status, state.sequence, state.namespace, state.container) == ("unknown", 0, "k8s.io", "web.1")
+
+
+def test_states_are_those_of_every_record_that_was_not_deleted_in_memory_or_not() -> None:
+    book = Book()
+    book.place(observed(START, "a"), observed(START, "b"))
+    book.reopened()
+    gone = events.ContainerDelete(id="c")
+    book.place(observed(START, "b"), observed(START, "c"), observed(gone, "c"), observed(START, "d"))
+    assert sorted(state.container for state in book.ledger.states()) == ["a", "b", "d"]
+    assert {state.container: state.sequence for state in book.ledger.states()}["b"] == 2
+
+
+HISTORY = st.lists(
+    st.tuples(
+        st.sampled_from("ab"),
+        st.sampled_from(
+            [
+                CREATE,
+                task_create(),
+                events.TaskCreate(container_id="web.1", pid=8),
+                START,
+                EXIT,
+                events.TaskExit(container_id="web.1", id="web.1", pid=0, exit_status=255),
+                events.TaskDelete(container_id="web.1", pid=7, exit_status=3, exited_at=Nanos(9)),
+                events.TaskPaused(container_id="web.1"),
+                events.TaskExecAdded(container_id="web.1", exec_id="e"),
+                events.ContainerUpdate(id="web.1", image="nginx:2", labels={"a": "b"}),
+                events.ContainerDelete(id="web.1"),
+                None,  # one that is too big for a message
+            ]
+        ),
+    ),
+    max_size=30,
+)
+
+
+@given(HISTORY, st.integers(1, 5), st.booleans())
+def test_whoever_folds_the_log_comes_to_the_same_states(
+    history: list[tuple[str, Event | None]], every: int, described: bool
+) -> None:
+    info = ContainerInfo(namespace="k8s.io", id="a", image="nginx:1", labels={"x": "y"}, runtime="r")
+    known = {("k8s.io", "a"): info} if described else {}
+    book, folded = Book(), dict[str, ContainerState]()
+    for number, (container, event) in enumerate(history):
+        if number % every == 0:
+            book.reopened()
+        for recorded in book.place(observed(event or raw(b"x" * MAX_BODY), container), known=known):
+            folded[container] = evolve(folded.get(container), recorded)
+    for container, state in folded.items():
+        assert book.ledger.state("k8s.io", container) == state

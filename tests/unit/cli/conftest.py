@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +51,15 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("CONFIG", "NATS", "STATE_DIR"):
         monkeypatch.delenv(f"CONTAINERD_BRIDGE_{variable}", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    # A command sends its log to the standard error of its time, which the next test does not have any more.
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture
