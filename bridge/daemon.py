@@ -12,12 +12,8 @@ import asyncio
 import gc
 import logging
 import os
-import signal
-import threading
-import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from typing import Any, NoReturn
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import bridge
 from bridge import health
@@ -46,20 +42,15 @@ from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
-from bridge.ports import Entry, EventLog, Observed
+from bridge.ports import Entry, EventLog, NodeLease, Observed
+from bridge.watch import Watch
 
 __all__ = ["DaemonFailed", "run"]
 
 log = logging.getLogger(__name__)
 
-STOP_S = 8.0
-"""Seconds for a clean stop; with `GRACE_S` below the 10 s after which `docker stop` kills."""
-
-GRACE_S = 1.5
-"""What closing the connections may take on top of it, before the process ends without."""
-
 COMMANDS_S = 3.0
-"""Part of that which commands under way may take to come to their end."""
+"""Part of `STOP_S` which commands under way may take to come to their end."""
 
 
 class DaemonFailed(BridgeError):
@@ -76,7 +67,7 @@ async def run(config: Config) -> None:
     # What a burst makes is free of cycles and goes by itself, while grpc's short-lived objects would have the collector look
     # through the young ones for every few dozen messages: at the default a seventh of the daemon's time went there.
     gc.set_threshold(50_000, 20, 100)
-    watch = _Watch()
+    watch = Watch()
     with watch.signals():
         async with AsyncExitStack() as stack:
             with watch.unless_stopped():
@@ -88,7 +79,7 @@ async def run(config: Config) -> None:
         raise DaemonFailed(watch.failure)
 
 
-async def _start(config: Config, stack: AsyncExitStack, watch: _Watch) -> None:
+async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     check_socket(config.containerd)
     listener = None if config.http_address is None else stack.enter_context(health.bind(config.http_address))
     stack.enter_context(claimed(config.state_dir))
@@ -120,7 +111,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: _Watch) -> None:
     if config.groups:
         await stack.enter_async_context(_commands(config, connection, recorder, watch))
     if listener is not None:
-        progress = _Progress(watch, recorder, delivery, feed, connection)
+        progress = _Progress(watch, recorder, delivery, feed, connection, lease)
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
         log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])
@@ -147,7 +138,7 @@ async def _nats(config: Config) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def _leasing(
-    config: Config, connection: Connection, ours: NodeRecord, watch: _Watch
+    config: Config, connection: Connection, ours: NodeRecord, watch: Watch
 ) -> AsyncIterator[JetStreamLease]:
     lease = JetStreamLease(connection, config.subjects, ours, ended=lambda other: has_ended(other, ours))
     try:
@@ -162,7 +153,7 @@ async def _leasing(
 
 
 @asynccontextmanager
-async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch: _Watch) -> AsyncIterator[Delivery]:
+async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch: Watch) -> AsyncIterator[Delivery]:
     reader = OutboxReader(outbox.path)
     try:
         delivery = Delivery(
@@ -191,7 +182,7 @@ async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch
 
 
 @asynccontextmanager
-async def _recording(config: Config, outbox: Outbox, delivery: Delivery, watch: _Watch) -> AsyncIterator[Recorder]:
+async def _recording(config: Config, outbox: Outbox, delivery: Delivery, watch: Watch) -> AsyncIterator[Recorder]:
     loop = asyncio.get_running_loop()
 
     def committed(entries: Sequence[Entry]) -> None:  # these two are called from the recorder's thread
@@ -223,7 +214,7 @@ async def _recording(config: Config, outbox: Outbox, delivery: Delivery, watch: 
 
 
 @asynccontextmanager
-async def _commands(config: Config, connection: Connection, recorder: Recorder, watch: _Watch) -> AsyncIterator[None]:
+async def _commands(config: Config, connection: Connection, recorder: Recorder, watch: Watch) -> AsyncIterator[None]:
     def record(namespace: str, container: str, event: CommandRecorded, command_id: str) -> None:
         moment = now()
         recorder.submit(
@@ -258,121 +249,24 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
                 await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
 
 
-class _Watch:
-    """Sees to it that the daemon stops when it is asked to, or when a part of it has ended; keeps the one deadline."""
-
-    def __init__(self) -> None:
-        self._stop = asyncio.Event()
-        self._deadline: float | None = None
-        self._end: threading.Timer | None = None
-        self._breakable: asyncio.Task[Any] | None = None
-        self.failure: str | None = None
-        """Why the daemon stops by itself; None while it does not."""
-
-    async def stopped(self) -> None:
-        """Wait until the daemon has to stop."""
-        await self._stop.wait()
-
-    @contextmanager
-    def unless_stopped(self) -> Iterator[None]:
-        """Break off what is inside when the daemon has to stop before it is done."""
-        self._breakable = asyncio.current_task()
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self._breakable is None or not self._stop.is_set():
-                raise
-            self._breakable.uncancel()
-        finally:
-            self._breakable = None
-
-    def time_left(self) -> float:
-        """Return the seconds until the deadline, a tenth at least; a start that failed asks first, and so sets it."""
-        return max(0.1, self._limit() - time.monotonic())
-
-    def fail(self, reason: str) -> None:
-        """Stop the daemon for this reason."""
-        if self.failure is None and not self._stop.is_set():
-            log.error("stopping: %s", reason)
-            self.failure = reason
-        self._begin_to_stop()
-
-    def give_up(self, reason: str) -> NoReturn:
-        """End the process at once; what is committed reaches the log after the next start."""
-        log.error("giving up: %s; what is committed reaches the log after the next start", reason)
-        logging.shutdown()
-        os._exit(1)
-
-    def _begin_to_stop(self) -> None:
-        self._limit()
-        self._stop.set()
-        if self._breakable is not None:
-            self._breakable.cancel()
-
-    def _limit(self) -> float:
-        """Return the deadline; the first time set it, and see to it that the process ends soon after it whatever hangs."""
-        if self._deadline is None:
-            self._deadline = time.monotonic() + STOP_S
-            seconds = STOP_S + GRACE_S
-            self._end = threading.Timer(seconds, self.give_up, (f"it took more than {seconds:.1f} s to stop",))
-            self._end.daemon = True
-            self._end.start()
-        return self._deadline
-
-    @asynccontextmanager
-    async def task(self, work: Coroutine[Any, Any, object], name: str) -> AsyncIterator[None]:
-        """Run `work` while the context lasts; when it ends by itself, the daemon stops."""
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._ended)
-        try:
-            yield
-        finally:
-            task.remove_done_callback(self._ended)
-            task.cancel()
-            await asyncio.wait((task,), timeout=self.time_left())
-
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        """Take SIGTERM and SIGINT as a request to stop while the context lasts; a second one stops at once."""
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        for number in numbers:
-            loop.add_signal_handler(number, self._signalled, number)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-            if self._end is not None:
-                self._end.cancel()
-
-    def _signalled(self, number: signal.Signals) -> None:
-        if self._stop.is_set():
-            log.warning(
-                "%s again: stopping at once; what is committed reaches the log after the next start", number.name
-            )
-            os._exit(128 + number)
-        log.info("%s: stopping", number.name)
-        self._begin_to_stop()
-
-    def _ended(self, task: asyncio.Task[object]) -> None:
-        error = asyncio.CancelledError("it was cancelled") if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, BridgeError):
-            log.error("%s failed unexpectedly", task.get_name(), exc_info=error)
-        self.fail(f"{task.get_name()}: {str(error) or repr(error) if error is not None else task.result() or 'ended'}")
-
-
 class _Progress:
     """What the parts say of themselves, for `bridge.health`."""
 
-    def __init__(
-        self, watch: _Watch, recorder: Recorder, delivery: Delivery, feed: Feed, connection: Connection
+    def __init__(  # noqa: PLR0917 - one for each part
+        self,
+        watch: Watch,
+        recorder: Recorder,
+        delivery: Delivery,
+        feed: Feed,
+        connection: Connection,
+        lease: NodeLease,
     ) -> None:
         self._watch = watch
         self._recorder = recorder
         self._delivery = delivery
         self._feed = feed
         self._connection = connection
+        self._lease = lease
 
     def alive(self) -> str | None:
         return self._watch.failure or (None if self._recorder.alive else "the recorder has ended")
@@ -382,6 +276,8 @@ class _Progress:
             return "the subscription to containerd is not proven live"
         if not self._connection.connected:
             return "NATS is not connected"
+        if not self._lease.held:
+            return "the node's lease has run out and could not be renewed yet"
         if self._delivery.refused is not None:
             return f"the log takes no events: {self._delivery.refused}"
         return None
@@ -390,6 +286,7 @@ class _Progress:
         return {
             "live": ("1 while the subscription to containerd is proven live.", float(self._feed.live.is_set())),
             "nats_connected": ("1 while NATS is connected.", float(self._connection.connected)),
+            "lease_held": ("1 while the bridge holds its node's lease.", float(self._lease.held)),
             "outbox_unacknowledged": ("Events committed to the outbox and not in the log yet.", self._delivery.behind),
             "inbox_waiting": ("Events read and not committed yet.", self._recorder.waiting),
             "probe_round_trip_seconds": ("The last probe's way through containerd.", (self._feed.probe_ns or 0) / 1e9),

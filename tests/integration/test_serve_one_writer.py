@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.fix_bridge import Bridge, BridgeFactory, Stored, stored, until_stored
@@ -33,8 +34,8 @@ class Pair:
     def options(self, state: str, *more: str) -> tuple[str | Path, ...]:
         return (*self._common, "--state-dir", self._directory / state, *more)
 
-    def start(self, state: str, *, lease_s: int = 600) -> Bridge:
-        return self._make(*self.options(state, "--lease", str(lease_s)))
+    def start(self, state: str, *more: str, lease_s: int = 600) -> Bridge:
+        return self._make(*self.options(state, "--lease", str(lease_s), *more))
 
 
 @pytest.fixture
@@ -155,10 +156,16 @@ def test_an_outage_of_nats_longer_than_the_lease_costs_nobody_the_node(
     bridge_factory: BridgeFactory, ctr: Ctr, nats_server_factory: NatsServerFactory, tmp_path: Path
 ) -> None:
     server = nats_server_factory()
-    bridge = Pair(bridge_factory, ctr.host, server.url, tmp_path).start("one", lease_s=2)
+    bridge = Pair(bridge_factory, ctr.host, server.url, tmp_path).start("one", "--http", "127.0.0.1:0", lease_s=2)
     live = bridge.live()
+    bridge.until_logged("health and metrics on")
+    health = next(line for line in bridge.log if line.startswith("health and metrics on")).rpartition(" ")[2]
+    assert httpx.get(f"{health}/readyz").status_code == 200
+    assert "containerd_bridge_lease_held 1.0" in httpx.get(f"{health}/metrics").text
     server.freeze()
     lapsed = bridge.until_logged("the lease of node n1 has run out", after=live)
+    assert "lease" in httpx.get(f"{health}/readyz").json()["reason"]
+    assert "containerd_bridge_lease_held 0.0" in httpx.get(f"{health}/metrics").text
     ctr.run("meanwhile", "true")
     server.thaw()
     bridge.until_logged("the lease of node n1 is renewed", after=lapsed)
