@@ -44,6 +44,7 @@ class JetStreamLog:
         Raises:
             LogUnavailable: unknown whether stored; append the same entries again.
             LogRefused: the log answered and refuses; the sentence says why.
+            LogConflict: the lease is somebody else's now.
         """
         await self._publisher.append(entries)
 

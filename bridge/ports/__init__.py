@@ -172,6 +172,7 @@ class EventLog(Protocol):
         Raises:
             LogUnavailable: unknown whether stored; append the same entries again.
             LogRefused: the log answered and refuses; the sentence says why.
+            LogConflict: somebody else writes as this node; the sentence names who, where that can be known.
         """
         ...
 
