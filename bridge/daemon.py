@@ -12,8 +12,8 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 
 import bridge
 from bridge import health
@@ -21,6 +21,7 @@ from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.holder import boot_id, has_ended, ourselves
 from bridge.capture.outbox import Outbox, OutboxReader
+from bridge.capture.projection import Projection
 from bridge.capture.recorder import Recorder
 from bridge.capture.state_dir import claimed
 from bridge.config import Config
@@ -36,13 +37,16 @@ from bridge.jetstream.embedded import EmbeddedServer
 from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
+from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import ensure_events
+from bridge.model.codec import decode_as
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
-from bridge.ports import Entry, EventLog, NodeLease, Observed
+from bridge.model.state import ContainerState
+from bridge.ports import Entry, EventLog, NodeLease, Observed, StateStore
 from bridge.watch import Watch
 
 __all__ = ["DaemonFailed", "run"]
@@ -104,8 +108,9 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     )
     lease = await stack.enter_async_context(_leasing(config, connection, ours, watch))
     event_log = await open_log(connection, config.subjects, lease)
-    delivery = await stack.enter_async_context(_delivering(config, event_log, outbox, watch))
-    recorder = await stack.enter_async_context(_recording(config, outbox, delivery, watch))
+    states = await open_states(connection, config.subjects)
+    delivery, projection = await stack.enter_async_context(_delivering(config, event_log, states, outbox, watch))
+    recorder = await stack.enter_async_context(_recording(config, outbox, delivery, projection, watch))
     feed = Feed(source, recorder, namespaces=config.namespace, proven=outbox.proven)
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
     if config.groups:
@@ -153,7 +158,9 @@ async def _leasing(
 
 
 @asynccontextmanager
-async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch: Watch) -> AsyncIterator[Delivery]:
+async def _delivering(
+    config: Config, event_log: EventLog, states: StateStore, outbox: Outbox, watch: Watch
+) -> AsyncIterator[tuple[Delivery, Projection]]:
     reader = OutboxReader(outbox.path)
     try:
         delivery = Delivery(
@@ -168,13 +175,22 @@ async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch
             await delivery.resume()
         except LogError as error:
             raise ConfigError(f"the log cannot be read: {error}") from error
-        async with watch.task(delivery.run(), "delivery"):
+        projection = Projection(states, node=config.node, reached=delivery.reached)
+
+        def known() -> Iterator[ContainerState]:
+            with closing(OutboxReader(outbox.path)) as remembered:
+                for encoded in remembered.containers():
+                    yield decode_as(encoded, ContainerState)
+
+        async with watch.task(delivery.run(), "delivery"), watch.task(projection.run(known), "projection"):
             try:
-                yield delivery
+                yield delivery, projection
             finally:
-                if delivery.refused is None:  # else waiting is in vain, and the outbox keeps it
-                    with suppress(TimeoutError):
+                with suppress(TimeoutError):
+                    if delivery.refused is None:  # else waiting is in vain, and the outbox keeps it
                         await asyncio.wait_for(delivery.settled(), watch.time_left())
+                    if delivery.refused is None and projection.refused is None:
+                        await asyncio.wait_for(projection.settled(), watch.time_left())
                 if delivery.behind:
                     log.warning("%d events wait in the outbox for the next start", delivery.behind)
     finally:
@@ -182,11 +198,15 @@ async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch
 
 
 @asynccontextmanager
-async def _recording(config: Config, outbox: Outbox, delivery: Delivery, watch: Watch) -> AsyncIterator[Recorder]:
+async def _recording(
+    config: Config, outbox: Outbox, delivery: Delivery, projection: Projection, watch: Watch
+) -> AsyncIterator[Recorder]:
     loop = asyncio.get_running_loop()
 
-    def committed(entries: Sequence[Entry]) -> None:  # these two are called from the recorder's thread
+    def committed(entries: Sequence[Entry], states: Sequence[ContainerState]) -> None:
+        # This and the next one are called from the recorder's thread.
         loop.call_soon_threadsafe(delivery.committed, entries)
+        loop.call_soon_threadsafe(projection.changed, states)
 
     def failed(error: BaseException) -> None:
         loop.call_soon_threadsafe(watch.fail, f"recorder: {error}")

@@ -57,6 +57,7 @@ class Delivery:
         self._tail_bytes = 0
         self._more = asyncio.Event()
         self._settled = asyncio.Event()
+        self._moved = asyncio.Event()
         self._conflict = False
         self.position = acknowledged
         """Everything up to here is in the log."""
@@ -157,6 +158,12 @@ class Delivery:
         self.refused = None
         log.warning("the log takes events again after %.1f s; %d wait", time.monotonic() - began, self.behind)
 
+    async def reached(self, n: int) -> None:
+        """Wait until everything up to position `n` is in the log."""
+        while self.position < n:
+            self._moved.clear()
+            await self._moved.wait()
+
     async def settled(self) -> None:
         """Wait until everything committed so far is in the log, or until it is certain that it never will be."""
         while self.behind and not self._conflict:
@@ -181,6 +188,7 @@ class Delivery:
 
     def _advance(self, n: int) -> None:
         self.position = n
+        self._moved.set()
         while self._tail and self._tail[0].n <= n:
             self._drop_oldest()
         if not self.behind:

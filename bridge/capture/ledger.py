@@ -101,6 +101,10 @@ class Ledger:
                 self._place(account, observed, entries)
         return entries
 
+    def changed(self) -> list[ContainerState]:
+        """Return the states that have changed since the last `settle`."""
+        return [account.state for account in self._touched.values()]
+
     def settle(self) -> list[ContainerRow]:
         """Return the containers that changed since the last call, as rows for the same transaction as their entries."""
         rows = [

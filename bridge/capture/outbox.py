@@ -263,6 +263,16 @@ class OutboxReader:
                 rows.close()
         return found[:limit]
 
+    def containers(self) -> Iterator[bytes]:
+        """Iterate over what is remembered of containers whose record was not deleted, as the ledger encoded it.
+
+        Raises:
+            OutboxError: the disk fails.
+        """
+        with _disk(self.path):
+            for (encoded,) in self._db.execute("SELECT description FROM containers WHERE deleted_at IS NULL"):
+                yield encoded
+
     def close(self) -> None:
         """Close the connection."""
         self._db.close()

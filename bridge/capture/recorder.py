@@ -17,6 +17,7 @@ from typing import TypeAlias
 from bridge.capture.ledger import Ledger
 from bridge.capture.outbox import Outbox
 from bridge.model.nanos import Nanos
+from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
 from bridge.ports import ContainerLookup, Entry, Observed
 
@@ -33,8 +34,9 @@ INBOX = 100_000
 IDLE_S = 1.0
 """Acknowledgements that nothing else carries along are written down after this long."""
 
-Committed: TypeAlias = Callable[[Sequence[Entry]], None]
-"""Told of every committed batch, in order, from the recorder's thread; must return at once."""
+Committed: TypeAlias = Callable[[Sequence[Entry], Sequence[ContainerState]], None]
+"""Told of every committed batch, in order, from the recorder's thread: its entries, and the states of containers that follow
+from them. Must return at once."""
 
 
 class Recorder:
@@ -138,6 +140,7 @@ class Recorder:
 
     def _commit(self, batch: Sequence[Observed]) -> None:
         entries = self._ledger.place(batch, self._lookup.describe)
+        changed = self._ledger.changed()
         began = time.monotonic()
         self._outbox.commit(entries, self._ledger.settle(), self._acknowledged(), self._proven)
         took = time.monotonic() - began
@@ -145,4 +148,4 @@ class Recorder:
             log.warning("the outbox took %.1f s to commit %d events: the disk is slow", took, len(entries))
         self.recorded += len(entries)
         if entries:
-            self._committed(entries)
+            self._committed(entries, changed)

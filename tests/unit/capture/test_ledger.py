@@ -351,7 +351,9 @@ def test_whoever_folds_the_log_comes_to_the_same_states(
     info = ContainerInfo(namespace="k8s.io", id="a", image="nginx:1", labels={"x": "y"}, runtime="r")
     known = {("k8s.io", "a"): info} if described else {}
     book, folded = Book(), dict[str, ContainerState]()
-    for number, (container, event) in enumerate(history):
+    # Raw parts do not say what their container is; the next event does.
+    ends: list[tuple[str, Event | None]] = [(container, events.TaskOOM(container_id="web.1")) for container in "ab"]
+    for number, (container, event) in enumerate(history + ends):
         if number % every == 0:
             book.reopened()
         for recorded in book.place(observed(event or raw(b"x" * MAX_BODY), container), known=known):

@@ -16,6 +16,7 @@ from bridge.capture.recorder import Recorder
 from bridge.model.events import TaskStart
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo
+from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
 from bridge.ports import Entry, Observed
 
@@ -31,12 +32,14 @@ class Witness:
     def __init__(self, path: Path) -> None:
         self.reader = OutboxReader(path)
         self.entries: list[Entry] = []
+        self.states: dict[str, ContainerState] = {}
         self.batches: list[int] = []
         self.early: list[Entry] = []
         self.failure: BaseException | None = None
         self.failed = threading.Event()
 
-    def committed(self, entries: Sequence[Entry]) -> None:
+    def committed(self, entries: Sequence[Entry], states: Sequence[ContainerState]) -> None:
+        self.states |= {state.container: state for state in states}
         on_disk = {entry.n for entry in self.reader.after(entries[0].n - 1, len(entries))}
         self.early += [entry for entry in entries if entry.n not in on_disk]
         self.entries += entries
