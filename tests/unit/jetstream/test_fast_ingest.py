@@ -17,6 +17,7 @@ from bridge.errors import LogConflict, LogError, LogRefused, LogUnavailable
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.fast_ingest import FastIngest
+from bridge.jetstream.publisher import Receipt
 from bridge.ports import Entry
 
 INBOX = "_INBOX.x"
@@ -108,7 +109,7 @@ def entries(count: int, size: int = 10) -> list[Entry]:
 
 
 @asynccontextmanager
-async def appending(count: int, size: int = 10) -> AsyncIterator[tuple[Server, asyncio.Task[None]]]:
+async def appending(count: int, size: int = 10) -> AsyncIterator[tuple[Server, asyncio.Task[Receipt]]]:
     server = Server()
     task = asyncio.create_task(server.publisher.append(entries(count, size)))
     try:
