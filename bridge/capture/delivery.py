@@ -164,13 +164,9 @@ class Delivery:
             LogConflict: it is ahead of this outbox, which cannot be while nobody else writes as this node.
         """
         end = await self._log.end(self._node)
-        if self._went_back(end) and await self._missed(end):
-            await asyncio.sleep(SURE_S)
-            end = await self._log.end(self._node)
-            if self._went_back(end) and await self._missed(end):
-                await self._go_back(self._reached(end))
-                return
         n = self._reached(end)
+        if n < self.position and (n or await self._log.keeps(self._acknowledged_at)):
+            n = await self._look_closer(n)
         if n > self.last_n:
             raise LogConflict(
                 f"the log has event {n} of the outbox {self._reader.path}, which has come to {self.last_n} only: "
@@ -206,6 +202,7 @@ class Delivery:
         self._repeated += repeated
         if replay is not None:
             self._replayed += sum(entry.n <= replay.upto for entry in needed)
+            replay.displace(entries)
         self._advance(entries[-1].n)
 
     async def _recover(self, error: LogError) -> None:
@@ -237,17 +234,26 @@ class Delivery:
         position = None if end is None else Position.parse(end.position)
         return 0 if position is None or position.log != self._outbox_log else position.n
 
-    def _went_back(self, end: LogEnd | None) -> bool:
-        return self._reached(end) < self.position
+    async def _look_closer(self, n: int) -> int:
+        """See what a log has that seems to lack events behind `n`; return up to where it has everything that can be had.
 
-    async def _missed(self, end: LogEnd | None) -> bool:
-        """Tell whether the log ought to have more; where it has nothing of ours, all of it may have expired."""
-        return self._reached(end) > 0 or await self._log.keeps(self._acknowledged_at)
-
-    async def _go_back(self, n: int) -> None:
-        upto = self.position if self._replay is None else max(self.position, self._replay.upto)
-        replay = Replay(self._outbox_log, upto)
-        await replay.learn(self._log.newest(self._node), self._acknowledged_at)
+        It may have gone back, or have lost something long ago that the outbox keeps no longer.
+        """
+        for _ in range(2):
+            upto = self.position if self._replay is None else max(self.position, self._replay.upto)
+            replay = Replay(self._outbox_log, upto)
+            await replay.learn(self._log.newest(self._node), self._acknowledged_at)
+            there = max(n, replay.highest) if self._log.in_one_order else n
+            if replay.highest >= self.position and not await self._lacking(replay, n):
+                # Of what comes next it may have some: that is not appended again.
+                self._replay = replay if replay.end > self.position else None
+                return there
+            await asyncio.sleep(SURE_S)
+            n = self._reached(await self._log.end(self._node))
+            if n >= self.position:
+                return n
+        if replay.highest < self.position:
+            n = there
         log.error(
             "the log went back: it had acknowledged %d events of this outbox, and has all of them up to %d only; "
             "what the outbox keeps is appended again",
@@ -255,19 +261,42 @@ class Delivery:
             n,
         )
         self._replay, self.position = replay, n
+        return n
+
+    async def _lacking(self, replay: Replay, n: int) -> bool:
+        """Tell whether the log needs something behind `n` that it had acknowledged and the outbox keeps."""
+        while n < self.position:
+            entries = await self._read(n, min(APPEND, self.position - n))
+            if replay.of([entry for entry in entries if entry.n <= self.position]):
+                return True
+            n = entries[-1].n if entries else self.position
+        return False
 
     def _lose(self, last: int, entries: Sequence[Entry]) -> None:
-        assert self._replay is not None
         first, self._lost = self.position + 1, self._lost + last - self.position
-        reason = (
+        self._say(
             f"the log went back: events {first} to {last} of outbox {self._outbox_log} are lost, "
-            "and the outbox keeps them no longer"
+            "and the outbox keeps them no longer",
+            until=_recorded(entries[0]) if entries else now(),
         )
-        log.error("%s", reason)
-        until = _recorded(entries[0]) if entries else now()
-        since = self._replay.since
-        self._tell_gap(NodeGap(since=since if since is None else min(since, until), until=until, reason=reason))
         self._advance(last)
+
+    def _say(self, reason: str, *, until: Nanos) -> None:
+        log.error("%s", reason)
+        since = None if self._replay is None else self._replay.since
+        self._tell_gap(NodeGap(since=since if since is None else min(since, until), until=until, reason=reason))
+
+    def _end_replay(self, replay: Replay, n: int) -> None:
+        log.warning("the log has again what it had lost, as far as the outbox kept it: up to event %d", n)
+        if replay.displaced:
+            first, last, count = replay.displaced
+            self._lost += count
+            self._say(
+                f"the log went back: {count} of the events {first} to {last} of outbox {self._outbox_log} are lost, "
+                "since it had stored later ones of their containers already",
+                until=now(),
+            )
+        self._replay = None
 
     # -- looking
 
@@ -310,7 +339,7 @@ class Delivery:
                 self._more.clear()
                 await self._more.wait()
                 continue
-            entries = await self._read(min(APPEND, self.behind))
+            entries = await self._read(self.position, min(APPEND, self.behind))
             first = entries[0].n if entries else self.last_n + 1
             if first == self.position + 1:
                 self._next_id = entries[0].id
@@ -319,11 +348,11 @@ class Delivery:
                 raise OutboxError(f"the outbox {self._reader.path} lacks entry {self.position + 1} of {self.last_n}")
             self._lose(first - 1, entries)
 
-    async def _read(self, limit: int) -> Sequence[Entry]:
+    async def _read(self, behind: int, limit: int) -> Sequence[Entry]:
         began = time.monotonic()
         while True:
             try:
-                return await asyncio.to_thread(self._reader.after, self.position, limit)
+                return await asyncio.to_thread(self._reader.after, behind, limit)
             except OutboxDamagedError:
                 raise
             except OutboxError as error:
@@ -338,8 +367,7 @@ class Delivery:
         while self._tail and self._tail[0].n <= n:
             self._drop_oldest()
         if self._replay is not None and n >= self._replay.end:
-            log.warning("the log has again what it had lost, as far as the outbox kept it: up to event %d", n)
-            self._replay = None
+            self._end_replay(self._replay, n)
         if not self.behind:
             self._settled.set()
 

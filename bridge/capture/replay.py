@@ -32,6 +32,9 @@ class Replay:
         self.upto = upto
         self.since: Nanos | None = None
         """When the newest event that the log still has was recorded; None where it has none."""
+        self.displaced: list[int] = []
+        """First and last position, and number, of events that stay away: the log had stored later ones of their containers
+        before it was known that it went back."""
         self._outbox_log = outbox_log
         self._there: dict[str, int] = {}
         self._mark = new_ulid()
@@ -61,9 +64,14 @@ class Replay:
                 )
 
     @property
+    def highest(self) -> int:
+        """The highest position of this outbox that the log has."""
+        return max(self._there.values(), default=0)
+
+    @property
     def end(self) -> int:
         """Position behind which everything is new again."""
-        return max(self.upto, *self._there.values(), 0)
+        return max(self.upto, self.highest)
 
     def of(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return what of `entries` the log needs, as it has to be appended."""
@@ -74,6 +82,13 @@ class Replay:
             again = entry.n <= self.upto
             needed.append(msgspec.structs.replace(entry, id=f"{entry.id}.{self._mark}") if again else entry)
         return needed
+
+    def displace(self, entries: Sequence[Entry]) -> None:
+        """Note which of `entries`, which come in order, the log lacks and cannot get any more."""
+        for entry in entries:
+            if entry.n <= self.upto < self._there.get(_lane(entry.subject), 0):
+                first, _, count = self.displaced or (entry.n, entry.n, 0)
+                self.displaced = [first, entry.n, count + 1]
 
 
 def _lane(subject: str) -> str:

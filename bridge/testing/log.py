@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from bridge.errors import BadEnvelope, LogError, LogUnavailable, LogWentBack
 from bridge.model.codec import decode
+from bridge.model.envelope import Position
 from bridge.model.nanos import Nanos, now
 from bridge.model.subjects import Subjects
 from bridge.ports import Entry, LogEnd, Start, StoredEvent
@@ -128,14 +129,22 @@ class MemoryLog:
         await asyncio.sleep(0)
         self._demand_up()
         self._looked, self._went_back = True, False
-        for sequence in range(len(self.messages), 0, -1):
-            message = self.messages[sequence - 1]
+        newest, there = "", dict[int, int]()
+        for sequence, message in enumerate(self.messages, 1):
+            if not self._is_of(message.subject, node):
+                continue
             try:
-                if self.subjects.parse_event(message.subject).node == node:
-                    return LogEnd(sequence, decode(message.body).position)
+                position = Position.parse(decode(message.body).position)
             except (BadEnvelope, ValueError):
                 log.debug("message %d is no event of ours", sequence)
-        return None
+                continue
+            if position.log != newest:
+                newest, there = position.log, {}
+            there[position.n] = sequence
+        n = 0
+        while n + 1 in there:
+            n += 1
+        return LogEnd(there[n], str(Position(newest, n))) if n else None
 
     async def keeps(self, moment: Nanos) -> bool:
         """Tell whether it ought to have what was stored at `moment`: always, since nothing expires here."""

@@ -48,8 +48,8 @@ class UnreliableLog:
         return True
 
     async def newest(self, node: str) -> AsyncIterator[StoredEvent]:
-        raise AssertionError("it did not go back")
-        yield
+        for event in list[StoredEvent]():
+            yield event
 
 
 def nothing_stored(count: int) -> tuple[int, LogError | None]:

@@ -319,11 +319,15 @@ def test_a_damaged_file_is_put_aside_loudly_and_a_new_one_begins(
 
 
 def test_the_write_ahead_log_of_a_damaged_file_goes_with_it(path: Path) -> None:
-    path.with_name("outbox.db-wal").write_bytes(b"w")
-    with damaged(path, lambda path: (marked(path), path.with_name("outbox.db-wal").write_bytes(b"wal"))[0]):
+    with damaged(path, marked_with_a_write_ahead_log):
         pass
     [aside] = path.parent.glob("outbox.db.damaged-*Z")
     assert aside.with_name(f"{aside.name}-wal").read_bytes() == b"wal"
+
+
+def marked_with_a_write_ahead_log(path: Path) -> None:
+    marked(path)
+    path.with_name("outbox.db-wal").write_bytes(b"wal")
 
 
 def test_two_files_that_are_damaged_in_one_second_are_both_kept(path: Path) -> None:
