@@ -6,6 +6,7 @@ costs a gap that is marked; it connects again once a tenth of the limit is free,
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ from typing import Final
 from msgspec import Struct
 
 __all__ = ["Limits", "Room"]
+
+log = logging.getLogger(__name__)
 
 KEPT_SHARE: Final = 4
 """Acknowledged entries take no more than this part of `max_bytes`: a quarter."""
@@ -47,6 +50,7 @@ class Room:
         self._limits = limits
         self._full = False
         self._short = False
+        self._said = False
 
     def shortage(self, waiting_bytes: int) -> str | None:
         """Return why nothing more may be taken in, None while there is room.
@@ -57,17 +61,26 @@ class Room:
         limit, reserve, free = self._limits.max_bytes, self._limits.reserve_bytes, self.free_bytes
         self._full = waiting_bytes >= limit * (BACK_AT if self._full else 1.0)
         self._short = free < reserve * (1.0 if not self._short else 1 / BACK_AT)
+        reason: str | None = None
         if self._full:
-            return (
+            reason = (
                 f"the outbox is full: {waiting_bytes / MIB:,.1f} MiB of events are not in the log yet, "
                 f"outbox_max_bytes is {limit / MIB:,.1f} MiB"
             )
-        if self._short:
-            return (
+        elif self._short:
+            reason = (
                 f"the disk under {self._directory} is nearly full: {free / MIB:,.1f} MiB are free, "
                 f"outbox_reserve_bytes is {reserve / MIB:,.1f} MiB"
             )
-        return None
+        self._say(reason)
+        return reason
+
+    def _say(self, reason: str | None) -> None:
+        if reason is not None and not self._said:
+            log.error("%s; no events are read from containerd until there is room", reason)
+        elif reason is None and self._said:
+            log.warning("there is room for events again")
+        self._said = reason is not None
 
     @property
     def free_bytes(self) -> int:

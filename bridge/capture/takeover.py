@@ -17,15 +17,16 @@ from bridge.capture.outbox import ContainerRow, Outbox
 from bridge.model.envelope import Event, Recorded, Unrecognized
 from bridge.model.events import ContainerCreate, ContainerDelete
 from bridge.model.nanos import Nanos
-from bridge.model.node_events import NodeHeartbeat
+from bridge.model.node_events import NodeConnected, NodeHeartbeat
 from bridge.ports import EventLog
 
 __all__ = ["Takeover", "take_over", "taken_over"]
 
 log = logging.getLogger(__name__)
 
-_EARLIER = 1_000_000_000
-"""A heartbeat is made just after its probe has proven the time before it: so much earlier it was proven for certain."""
+_EARLIER = 10_000_000_000
+"""A heartbeat, or a connection, is noted when its probe has come back. No probe takes so long (nanoseconds), so up to so much
+earlier all is proven."""
 
 
 class Takeover(Struct, frozen=True, kw_only=True):
@@ -103,8 +104,8 @@ async def taken_over(event_log: EventLog, node: str) -> Takeover:
     proven: Nanos | None = None
     async for event in event_log.newest(node):
         recorded = event.recorded
-        if isinstance(recorded.data, NodeHeartbeat):
-            proven = Nanos(recorded.time - recorded.data.probe_ns - _EARLIER)
+        if isinstance(recorded.data, NodeHeartbeat | NodeConnected):
+            proven = Nanos(max(recorded.time - _EARLIER, proven or 0))
         if (namespace := recorded.namespace) is not None and (container := recorded.container) is not None:
             known.setdefault((namespace, container), _Known()).see(recorded)
     return Takeover(containers=[one.row(*key) for key, one in known.items()], proven=proven)

@@ -191,6 +191,19 @@ async def test_an_older_copy_with_which_other_nodes_went_on(node: Node, server: 
     same_events([message for message in await kept(server.url) if ".n1." in message.subject], node.sent)
 
 
+async def test_what_was_acknowledged_and_not_written_down_is_not_appended_again(node: Node, server: NatsServer) -> None:
+    """`kill -9` between the acknowledgement and its note: the stream's own end tells, whatever it remembers of ids."""
+    async with node.running() as run:
+        run.commit(500)
+        await run.settled()
+        run.delivery.position = 0  # what the next run finds written down
+    async with node.running() as run:
+        assert (run.delivery.position, run.delivery.behind) == (500, 0)
+        await run.deliver(3)
+        assert run.delivery.statistics().appended == 3
+    judge(await kept(server.url), node.sent)
+
+
 async def test_a_stream_that_is_deleted_while_we_run_is_made_anew_and_filled(
     node: Node, server: NatsServer, caplog: pytest.LogCaptureFixture
 ) -> None:

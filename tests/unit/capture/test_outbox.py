@@ -74,6 +74,27 @@ class Clock:
         return self.now
 
 
+def test_what_a_power_failure_leaves_is_what_was_committed_by_then(path: Path, tmp_path: Path) -> None:
+    """The write-ahead log ends anywhere behind what was synced: each commit is there with all that belongs to it, or is not."""
+    wal = path.with_name("outbox.db-wal")
+    sizes: list[int] = []
+    with Outbox(path) as outbox:
+        for n in range(1, 13):
+            outbox.commit(entries(3 * n - 2, 3 * n), [row(3 * n)], 3 * n - 3, Nanos(n))
+            sizes.append(wal.stat().st_size)
+        main, log = path.read_bytes(), wal.read_bytes()
+    for cut in [*range(sizes[0], sizes[-1], 1_777), *sizes]:
+        left = tmp_path / f"cut-{cut}.db"
+        left.write_bytes(main)
+        left.with_name(f"{left.name}-wal").write_bytes(log[:cut] + bytes(len(log) - cut))
+        commits = sum(size <= cut for size in sizes)
+        with Outbox(left) as outbox:
+            assert outbox.damage is None
+            assert (outbox.last_n, outbox.proven) == (3 * commits, commits)
+            assert outbox.container("default", "web.1") == row(3 * commits)
+            assert OutboxReader(left).after(0, 100) == entries(1, 3 * commits)
+
+
 def test_acknowledged_entries_are_kept_for_their_time_and_their_number_for_ever(path: Path) -> None:
     clock = Clock()
     with Outbox(path, Limits(retention_s=600), clock=clock) as outbox:
