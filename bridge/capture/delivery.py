@@ -254,6 +254,7 @@ class Delivery:
                 return n
         if replay.highest < self.position:
             n = there
+        replay.from_the_first = n == 0 and replay.highest >= self.position
         log.error(
             "the log went back: it had acknowledged %d events of this outbox, and has all of them up to %d only; "
             "what the outbox keeps is appended again",
@@ -292,7 +293,7 @@ class Delivery:
             first, last, count = replay.displaced
             self._lost += count
             self._say(
-                f"the log went back: {count} of the events {first} to {last} of outbox {self._outbox_log} are lost, "
+                f"the log went back: up to {count} of the events {first} to {last} of outbox {self._outbox_log} are lost, "
                 "since it had stored later ones of their containers already",
                 until=now(),
             )

@@ -32,6 +32,8 @@ class Replay:
         self.upto = upto
         self.since: Nanos | None = None
         """When the newest event that the log still has was recorded; None where it has none."""
+        self.from_the_first = False
+        """Whether the log lacks even the first event, and has the last: then it has stored since what it has."""
         self.displaced: list[int] = []
         """First and last position, and number, of events that stay away: the log had stored later ones of their containers
         before it was known that it went back."""
@@ -84,9 +86,10 @@ class Replay:
         return needed
 
     def displace(self, entries: Sequence[Entry]) -> None:
-        """Note which of `entries`, which come in order, the log lacks and cannot get any more."""
+        """Note which of `entries`, which come in order, the log lacks and cannot get any more; rather more than fewer."""
         for entry in entries:
-            if entry.n <= self.upto < self._there.get(_lane(entry.subject), 0):
+            there = self._there.get(_lane(entry.subject), 0)
+            if entry.n <= self.upto and entry.n < there and (self.upto < there or self.from_the_first):
                 first, _, count = self.displaced or (entry.n, entry.n, 0)
                 self.displaced = [first, entry.n, count + 1]
 

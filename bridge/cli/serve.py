@@ -81,10 +81,10 @@ def serve(
         int | None, typer.Option(metavar="N", help=f"Replicas of a stream that is made ({_DEFAULT.nats.replicas}).")
     ] = None,
     outbox_max_bytes: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Events that may wait on disk for NATS (1GiB).")
+        str | None, typer.Option(metavar="N", help="Bytes that may wait on disk for NATS (1GiB).")
     ] = None,
     outbox_reserve_bytes: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Disk space that the outbox leaves free (128MiB).")
+        str | None, typer.Option(metavar="N", help="Bytes that the outbox leaves free on its disk (128MiB).")
     ] = None,
     outbox_retention_s: Annotated[
         int | None,

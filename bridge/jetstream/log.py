@@ -1,7 +1,7 @@
 """The event log on JetStream: the publisher that this server can take, where the log of a node ends, and whether it went back.
 
 A stream can lose what it has acknowledged: its server is restored from an older copy or loses power, somebody purges or deletes
-it. An append that follows would be stored as if nothing had happened. So after each new connection, and now and then, the
+it. An append that follows would be stored as if nothing had happened. So after each new connection, and every now and then, the
 stream is asked what it is before anything is appended, and every acknowledgement has to have a higher number than the last.
 """
 
@@ -31,7 +31,7 @@ __all__ = ["JetStreamLog", "open_log"]
 
 log = logging.getLogger(__name__)
 
-LOOK_S: Final = 60.0
+LOOK_S: Final = 20.0
 """How often the stream is asked what it is, on one connection: a purge shows in nothing else."""
 
 GONE_S: Final = 2.0
@@ -44,6 +44,8 @@ class _Seen(NamedTuple):
     created: str
     link: Link
     at: float
+    last: int = 0
+    """Highest stream sequence of an event of ours then."""
 
 
 class JetStreamLog:
@@ -59,8 +61,10 @@ class JetStreamLog:
         self._seen: _Seen | None = seen
         self._last = 0
         """Highest stream sequence of an event of ours that is known to be stored."""
-        self._stored_at = Nanos(0)
+        self._seen_at = now()
         self._gone_since: float | None = None
+        self._purged = False
+        """Whether events before the first one are known to be missing; until what is missing has been appended again."""
 
     @property
     def in_one_order(self) -> bool:
@@ -82,7 +86,8 @@ class JetStreamLog:
         if receipt.sequence:
             if receipt.sequence <= self._last:
                 raise self._went_back(f"number {receipt.sequence} was given out after {self._last}")
-            self._last, self._stored_at = receipt.sequence, now()
+            self._last = receipt.sequence
+        self._purged = False
         return receipt.repeated
 
     async def end(self, node: str) -> LogEnd | None:
@@ -96,9 +101,9 @@ class JetStreamLog:
             link = self._connection.link
         info = await self._there()
         found = await unbroken_end(self._connection, self._subjects, self._publisher.stream, node)
-        self._seen = _Seen(str(info.get("created")), link, time.monotonic())
-        self._last, self._stored_at = (0, Nanos(0)) if found is None else (found.stream_sequence, now())
-        return found
+        self._last = 0 if found is None else found.stream_sequence
+        self._seen, self._seen_at = _Seen(str(info.get("created")), link, time.monotonic(), self._last), now()
+        return None if self._purged else found
 
     async def keeps(self, moment: Nanos) -> bool:
         """Tell whether the log ought to have what was stored at `moment`; see `EventLog.keeps`.
@@ -132,9 +137,10 @@ class JetStreamLog:
             raise self._went_back(f"it was made anew at {created}")
         if last < self._last:
             raise self._went_back(f"it ends with message {last}, and had acknowledged {self._last}")
-        if first > self._last > 0 and _keeps(info, self._stored_at):
-            raise self._went_back(f"it begins with message {first}: everything of ours was purged")
-        self._seen = _Seen(created, link, time.monotonic())
+        if seen is not None and first > seen.last > 0 and _keeps(info, self._seen_at):
+            self._purged = True
+            raise self._went_back(f"it begins with message {first}: what we had there was purged")
+        self._seen, self._seen_at = _Seen(created, link, time.monotonic(), self._last), now()
 
     def _went_back(self, how: str) -> LogWentBack:
         self._seen, self._last = None, 0

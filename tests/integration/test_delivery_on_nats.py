@@ -267,11 +267,31 @@ async def test_a_purge_while_we_run_is_noticed_and_the_stream_filled_though_it_r
     await _purgeable(server)
     async with node.running() as run:
         await run.deliver(50)
-        await api(run.connection, f"STREAM.PURGE.{STREAM}")
         monkeypatch.setattr(log_module, "LOOK_S", 0.0)
+        await run.deliver(1)
+        await api(run.connection, f"STREAM.PURGE.{STREAM}")
         await run.deliver(5)
-        assert run.delivery.statistics().replayed == 50
+        assert run.delivery.statistics().replayed == 51
     same_events(await kept(server.url), node.sent)
+
+
+async def test_what_came_between_a_purge_and_its_notice_has_nothing_put_behind_it(
+    node: Node, server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _purgeable(server)
+    async with node.running() as run:
+        monkeypatch.setattr(log_module, "LOOK_S", 0.0)
+        await run.deliver(50)
+        await run.deliver(1)
+        monkeypatch.setattr(log_module, "LOOK_S", 60.0)
+        await api(run.connection, f"STREAM.PURGE.{STREAM}")
+        await run.deliver(1)
+        monkeypatch.setattr(log_module, "LOOK_S", 0.0)
+        await run.deliver(1)
+    found = [_number(message) for message in await kept(server.url)]
+    assert sorted(found) == [n for n in range(1, 54) if n == 52 or n % 7 != 52 % 7]
+    [gap] = node.gaps
+    assert "7 of the events 3 to 45 of outbox" in gap.reason
 
 
 async def test_a_purge_between_two_runs_is_noticed(node: Node, server: NatsServer) -> None:

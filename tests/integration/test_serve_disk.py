@@ -10,7 +10,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,8 +61,9 @@ class Start:
         self._factory = factory
         self._options = ("--containerd", ctr.host.address, "--nats", server.url, "--node", "n1")
 
-    def __call__(self, state: Path, *options: str) -> Bridge:
-        return self._factory(*self._options, "--state-dir", state, "--http", "127.0.0.1:0", *options)
+    def __call__(self, state: Path, *options: str, environ: Mapping[str, str] | None = None) -> Bridge:
+        where = ("--state-dir", state, "--http", "127.0.0.1:0")
+        return self._factory(*self._options, *where, *options, environ=environ)
 
 
 @pytest.fixture
@@ -159,6 +160,18 @@ def test_a_stop_while_the_disk_fails_says_what_is_lost(start: Start, ctr: Ctr, t
     assert bridge.stop(within=12) == 1
     assert "the disk did not take" in bridge.log[-1]
     assert "the disk reports an error" in bridge.log[-1]
+
+
+def test_a_disk_that_fails_for_too_long_ends_it_with_a_sentence(start: Start, ctr: Ctr, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import bridge.capture.recorder as recorder; recorder.LASTING_S = 1.0")
+    bridge = start(tmp_path / "state", environ={**os.environ, "PYTHONPATH": str(tmp_path)})
+    bridge.live()
+    resource.prlimit(bridge.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    ctr.run("during", "true")
+    assert bridge.process.wait(30) == 1
+    bridge.until_ended()
+    assert "the disk reports an error" in bridge.log[-1]
+    assert bridge.log[-1].endswith("mend the disk")
 
 
 def test_a_disk_that_the_kernel_has_made_read_only(start: Start, ctr: Ctr, server: NatsServer, tmp_path: Path) -> None:
