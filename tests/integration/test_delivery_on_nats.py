@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 import bridge.capture.delivery as delivery_module
+import bridge.jetstream.fast_ingest as fast_ingest_module
 import bridge.jetstream.log as log_module
 from bridge.capture.delivery import Delivery
 from bridge.capture.outbox import ContainerRow, Outbox, OutboxReader
 from bridge.capture.takeover import taken_over
+from bridge.errors import LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.log import open_log
@@ -303,6 +305,20 @@ async def test_a_purge_between_two_runs_is_noticed(node: Node, server: NatsServe
     async with node.running() as run:
         await run.settled()
     same_events(await kept(server.url), node.sent)
+
+
+async def test_ids_that_a_purged_stream_remembers_make_no_event_stored(
+    nats_server_factory: NatsServerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_ingest_module, "CONFIRM_S", 0.1)
+    server = nats_server_factory()
+    await _purgeable(server)
+    async with log_on(server.url) as (connection, log):
+        sent = entries(10)
+        await log.append(sent)
+        await api(connection, f"STREAM.PURGE.{STREAM}")
+        with pytest.raises(LogUnavailable, match="and does not have it"):
+            await log.append(sent)
 
 
 async def test_one_message_that_is_deleted_is_neither_an_end_nor_put_back(node: Node, server: NatsServer) -> None:
