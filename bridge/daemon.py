@@ -20,10 +20,13 @@ from bridge import health
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.holder import boot_id, has_ended, ourselves
-from bridge.capture.outbox import Outbox, OutboxReader
+from bridge.capture.outbox import Outbox
+from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.projection import Projection
 from bridge.capture.recorder import Recorder
+from bridge.capture.room import Limits
 from bridge.capture.state_dir import claimed
+from bridge.capture.takeover import take_over
 from bridge.config import Config
 from bridge.containerd.channel import check_socket
 from bridge.containerd.lookup import ContainerdLookup
@@ -95,7 +98,12 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     await ensure_buckets(connection, config.subjects, replicas=config.nats.replicas)
     await stack.enter_async_context(watch.task(connection.closed(), "nats"))
 
-    outbox = stack.enter_context(Outbox(config.state_dir / "outbox.db"))
+    limits = Limits(
+        max_bytes=config.outbox_max_bytes,
+        reserve_bytes=config.outbox_reserve_bytes,
+        retention_s=config.outbox_retention_s,
+    )
+    outbox = stack.enter_context(Outbox(config.state_dir / "outbox.db", limits))
     if stream.max_age and (forgotten := outbox.forget_deleted(now() - stream.max_age)):
         log.info("%d containers are forgotten: their last event has expired from the stream", forgotten)
     ours = ourselves(
@@ -107,11 +115,11 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         groups=sorted(config.groups),
     )
     lease = await stack.enter_async_context(_leasing(config, connection, ours, watch))
-    event_log = await open_log(connection, config.subjects, lease)
+    event_log = await open_log(connection, config.subjects, lease, replicas=config.nats.replicas)
     states = await open_states(connection, config.subjects)
     delivery, projection = await stack.enter_async_context(_delivering(config, event_log, states, outbox, watch))
     recorder = await stack.enter_async_context(_recording(config, outbox, delivery, projection, watch))
-    feed = Feed(source, recorder, namespaces=config.namespace, proven=outbox.proven)
+    feed = Feed(source, recorder, namespaces=config.namespace, proven=outbox.proven, damage=outbox.damage)
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
     if config.groups:
         await stack.enter_async_context(_commands(config, connection, recorder, watch))
@@ -170,8 +178,10 @@ async def _delivering(
             outbox_log=outbox.log,
             acknowledged=outbox.acknowledged,
             last_n=outbox.last_n,
+            acknowledged_at=outbox.acknowledged_at,
         )
         try:
+            await take_over(event_log, config.node, outbox)
             await delivery.resume()
         except LogError as error:
             raise ConfigError(f"the log cannot be read: {error}") from error
@@ -222,13 +232,16 @@ async def _recording(
             failed=failed,
         )
         recorder.start()
+        delivery.tell_gaps(lambda gap: recorder.submit(node_observation(gap)))
         recorder.submit(node_observation(NodeStarted(version=bridge.__version__, pid=os.getpid(), boot_id=boot_id())))
         try:
             yield recorder
         finally:  # also when the start fails: nobody may close the outbox under its thread
             recorder.submit(node_observation(NodeStopped(reason=watch.failure or "asked to stop")))
-            if not await asyncio.to_thread(recorder.stop, watch.time_left()):
-                watch.give_up(f"the disk did not take {recorder.waiting} events in time")
+            done = await asyncio.to_thread(recorder.stop, watch.time_left())
+            if not done and (recorder.alive or watch.failure is None):
+                why = "" if recorder.failure is None else f": {recorder.failure}"
+                watch.give_up(f"the disk did not take {recorder.waiting} events in time{why}")
             # What the thread handed over last has to reach delivery before that is asked whether it is done.
             await asyncio.sleep(0)
 
@@ -292,6 +305,8 @@ class _Progress:
         return self._watch.failure or (None if self._recorder.alive else "the recorder has ended")
 
     def ready(self) -> str | None:
+        if (refusal := self._recorder.failure or self._recorder.refusal) is not None:
+            return f"no events are taken in: {refusal}"
         if not self._feed.live.is_set():
             return "the subscription to containerd is not proven live"
         if not self._connection.connected:
@@ -303,7 +318,12 @@ class _Progress:
         return None
 
     def gauges(self) -> Mapping[str, tuple[str, float]]:
+        outbox, delivery = self._recorder.statistics(), self._delivery.statistics()
         return {
+            "outbox_bytes": ("Bytes of events that are not in the log yet.", outbox.waiting_bytes),
+            "outbox_kept_bytes": ("Bytes of events that are kept although the log has them.", outbox.kept_bytes),
+            "outbox_accepts": ("1 while events may be taken in.", float(self._recorder.refusal is None)),
+            "outbox_oldest_seconds": ("How long the oldest event has waited for the log.", delivery.oldest_s),
             "live": ("1 while the subscription to containerd is proven live.", float(self._feed.live.is_set())),
             "nats_connected": ("1 while NATS is connected.", float(self._connection.connected)),
             "lease_held": ("1 while the bridge holds its node's lease.", float(self._lease.held)),
@@ -313,7 +333,13 @@ class _Progress:
         }
 
     def counters(self) -> Mapping[str, tuple[str, float]]:
+        delivery = self._delivery.statistics()
         return {
+            "events_appended": ("Events that the log has taken.", delivery.appended),
+            "events_repeated": ("Events that the log had already and skipped.", delivery.repeated),
+            "events_replayed": ("Events appended again after the log went back.", delivery.replayed),
+            "events_lost_from_log": ("Events that a log that went back lost for good.", delivery.lost),
+            "append_failures": ("Attempts to append that failed.", sum(delivery.troubles.values())),
             "events_recorded": ("Events committed to the outbox.", self._recorder.recorded),
             "gaps": ("Times without a proven subscription.", self._feed.gaps),
         }

@@ -51,7 +51,7 @@ class Book:
             self.asked += containers
             return known or {}
 
-        entries = self.ledger.place(observations, describe)
+        entries = self.ledger.place(observations, self.ledger.open(observations), describe)
         for row in self.ledger.settle():
             self.rows[row.namespace, row.container] = row
         self.last_n = entries[-1].n
@@ -273,7 +273,8 @@ def test_no_body_is_larger_than_what_both_ends_agreed_on() -> None:
     book = Book()
     ledger = book.ledger
     for size in (MAX_BODY // 4 * 3 - 2000, MAX_BODY // 4 * 3, MAX_BODY * 3):
-        for entry in ledger.place([observed(raw(b"v" * size))], lambda _: {}):
+        batch = [observed(raw(b"v" * size))]
+        for entry in ledger.place(batch, ledger.open(batch), lambda _: {}):
             assert len(entry.body) <= MAX_BODY
 
 
