@@ -250,7 +250,14 @@ def test_kill_9_of_the_bridge_repeats_nothing_and_renumbers_nothing(
         bridge.kill()
         bridge.start()
         live = bridge.live(after=live)
-    messages = stored(nats_url)
+    starts = set[str]()
+
+    def fourth_start(message: Stored) -> bool:
+        if message.word == "connected":
+            starts.add(message.event["id"])
+        return len(starts) == 4
+
+    messages = until_stored(nats_url, fourth_start)
     gapless(messages)
     assert len({m.event["id"] for m in messages}) == len(messages)
     assert [m.data["reason"] for m in messages if m.word == "gap"][1:] == ["the bridge was not running"] * 3
