@@ -12,17 +12,21 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 
 import bridge
 from bridge import health
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.holder import boot_id, has_ended, ourselves
-from bridge.capture.outbox import Outbox, OutboxReader
+from bridge.capture.outbox import Outbox
+from bridge.capture.outbox_reader import OutboxReader
+from bridge.capture.projection import Projection
 from bridge.capture.recorder import Recorder
+from bridge.capture.room import Limits
 from bridge.capture.state_dir import claimed
+from bridge.capture.takeover import take_over
 from bridge.config import Config
 from bridge.containerd.channel import check_socket
 from bridge.containerd.lookup import ContainerdLookup
@@ -36,13 +40,16 @@ from bridge.jetstream.embedded import EmbeddedServer
 from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
+from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import ensure_events
+from bridge.model.codec import decode_as
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
-from bridge.ports import Entry, EventLog, NodeLease, Observed
+from bridge.model.state import ContainerState
+from bridge.ports import Entry, EventLog, NodeLease, Observed, StateStore
 from bridge.watch import Watch
 
 __all__ = ["DaemonFailed", "run"]
@@ -91,7 +98,12 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     await ensure_buckets(connection, config.subjects, replicas=config.nats.replicas)
     await stack.enter_async_context(watch.task(connection.closed(), "nats"))
 
-    outbox = stack.enter_context(Outbox(config.state_dir / "outbox.db"))
+    limits = Limits(
+        max_bytes=config.outbox_max_bytes,
+        reserve_bytes=config.outbox_reserve_bytes,
+        retention_s=config.outbox_retention_s,
+    )
+    outbox = stack.enter_context(Outbox(config.state_dir / "outbox.db", limits))
     if stream.max_age and (forgotten := outbox.forget_deleted(now() - stream.max_age)):
         log.info("%d containers are forgotten: their last event has expired from the stream", forgotten)
     ours = ourselves(
@@ -103,10 +115,11 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         groups=sorted(config.groups),
     )
     lease = await stack.enter_async_context(_leasing(config, connection, ours, watch))
-    event_log = await open_log(connection, config.subjects, lease)
-    delivery = await stack.enter_async_context(_delivering(config, event_log, outbox, watch))
-    recorder = await stack.enter_async_context(_recording(config, outbox, delivery, watch))
-    feed = Feed(source, recorder, namespaces=config.namespace, proven=outbox.proven)
+    event_log = await open_log(connection, config.subjects, lease, replicas=config.nats.replicas)
+    states = await open_states(connection, config.subjects)
+    delivery, projection = await stack.enter_async_context(_delivering(config, event_log, states, outbox, watch))
+    recorder = await stack.enter_async_context(_recording(config, outbox, delivery, projection, watch))
+    feed = Feed(source, recorder, namespaces=config.namespace, proven=outbox.proven, damage=outbox.damage)
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
     if config.groups:
         await stack.enter_async_context(_commands(config, connection, recorder, watch))
@@ -153,7 +166,9 @@ async def _leasing(
 
 
 @asynccontextmanager
-async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch: Watch) -> AsyncIterator[Delivery]:
+async def _delivering(
+    config: Config, event_log: EventLog, states: StateStore, outbox: Outbox, watch: Watch
+) -> AsyncIterator[tuple[Delivery, Projection]]:
     reader = OutboxReader(outbox.path)
     try:
         delivery = Delivery(
@@ -163,18 +178,29 @@ async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch
             outbox_log=outbox.log,
             acknowledged=outbox.acknowledged,
             last_n=outbox.last_n,
+            acknowledged_at=outbox.acknowledged_at,
         )
         try:
+            await take_over(event_log, config.node, outbox)
             await delivery.resume()
         except LogError as error:
             raise ConfigError(f"the log cannot be read: {error}") from error
-        async with watch.task(delivery.run(), "delivery"):
+        projection = Projection(states, node=config.node, reached=delivery.reached)
+
+        def known() -> Iterator[ContainerState]:
+            with closing(OutboxReader(outbox.path)) as remembered:
+                for encoded in remembered.containers():
+                    yield decode_as(encoded, ContainerState)
+
+        async with watch.task(delivery.run(), "delivery"), watch.task(projection.run(known), "projection"):
             try:
-                yield delivery
+                yield delivery, projection
             finally:
-                if delivery.refused is None:  # else waiting is in vain, and the outbox keeps it
-                    with suppress(TimeoutError):
+                with suppress(TimeoutError):
+                    if delivery.refused is None:  # else waiting is in vain, and the outbox keeps it
                         await asyncio.wait_for(delivery.settled(), watch.time_left())
+                    if delivery.refused is None and projection.refused is None:
+                        await asyncio.wait_for(projection.settled(), watch.time_left())
                 if delivery.behind:
                     log.warning("%d events wait in the outbox for the next start", delivery.behind)
     finally:
@@ -182,11 +208,15 @@ async def _delivering(config: Config, event_log: EventLog, outbox: Outbox, watch
 
 
 @asynccontextmanager
-async def _recording(config: Config, outbox: Outbox, delivery: Delivery, watch: Watch) -> AsyncIterator[Recorder]:
+async def _recording(
+    config: Config, outbox: Outbox, delivery: Delivery, projection: Projection, watch: Watch
+) -> AsyncIterator[Recorder]:
     loop = asyncio.get_running_loop()
 
-    def committed(entries: Sequence[Entry]) -> None:  # these two are called from the recorder's thread
+    def committed(entries: Sequence[Entry], states: Sequence[ContainerState]) -> None:
+        # This and the next one are called from the recorder's thread.
         loop.call_soon_threadsafe(delivery.committed, entries)
+        loop.call_soon_threadsafe(projection.changed, states)
 
     def failed(error: BaseException) -> None:
         loop.call_soon_threadsafe(watch.fail, f"recorder: {error}")
@@ -202,13 +232,16 @@ async def _recording(config: Config, outbox: Outbox, delivery: Delivery, watch: 
             failed=failed,
         )
         recorder.start()
+        delivery.tell_gaps(lambda gap: recorder.submit(node_observation(gap)))
         recorder.submit(node_observation(NodeStarted(version=bridge.__version__, pid=os.getpid(), boot_id=boot_id())))
         try:
             yield recorder
         finally:  # also when the start fails: nobody may close the outbox under its thread
             recorder.submit(node_observation(NodeStopped(reason=watch.failure or "asked to stop")))
-            if not await asyncio.to_thread(recorder.stop, watch.time_left()):
-                watch.give_up(f"the disk did not take {recorder.waiting} events in time")
+            done = await asyncio.to_thread(recorder.stop, watch.time_left())
+            if not done and (recorder.alive or watch.failure is None):
+                why = "" if recorder.failure is None else f": {recorder.failure}"
+                watch.give_up(f"the disk did not take {recorder.waiting} events in time{why}")
             # What the thread handed over last has to reach delivery before that is asked whether it is done.
             await asyncio.sleep(0)
 
@@ -272,6 +305,8 @@ class _Progress:
         return self._watch.failure or (None if self._recorder.alive else "the recorder has ended")
 
     def ready(self) -> str | None:
+        if (refusal := self._recorder.failure or self._recorder.refusal) is not None:
+            return f"no events are taken in: {refusal}"
         if not self._feed.live.is_set():
             return "the subscription to containerd is not proven live"
         if not self._connection.connected:
@@ -283,7 +318,12 @@ class _Progress:
         return None
 
     def gauges(self) -> Mapping[str, tuple[str, float]]:
+        outbox, delivery = self._recorder.statistics(), self._delivery.statistics()
         return {
+            "outbox_bytes": ("Bytes of events that are not in the log yet.", outbox.waiting_bytes),
+            "outbox_kept_bytes": ("Bytes of events that are kept although the log has them.", outbox.kept_bytes),
+            "outbox_accepts": ("1 while events may be taken in.", float(self._recorder.refusal is None)),
+            "outbox_oldest_seconds": ("How long the oldest event has waited for the log.", delivery.oldest_s),
             "live": ("1 while the subscription to containerd is proven live.", float(self._feed.live.is_set())),
             "nats_connected": ("1 while NATS is connected.", float(self._connection.connected)),
             "lease_held": ("1 while the bridge holds its node's lease.", float(self._lease.held)),
@@ -293,7 +333,13 @@ class _Progress:
         }
 
     def counters(self) -> Mapping[str, tuple[str, float]]:
+        delivery = self._delivery.statistics()
         return {
+            "events_appended": ("Events that the log has taken.", delivery.appended),
+            "events_repeated": ("Events that the log had already and skipped.", delivery.repeated),
+            "events_replayed": ("Events appended again after the log went back.", delivery.replayed),
+            "events_lost_from_log": ("Events that a log that went back lost for good.", delivery.lost),
+            "append_failures": ("Attempts to append that failed.", sum(delivery.troubles.values())),
             "events_recorded": ("Events committed to the outbox.", self._recorder.recorded),
             "gaps": ("Times without a proven subscription.", self._feed.gaps),
         }

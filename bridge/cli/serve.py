@@ -86,6 +86,19 @@ def serve(
     nats_replicas: Annotated[
         int | None, typer.Option(metavar="N", help=f"Replicas of a stream that is made ({_DEFAULT.nats.replicas}).")
     ] = None,
+    outbox_max_bytes: Annotated[
+        str | None, typer.Option(metavar="N", help="Bytes that may wait on disk for NATS (1GiB).")
+    ] = None,
+    outbox_reserve_bytes: Annotated[
+        str | None, typer.Option(metavar="N", help="Bytes that the outbox leaves free on its disk (128MiB).")
+    ] = None,
+    outbox_retention_s: Annotated[
+        int | None,
+        typer.Option(
+            metavar="S",
+            help=f"How long events are kept once NATS has them ({_DEFAULT.outbox_retention_s}).",
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(readable=False, metavar="FILE", help="Settings as TOML.")] = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help=f"debug, info, warning or error ({_DEFAULT.log_level}).")
@@ -110,6 +123,9 @@ def serve(
         "root": root,
         "lease": lease,
         "log_level": log_level,
+        "outbox_max_bytes": outbox_max_bytes,
+        "outbox_reserve_bytes": outbox_reserve_bytes,
+        "outbox_retention_s": outbox_retention_s,
         "nats.user": nats_user,
         "nats.password": nats_password,
         "nats.token": nats_token,

@@ -7,7 +7,8 @@ a new batch under the same message ids, goes on exactly there: what is stored is
 
 One thing the server's last acknowledgement does not say in a cluster: a message that a batch of a moment ago has proposed,
 and that is not replicated yet, is skipped as a duplicate too (nats-server 2.15, checkMsgHeadersPreClusteredProposal). After any
-doubt the end of an append is therefore read back before it counts.
+doubt the end of an append is therefore read back before it counts. So is one that was skipped as a whole: a stream remembers
+the ids of messages that were purged.
 """
 
 from __future__ import annotations
@@ -95,13 +96,15 @@ class FastIngest(Publisher):
         super().__init__(connection, stream, fence)
         self._doubt = True  # what a process before us left under way counts as doubt too
 
-    async def _store(self, entries: Sequence[Entry]) -> None:
+    async def _store(self, entries: Sequence[Entry]) -> Append:
         flow = max(1, min(FLOW, FLIGHT // OUTSTANDING // max(1, self._check(entries))))
         doubt, self._doubt = self._doubt, True
-        await self._publish(_Batch(entries, self._link(), flow))
-        if doubt:
+        batch = _Batch(entries, self._link(), flow)
+        await self._publish(batch)
+        if doubt or batch.repeated:
             await self._confirm(entries[-1])
         self._doubt = False
+        return batch
 
     async def _run(self, append: Append) -> None:
         batch = append
@@ -163,6 +166,9 @@ class FastIngest(Publisher):
             case Reply(type=None, stream=self.stream, batch=append.id):
                 if reply.count == total:
                     append.stored = True
+                    # A batch that is skipped as a whole has no number; a lone message has that of the first time.
+                    append.sequence = 0 if reply.duplicate else reply.seq
+                    append.repeated = 0 if append.sequence else total
                     append.advance()
                 else:
                     append.fail(LogUnavailable(f"stream {self.stream} ended a batch after {reply.count} of {total}"))

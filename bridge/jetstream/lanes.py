@@ -49,9 +49,11 @@ class Lanes(Publisher):
 
     in_one_order = False
 
-    async def _store(self, entries: Sequence[Entry]) -> None:
+    async def _store(self, entries: Sequence[Entry]) -> Append:
         self._check(entries)
-        await self._publish(_Round(entries, self._link(), self._lane))
+        round_ = _Round(entries, self._link(), self._lane)
+        await self._publish(round_)
+        return round_
 
     def _lane(self, entry: Entry) -> str:
         return entry.subject.rpartition(".")[0]
@@ -106,4 +108,8 @@ class Lanes(Publisher):
             index = int(subject.rpartition(".")[2])
             if index in append.flying and index not in append.acknowledged:
                 append.acknowledged.append(index)
+                if reply.duplicate:
+                    append.repeated += 1
+                else:
+                    append.sequence = max(append.sequence, reply.seq)
                 append.advance()

@@ -14,7 +14,7 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 import nats.errors
@@ -32,7 +32,7 @@ from bridge.jetstream.streams import HEADERS, NO_STREAM
 from bridge.model.envelope import CONTENT_TYPE
 from bridge.ports import Entry
 
-__all__ = ["Append", "BATCH", "Publisher", "Reply", "header"]
+__all__ = ["Append", "BATCH", "Publisher", "Receipt", "Reply", "header"]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,18 @@ class Reply(Struct):
     error: dict[str, Any] | None = None
 
 
+class Receipt(NamedTuple):
+    """What the stream said of an append.
+
+    Attributes:
+        sequence: the highest stream sequence that it gave out for it; 0 where all of it was there.
+        repeated: how many entries it said to have already. Fast ingest says so only of a batch as a whole.
+    """
+
+    sequence: int
+    repeated: int
+
+
 class Append:
     """One append under way: what it waits for, and why it failed."""
 
@@ -65,6 +77,9 @@ class Append:
         self.entries = entries
         self.link = link
         self.fence: Fence | None = None
+        self.sequence = 0
+        self.repeated = 0
+        """For its `Receipt`."""
         self.failure: LogError | None = None
         self.nobody = False
         """Whether the server said that nobody listens on a subject."""
@@ -129,26 +144,29 @@ class Publisher(ABC):
             await self.connection.client.subscribe(f"{self.inbox}.>", cb=self._on_message)
             await self.connection.client.flush()
 
-    async def append(self, entries: Sequence[Entry]) -> None:
+    async def append(self, entries: Sequence[Entry]) -> Receipt:
         """Store `entries` in their order; see `EventLog.append`."""
+        sequence = repeated = 0
         async with self._one_at_a_time:
             for start in range(0, len(entries), BATCH):
-                await self._store_fenced(entries[start : start + BATCH])
+                stored = await self._store_fenced(entries[start : start + BATCH])
+                sequence, repeated = max(sequence, stored.sequence), repeated + stored.repeated
+        return Receipt(sequence, repeated)
 
-    async def _store_fenced(self, entries: Sequence[Entry]) -> None:
+    async def _store_fenced(self, entries: Sequence[Entry]) -> Append:
         try:
-            await self._store(entries)
+            return await self._store(entries)
         except LogConflict:
             if self.fence is None:
                 raise
             await self.fence.mend()
             try:
-                await self._store(entries)
+                return await self._store(entries)
             except LogConflict as error:  # not another bridge: a message of an append before may still be under way
                 raise LogUnavailable(str(error)) from error
 
     @abstractmethod
-    async def _store(self, entries: Sequence[Entry]) -> None: ...
+    async def _store(self, entries: Sequence[Entry]) -> Append: ...
 
     @abstractmethod
     async def _run(self, append: Append) -> None: ...
@@ -200,7 +218,8 @@ class Publisher(ABC):
             entry = max(entries, key=lambda entry: len(entry.body))
             raise LogRefused(
                 f"event {entry.n} on {entry.subject} has {len(entry.body)} bytes, the server takes {limit}: "
-                "raise max_payload in nats-server's configuration"
+                "raise max_payload in nats-server's configuration",
+                "too_large",
             )
         return largest
 
@@ -210,7 +229,7 @@ class Publisher(ABC):
             return
         if message.headers and message.headers.get("Status") == "503":
             append.nobody = True
-            append.fail(LogUnavailable(f"stream {self.stream}: nobody listens on the subjects of events"))
+            append.fail(LogUnavailable(f"stream {self.stream}: nobody listens on the subjects of events", "no_leader"))
             return
         try:
             reply = _decoder.decode(message.data)
@@ -227,12 +246,13 @@ class Publisher(ABC):
 
     def _on_denied(self, append: Append, denied: Denied) -> None:
         if any(entry.subject.lower() == denied.subject for entry in append.entries):
-            append.fail(LogRefused(f"stream {self.stream}: {denied}: permit it in NATS for this login"))
+            append.fail(LogRefused(f"stream {self.stream}: {denied}: permit it in NATS for this login", "denied"))
 
     def _silence(self, append: Append, seconds: float) -> LogError:
         if append.odd is not None:
             return LogUnavailable(
-                f"stream {self.stream} does not acknowledge, and something else answers in its place ({append.odd})"
+                f"stream {self.stream} does not acknowledge, and something else answers in its place ({append.odd})",
+                "wrong_stream",
             )
         return LogUnavailable(f"stream {self.stream} does not acknowledge within {seconds:g} s")
 
@@ -241,7 +261,7 @@ class Publisher(ABC):
             info = await api(self.connection, f"STREAM.INFO.{self.stream}")
         except ApiError as error:
             if error.err_code == NO_STREAM:
-                return LogRefused(f"stream {self.stream} is gone: start the bridge again, and it makes a new one")
+                return LogRefused(f"stream {self.stream} is gone: it is made anew unless it comes back", "no_stream")
             return log_error(error, self.stream)
         except NATS_ERRORS as error:
             return LogUnavailable(f"stream {self.stream}: {explain(error)}")
@@ -249,9 +269,10 @@ class Publisher(ABC):
         for entry in append.entries:
             if not any(covers(subject, entry.subject) for subject in taken):
                 return LogRefused(
-                    f"stream {self.stream} does not take {entry.subject}: add it to the stream's subjects"
+                    f"stream {self.stream} does not take {entry.subject}: add it to the stream's subjects",
+                    "wrong_stream",
                 )
-        return LogUnavailable(f"stream {self.stream} has no leader at present")
+        return LogUnavailable(f"stream {self.stream} has no leader at present", "no_leader")
 
 
 def header(message_id: str, fence: str = "") -> str:

@@ -11,7 +11,7 @@ import threading
 import time
 from functools import lru_cache
 
-__all__ = ["ULID_PATTERN", "check_identifier", "check_node", "is_identifier", "new_ulid", "UlidClock"]
+__all__ = ["ULID_PATTERN", "check_identifier", "check_node", "is_identifier", "new_ulid", "ulid_time", "UlidClock"]
 
 MAX_IDENTIFIER = 76
 """Longest container id, exec id or namespace that containerd takes (containerd, pkg/identifiers)."""
@@ -114,3 +114,11 @@ _clock = UlidClock()
 def new_ulid() -> str:
     """Return a ULID from this process's clock (see `UlidClock`)."""
     return _clock.next()
+
+
+def ulid_time(ulid: str) -> float:
+    """Return when a ULID was made, in seconds since the epoch; 0 for what is none."""
+    milliseconds = 0
+    for letter in ulid[:10]:
+        milliseconds = milliseconds * 32 + max(0, _CROCKFORD.find(letter))
+    return milliseconds / 1000

@@ -18,6 +18,7 @@ from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.fast_ingest import FastIngest
 from bridge.jetstream.fence import Fence
+from bridge.jetstream.publisher import Receipt
 from bridge.ports import Entry
 
 INBOX = "_INBOX.x"
@@ -111,7 +112,7 @@ def entries(count: int, size: int = 10) -> list[Entry]:
 @asynccontextmanager
 async def appending(
     count: int, size: int = 10, *, fence: Fence | None = None
-) -> AsyncIterator[tuple[Server, asyncio.Task[None]]]:
+) -> AsyncIterator[tuple[Server, asyncio.Task[Receipt]]]:
     server = Server(fence)
     task = asyncio.create_task(server.publisher.append(entries(count, size)))
     try:
