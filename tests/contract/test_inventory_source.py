@@ -88,7 +88,7 @@ async def test_an_ended_task_has_no_execs_and_of_those_without_task_nothing_is_k
 async def test_without_containerd_it_fails_and_when_that_is_back_it_lists_again(own_host: Host) -> None:
     await own_host.run(Behaviour.STUBBORN)
     async with own_host.down():
-        with pytest.raises(InventoryFailed, match="^cannot list the "):
+        with pytest.raises(InventoryFailed, match=r"^cannot list the "):
             await own_host.inventory.take()
     async with asyncio.timeout(20):
         while True:
