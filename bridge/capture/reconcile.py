@@ -14,7 +14,7 @@ was told here already counts once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -42,7 +42,7 @@ from bridge.model.outcomes import ContainerInfo, TaskInfo
 from bridge.model.state import ContainerState
 from bridge.ports import ContainerId, Inventory, Observed
 
-__all__ = ["Difference", "States", "differences"]
+__all__ = ["ALIVE", "Difference", "States", "differences"]
 
 ALIVE: Final = frozenset({"created", "running", "paused"})
 
@@ -57,6 +57,11 @@ LABELS: Final = 256 * 1024
 class States(Protocol):
     """What the log tells of containers."""
 
+    @property
+    def log(self) -> str:
+        """UUID of this log; states that were taken over from another one have their places in that."""
+        ...
+
     def state(self, namespace: str, container: str) -> ContainerState:
         """Return what is known of a container, also of one that is gone."""
         ...
@@ -67,9 +72,13 @@ class States(Protocol):
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """One container of which the log and containerd say different things, and the events that put it right."""
+    """One container of which the log and containerd say different things, and the events that put it right.
+
+    `place` is the position of the last event that it is known by, 0 where that stands in another log than the present one.
+    """
 
     container: ContainerId
+    place: int
     known: str
     listed: str
     events: tuple[Observed, ...]
@@ -81,33 +90,41 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 def differences(
-    states: States, inventory: Inventory, *, unseen: str = UNSEEN, ended_before: int = 0
+    states: States,
+    inventory: Inventory,
+    *,
+    only: Collection[ContainerId] | None = None,
+    unseen: str = UNSEEN,
+    ended_before: int | None = None,
 ) -> Iterator[Difference]:
     """Iterate over the containers that differ, in the order of their names, those of the other namespaces left out.
 
     Args:
         states: what the log tells.
         inventory: what containerd told.
-        unseen: why nobody knows how a task ended that is not there any more, a reason of `TaskExit`.
+        only: the containers to look at; all of them with None.
+        unseen: why nobody knows how a task ended whose container is still there, a reason of `TaskExit`.
         ended_before: tasks whose last event stands up to this position in the log have ended, whatever is listed: the host was
             rebooted after it.
     """
     known = {(state.namespace, state.container): state for state in states.states()}
     for key in sorted(known.keys() | inventory.containers.keys()):
-        if not inventory.covers(key[0]):
+        if not inventory.covers(key[0]) or (only is not None and key not in only):
             continue
         state = known.get(key) or states.state(*key)
         info = inventory.containers.get(key)
         telling = _Telling(state, inventory)
-        if ended_before and _place(state) <= ended_before:
+        place = _place(state, states.log)
+        if ended_before is not None and place <= ended_before:
             telling.end(HOST_REBOOTED)
         if info is not None:
             telling.follow(info, inventory.execs.get(key), unseen)
         elif _exists(state):
-            telling.remove(unseen, bare=key in inventory.bare)
+            telling.remove(bare=key in inventory.bare)
         if telling.events:
             yield Difference(
                 container=key,
+                place=place,
                 known=_known(state),
                 listed=_listed(info, bare=key in inventory.bare),
                 events=tuple(telling.events),
@@ -145,7 +162,7 @@ class _Telling:
         """Make the state that of a container that is there."""
         state = self.state
         if _is_another(state, info):
-            self.end(unseen)
+            self.end(UNSEEN)
             self.tell(ContainerDelete(id=self._id))
             self._create(info)
         elif state.created_at is None or state.deleted_at is not None:
@@ -165,8 +182,8 @@ class _Telling:
             if self.state.status == "unknown":
                 self.tell(TaskDelete(container_id=self._id))
         elif info.task.status != "unknown":  # a shim that does not answer says nothing
-            self._follow_task(info.task, unseen)
-            self._end_execs(unseen, alive=execs)
+            self._follow_task(info.task)
+            self._end_execs(UNSEEN, alive=execs)
 
     def _create(self, info: ContainerInfo) -> None:
         create = ContainerCreate(
@@ -174,10 +191,10 @@ class _Telling:
         )
         self.tell(create, info.created_at)
 
-    def remove(self, unseen: str, *, bare: bool) -> None:
+    def remove(self, *, bare: bool) -> None:
         """Make the state that of a container that is not there; its task may be, `bare`."""
         if not bare:
-            self.end(unseen)
+            self.end(UNSEEN)
         if self.state.deleted_at is None:
             self.tell(ContainerDelete(id=self._id))
 
@@ -209,10 +226,10 @@ class _Telling:
                 )
             )
 
-    def _follow_task(self, task: TaskInfo, unseen: str) -> None:
+    def _follow_task(self, task: TaskInfo) -> None:
         create = TaskCreate(container_id=self._id, pid=task.pid)
         if not _is_same(self.state, task):
-            self.end(unseen)
+            self.end(UNSEEN)
             if is_known_task(self.state, create, self._at):
                 # The process has the number of the last task's: without it, it is a task of its own.
                 create = TaskCreate(container_id=self._id)
@@ -256,8 +273,9 @@ class _Telling:
                 self.tell(TaskExecExit(container_id=self._id, id=exec_id, pid=one.pid or 0, reason=unseen))
 
 
-def _place(state: ContainerState) -> int:
-    return int(state.position.rpartition(":")[2] or 0)
+def _place(state: ContainerState, log: str) -> int:
+    where, _, n = state.position.rpartition(":")
+    return int(n) if where == log else 0
 
 
 def _exists(state: ContainerState) -> bool:

@@ -52,7 +52,8 @@ UNSEEN: Final = "unseen"
 """Reason of an end without status: it came in a time without subscription, and containerd does not know the task any more."""
 
 SHIM_LOST: Final = "shim-lost"
-"""Reason of an end without status: the task's shim has died, and with it who could tell."""
+"""Reason of an end without status: containerd was away, and of a task that was alive before it knows nothing since, while the
+container is still there. Its shim died meanwhile, unless somebody was quicker to delete the task than the bridge to subscribe."""
 
 HOST_REBOOTED: Final = "host-rebooted"
 """Reason of an end without status: the host went down with the task."""

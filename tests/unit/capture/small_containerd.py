@@ -195,14 +195,16 @@ class SmallContainerd:
 class LogOfOne:
     """`bridge.capture.reconcile.States` of a log with one container in it."""
 
-    def __init__(self, log: SmallLog) -> None:
-        self.log = log
+    log = "log"
+
+    def __init__(self, small: SmallLog) -> None:
+        self.small = small
 
     def state(self, namespace: str, container: str) -> ContainerState:
-        if self.log.state is not None and (namespace, container) == KEY:
-            return self.log.state
+        if self.small.state is not None and (namespace, container) == KEY:
+            return self.small.state
         return ContainerState(node="host1", namespace=namespace, container=container)
 
     def states(self) -> Iterator[ContainerState]:
-        if self.log.state is not None and self.log.state.status != "gone":
-            yield self.log.state
+        if self.small.state is not None and self.small.state.status != "gone":
+            yield self.small.state

@@ -234,6 +234,17 @@ def test_after_a_reboot_every_task_of_before_has_ended_whatever_its_number() -> 
     assert repaired(told(*RUNNING), listed(running()), ended_before=2) == []
 
 
+def test_what_is_known_from_another_log_has_its_place_before_this_one() -> None:
+    log = told(*RUNNING)
+    [difference] = differing(log, listed())
+    assert difference.place == 3
+    assert log.state is not None
+    log.state = replace(log.state, position="another log:7")
+    [difference] = differing(log, listed())
+    assert difference.place == 0
+    assert words(repaired(log, listed(running()), ended_before=0)) == ["exit", "delete", "create", "start"]
+
+
 def test_a_task_whose_record_was_deleted_lives_on() -> None:
     bare = replace(NOBODY, bare=frozenset({KEY}))
     log = told(*RUNNING)
