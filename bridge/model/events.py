@@ -53,7 +53,7 @@ UNSEEN: Final = "unseen"
 
 SHIM_LOST: Final = "shim-lost"
 """Reason of an end without status: containerd was away, and of a task that was alive before it knows nothing since, while the
-container is still there. Its shim died meanwhile, unless somebody was quicker to delete the task than the bridge to subscribe."""
+container is still there. Its shim died; or all its processes ended, and containerd (from 1.7 on) cleared it away at its start."""
 
 HOST_REBOOTED: Final = "host-rebooted"
 """Reason of an end without status: the host went down with the task."""
