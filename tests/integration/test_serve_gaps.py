@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from bridge._pb.containerd.events_pb2 import TaskExit
 from bridge.containerd.inventory import ContainerdInventory
 from bridge.ports import Inventory
 from tests.fix_bridge import Bridge, BridgeFactory, Stored, stored, until_stored
 from tests.fix_containerd import ContainerdFactory
 from tests.folded import disagreements, effective_exits, folded
-from tests.integration.test_serve import ENDLESS, gapless
+from tests.integration.test_serve import ENDLESS, gapless, publish
 from tests.testbed import BUSYBOX, Containerd, Ctr
 
 CONTAINERS = 6
@@ -174,7 +175,8 @@ def test_tasks_that_end_while_containerd_is_down_end_once(bridge_factory: Bridge
     """Fault 3.
 
     containerd 1.6 lists them as stopped, and their shims tell it again as soon as they get through. From 1.7 on containerd clears
-    away at its start, without a word, every shim whose processes have all ended.
+    away at its start, without a word, every shim whose processes have all ended. What a shim does tell late, when there is
+    nobody to hear it, is lost as well; so that all of it comes late here, it is told once more.
     """
     ctr, host, nats_url = setup.ctr, setup.host, setup.url
     stay = host.version == "1.6"
@@ -198,12 +200,18 @@ def test_tasks_that_end_while_containerd_is_down_end_once(bridge_factory: Bridge
     for number in range(CONTAINERS, 2 * CONTAINERS):
         ctr.kill(f"c{number}", "SIGTERM")
     until(nats_url, lambda found: len(ends(found)) == 2 * CONTAINERS)
-    if stay:
-        late = [f"c{number}" for number in range(CONTAINERS)]
-        until(nats_url, lambda found: {m.event["subject"] for m in found if m.word == "anomaly"} == {*late})
+    for number, container in enumerate(meanwhile):
+        late = TaskExit(container_id=container, id=container, pid=pids[container], exit_status=number)
+        late.exited_at.GetCurrentTime()
+        publish(ctr, "/tasks/exit", "containerd.events.TaskExit", late.SerializeToString())
+    until(nats_url, lambda found: {m.event["subject"] for m in found if m.word == "anomaly"} == {*meanwhile})
     messages = agreed(nats_url, ctr)
     assert ends(messages) == expected | {f"c{number}": (number, None) for number in range(CONTAINERS, 2 * CONTAINERS)}
-    assert {message.data["reason"] for message in messages if message.word == "anomaly"} <= {"second-exit"}
+    late_exit = "second-exit" if stay else "late-exit"
+    assert {message.data["reason"] for message in messages if message.word == "anomaly"} == {late_exit}
+    states = folded(message.body for message in messages)
+    for number, container in enumerate(meanwhile):
+        assert states[ctr.namespace, container].exit_status == number
     first, second = [message.data for message in messages if message.word == "gap"]
     assert (first["cause"], second["cause"]) == ("first-start", "stream-ended")
 
@@ -215,11 +223,15 @@ def test_an_exec_that_ends_while_containerd_is_down_ends_once(bridge_factory: Br
     shell = host.popen(
         "ctr", "--namespace", ctr.namespace, "tasks", "exec", "--exec-id", "e1", "web.1", "sleep", "1000"
     )
-    [started] = [m for m in until_stored(setup.url, lambda m: m.word == "exec-started") if m.word == "exec-started"]
-    live = len(bridge.log)
-    host.kill()
+    try:
+        messages = until_stored(setup.url, lambda m: m.word == "exec-started")
+        live = len(bridge.log)
+        host.kill()
+    finally:
+        shell.kill()
+        shell.wait()
+    [started] = [message for message in messages if message.word == "exec-started"]
     lost = bridge.until_logged("lost containerd", after=live)
-    shell.wait()
     host.run("sh", "-c", f"kill -KILL {started.data['pid']}")
     host.start()
     bridge.live(after=lost)
@@ -255,7 +267,9 @@ def test_a_label_a_pause_and_an_exec_s_end_in_the_gap_are_told(bridge_factory: B
     ctr = setup.ctr
     ctr.run("web.1", *ENDLESS)
     bridge = follow(bridge_factory, setup)
-    shell = setup.host.popen("ctr", "--namespace", ctr.namespace, "tasks", "exec", "--exec-id", "e1", "web.1", "cat")
+    shell = setup.host.popen(
+        "ctr", "--namespace", ctr.namespace, "tasks", "exec", "--exec-id", "e1", "web.1", "sleep", "1000"
+    )
     try:
         until_stored(setup.url, lambda message: message.word == "exec-started")
         bridge.kill()
