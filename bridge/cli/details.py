@@ -82,9 +82,9 @@ def _parts(event: Event | Unrecognized) -> list[str]:
 def _of_container(event: events.ContainerEvent) -> list[str]:  # noqa: PLR0911 - one line per kind is the plainest form
     match event:
         case events.TaskExit(exit_status=status) | events.TaskDelete(exit_status=status):
-            return [f"status {exit_status(status)}"]
+            return [f"status {exit_status(status)}", *_unknown(event)]
         case events.TaskExecExit(id=exec_id, exit_status=status):
-            return [f"exec {exec_id}", f"status {exit_status(status)}"]
+            return [f"exec {exec_id}", f"status {exit_status(status)}", *_unknown(event)]
         case events.TaskExecAdded(exec_id=exec_id):
             return [f"exec {exec_id}"]
         case events.TaskExecStarted(exec_id=exec_id, pid=pid):
@@ -119,6 +119,9 @@ def _of_node(event: node_events.NodeEvent) -> list[str]:  # noqa: PLR0911 - like
             return [reason]
         case node_events.NodeConnected(containerd_version=version):
             return [f"containerd {version}"]
+        case node_events.NodeReconciled(containers=containers, told=told, lost=lost, audit=audit):
+            unknown = f"{lost} ends unknown" if lost else ""
+            return ["audit" if audit else "", f"{containers} containers listed", f"{told} events told", unknown]
         case node_events.NodeHeartbeat(probe_ns=probe):
             return [f"probe {probe / 1e6:.1f} ms"]
         case (
@@ -127,6 +130,11 @@ def _of_node(event: node_events.NodeEvent) -> list[str]:  # noqa: PLR0911 - like
             return [name]
         case _:
             return []
+
+
+def _unknown(event: events.ContainerEvent) -> list[str]:
+    """Return why nobody knows how it ended."""
+    return [event.reason or ""] if isinstance(event, events.TaskExit | events.TaskExecExit) else []
 
 
 def _pid(pid: int) -> str:

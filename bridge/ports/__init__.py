@@ -18,6 +18,7 @@ from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo, ExitInfo, Outcome, ProcessInfo, TaskInfo
 from bridge.model.subjects import CommandSubject
 from bridge.ports.buckets import Change, NodeLease, NodeRecords, StateEntry, StateStore
+from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 
 __all__ = [
     "Change",
@@ -25,6 +26,7 @@ __all__ = [
     "CommandInbox",
     "CommandRequest",
     "CommandSender",
+    "ContainerId",
     "ContainerLookup",
     "ContainerRuntime",
     "ContainerStore",
@@ -33,6 +35,8 @@ __all__ = [
     "EventLog",
     "EventReader",
     "EventSource",
+    "Inventory",
+    "InventorySource",
     "LogEnd",
     "NodeLease",
     "NodePresence",
