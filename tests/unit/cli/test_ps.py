@@ -12,6 +12,7 @@ from bridge.model.events import Failure
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import ContainerInfo, Outcome, TaskInfo
 from bridge.model.subjects import CommandSubject
+from bridge.ports import StoredEvent
 from tests.unit.cli.conftest import Cli, Said
 from tests.unit.cli.recorded import SECOND, THEN, beat, state
 from tests.unit.client.small_bus import containers_at, info, kept
@@ -176,11 +177,14 @@ KEPT = kept(
     state("g", "gone"),
     state("z", node="n2"),
 )
-BEATS = [beat("n1"), beat("n2")]
+
+
+def beats() -> list[StoredEvent]:
+    return [beat("n1"), beat("n2")]
 
 
 def test_ps_shows_what_is_kept_of_all_nodes(cli: Cli) -> None:
-    said = cli("ps", states=KEPT, events=BEATS, nodes=[])
+    said = cli("ps", states=KEPT, events=beats(), nodes=[])
 
     assert said.lines == [
         "NODE   NAMESPACE   CONTAINER   IMAGE     STATUS    PID   CREATED       NAME",
@@ -192,7 +196,7 @@ def test_ps_shows_what_is_kept_of_all_nodes(cli: Cli) -> None:
 
 
 def test_ps_all_shows_how_the_others_are_and_not_those_that_are_gone(cli: Cli) -> None:
-    assert rows(cli("ps", "-a", "--node", "n1", states=KEPT, events=BEATS)) == [
+    assert rows(cli("ps", "-a", "--node", "n1", states=KEPT, events=beats())) == [
         ("a", "running"),
         ("b", "exited (3)"),
         ("c", "paused"),
@@ -203,9 +207,9 @@ def test_ps_all_shows_how_the_others_are_and_not_those_that_are_gone(cli: Cli) -
 
 
 def test_ps_chooses_from_what_is_kept(cli: Cli) -> None:
-    assert cli("ps", "-q", "--exit-status", "!=0", "--label", "app", states=KEPT, events=BEATS).lines == ["b"]
-    assert cli("ps", "-q", "--name", "sh*", "--image", "busybox", states=KEPT, events=BEATS).lines == ["a"]
-    assert [one["container"] for one in cli("ps", "--json", states=KEPT, events=BEATS).objects] == ["a", "c", "z"]
+    assert cli("ps", "-q", "--exit-status", "!=0", "--label", "app", states=KEPT, events=beats()).lines == ["b"]
+    assert cli("ps", "-q", "--name", "sh*", "--image", "busybox", states=KEPT, events=beats()).lines == ["a"]
+    assert [one["container"] for one in cli("ps", "--json", states=KEPT, events=beats()).objects] == ["a", "c", "z"]
 
 
 def test_a_node_that_is_not_heard_is_shown_as_such(cli: Cli) -> None:
