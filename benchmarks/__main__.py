@@ -24,7 +24,8 @@ from benchmarks.lifecycles import LIFE
 from benchmarks.measured import Measured
 from benchmarks.processes import RunFailed
 from benchmarks.report import Summary, conditions, print_table, to_json
-from benchmarks.throughput import BRIDGE, WAYS, Way, measure, measure_source
+from benchmarks.stage import BRIDGE, Way
+from benchmarks.throughput import WAYS, measure, measure_source
 from tests.testbed.errors import DiedError, UnavailableError
 
 __all__ = ["main"]

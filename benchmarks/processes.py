@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-__all__ = ["PATIENCE_S", "Running", "RunFailed", "started"]
+__all__ = ["PATIENCE_S", "Running", "RunFailed", "python", "started"]
 
 PATIENCE_S: Final = 30.0
 """Who says nothing, or gets no further, for so long never will."""
@@ -35,20 +36,22 @@ class Running:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{word}\n".encode())
 
-    async def expect(self, word: str) -> None:
-        """Wait until it writes this line.
+    async def expect(self, word: str, *, patience: float = PATIENCE_S) -> str:
+        """Wait until it writes a line that begins with this word, and return what else stands in it.
 
         Raises:
-            RunFailed: it ends instead, writes something else, or takes too long.
+            RunFailed: it ends instead, writes something else, or takes longer than `patience` seconds.
         """
         assert self.process.stdout is not None
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patience):
                 line = (await self.process.stdout.readline()).decode().strip()
         except TimeoutError as error:
-            raise RunFailed(f"the {self.name} did not say {word!r} in {PATIENCE_S:.0f} s{self.told()}") from error
-        if line != word:
+            raise RunFailed(f"the {self.name} did not say {word!r} in {patience:.0f} s{self.told()}") from error
+        said, _, rest = line.partition(" ")
+        if said != word:
             raise RunFailed(f"the {self.name} said {line!r} and not {word!r}{self.told()}")
+        return rest
 
     async def while_running(self, work: Coroutine[Any, Any, T]) -> T:
         """Do some work that it has to be there for, and return its result.
@@ -71,6 +74,11 @@ class Running:
         """Return the end of what it complained of, to be put behind a sentence."""
         text = self._errors.read_text(encoding="utf-8", errors="replace").strip()
         return f":\n{text[-2000:]}" if text else ""
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """Return the command line of a module of ours."""
+    return [sys.executable, "-m", module, *arguments]
 
 
 @asynccontextmanager

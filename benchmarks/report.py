@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measured import Measured
-from benchmarks.throughput import BRIDGE, Way
+from benchmarks.stage import BRIDGE, Way
 
 __all__ = ["Summary", "conditions", "print_table", "to_json"]
 

@@ -21,16 +21,24 @@ import pytest
 import benchmarks.__main__ as command
 from benchmarks import lifecycles
 from benchmarks.footprint import busy_seconds, cpu_seconds, peak_rss
-from benchmarks.lifecycles import LIFE
+from benchmarks.inventory import SPEC
+from benchmarks.lifecycles import LIFE, Lives
 from benchmarks.obvious import document
 from benchmarks.prepared import PreparedContainerd
 from benchmarks.processes import RunFailed
+from benchmarks.stage import Way
 from benchmarks.stored import Comparison
-from benchmarks.throughput import Way, measure
+from benchmarks.throughput import measure
 from bridge._pb.containerd.events_pb2 import TaskExit
-from bridge._pb.containerd.services.containers_pb2 import ContainersStub, GetContainerRequest, ListContainersRequest
+from bridge._pb.containerd.services.containers_pb2 import (
+    Container,
+    ContainersStub,
+    GetContainerRequest,
+    ListContainersRequest,
+)
 from bridge._pb.containerd.services.events_pb2 import EventsStub, PublishRequest, SubscribeRequest
-from bridge._pb.containerd.services.tasks_pb2 import ListTasksRequest, TasksStub
+from bridge._pb.containerd.services.namespaces_pb2 import ListNamespacesRequest, NamespacesStub
+from bridge._pb.containerd.services.tasks_pb2 import KillRequest, ListTasksRequest, TasksStub
 from bridge._pb.containerd.services.version_pb2 import VersionStub
 from bridge._pb.containerd.types_pb2 import Envelope
 from bridge._pb.google.protobuf.any_pb2 import Any as AnyMessage
@@ -42,6 +50,10 @@ from bridge.model.nanos import Nanos, parse_rfc3339
 
 CONTAINERS = 150
 """More than are alive at a time, so that lives end and others take their places."""
+
+RUNNING = 50
+
+IN_NAMESPACE = [("containerd-namespace", lifecycles.NAMESPACE)]
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -142,7 +154,7 @@ def told() -> list[str]:
 
 @pytest.fixture
 async def source(tmp_path: Path, told: list[str]) -> AsyncIterator[PreparedContainerd]:
-    prepared = PreparedContainerd(CONTAINERS, told.append)
+    prepared = PreparedContainerd(told.append, lives=CONTAINERS, running=RUNNING)
     server = await asyncio.get_running_loop().create_unix_server(prepared.connection, str(tmp_path / "sock"))
     async with server:
         yield prepared
@@ -165,7 +177,7 @@ async def channel(source: PreparedContainerd, tmp_path: Path) -> AsyncIterator[A
 
 async def test_a_subscriber_gets_every_event_in_order(source: PreparedContainerd, channel: Any) -> None:
     stream = await _subscribed(source, channel)
-    source.go()
+    _all(source)
     told = [await stream.read() for _ in range(CONTAINERS * len(LIFE))]
     assert [event.SerializeToString() for event in told] == [
         lifecycles.envelope(happening) for happening in lifecycles.happenings(CONTAINERS)
@@ -176,13 +188,13 @@ async def test_no_more_is_sent_than_the_subscriber_has_room_for(
     source: PreparedContainerd, channel: Any, told: list[str]
 ) -> None:
     stream = await _subscribed(source, channel)
-    source.go()
+    _all(source)
     for _ in range(10):
         await VersionStub(channel).Version(Empty(), timeout=10)
-    assert told == ["subscribed"]
+    assert told == ["subscribed", "prepared"]
     for _ in range(CONTAINERS * len(LIFE)):
         await stream.read()
-    assert told == ["subscribed", "sent"]
+    assert told == ["subscribed", "prepared", "sent"]
 
 
 async def test_what_is_published_comes_back_to_the_subscriber(source: PreparedContainerd, channel: Any) -> None:
@@ -197,7 +209,7 @@ async def test_what_is_published_comes_back_to_the_subscriber(source: PreparedCo
 
 async def test_a_probe_passes_while_events_are_streamed(source: PreparedContainerd, channel: Any) -> None:
     stream = await _subscribed(source, channel)
-    source.go()
+    _all(source)
     await EventsStub(channel).Publish(PublishRequest(topic="/probe", event=AnyMessage(type_url="a.B")))
     topics = [(await stream.read()).topic for _ in range(CONTAINERS * len(LIFE) + 1)]
     assert topics.count("/probe") == 1
@@ -211,8 +223,8 @@ async def test_a_subscriber_that_left_is_forgotten(source: PreparedContainerd, c
 
 
 async def test_a_container_is_told_by_its_id(channel: Any, source: PreparedContainerd) -> None:
-    name = lifecycles.container_id(7)
-    metadata = [("containerd-namespace", lifecycles.NAMESPACE)]
+    name = lifecycles.container_id(CONTAINERS - 1)
+    metadata = IN_NAMESPACE
     got = await ContainersStub(channel).Get(GetContainerRequest(id=name), metadata=metadata)
     listed = await ContainersStub(channel).List(ListContainersRequest(filters=[f"id=={name}"]), metadata=metadata)
     assert got.container == lifecycles.record(name)
@@ -227,7 +239,7 @@ async def test_an_unknown_container_is_not_found(channel: Any, source: PreparedC
 
 async def test_what_the_source_does_not_serve_is_unimplemented(channel: Any, source: PreparedContainerd) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await TasksStub(channel).List(ListTasksRequest())
+        await TasksStub(channel).Kill(KillRequest())
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -241,12 +253,42 @@ async def test_more_calls_than_a_window_of_requests_holds_are_answered(
         await ContainersStub(channel).Get(request, metadata=metadata, timeout=10)
 
 
-async def test_an_answer_that_does_not_fit_one_frame_comes_whole(channel: Any, source: PreparedContainerd) -> None:
-    listed = await ContainersStub(channel).List(
-        ListContainersRequest(), metadata=[("containerd-namespace", lifecycles.NAMESPACE)]
-    )
-    assert len(listed.containers) == CONTAINERS
-    assert listed.ByteSize() > 16_384
+async def test_an_answer_that_fits_no_frame_and_no_window_comes_whole(channel: Any, source: PreparedContainerd) -> None:
+    listed = await ContainersStub(channel).List(ListContainersRequest(), metadata=IN_NAMESPACE)
+    assert list(listed.containers) == [_running(number) for number in range(RUNNING)]
+    assert listed.ByteSize() > 65_535
+
+
+async def test_lists_show_the_containers_that_run_and_their_tasks(channel: Any, source: PreparedContainerd) -> None:
+    tasks = (await TasksStub(channel).List(ListTasksRequest(), metadata=IN_NAMESPACE)).tasks
+    streamed = ContainersStub(channel).ListStream(ListContainersRequest(), metadata=IN_NAMESPACE)
+    assert [(task.id, task.pid) for task in tasks] == [
+        (lifecycles.container_id(number), lifecycles.pid_of(number)) for number in range(RUNNING)
+    ]
+    assert [message.container async for message in streamed] == [_running(number) for number in range(RUNNING)]
+    namespaces = (await NamespacesStub(channel).List(ListNamespacesRequest())).namespaces
+    assert [namespace.name for namespace in namespaces] == [lifecycles.NAMESPACE]
+
+
+@pytest.mark.parametrize("method", ["List", "ListStream"])
+async def test_another_namespace_is_empty(channel: Any, source: PreparedContainerd, method: str) -> None:
+    elsewhere = [("containerd-namespace", "k8s.io")]
+    if method == "List":
+        assert not (await ContainersStub(channel).List(ListContainersRequest(), metadata=elsewhere)).containers
+        assert not (await TasksStub(channel).List(ListTasksRequest(), metadata=elsewhere)).tasks
+    else:
+        stream = ContainersStub(channel).ListStream(ListContainersRequest(), metadata=elsewhere)
+        assert [message async for message in stream] == []
+
+
+def _running(number: int) -> Container:
+    return lifecycles.record(lifecycles.container_id(number), spec=SPEC)
+
+
+def _all(source: PreparedContainerd) -> None:
+    """Stream every event of the lives."""
+    source.prepare(CONTAINERS * len(LIFE))
+    source.go()
 
 
 async def _subscribed(source: PreparedContainerd, channel: Any) -> Any:
@@ -291,7 +333,7 @@ def _stream(containers: int = 2) -> list[Message]:
 
 
 def _complaints(messages: list[Message], *, cloudevents: bool = False) -> str:
-    comparison = Comparison(2, cloudevents=cloudevents)
+    comparison = Comparison(Lives(2), cloudevents=cloudevents)
     for message in messages:
         comparison.take(*message)
     return "; ".join(comparison.complaints())
