@@ -24,7 +24,14 @@ from bridge._pb.containerd.services.containers_pb2 import (
     ListContainersResponse,
 )
 from bridge._pb.containerd.services.namespaces_pb2 import ListNamespacesResponse, Namespace, Namespaces
-from bridge._pb.containerd.services.tasks_pb2 import ListTasksResponse, Tasks
+from bridge._pb.containerd.services.tasks_pb2 import (
+    GetRequest,
+    GetResponse,
+    ListPidsRequest,
+    ListPidsResponse,
+    ListTasksResponse,
+    Tasks,
+)
 
 __all__ = ["Inventory", "answer"]
 
@@ -52,6 +59,8 @@ class Inventory:
             Containers.List.path: self._list,
             Containers.ListStream.path: self._list_stream,
             Tasks.List.path: self._tasks,
+            Tasks.Get.path: self._task,
+            Tasks.ListPids.path: self._pids,
             Namespaces.List.path: self._namespaces,
         }
 
@@ -88,11 +97,19 @@ class Inventory:
     def _tasks(self, call: Call, _: bytes) -> None:
         self.asked += 1
         names = self._running if call.namespace == lifecycles.NAMESPACE else []
-        processes = [
-            task_pb2.Process(id=name, pid=lifecycles.pid_of(number), status=task_pb2.RUNNING)
-            for number, name in enumerate(names)
-        ]
-        answer(call, ListTasksResponse(tasks=processes))
+        answer(call, ListTasksResponse(tasks=[_process(name, number) for number, name in enumerate(names)]))
+
+    def _task(self, call: Call, body: bytes) -> None:
+        name = GetRequest.FromString(body).container_id
+        number = self._number(name, call)
+        if number is not None:
+            answer(call, GetResponse(process=_process(name, number)))
+
+    def _pids(self, call: Call, body: bytes) -> None:
+        number = self._number(ListPidsRequest.FromString(body).container_id, call)
+        if number is not None:
+            init = task_pb2.ProcessInfo(pid=lifecycles.pid_of(number))
+            answer(call, ListPidsResponse(processes=[init]))
 
     def _namespaces(self, call: Call, _: bytes) -> None:
         answer(call, ListNamespacesResponse(namespaces=[Namespace(name=lifecycles.NAMESPACE)]))
@@ -107,8 +124,19 @@ class Inventory:
         names = [match[2] for match in map(_ID_FILTER.fullmatch, filters) if match] if filters else self._running
         return [record for record in map(self._record, names) if record is not None]
 
+    def _number(self, name: str, call: Call) -> int | None:
+        """Return a running container's number, or tell the caller that there is none."""
+        number = self._numbers.get(name) if call.namespace == lifecycles.NAMESPACE else None
+        if number is None:
+            call.finish(NOT_FOUND, f'task of container "{name}" in namespace "{call.namespace}": not found')
+        return number
+
     def _record(self, name: str) -> Container | None:
         return lifecycles.record(name, spec=SPEC) if name in self._numbers else self._records.get(name)
+
+
+def _process(name: str, number: int) -> task_pb2.Process:
+    return task_pb2.Process(id=name, pid=lifecycles.pid_of(number), status=task_pb2.RUNNING)
 
 
 def answer(call: Call, response: Message) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,8 +26,10 @@ class RunFailed(Exception):
 class Running:
     """A process of a run, with the lines that it writes; what it complains of goes to a file."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, errors: Path) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, errors: Path, began: float) -> None:
         self.name = name
+        self.began = began
+        """When it was started, by `time.perf_counter`."""
         self.pid = process.pid
         self.process = process
         self._errors = errors
@@ -85,6 +88,7 @@ def python(module: str, *arguments: str) -> list[str]:
 async def started(name: str, command: Sequence[str], directory: Path) -> AsyncIterator[Running]:
     """Run a program while the context lasts, from the project's root; its complaints go to a file in `directory`."""
     errors = directory / f"{name}.log"
+    began = time.perf_counter()
     with errors.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -94,7 +98,7 @@ async def started(name: str, command: Sequence[str], directory: Path) -> AsyncIt
             cwd=Path(__file__).parent.parent,
         )
     try:
-        yield Running(name, process, errors)
+        yield Running(name, process, errors, began)
         if process.returncode is None:
             process.terminate()
             async with asyncio.timeout(PATIENCE_S):

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from bridge.jetstream.streams import ensure_events, stream_name
 from bridge.model.subjects import Subjects
 from tests.testbed.nats import NatsServer
 
-__all__ = ["BRIDGE", "NODE", "SOCKET", "STREAM", "Stage", "Way", "source", "staged"]
+__all__ = ["BRIDGE", "EmptyStage", "NODE", "SOCKET", "STREAM", "Stage", "Way", "set_up", "source", "staged"]
 
 NODE: Final = "bench"
 LOOK_S: Final = 0.02
@@ -79,8 +79,6 @@ class Stage:
     publisher: Running
     server: NatsServer
     client: Client
-    started: float = field(default_factory=time.perf_counter)
-    """When the publisher's process was started."""
 
     @property
     def pids(self) -> Mapping[str, int]:
@@ -174,6 +172,45 @@ async def staged(way: Way, *, lives: int = 0, running: int = 0) -> AsyncIterator
     Raises:
         RunFailed: a process did not come up, or did not end at the end.
     """
+    async with set_up(lives=lives, running=running) as empty, empty.with_publisher(way) as stage:
+        yield stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmptyStage:
+    """A stage without publisher: there may be several on it, one after the other."""
+
+    directory: Path
+    source: Running
+    server: NatsServer
+    client: Client
+
+    @asynccontextmanager
+    async def with_publisher(self, way: Way) -> AsyncIterator[Stage]:
+        """Let a publisher run while the context lasts.
+
+        Raises:
+            RunFailed: it did not end at the end.
+        """
+        command = way.command(self.directory / SOCKET, self.server.url, self.directory)
+        async with started(way.name, command, self.directory) as publisher:
+            yield Stage(
+                way=way,
+                directory=self.directory,
+                source=self.source,
+                publisher=publisher,
+                server=self.server,
+                client=self.client,
+            )
+
+
+@asynccontextmanager
+async def set_up(*, lives: int = 0, running: int = 0) -> AsyncIterator[EmptyStage]:
+    """Set a stage without publisher.
+
+    Raises:
+        RunFailed: a process did not come up, or did not end at the end.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="containerd-bridge-bench-") as name,
         NatsServer(jetstream=STORE) as server,
@@ -182,14 +219,11 @@ async def staged(way: Way, *, lives: int = 0, running: int = 0) -> AsyncIterator
         await _make_stream(server.url)
         async with (
             source(directory, lives=lives, running=running) as prepared,
-            started(way.name, way.command(directory / SOCKET, server.url, directory), directory) as publisher,
             await nats.connect(
                 server.url, reconnect_time_wait=LOOK_S, max_reconnect_attempts=-1, error_cb=_is_told_otherwise
             ) as client,
         ):
-            yield Stage(
-                way=way, directory=directory, source=prepared, publisher=publisher, server=server, client=client
-            )
+            yield EmptyStage(directory=directory, source=prepared, server=server, client=client)
 
 
 @asynccontextmanager
