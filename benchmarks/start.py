@@ -115,7 +115,7 @@ class _Told:
         self._running = running
         self._news = asyncio.Event()
 
-    async def take(self, message: Msg) -> None:  # noqa: RUF029 - nats-py wants a coroutine
+    async def take(self, message: Msg) -> None:
         """Take the next message."""
         try:
             recorded = decode(message.data)
