@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import bridge
-from bridge import health
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.outbox import Outbox, OutboxReader
@@ -87,7 +86,11 @@ async def run(config: Config) -> None:
 
 async def _start(config: Config, stack: AsyncExitStack, watch: _Watch) -> None:
     check_socket(config.containerd)
-    listener = None if config.http_address is None else stack.enter_context(health.bind(config.http_address))
+    listener = None
+    if config.http_address is not None:
+        from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
+
+        listener = stack.enter_context(health.bind(config.http_address))
     stack.enter_context(claimed(config.state_dir))
     source = ContainerdSource(config.containerd, config.namespace)
     await _first_answer(source)
