@@ -40,7 +40,7 @@ class Size(NamedTuple):
     rate: int = 5_000
 
 
-USUAL = Size((10, 1_000, 30_000))
+USUAL = Size((10, 1_000, 20_000))
 FULL = Size((10, 1_000, 100_000), 9, 15_000)
 
 
