@@ -26,16 +26,24 @@ LIMIT: Final = 80 * MIB
 FLAT: Final = 2 * MIB
 """What a run may rise by and still count as flat. A byte of each event of a million would be half of it."""
 
-STEPS: Final = 25
 STARTING: Final = 6_000
 """Events a second while containers start: the bridge asks containerd about each of them."""
 
 
 class Size(NamedTuple):
-    """How much is measured: containers that are known, events of the run, how many containers they are of, how fast."""
+    """How much is measured.
+
+    Attributes:
+        known: containers that are known.
+        events: events of the run.
+        step: events that come before those before them are stored: what is on its way never holds much memory.
+        busy: how many containers they are of.
+        rate: how fast they come.
+    """
 
     known: int
     events: int
+    step: int = 4_000
     busy: int = 100
     rate: int = 10_000
 
@@ -50,7 +58,7 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
     Raises:
         RunFailed: the stream is not what was streamed.
     """
-    rounds = [Round(size.busy, size.events // STEPS)] * STEPS
+    rounds = [Round(size.busy, size.step)] * (size.events // size.step)
     async with staged(BRIDGE) as stage:
         await stage.subscribed()
         await stage.tell("run", size.known, STARTING)
@@ -62,7 +70,7 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
         measured = stopwatch.stop(BRIDGE.name, sum(one.events for one in rounds))
         most = peak_rss(stage.publisher.pid)
         await stage.check(Checkups(size.known, rounds))
-    rises = rise(taken[STEPS // 5 :])
+    rises = rise(taken[len(taken) // 5 :])
     more = {
         "known": size.known,
         "rss_bytes": idle,

@@ -29,6 +29,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from time import time_ns
+from typing import Final
 
 from benchmarks import checkups, lifecycles, pace
 from benchmarks.http2 import Call, Frames, GrpcConnection, Handler
@@ -39,6 +40,9 @@ from bridge._pb.containerd.types_pb2 import Envelope
 from bridge._pb.google.protobuf.empty_pb2 import Empty
 
 __all__ = ["PreparedContainerd"]
+
+AT_ONCE: Final = 500
+"""Events that are made before the loop takes another turn."""
 
 
 class PreparedContainerd:
@@ -83,9 +87,12 @@ class PreparedContainerd:
 
     # -- streaming
 
-    def prepare(self, events: int) -> None:
+    async def prepare(self, events: int) -> None:
         """Make the next so many events of the lives ready for whoever is subscribed now."""
-        told = list(islice(self._lives, events))
+        told: list[bytes] = []
+        while len(told) < events and (more := list(islice(self._lives, min(AT_ONCE, events - len(told))))):
+            told += more
+            await asyncio.sleep(0)  # a probe may want to come back meanwhile
         for call in self._subscribers:
             self._subscribers[call] = call.prepare(told)
         self._say("prepared")
@@ -123,7 +130,7 @@ class PreparedContainerd:
         """Do what a line of the input says."""
         match line.split():
             case ["prepare", events]:
-                self.prepare(int(events))
+                await self.prepare(int(events))
             case ["go"]:
                 self.go()
             case ["run", containers, rate]:

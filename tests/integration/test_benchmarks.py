@@ -95,7 +95,7 @@ def test_a_small_run_measures_every_way_and_prints_json() -> None:
 
 SMALL: dict[str, Any] = {
     "latency": latency.Size(events=60, warm_up=30, containers=3),
-    "memory": memory.Size(known=20, events=memory.STEPS * 3, busy=3, rate=1_000),
+    "memory": memory.Size(known=20, events=90, step=9, busy=3, rate=1_000),
     "backlog": backlog.Size(events=300, containers=3),
     "start": start.Size(running=5, repeat=1),
     "fold": fold.Size(events=240),
@@ -245,7 +245,7 @@ async def channel(source: PreparedContainerd, tmp_path: Path) -> AsyncIterator[A
 
 async def test_a_subscriber_gets_every_event_in_order(source: PreparedContainerd, channel: Any) -> None:
     stream = await _subscribed(source, channel)
-    _all(source)
+    await _all(source)
     told = [await stream.read() for _ in range(CONTAINERS * len(LIFE))]
     assert [event.SerializeToString() for event in told] == [
         lifecycles.envelope(happening) for happening in lifecycles.happenings(CONTAINERS)
@@ -256,7 +256,7 @@ async def test_no_more_is_sent_than_the_subscriber_has_room_for(
     source: PreparedContainerd, channel: Any, told: list[str]
 ) -> None:
     stream = await _subscribed(source, channel)
-    _all(source)
+    await _all(source)
     for _ in range(10):
         await VersionStub(channel).Version(Empty(), timeout=10)
     assert told == ["subscribed", "prepared"]
@@ -329,7 +329,7 @@ async def test_a_task_is_told_by_its_container(source: PreparedContainerd, chann
 
 async def test_a_probe_passes_while_events_are_streamed(source: PreparedContainerd, channel: Any) -> None:
     stream = await _subscribed(source, channel)
-    _all(source)
+    await _all(source)
     await EventsStub(channel).Publish(PublishRequest(topic="/probe", event=AnyMessage(type_url="a.B")))
     topics = [(await stream.read()).topic for _ in range(CONTAINERS * len(LIFE) + 1)]
     assert topics.count("/probe") == 1
@@ -405,9 +405,9 @@ def _record(number: int) -> Container:
     return lifecycles.record(lifecycles.container_id(number), spec=SPEC)
 
 
-def _all(source: PreparedContainerd) -> None:
+async def _all(source: PreparedContainerd) -> None:
     """Stream every event of the lives."""
-    source.prepare(CONTAINERS * len(LIFE))
+    await source.prepare(CONTAINERS * len(LIFE))
     source.go()
 
 
