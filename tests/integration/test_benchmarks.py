@@ -28,7 +28,7 @@ from benchmarks.footprint import busy_seconds, cpu_seconds, peak_rss
 from benchmarks.inventory import SPEC
 from benchmarks.lifecycles import LIFE, Lives
 from benchmarks.obvious import document
-from benchmarks.prepared import PreparedContainerd
+from benchmarks.prepared import AT_ONCE, PreparedContainerd
 from benchmarks.processes import RunFailed
 from benchmarks.stage import Way
 from benchmarks.stored import Comparison, stored_messages
@@ -325,6 +325,18 @@ async def test_a_task_is_told_by_its_container(source: PreparedContainerd, chann
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await tasks.Get(GetRequest(container_id="x"), metadata=IN_NAMESPACE)
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_others_have_their_turn_while_events_are_prepared(source: PreparedContainerd) -> None:
+    turns: list[asyncio.Handle] = []
+
+    def turn() -> None:
+        turns.append(asyncio.get_running_loop().call_soon(turn))
+
+    turn()
+    await source.prepare(CONTAINERS * len(LIFE))
+    turns[-1].cancel()
+    assert len(turns) > CONTAINERS * len(LIFE) // AT_ONCE
 
 
 async def test_a_probe_passes_while_events_are_streamed(source: PreparedContainerd, channel: Any) -> None:
