@@ -86,6 +86,8 @@ class Comparison:
             self._complain("with a wrong sequence", f"number {number} with {event['sequence']}")
 
     def _placed(self, subject: str, event: dict[str, Any], message_id: str | None) -> None:
+        if subject.startswith("containerd.nodes.") and subject.endswith(".lease"):
+            return  # written past the outbox, so it has no place in its numbers
         position = int(event["position"].rpartition(":")[2])
         if position != self._position + 1:
             self._complain("with a wrong position", f"{subject} with {position} after {self._position}")

@@ -13,7 +13,7 @@ import socket
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NewType
 
 from msgspec import Struct, structs
 
@@ -22,7 +22,7 @@ from bridge.model.commands import Group, groups_from
 from bridge.model.identity import check_identifier, check_node
 from bridge.model.subjects import Subjects
 
-__all__ = ["Config", "ENVIRONMENT", "NatsConfig", "load"]
+__all__ = ["Config", "ENVIRONMENT", "NatsConfig", "Size", "load"]
 
 ENVIRONMENT = "CONTAINERD_BRIDGE_"
 """Prefix of the environment variables: `CONTAINERD_BRIDGE_STATE_DIR`, `CONTAINERD_BRIDGE_NATS_CREDS`, ..."""
@@ -32,6 +32,11 @@ _SERVICE_LINK: Final = re.compile(
 )
 """What Kubernetes gives every pod beside a Service `containerd-bridge`: the variables of Docker's links (Kubernetes
 documentation, Concepts, Service, Environment variables). `PORT` is one too, but is looked at more closely."""
+
+MIB: Final = 1 << 20
+
+Size = NewType("Size", int)
+"""A number of bytes; where people write it, `512MiB` will do."""
 
 EMBEDDED = "embedded"
 """In place of a NATS URL: the nats-server that the bridge starts itself."""
@@ -85,7 +90,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`HOST:PORT` for health and metrics; not served unless given."""
     root: str = "containerd"
     """First token of every subject."""
+    lease: int = 10
+    """Seconds for which a bridge that says nothing keeps its node; then another one may take its place. A stall of a few seconds
+    costs nothing, and after a crash elsewhere it is not long to wait."""
     log_level: str = "info"
+    outbox_max_bytes: Size = Size(1 << 30)
+    """Most bytes of events that wait for the log; at the limit the bridge disconnects from containerd and marks a gap."""
+    outbox_reserve_bytes: Size = Size(128 << 20)
+    """Free space that the outbox leaves on its disk; below it the bridge disconnects too."""
+    outbox_retention_s: int = 600
+    """Seconds for which an event is kept after the log has acknowledged it, for a log that goes backwards."""
 
     @property
     def groups(self) -> frozenset[Group]:
@@ -246,11 +260,22 @@ def _number(value: Any) -> int:
     return value
 
 
+def _size(value: Any) -> Size:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Size(value)
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("give a number of bytes, such as 1073741824 or 512MiB")
+    return Size(int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[(found[2] or "").upper()])
+
+
 def _names(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise ValueError('give a list of names, such as ["default"]')
     return [_text(each) for each in value]
 
+
+_SIZE: Final = re.compile(r"([0-9]{1,15})\s*(?:([KMGT])(?:i?B)?|B)?", re.ASCII | re.IGNORECASE)
 
 _READERS: Final[dict[Any, Callable[[Any], Any]]] = {
     str: _text,
@@ -259,6 +284,7 @@ _READERS: Final[dict[Any, Callable[[Any], Any]]] = {
     Path | None: _path,
     bool: _switch,
     int: _number,
+    Size: _size,
     list[str]: _names,
 }
 _FIELDS: Final = {
@@ -322,8 +348,15 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         if (getattr(nats, one) is None) != (getattr(nats, other) is None):
             sentence = f"nats.{one} and nats.{other} go together: give both"
             raise refusal(sentence, f"nats.{one}", f"nats.{other}")
-    if not 1 <= nats.replicas <= 5:
-        raise refusal("nats.replicas is out of range: give a number from 1 to 5", "nats.replicas")
+    for field, value, good, limits in (
+        ("lease", config.lease, 2 <= config.lease <= 600, "from 2 to 600 seconds"),
+        ("outbox_max_bytes", config.outbox_max_bytes, config.outbox_max_bytes >= MIB, "1MiB or more"),
+        ("outbox_reserve_bytes", config.outbox_reserve_bytes, config.outbox_reserve_bytes >= 0, "0 or more"),
+        ("outbox_retention_s", config.outbox_retention_s, config.outbox_retention_s >= 0, "0 or more"),
+        ("nats.replicas", nats.replicas, 1 <= nats.replicas <= 5, "a number from 1 to 5"),
+    ):
+        if not good:
+            raise refusal(f"{field} is {value}, out of range: give {limits}", field)
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -8,6 +8,7 @@
       LogError
         LogUnavailable     unknown whether stored: append the same entries again
         LogRefused         the log will not take them as it is: say so, mend its settings, then append again
+        LogWentBack        it lacks what it has acknowledged: read its end, and append what it lacks once more
         LogConflict        somebody else writes as this node: stop
 
 Messages are one sentence: what is wrong, with which value, and what to do.
@@ -28,7 +29,9 @@ __all__ = [
     "LogError",
     "LogRefused",
     "LogUnavailable",
+    "LogWentBack",
     "SourceLost",
+    "Trouble",
 ]
 
 Code: TypeAlias = Literal[
@@ -52,6 +55,26 @@ is wrong whatever the state) and `unimplemented` (this containerd cannot) are fi
 """
 
 CODES: Final[tuple[str, ...]] = get_args(Code)
+
+
+Trouble: TypeAlias = Literal[
+    "unavailable",
+    "no_leader",
+    "no_stream",
+    "denied",
+    "full",
+    "too_large",
+    "wrong_stream",
+    "went_back",
+    "conflict",
+    "refused",
+]
+"""What is wrong with a log, to count by.
+
+`unavailable` and `no_leader` pass; `no_stream` is mended by the bridge itself where it may; `denied` (a permission), `full` (the
+stream's or the account's limits), `too_large`, `wrong_stream` (it does not take our subjects, or another one answers) and
+`refused` (all the rest) last until somebody mends them, and the events wait in the outbox.
+"""
 
 
 class BridgeError(Exception):
@@ -92,16 +115,33 @@ class SourceLost(BridgeError):
 
 
 class LogError(BridgeError):
-    """Entries could not be appended to the log."""
+    """Entries could not be appended to the log. `trouble` is what is wrong, in one word."""
+
+    trouble: Trouble = "refused"
+
+    def __init__(self, message: str, trouble: Trouble | None = None) -> None:
+        super().__init__(message)
+        if trouble is not None:
+            self.trouble = trouble
 
 
 class LogUnavailable(LogError):
     """It is unknown whether the entries were stored, or nobody was there to store them. The same entries may be tried again."""
+
+    trouble = "unavailable"
 
 
 class LogRefused(LogError):
     """The log answers, and refuses: full, forbidden, or no such stream. Trying again helps only once that is mended."""
 
 
+class LogWentBack(LogError):
+    """The log does not have what it acknowledged: restored from an older copy, purged, deleted or made anew."""
+
+    trouble = "went_back"
+
+
 class LogConflict(LogError):
     """Another writer appends as this node."""
+
+    trouble = "conflict"

@@ -1,6 +1,11 @@
 """What every test can ask for. The fixtures are in the modules `fix_*`, one per server; see tests/README.md."""
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about what else the machine does; pytest's own time-out finds what hangs.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 pytest_plugins = ["tests.fix_nats", "tests.fix_containerd", "tests.fix_bridge"]
 

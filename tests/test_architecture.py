@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge.client": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config", "bridge.jetstream"},
     "bridge.cli": {"bridge.client", "bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
     "bridge.health": {"bridge.errors"},
+    "bridge.watch": {"bridge.errors"},
     "bridge.daemon": {
         "bridge.capture",
         "bridge.config",
@@ -41,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.jetstream",
         "bridge.model",
         "bridge.ports",
+        "bridge.watch",
     },
     "bridge.__main__": {"bridge.cli"},
 }

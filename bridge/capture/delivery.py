@@ -2,7 +2,8 @@
 
 Only committed entries are appended, one append at a time, and after any doubt the same entries are appended again under
 the same ids. So the order in the log is the order in the outbox, whatever happens to the connection, and nothing is lost
-however long the bus is away: what does not fit in memory is read back from the disk.
+however long the bus is away: what does not fit in memory is read back from the disk. A log that lacks what it has
+acknowledged gets it again, as far as the outbox keeps it; what is lost for good is said in the log itself.
 """
 
 from __future__ import annotations
@@ -11,33 +12,83 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
-from collections.abc import Sequence
-from itertools import islice
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from bridge.capture.outbox import OutboxError, OutboxReader
-from bridge.errors import LogConflict, LogError, LogRefused, LogUnavailable
+from msgspec import Struct
+
+from bridge.capture.outbox import OutboxDamagedError, OutboxError
+from bridge.capture.outbox_reader import OutboxReader
+from bridge.capture.replay import Replay
+from bridge.capture.tail import TAIL_BYTES, Tail
+from bridge.errors import BadEnvelope, LogConflict, LogError, LogRefused, LogUnavailable, LogWentBack, Trouble
+from bridge.model.codec import decode
 from bridge.model.envelope import Position
-from bridge.ports import Entry, EventLog
+from bridge.model.identity import ulid_time
+from bridge.model.nanos import Nanos, now
+from bridge.model.node_events import NodeGap
+from bridge.ports import Entry, EventLog, LogEnd
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "DeliveryStatistics", "LATENCY_S"]
 
 log = logging.getLogger(__name__)
 
 APPEND = 2_000
 """Entries in one append: as many as were tried as one batch through cuts, kills and leader changes."""
 
-TAIL_BYTES = 32 * 1024 * 1024
-"""Newest entries that are kept in memory, so that a bus that keeps up never costs a read from disk."""
-
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+
+SURE_S = 2.0
+"""A log that seems to have gone back is looked at again after this time: a new leader may not know all of it at once."""
+
+READING_S = 60.0
+"""A disk that cannot be read for longer ends the bridge."""
+
+LATENCY_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the classes that appends are counted in by their time; one more is for those that took longer."""
+
+
+class DeliveryStatistics(Struct, frozen=True, kw_only=True):
+    """Delivery in numbers."""
+
+    behind: int
+    """Events that are not in the log yet."""
+    oldest_s: float
+    """How long ago the oldest of them was read; 0 where there is none."""
+    appends: int
+    """Appends that succeeded."""
+    appended: int
+    """Events in them."""
+    repeated: int
+    """Events that the log had already and skipped, as far as it says so (see `bridge.jetstream.publisher.Receipt`)."""
+    replayed: int
+    """Events that were appended again because the log had lost them."""
+    lost: int
+    """Positions that the log has lost and the outbox keeps no longer."""
+    troubles: dict[Trouble, int]
+    """Attempts that failed, by what was wrong."""
+    last_append_s: float
+    append_seconds: float
+    """Time that all of them took together."""
+    latency: tuple[int, ...]
+    """How many took no longer than each of `LATENCY_S`, and longer than the one before; and the rest."""
 
 
 class Delivery:
     """Appends the outbox to the log. `run` is a task of the event loop; `committed` is called on the loop too."""
 
     def __init__(
-        self, log_: EventLog, reader: OutboxReader, *, node: str, outbox_log: str, acknowledged: int, last_n: int
+        self,
+        log_: EventLog,
+        reader: OutboxReader,
+        *,
+        node: str,
+        outbox_log: str,
+        acknowledged: int,
+        last_n: int,
+        acknowledged_at: Nanos | None = None,
+        tail_bytes: int = TAIL_BYTES,
     ) -> None:
         """Take where to go on.
 
@@ -48,36 +99,51 @@ class Delivery:
             outbox_log: UUID of the outbox.
             acknowledged: position up to which the outbox knows that everything is in the log.
             last_n: position of the newest entry in the outbox.
+            acknowledged_at: when the outbox learned of that; now unless given.
+            tail_bytes: bytes of the newest entries to keep in memory.
         """
         self._log = log_
         self._reader = reader
         self._node = node
         self._outbox_log = outbox_log
-        self._tail: deque[Entry] = deque()
-        self._tail_bytes = 0
+        self._tail = Tail(tail_bytes)
         self._more = asyncio.Event()
         self._settled = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._conflict = False
         self.position = acknowledged
         """Everything up to here is in the log."""
         self.last_n = last_n
         """The newest committed entry."""
         self.refused: str | None = None
-        """Why the log takes nothing at present; None when it does."""
+        """Why the log takes nothing at present, or never again; None when it does."""
+        self._gaps: list[NodeGap] = []
+        self._tell_gap: Callable[[NodeGap], None] = self._gaps.append
+        self._acknowledged_at = now() if acknowledged_at is None else acknowledged_at
+        self._replay: Replay | None = None
+        self._next_id = ""
+        self._appends = self._appended = self._repeated = self._replayed = self._lost = 0
+        self._troubles: dict[Trouble, int] = {}
+        self._last_append_s = self._append_seconds = 0.0
+        self._latency = [0] * (len(LATENCY_S) + 1)
 
     def committed(self, entries: Sequence[Entry]) -> None:
         """Take newly committed entries, in order."""
         self._tail.extend(entries)
-        self._tail_bytes += sum(len(entry.body) for entry in entries)
-        while self._tail_bytes > TAIL_BYTES:
-            self._drop_oldest()
         self.last_n = entries[-1].n
         self._settled.clear()
         self._more.set()
 
+    def tell_gaps(self, tell: Callable[[NodeGap], None]) -> None:
+        """Call `tell` for events that the log has lost and the outbox keeps no longer; also for those of before the call."""
+        self._tell_gap = tell
+        while self._gaps:
+            tell(self._gaps.pop(0))
+
     @property
     def held_bytes(self) -> int:
         """Bytes of entries that are kept in memory."""
-        return self._tail_bytes
+        return self._tail.bytes
 
     @property
     def behind(self) -> int:
@@ -85,42 +151,66 @@ class Delivery:
         return self.last_n - self.position
 
     async def resume(self) -> None:
-        """Read from the log's own end how far this outbox has come, so that what is stored already is not stored again.
+        """Read from the log's own end how far this outbox has come: what is stored is not stored again, what is lost is.
 
         Needed wherever the duplicate window may have passed since the last append: at the start, and after an outage.
 
         Raises:
             LogUnavailable: the log does not answer.
-            LogRefused: it may not be read.
+            LogRefused: it may not be read, or not be made.
             LogConflict: it is ahead of this outbox, which cannot be while nobody else writes as this node.
         """
         end = await self._log.end(self._node)
-        if end is None:
-            return
-        position = Position.parse(end.position)
-        if position.log != self._outbox_log:
-            return
-        if position.n > self.last_n:
+        n = self._reached(end)
+        if n < self.position and (n or await self._log.keeps(self._acknowledged_at)):
+            n = await self._look_closer(n)
+        if n > self.last_n:
             raise LogConflict(
-                f"the log has event {position.n} of the outbox {self._reader.path}, which has come to {self.last_n} only: "
-                "it was restored from a copy; move it away, and a new one begins a log of its own"
+                f"the log has event {n} of the outbox {self._reader.path}, which has come to {self.last_n} only: "
+                "it was restored from an older copy, and would give out the same numbers once more; "
+                "move it away and start again, and a new one goes on where the log ends"
             )
-        if position.n > self.position:
-            log.info(
-                "the log already has %d events that the outbox did not know to be there", position.n - self.position
-            )
-            self._advance(position.n)
+        if n > self.position:
+            log.info("the log already has %d events that the outbox did not know to be there", n - self.position)
+            self._advance(n)
 
     async def run(self) -> None:
-        """Append for ever."""
-        while True:
-            entries = await self._next()
-            try:
-                await self._log.append(entries)
-            except (LogUnavailable, LogRefused) as error:
-                await self._recover(error)
-            else:
-                self._advance(entries[-1].n)
+        """Append for ever.
+
+        Raises:
+            LogConflict: somebody else writes as this node.
+        """
+        try:
+            while True:
+                try:
+                    await self._deliver()
+                except (LogUnavailable, LogRefused, LogWentBack) as error:
+                    await self._recover(error)
+        except LogConflict as error:
+            self.refused = str(error)
+            self._conflict = True
+            self._settled.set()
+            raise
+
+    async def _deliver(self) -> None:
+        entries = await self._next()
+        replay = self._replay
+        needed = entries if replay is None else replay.of(entries)
+        began = time.monotonic()
+        try:
+            repeated = await self._log.append(needed)
+        except LogError as error:
+            self._troubles[error.trouble] = self._troubles.get(error.trouble, 0) + 1
+            raise
+        took = time.monotonic() - began
+        self._latency[bisect_left(LATENCY_S, took)] += 1
+        self._last_append_s, self._append_seconds = took, self._append_seconds + took
+        self._appends, self._appended = self._appends + 1, self._appended + len(needed)
+        self._repeated += repeated
+        if replay is not None:
+            self._replayed += sum(entry.n <= replay.upto for entry in needed)
+            replay.displace(entries)
+        self._advance(entries[-1].n)
 
     async def _recover(self, error: LogError) -> None:
         """Return when the log takes events again; say so when it begins, when the reason changes, and when it is over."""
@@ -134,10 +224,8 @@ class Delivery:
             try:
                 await self.resume()
                 if self.behind:
-                    entries = await self._next()
-                    await self._log.append(entries)
-                    self._advance(entries[-1].n)
-            except (LogUnavailable, LogRefused) as again:
+                    await self._deliver()
+            except (LogUnavailable, LogRefused, LogWentBack) as again:
                 if str(again) != str(error):
                     log.warning("events still wait in the outbox: %s", again)
                 error = again
@@ -146,9 +234,113 @@ class Delivery:
         self.refused = None
         log.warning("the log takes events again after %.1f s; %d wait", time.monotonic() - began, self.behind)
 
+    # -- a log that went back
+
+    def _reached(self, end: LogEnd | None) -> int:
+        """Return up to which position of this outbox the log has everything."""
+        position = None if end is None else Position.parse(end.position)
+        return 0 if position is None or position.log != self._outbox_log else position.n
+
+    async def _look_closer(self, n: int) -> int:
+        """See what a log has that seems to lack events behind `n`; return up to where it has everything that can be had.
+
+        It may have gone back, or have lost something long ago that the outbox keeps no longer.
+        """
+        for _ in range(2):
+            upto = self.position if self._replay is None else max(self.position, self._replay.upto)
+            replay = Replay(self._outbox_log, upto)
+            await replay.learn(self._log.newest(self._node), self._acknowledged_at)
+            there = max(n, replay.highest) if self._log.in_one_order else n
+            if replay.highest >= self.position and not await self._lacking(replay, n):
+                # Of what comes next it may have some: that is not appended again.
+                self._replay = replay if replay.end > self.position else None
+                return there
+            await asyncio.sleep(SURE_S)
+            n = self._reached(await self._log.end(self._node))
+            if n >= self.position:
+                return n
+        if replay.highest < self.position:
+            n = there
+        replay.from_the_first = n == 0 and replay.highest >= self.position
+        log.error(
+            "the log went back: it had acknowledged %d events of this outbox, and has all of them up to %d only; "
+            "what the outbox keeps is appended again",
+            upto,
+            n,
+        )
+        self._replay, self.position = replay, n
+        return n
+
+    async def _lacking(self, replay: Replay, n: int) -> bool:
+        """Tell whether the log needs something behind `n` that it had acknowledged and the outbox keeps."""
+        while n < self.position:
+            entries = await self._read(n, min(APPEND, self.position - n))
+            if replay.of([entry for entry in entries if entry.n <= self.position]):
+                return True
+            n = entries[-1].n if entries else self.position
+        return False
+
+    def _lose(self, last: int, entries: Sequence[Entry]) -> None:
+        first, self._lost = self.position + 1, self._lost + last - self.position
+        self._say(
+            f"the log went back: events {first} to {last} of outbox {self._outbox_log} are lost, "
+            "and the outbox keeps them no longer",
+            until=_recorded(entries[0]) if entries else now(),
+        )
+        self._advance(last)
+
+    def _say(self, reason: str, *, until: Nanos) -> None:
+        log.error("%s", reason)
+        since = None if self._replay is None else self._replay.since
+        self._tell_gap(NodeGap(since=since if since is None else min(since, until), until=until, reason=reason))
+
+    def _end_replay(self, replay: Replay, n: int) -> None:
+        log.warning("the log has again what it had lost, as far as the outbox kept it: up to event %d", n)
+        if replay.displaced:
+            first, last, count = replay.displaced
+            self._lost += count
+            self._say(
+                f"the log went back: up to {count} of the events {first} to {last} of outbox {self._outbox_log} are lost, "
+                "since it had stored later ones of their containers already",
+                until=now(),
+            )
+        self._replay = None
+
+    # -- looking
+
+    def statistics(self) -> DeliveryStatistics:
+        """Return it in numbers."""
+        return DeliveryStatistics(
+            behind=self.behind,
+            oldest_s=self._oldest_s(),
+            appends=self._appends,
+            appended=self._appended,
+            repeated=self._repeated,
+            replayed=self._replayed,
+            lost=self._lost,
+            troubles=dict(self._troubles),
+            last_append_s=self._last_append_s,
+            append_seconds=self._append_seconds,
+            latency=tuple(self._latency),
+        )
+
+    def _oldest_s(self) -> float:
+        # An event's id says when it was read. What is under way, or was last, is as old as the oldest that waits.
+        if not self.behind:
+            return 0.0
+        oldest = self._tail.after(self.position, 1)
+        first = oldest[0].id if oldest else self._next_id
+        return max(0.0, time.time() - ulid_time(first)) if first else 0.0
+
+    async def reached(self, n: int) -> None:
+        """Wait until everything up to position `n` is in the log."""
+        while self.position < n:
+            self._moved.clear()
+            await self._moved.wait()
+
     async def settled(self) -> None:
-        """Wait until everything committed so far is in the log."""
-        while self.behind:
+        """Wait until everything committed so far is in the log, or until it is certain that it never will be."""
+        while self.behind and not self._conflict:
             self._settled.clear()
             await self._settled.wait()
 
@@ -156,24 +348,47 @@ class Delivery:
 
     async def _next(self) -> Sequence[Entry]:
         while True:
-            if self._tail and self._tail[0].n == self.position + 1:
-                return list(islice(self._tail, APPEND))
-            if self.behind:
-                entries = await asyncio.to_thread(self._reader.after, self.position, min(APPEND, self.behind))
-                if not entries or entries[0].n != self.position + 1:
-                    raise OutboxError(
-                        f"the outbox {self._reader.path} lacks entry {self.position + 1} of {self.last_n}"
-                    )
+            if newest := self._tail.after(self.position, APPEND):
+                return newest
+            if not self.behind:
+                self._more.clear()
+                await self._more.wait()
+                continue
+            entries = await self._read(self.position, min(APPEND, self.behind))
+            first = entries[0].n if entries else self.last_n + 1
+            if first == self.position + 1:
+                self._next_id = entries[0].id
                 return entries
-            self._more.clear()
-            await self._more.wait()
+            if self._replay is None or first - 1 > self._replay.upto:
+                raise OutboxError(f"the outbox {self._reader.path} lacks entry {self.position + 1} of {self.last_n}")
+            self._lose(first - 1, entries)
+
+    async def _read(self, behind: int, limit: int) -> Sequence[Entry]:
+        began = time.monotonic()
+        while True:
+            try:
+                return await asyncio.to_thread(self._reader.after, behind, limit)
+            except OutboxDamagedError:
+                raise
+            except OutboxError as error:
+                if time.monotonic() - began > READING_S:
+                    raise
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(LONGEST_PAUSE_S)
 
     def _advance(self, n: int) -> None:
         self.position = n
-        while self._tail and self._tail[0].n <= n:
-            self._drop_oldest()
+        self._moved.set()
+        self._acknowledged_at = now()
+        self._tail.drop(n)
+        if self._replay is not None and n >= self._replay.end:
+            self._end_replay(self._replay, n)
         if not self.behind:
             self._settled.set()
 
-    def _drop_oldest(self) -> None:
-        self._tail_bytes -= len(self._tail.popleft().body)
+
+def _recorded(entry: Entry) -> Nanos:
+    try:
+        return decode(entry.body).recordedtime
+    except BadEnvelope:
+        return now()

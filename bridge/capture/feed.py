@@ -51,6 +51,7 @@ class Feed:
         namespaces: Sequence[str] = (),
         proven: Nanos | None = None,
         heartbeat_s: float = HEARTBEAT_S,
+        damage: str | None = None,
     ) -> None:
         """Take both ends.
 
@@ -60,6 +61,7 @@ class Feed:
             namespaces: what is followed, for the record; empty for all.
             proven: when the subscription was last known to be live, in an earlier run.
             heartbeat_s: seconds between two probes.
+            damage: why the outbox is another one than in the earlier run.
         """
         self._source = source
         self._recorder = recorder
@@ -67,6 +69,8 @@ class Feed:
         self._heartbeat_s = heartbeat_s
         self._proven = proven
         self._lost = "the bridge was not running" if proven else "first start"
+        if damage is not None:
+            self._lost = f"the outbox was damaged ({damage}) and a new one began"
         self.live = asyncio.Event()
         """Set while the subscription is proven live."""
         self.probe_ns: int | None = None
@@ -94,8 +98,8 @@ class Feed:
 
     def _check_room(self) -> None:
         # Better a marked gap than containerd's memory or ours growing without end.
-        if self._recorder.overflowing:
-            raise SourceLost(f"{self._recorder.waiting} events wait to be written down: the disk does not keep up")
+        if (refusal := self._recorder.refusal) is not None:
+            raise SourceLost(refusal)
 
     async def _watch(self, subscription: Subscription) -> SourceLost:
         """Return why the subscription has ended or has to."""

@@ -13,7 +13,7 @@ No I/O but the outbox's rows: the same observations after the same rows give the
 from __future__ import annotations
 
 from collections import OrderedDict, abc
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
 from msgspec.structs import replace
@@ -82,14 +82,25 @@ class Ledger:
         self.anomalies = 0
         """Events since the start that could not be true."""
 
-    def place(self, batch: abc.Sequence[Observed], describe: Describe) -> list[Entry]:
+    def open(self, batch: Iterable[Observed]) -> list[Account | None]:
+        """Return the account that each event goes to, None for one that belongs to no container.
+
+        It reads from the outbox what is not in memory, and may be repeated where that fails.
+        """
+        return [self._account_of(observed) for observed in batch]
+
+    def place(
+        self, batch: abc.Sequence[Observed], accounts: abc.Sequence[Account | None], describe: Describe
+    ) -> list[Entry]:
         """Return the entries of these events, in order: one each, or several parts where it is too big for one message.
+
+        Nothing here needs the disk.
 
         Args:
             batch: the events.
+            accounts: what `open` returned for them.
             describe: asked, once, about those of their containers that have to be described.
         """
-        accounts = [self._account_of(observed) for observed in batch]
         asked = _undescribed(batch, accounts)
         known: Mapping[Key, ContainerInfo] = describe(asked) if asked else {}
         entries: list[Entry] = []
@@ -102,15 +113,17 @@ class Ledger:
                 self._place(account, observed, entries)
         return entries
 
+    def changed(self) -> list[ContainerState]:
+        """Return the states that have changed since the last `settle`."""
+        return [account.state for account in self._touched.values()]
+
     def settle(self) -> list[ContainerRow]:
         """Return the containers that changed since the last call, as rows for the same transaction as their entries."""
         rows = [
             ContainerRow(
                 namespace=namespace,
                 container=container,
-                sequence=account.state.sequence,
-                incarnation=account.state.incarnation,
-                description=account.encoded(),
+                state=account.encoded(),
                 deleted_at=account.deleted_at,
             )
             for (namespace, container), account in self._touched.items()
@@ -132,7 +145,7 @@ class Ledger:
                 yield account.state
         for row in self._memory.containers():
             if (row.namespace, row.container) not in self._accounts:
-                yield decode_as(row.description, ContainerState)
+                yield decode_as(row.state, ContainerState)
 
     # -- inside
 
@@ -157,7 +170,7 @@ class Ledger:
         if row is None:
             state = ContainerState(node=self._node, namespace=namespace, container=container)
         else:
-            state = decode_as(row.description, ContainerState)
+            state = decode_as(row.state, ContainerState)
         return Account(
             self._subjects.container_prefix(self._node, namespace, container),
             format_source(self._node, namespace),

@@ -1,8 +1,9 @@
-"""The outbox: every event on local disk before it is on the bus.
+"""The outbox: every event on local disk before it is on the bus, and for some time after.
 
 SQLite in WAL mode with `synchronous=FULL`: what `commit` returned from survives a crash of the bridge and of the host, as
 far as the disk is honest. Events and what they did to the counters of their containers go into one transaction, so
-sequence numbers have no holes and repeat nothing, whatever happens in between.
+sequence numbers have no holes and repeat nothing, whatever happens in between. Entries that are in the log are kept until
+their time is over (`bridge.capture.retention`), for a log that goes backwards.
 
 One thread writes (the recorder's); reading is done through a connection of its own (`OutboxReader`), which never waits for
 the writer. The events of a commit stand together in few rows, as they were encoded: each row costs SQLite, and the
@@ -12,134 +13,129 @@ interpreter's lock, as much as a dozen events.
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 from msgspec import Struct
 
-from bridge.errors import BridgeError, ConfigError
+from bridge.capture.outbox_file import OutboxDamagedError, OutboxError, OutboxFullError, disk, open_file
+from bridge.capture.retention import Retention
+from bridge.capture.room import Limits, Room
 from bridge.model.nanos import Nanos
 from bridge.ports import Entry
 
-__all__ = ["ContainerRow", "Outbox", "OutboxError", "OutboxReader"]
+__all__ = ["ContainerRow", "Outbox", "OutboxDamagedError", "OutboxError", "OutboxStatistics"]
 
 log = logging.getLogger(__name__)
-
-_FORMAT: Final = 1
-
-_PAGE: Final = 8 * 1024
-"""An event has a kilobyte, and pages of SQLite's default size would be half empty; bigger ones make a lone commit bigger."""
-
-_CACHE: Final = 32 * 1024 * 1024
-"""Bytes of WAL before it is folded back into the file, and of pages in memory. Under load most events are in the log by then,
-so that their pages are used again and need not be written twice."""
 
 _ROW: Final = 256
 """Most entries in a row: with the largest bodies (512 KiB) an eighth of what SQLite takes in a value."""
 
-_READ_BYTES: Final = 8 * 1024 * 1024
-"""What one read gives at the most, but for the last row: bounds the memory of catching up after an outage."""
+_LET_GO: Final = 32
+"""Rows that a commit lets go at the most: twice what the largest adds, so that it catches up and never stalls for it."""
 
-_SCHEMA: Final = (
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE entries (last_n INTEGER PRIMARY KEY, encoded BLOB NOT NULL)",
-    """CREATE TABLE containers (
-        namespace TEXT NOT NULL, container TEXT NOT NULL, sequence INTEGER NOT NULL, incarnation TEXT,
-        description BLOB NOT NULL, deleted_at INTEGER, PRIMARY KEY (namespace, container)) WITHOUT ROWID""",
-    "CREATE INDEX containers_deleted ON containers (deleted_at) WHERE deleted_at IS NOT NULL",
-)
+_TIDY_ROWS, _TIDY_BYTES, _TIDY_PAGES = 1_000, 8 * 1024 * 1024, 512
+"""What one `tidy` does at the most: some 10 ms of work."""
 
-_META: Final = ("log", "last_n", "acknowledged", "proven")
+_SPARE_PAGES: Final = 1024
+"""Free pages that stay in the file, to be used again."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Entry])
-
-
-class OutboxError(BridgeError):
-    """The disk under the outbox fails: full, read-only or damaged. Nothing may be taken in until it is mended."""
 
 
 class ContainerRow(Struct, frozen=True, kw_only=True):
-    """What the outbox remembers of a container between runs; `description` is the ledger's own, encoded."""
+    """What the outbox remembers of a container between runs.
+
+    Attributes:
+        namespace: its namespace, `container` its id.
+        state: the ledger's own, encoded.
+        deleted_at: when the bridge read that its record was deleted (ns), None while there is one.
+    """
 
     namespace: str
     container: str
-    sequence: int
-    incarnation: str | None
-    description: bytes
+    state: bytes
     deleted_at: int | None
 
 
-class Outbox:
-    """The writing side; belongs to one thread from `open` to `close`."""
+class OutboxStatistics(Struct, frozen=True, kw_only=True):
+    """The outbox in numbers. `waiting` is what is not in the log yet, `kept` what is; rows hold up to 256 events."""
 
-    def __init__(self, path: Path) -> None:
+    waiting_rows: int
+    waiting_bytes: int
+    kept_rows: int
+    kept_bytes: int
+    file_bytes: int
+    """With the write-ahead log."""
+    free_disk_bytes: int
+    max_bytes: int
+    commits: int
+    commit_seconds: float
+    """Time that all commits since the start took together."""
+
+
+class _Amount(NamedTuple):
+    """Rows and their bytes."""
+
+    rows: int = 0
+    bytes: int = 0
+
+    def plus(self, other: _Amount) -> _Amount:
+        return _Amount(self.rows + other.rows, self.bytes + other.bytes)
+
+    def minus(self, other: _Amount) -> _Amount:
+        return _Amount(self.rows - other.rows, self.bytes - other.bytes)
+
+
+class Outbox:
+    """The writing side; belongs to one thread from `open` to `close`, but for what says otherwise."""
+
+    def __init__(
+        self, path: Path, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take where it is, what it may take of the disk, and what tells the time that entries are kept."""
         self.path = path
+        self.limits: Final = limits or Limits()
         self.log = ""
         """UUID of this outbox: the first half of every position that it gives out."""
         self.last_n = 0
         """Position of the newest committed entry."""
         self.acknowledged = 0
-        """Every entry up to this position is in the log, as far as was written down."""
+        """Every entry up to this position was in the log once, as far as was written down."""
+        self.acknowledged_at = Nanos(0)
+        """When that was written down."""
         self.proven: Nanos | None = None
         """When the subscription to containerd was last known to be live."""
+        self.damage: str | None = None
+        """Why the file before this one was put aside when this was opened, None where it was not."""
+        self._clock = clock
+        self._room = Room(path.parent, self.limits)
+        self._retention = Retention(self.limits.retention_s, 0, clock)
+        self._waiting = self._kept = _Amount()
+        self._doubtful = False
+        self._commits, self._commit_seconds = 0, 0.0
         self._db: sqlite3.Connection | None = None
 
     def open(self) -> None:
-        """Open the file, or make it; a file that was left half made by a crash is made anew.
+        """Open the file, or make it; a damaged one is put aside, and one left half made by a crash is made anew.
 
         Raises:
-            ConfigError: the file cannot be used: no permission, damaged, another program's, or made by a newer version.
+            ConfigError: the file cannot be used: no permission, another program's, or made by a newer version.
         """
-        try:
-            # Events tell what runs on the host; only its owner may read them here.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
-        except (OSError, sqlite3.Error) as error:
-            raise ConfigError(f"cannot use the outbox {self.path}: {error}") from error
-        try:
-            meta = self._prepare(db)
-        except sqlite3.Error as error:
-            db.close()
-            raise ConfigError(f"cannot use the outbox {self.path}: {error}") from error
-        except BaseException:
-            db.close()
-            raise
+        db, meta, self.damage = open_file(self.path)
         self._db = db
         self.log, self.last_n, self.acknowledged = meta["log"], int(meta["last_n"]), int(meta["acknowledged"])
+        self.acknowledged_at = Nanos(meta["acknowledged_at"])
         self.proven = Nanos(meta["proven"]) if int(meta["proven"]) else None
-
-    def _prepare(self, db: sqlite3.Connection) -> dict[str, str]:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > _FORMAT:
-            raise ConfigError(f"{self.path} was made by a newer version (format {version}): upgrade containerd-bridge")
-        db.execute(f"PRAGMA page_size = {_PAGE}")  # of a new file; another one keeps its own
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute(f"PRAGMA wal_autocheckpoint = {_CACHE // _PAGE}")
-        db.execute(f"PRAGMA cache_size = {-_CACHE // 1024}")
-        db.execute("PRAGMA synchronous = FULL")
-        if version < _FORMAT:
-            # One transaction with the version in it: a crash leaves either nothing or all of it.
-            db.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA:
-                db.execute(statement)
-            first = {"log": str(uuid.uuid4()), "last_n": "0", "acknowledged": "0", "proven": "0"}
-            db.executemany("INSERT INTO meta VALUES (?, ?)", first.items())
-            db.execute(f"PRAGMA user_version = {_FORMAT}")
-            db.execute("COMMIT")
-        db.execute("SELECT last_n, encoded FROM entries LIMIT 1").fetchone()  # another program's file fails here
-        meta = dict(db.execute("SELECT key, value FROM meta"))
-        missing = [key for key in _META if key not in meta]
-        if missing:
-            raise ConfigError(f"the outbox {self.path} is damaged, it lacks {', '.join(missing)}: move it away")
-        return meta
+        self._retention = Retention(self.limits.retention_s, self.acknowledged, self._clock)
+        with disk(self.path):
+            self._kept = self._amount(0, self.acknowledged)
+            self._waiting = self._amount(self.acknowledged, self.last_n)
 
     def close(self) -> None:
         """Fold the WAL back into the file and close it; without effect when closed already."""
@@ -162,53 +158,133 @@ class Outbox:
     ) -> None:
         self.close()
 
+    # -- writing
+
     def commit(
         self, entries: Sequence[Entry], containers: Iterable[ContainerRow], acknowledged: int, proven: Nanos | None
     ) -> None:
         """Write down `entries`, what they made of their containers, and how far the log has them: all or nothing.
 
-        When it returns, they survive a crash. Entries up to `acknowledged` are let go.
+        When it returns, they survive a crash. After an error the same may be committed again, and is never there twice.
 
         Args:
             entries: in order and without holes, the first with position `last_n + 1`.
             containers: the rows that changed.
-            acknowledged: position up to which everything is in the log.
+            acknowledged: position up to which everything is in the log. What is beyond it stays; what was acknowledged stays
+                until its time is over. It may go back.
             proven: when the subscription to containerd was last known to be live.
 
         Raises:
             OutboxError: the disk fails; nothing of this is written.
         """
-        db = self._connected
         assert not entries or entries[0].n == self.last_n + 1, "positions have no holes"
-        last = entries[-1].n if entries else self.last_n
-        acknowledged = max(acknowledged, self.acknowledged)
-        with _disk(self.path):
+        rows = [
+            (part[-1].n, _encoder.encode(part))
+            for part in (entries[start : start + _ROW] for start in range(0, len(entries), _ROW))
+        ]
+        changed = [msgspec.structs.astuple(row) for row in containers]
+        began = time.perf_counter()
+        try:
+            self._write(rows, changed, acknowledged, proven, spares=True)
+        except OutboxFullError:
+            # Better without the copies of what the log has than without what is new.
+            self._write(rows, changed, acknowledged, proven, spares=False)
+        self._commits += 1
+        self._commit_seconds += time.perf_counter() - began
+
+    def _write(
+        self,
+        rows: Sequence[tuple[int, bytes]],
+        containers: Sequence[tuple[object, ...]],
+        acknowledged: int,
+        proven: Nanos | None,
+        *,
+        spares: bool,
+    ) -> None:
+        db = self._connected
+        last = rows[-1][0] if rows else self.last_n
+        upto = max(acknowledged, self.acknowledged)
+        at = Nanos(time.time_ns()) if acknowledged > self.acknowledged else self.acknowledged_at
+        waiting, kept = self._waiting, self._kept
+        added = _Amount(len(rows), sum(len(encoded) for _, encoded in rows))
+        with disk(self.path):
             db.execute("BEGIN IMMEDIATE")
             try:
-                if acknowledged > self.acknowledged:
-                    # First, so that on a full disk its pages can be used for what is new.
-                    db.execute("DELETE FROM entries WHERE last_n <= ?", (acknowledged,))
-                for start in range(0, len(entries), _ROW):
-                    row = entries[start : start + _ROW]
-                    db.execute("INSERT INTO entries VALUES (?, ?)", (row[-1].n, _encoder.encode(row)))
-                db.executemany(
-                    "INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?)",
-                    map(msgspec.structs.astuple, containers),
-                )
+                if self._doubtful and self._on_disk() == last > self.last_n:
+                    rows = ()  # the failure before was one of telling us only
+                if upto > self.acknowledged:
+                    moved = self._amount(self.acknowledged, upto)
+                    waiting, kept = waiting.minus(moved), kept.plus(moved)
+                # First, so that its pages can be used for what is new.
+                gone = self._let_go(kept, acknowledged, _LET_GO if spares else -1, spares=spares)
+                kept = kept.minus(gone)
+                db.executemany("INSERT INTO entries VALUES (?, ?)", rows)
+                db.executemany("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?)", containers)
                 db.executemany(
                     "UPDATE meta SET value = ? WHERE key = ?",
-                    [(last, "last_n"), (acknowledged, "acknowledged"), (proven or 0, "proven")],
+                    [(last, "last_n"), (upto, "acknowledged"), (at, "acknowledged_at"), (proven or 0, "proven")],
                 )
                 db.execute("COMMIT")
             except BaseException:
+                self._doubtful = True
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
-        self.last_n, self.acknowledged, self.proven = last, acknowledged, proven
+        self._doubtful = False
+        self._waiting, self._kept = waiting.plus(added), kept
+        self.last_n, self.acknowledged, self.acknowledged_at, self.proven = last, upto, at, proven
+        self._retention.acknowledge(upto)
+
+    def seed(self, containers: Iterable[ContainerRow], proven: Nanos | None) -> None:
+        """Begin with these containers and this proof; for an outbox that has given out nothing yet.
+
+        Raises:
+            OutboxError: the disk fails; nothing of this is written.
+        """
+        assert self.last_n == 0, "counters go on from what was given out"
+        self.commit([], containers, self.acknowledged, proven)
+
+    def tidy(self, acknowledged: int) -> None:
+        """Let go what has been kept long enough, and give room that is free back to the disk: a bounded part of it.
+
+        For times when nothing waits to be written.
+
+        Args:
+            acknowledged: as for `commit`: nothing beyond it is let go.
+
+        Raises:
+            OutboxError: the disk fails; nothing is lost for it.
+        """
+        db = self._connected
+        with disk(self.path):
+            if self._kept.rows and (self._excess(self._kept) > 0 or self._retention.over >= self._oldest()):
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    gone = self._let_go(self._kept, acknowledged, _TIDY_ROWS, spares=True)
+                    db.execute("COMMIT")
+                except BaseException:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+                    raise
+                self._kept = self._kept.minus(gone)
+            spare = int(db.execute("PRAGMA freelist_count").fetchone()[0]) - _SPARE_PAGES
+            if spare > 0:
+                # Each step gives back one page, and only a script is stepped to its end.
+                db.executescript(f"PRAGMA incremental_vacuum({min(spare, _TIDY_PAGES)})")
+
+    def forget_deleted(self, before: int) -> int:
+        """Drop the counters of containers that were deleted before this time (ns); return how many.
+
+        Safe once their events have expired from the log: only then may a sequence begin at 1 again.
+        """
+        with disk(self.path):
+            return self._connected.execute("DELETE FROM containers WHERE deleted_at < ?", (before,)).rowcount
+
+    # -- looking
 
     def container(self, namespace: str, container: str) -> ContainerRow | None:
         """Return what is remembered of a container."""
-        with _disk(self.path):
+        with disk(self.path):
             row = self._connected.execute(
                 "SELECT * FROM containers WHERE namespace = ? AND container = ?", (namespace, container)
             ).fetchone()
@@ -216,61 +292,73 @@ class Outbox:
 
     def containers(self) -> Iterator[ContainerRow]:
         """Iterate over what is remembered of those containers whose record was not deleted."""
-        with _disk(self.path):
+        with disk(self.path):
             for row in self._connected.execute("SELECT * FROM containers WHERE deleted_at IS NULL"):
                 yield ContainerRow(**dict(zip(ContainerRow.__struct_fields__, row, strict=True)))
 
-    def forget_deleted(self, before: int) -> int:
-        """Drop the counters of containers that were deleted before this time (ns); return how many.
+    def shortage(self) -> str | None:
+        """Return why it may take in nothing more, None while it may. From one thread, any one."""
+        return self._room.shortage(self._waiting.bytes)
 
-        Safe once their events have expired from the log: only then may a sequence begin at 1 again.
-        """
-        with _disk(self.path):
-            return self._connected.execute("DELETE FROM containers WHERE deleted_at < ?", (before,)).rowcount
+    def statistics(self) -> OutboxStatistics:
+        """Return it in numbers. From any thread."""
+        waiting, kept = self._waiting, self._kept
+        return OutboxStatistics(
+            waiting_rows=waiting.rows,
+            waiting_bytes=waiting.bytes,
+            kept_rows=kept.rows,
+            kept_bytes=kept.bytes,
+            file_bytes=sum(_size(self.path.with_name(self.path.name + end)) for end in ("", "-wal")),
+            free_disk_bytes=self._room.free_bytes,
+            max_bytes=self.limits.max_bytes,
+            commits=self._commits,
+            commit_seconds=self._commit_seconds,
+        )
+
+    # -- inside
 
     @property
     def _connected(self) -> sqlite3.Connection:
         assert self._db is not None, "the outbox is not open"
         return self._db
 
+    def _on_disk(self) -> int:
+        return int(self._connected.execute("SELECT value FROM meta WHERE key = 'last_n'").fetchone()[0])
 
-class OutboxReader:
-    """The reading side: what is not in the log yet. May be used from any thread, one call at a time."""
+    def _oldest(self) -> int:
+        found = self._connected.execute("SELECT min(last_n) FROM entries").fetchone()[0]
+        return self.last_n + 1 if found is None else int(found)
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=5.0
-        )
+    def _amount(self, behind: int, upto: int) -> _Amount:
+        # Of the rows that end there; a blob's length stands in front of it, so its pages are not read.
+        rows, size = self._connected.execute(
+            "SELECT count(*), total(length(encoded)) FROM entries WHERE last_n > ? AND last_n <= ?", (behind, upto)
+        ).fetchone()
+        return _Amount(rows, int(size))
 
-    def after(self, n: int, limit: int) -> list[Entry]:
-        """Return entries behind position `n`, in order: up to `limit`, fewer where they are large.
+    def _excess(self, kept: _Amount) -> int:
+        return kept.bytes - self.limits.kept_bytes
 
-        Raises:
-            OutboxError: the disk fails.
-        """
-        found: list[Entry] = []
-        size = 0
-        with _disk(self.path):
-            rows = self._db.execute("SELECT encoded FROM entries WHERE last_n > ? ORDER BY last_n", (n,))
-            try:
-                for (encoded,) in rows:
-                    found += [entry for entry in _decoder.decode(encoded) if entry.n > n]
-                    size += len(encoded)
-                    if len(found) >= limit or size >= _READ_BYTES:
-                        break
-            finally:
-                rows.close()
-        return found[:limit]
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._db.close()
+    def _let_go(self, kept: _Amount, acknowledged: int, rows: int, *, spares: bool) -> _Amount:
+        """Delete the oldest rows that are all acknowledged and need not be kept; return how much that is."""
+        excess, over = self._excess(kept), self._retention.over
+        if not kept.rows or (spares and excess <= 0 and not over):
+            return _Amount()
+        gone, upto = _Amount(), 0
+        for last_n, size in self._connected.execute(
+            "SELECT last_n, length(encoded) FROM entries WHERE last_n <= ? ORDER BY last_n LIMIT ?",
+            (acknowledged, rows),
+        ):
+            if spares and (gone.bytes >= _TIDY_BYTES or not (last_n <= over or gone.bytes < excess)):
+                break
+            gone, upto = _Amount(gone.rows + 1, gone.bytes + size), last_n
+        if gone.rows:
+            self._connected.execute("DELETE FROM entries WHERE last_n <= ?", (upto,))
+        return gone
 
 
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
+def _size(path: Path) -> int:
     try:
-        yield
-    except (sqlite3.Error, msgspec.DecodeError) as error:
-        raise OutboxError(f"the outbox {path} cannot be written or read: {error}") from error
+        return path.stat().st_size
+    except OSError:
+        return 0

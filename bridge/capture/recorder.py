@@ -3,6 +3,9 @@
 Whoever has an event calls `submit`, which never waits and never fails: the reader's thread for what containerd sends, the
 event loop for what the bridge itself has to say. The thread takes whatever has gathered since its last commit as one
 transaction (group commit): alone an event is committed within milliseconds, and under load the batches grow by themselves.
+
+When the disk fails, it keeps the batch that it has in hand and tries again until the disk takes it; a failure that lasts ends
+it, and damage does at once. Meanwhile nobody may go on reading events: `refusal` says so to whoever asks.
 """
 
 from __future__ import annotations
@@ -12,17 +15,20 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from bridge.capture.ledger import Ledger
-from bridge.capture.outbox import Outbox
+from bridge.capture.outbox import Outbox, OutboxDamagedError, OutboxError, OutboxStatistics
 from bridge.model.nanos import Nanos
+from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
 from bridge.ports import ContainerLookup, Entry, Observed
 
 __all__ = ["Committed", "Recorder"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BATCH = 4096
 """Most events in one transaction: bounds the time of a commit and what a crash in the middle of it can take along."""
@@ -33,8 +39,21 @@ INBOX = 100_000
 IDLE_S = 1.0
 """Acknowledgements that nothing else carries along are written down after this long."""
 
-Committed: TypeAlias = Callable[[Sequence[Entry]], None]
-"""Told of every committed batch, in order, from the recorder's thread; must return at once."""
+TIDY_S = 1.0
+"""Between two times that the outbox is tidied up."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+"""Between two attempts while the disk fails."""
+
+PATIENCE_S = 2.0
+"""A disk that fails for longer costs the subscription to containerd; what comes until then is held in the inbox."""
+
+LASTING_S = 60.0
+"""A disk that fails for longer ends the bridge."""
+
+Committed: TypeAlias = Callable[[Sequence[Entry], Sequence[ContainerState]], None]
+"""Told of every committed batch, in order, from the recorder's thread: its entries, and the states of containers that follow
+from them. Must return at once."""
 
 
 class Recorder:
@@ -71,6 +90,10 @@ class Recorder:
         self._acknowledged = acknowledged
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._proven = outbox.proven
+        self._failing_since = 0.0
+        self._stopping = threading.Event()
+        self.failure: str | None = None
+        """Why the disk takes nothing at present, or took nothing when the thread ended; None when it does."""
         self.recorded = 0
         """Events committed since the start."""
 
@@ -101,21 +124,38 @@ class Recorder:
         """Whether so many events wait that reading has to stop until the disk has caught up."""
         return self._inbox.qsize() > INBOX
 
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing more may be read from containerd, None while it may."""
+        if self.failure is not None and time.monotonic() - self._failing_since > PATIENCE_S:
+            return self.failure
+        if self.overflowing:
+            return f"{self.waiting} events wait to be written down: the disk does not keep up"
+        return self._outbox.shortage()
+
+    def statistics(self) -> OutboxStatistics:
+        """Return the outbox in numbers."""
+        return self._outbox.statistics()
+
     def stop(self, timeout: float) -> bool:
-        """Commit what was submitted, then end the thread; tell whether it ended within `timeout` seconds."""
+        """Commit what was submitted, then end the thread; tell whether all of it was within `timeout` seconds."""
+        self._stopping.set()
         self._inbox.put(None)
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return not self._thread.is_alive() and self.failure is None
 
     # -- the thread
 
     def _run(self) -> None:
         try:
-            going = True
+            going, tidied = True, time.monotonic()
             while going:
                 batch, going = self._take()
                 if batch or self._acknowledged() > self._outbox.acknowledged:
                     self._commit(batch)
+                if time.monotonic() - tidied > TIDY_S and self._inbox.empty():
+                    self._tidy()
+                    tidied = time.monotonic()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the daemon has to hear of it
             self._failed(error)
 
@@ -137,12 +177,55 @@ class Recorder:
         return batch, False
 
     def _commit(self, batch: Sequence[Observed]) -> None:
-        entries = self._ledger.place(batch, self._lookup.describe)
+        # Placing is done once; only what needs the disk, before and behind it, may be repeated.
+        accounts = self._insist(lambda: self._ledger.open(batch))
+        entries = self._ledger.place(batch, accounts, self._lookup.describe)
+        states = self._ledger.changed()
         began = time.monotonic()
-        self._outbox.commit(entries, self._ledger.settle(), self._acknowledged(), self._proven)
+        changed = self._ledger.settle()
+        self._insist(lambda: self._outbox.commit(entries, changed, self._acknowledged(), self._proven))
         took = time.monotonic() - began
         if took > 1.0:
             log.warning("the outbox took %.1f s to commit %d events: the disk is slow", took, len(entries))
         self.recorded += len(entries)
         if entries:
-            self._committed(entries)
+            self._committed(entries, states)
+
+    def _insist(self, work: Callable[[], T]) -> T:
+        """Do what needs the disk, again and again until it lets us or it is over."""
+        pause = FIRST_PAUSE_S
+        while True:
+            last_try = self._stopping.is_set()
+            try:
+                done = work()
+            except OutboxError as error:
+                self._fail(error, last_try=last_try)
+            else:
+                break
+            self._stopping.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+        if self.failure is not None:
+            log.warning("the outbox can be written again after %.1f s", time.monotonic() - self._failing_since)
+            self.failure = None
+        return done
+
+    def _fail(self, error: OutboxError, *, last_try: bool) -> None:
+        """Note that the disk fails; raise when there is no more point in trying."""
+        now = time.monotonic()
+        if self.failure is None:
+            self._failing_since = now
+        if str(error) != self.failure:
+            log.error("%s; trying again for %.0f s, events are not read meanwhile", error, LASTING_S)
+        self.failure = str(error)
+        if isinstance(error, OutboxDamagedError) or last_try:
+            raise error
+        if now - self._failing_since > LASTING_S:
+            raise OutboxError(f"{error}, for {now - self._failing_since:.0f} s now: mend the disk") from error
+
+    def _tidy(self) -> None:
+        try:
+            self._outbox.tidy(self._acknowledged())
+        except OutboxDamagedError:
+            raise
+        except OutboxError as error:  # it can wait; a disk that fails shows at the next commit
+            log.debug("the outbox is not tidied up: %s", error)

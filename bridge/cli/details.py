@@ -31,6 +31,7 @@ _COLOURS: dict[type[Any], str] = {
     node_events.NodeDisconnected: "yellow",
     node_events.NodeStopped: "yellow",
     node_events.NodeHeartbeat: "dim",
+    node_events.NodeLease: "dim",
 }
 
 
@@ -112,7 +113,7 @@ def _of_node(event: node_events.NodeEvent) -> list[str]:  # noqa: PLR0911 - like
         case node_events.NodeGap(since=since, until=until, reason=reason):
             bounds = f"{clock(since)} to {clock(until)} ({span(until - since)})" if since else f"up to {clock(until)}"
             return [bounds, reason]
-        case node_events.NodeStarted(version=version, pid=pid):
+        case node_events.NodeStarted(version=version, pid=pid) | node_events.NodeLease(version=version, pid=pid):
             return [f"containerd-bridge {version}", _pid(pid)]
         case node_events.NodeStopped(reason=reason) | node_events.NodeDisconnected(reason=reason):
             return [reason]

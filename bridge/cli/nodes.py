@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import typer
 
 import bridge
 from bridge.cli.connection import client_command
+from bridge.cli.durations import ago
 from bridge.cli.exits import PROGRAM, complain, complaint
 from bridge.cli.options import Json, NodeNames
 from bridge.cli.terminal import Columns, Terminal, printable
-from bridge.client import Bus, CommandFailed, Node
+from bridge.client import Bus, CommandFailed, KnownNode, Node
+from bridge.client.known import known
+from bridge.errors import LogError
 from bridge.model.outcomes import VersionInfo
 
 __all__ = ["nodes", "version"]
@@ -19,17 +23,40 @@ __all__ = ["nodes", "version"]
 
 @client_command
 async def nodes(bus: Bus, *, as_json: Json = False) -> None:
-    """Show the nodes that take commands, and which."""
+    """Show every node that has a bridge, and which commands it takes.
+
+    RENEWED is the bridge's last sign of life. Where that is long ago it ended without a stop, or cannot reach NATS.
+    """
     terminal = Terminal()
-    present = await bus.nodes()
+    found = await _known(bus)
     if as_json:
-        for one in present:
+        for one in found:
             terminal.json(one)
         return
-    columns = Columns("NODE", "VERSION", "COMMANDS", widths=[max([len(one.node) for one in present], default=0)], gap=3)
+    columns = Columns("NODE", "VERSION", "COMMANDS", "SINCE", "RENEWED", gap=3)
+    rows = [
+        [
+            printable(one.node),
+            printable(one.version),
+            printable(", ".join(one.groups)) or "-",
+            ago(one.record.since if one.record else None),
+            ago(one.record.renewed if one.record else None),
+        ]
+        for one in found
+    ]
+    for row in rows:
+        columns.fit(row)
     terminal.line(columns.header())
-    for one in present:
-        terminal.line(columns.line([printable(one.node), printable(one.version), printable(", ".join(one.groups))]))
+    for row in rows:
+        terminal.line(columns.line(row))
+
+
+async def _known(bus: Bus) -> Sequence[KnownNode]:
+    try:
+        return await bus.known_nodes()
+    except LogError as error:
+        complain(f"nodes that take no commands are not shown: {complaint(error)}")
+        return known(await bus.nodes(), [])
 
 
 @client_command

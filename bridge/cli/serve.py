@@ -68,6 +68,12 @@ def serve(
     root: Annotated[
         str | None, typer.Option(metavar="TOKEN", help=f"First token of every subject ({_DEFAULT.root}).")
     ] = None,
+    lease: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SECONDS", help=f"After so much silence another may take the node over ({_DEFAULT.lease})."
+        ),
+    ] = None,
     nats_user: NatsUser = None,
     nats_password: NatsPassword = None,
     nats_token: NatsToken = None,
@@ -79,6 +85,19 @@ def serve(
     nats_tls_first: NatsTlsFirst = None,
     nats_replicas: Annotated[
         int | None, typer.Option(metavar="N", help=f"Replicas of a stream that is made ({_DEFAULT.nats.replicas}).")
+    ] = None,
+    outbox_max_bytes: Annotated[
+        str | None, typer.Option(metavar="N", help="Bytes that may wait on disk for NATS (1GiB).")
+    ] = None,
+    outbox_reserve_bytes: Annotated[
+        str | None, typer.Option(metavar="N", help="Bytes that the outbox leaves free on its disk (128MiB).")
+    ] = None,
+    outbox_retention_s: Annotated[
+        int | None,
+        typer.Option(
+            metavar="S",
+            help=f"How long events are kept once NATS has them ({_DEFAULT.outbox_retention_s}).",
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(readable=False, metavar="FILE", help="Settings as TOML.")] = None,
     log_level: Annotated[
@@ -102,7 +121,11 @@ def serve(
         "foreign": foreign,
         "http": http,
         "root": root,
+        "lease": lease,
         "log_level": log_level,
+        "outbox_max_bytes": outbox_max_bytes,
+        "outbox_reserve_bytes": outbox_reserve_bytes,
+        "outbox_retention_s": outbox_retention_s,
         "nats.user": nats_user,
         "nats.password": nats_password,
         "nats.token": nats_token,

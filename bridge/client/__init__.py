@@ -15,6 +15,7 @@ from bridge.client.bus import Bus
 from bridge.client.connect import connect
 from bridge.client.containers import Listing, Place
 from bridge.client.filters import EventFilter
+from bridge.client.known import KnownNode
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
 from bridge.errors import BridgeError, CommandFailed, ConfigError, LogRefused, LogUnavailable
@@ -26,6 +27,7 @@ __all__ = [
     "CommandFailed",
     "ConfigError",
     "EventFilter",
+    "KnownNode",
     "Listing",
     "LogRefused",
     "LogUnavailable",

@@ -7,13 +7,14 @@ from contextlib import aclosing
 
 from bridge.client.containers import Listing, Place, listing, locate
 from bridge.client.filters import EventFilter, Names, names
+from bridge.client.known import KnownNode, known
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
 from bridge.client.reading import read
 from bridge.errors import CommandFailed
 from bridge.model.nanos import Nanos, now
 from bridge.model.subjects import Subjects
-from bridge.ports import CommandSender, EventReader, NodePresence, Start, StoredEvent
+from bridge.ports import CommandSender, EventReader, NodePresence, NodeRecords, Start, StoredEvent
 
 __all__ = ["Bus"]
 
@@ -21,9 +22,12 @@ __all__ = ["Bus"]
 class Bus:
     """Events out, commands in. Made by `bridge.client.connect`, or over any reader and sender (see `bridge.testing`)."""
 
-    def __init__(self, reader: EventReader, sender: CommandSender, subjects: Subjects) -> None:
+    def __init__(
+        self, reader: EventReader, sender: CommandSender, subjects: Subjects, records: NodeRecords | None = None
+    ) -> None:
         self._reader = reader
         self._sender = sender
+        self._records = records
         self.subjects = subjects
 
     # -- events
@@ -86,6 +90,18 @@ class Bus:
     async def nodes(self, *, wait: float = 0.5) -> Sequence[NodePresence]:
         """Return the nodes that take commands and answer within `wait` seconds, sorted by name."""
         return await self._sender.nodes(wait=wait)
+
+    async def known_nodes(self, *, wait: float = 0.5) -> Sequence[KnownNode]:
+        """Return every node that has a bridge, also those that take no commands, sorted by name.
+
+        A bridge that ended without a stop is among them; its record is then not renewed any more.
+
+        Raises:
+            LogUnavailable: the records cannot be had at present.
+            LogRefused: reading them is not allowed.
+        """
+        records = [] if self._records is None else await self._records.records()
+        return known(await self.nodes(wait=wait), records)
 
     async def node(self, name: str | None = None) -> Node:
         """Return a node to command: the named one, else the only one there is.

@@ -12,6 +12,7 @@ from bridge.config import Config, NatsConfig
 from bridge.errors import ConfigError
 from bridge.jetstream import connection
 from bridge.jetstream.embedded import embedded_config
+from bridge.jetstream.nodes import JetStreamNodes
 from bridge.jetstream.reader import JetStreamReader
 from bridge.jetstream.sender import NatsSender
 from bridge.model.subjects import Subjects
@@ -47,7 +48,9 @@ async def connect(
     if config.embedded:
         config = embedded_config(state_dir)
     async with connection.connect(config, name=name) as opened:
-        yield Bus(JetStreamReader(opened, subjects), NatsSender(opened, subjects), subjects)
+        yield Bus(
+            JetStreamReader(opened, subjects), NatsSender(opened, subjects), subjects, JetStreamNodes(opened, subjects)
+        )
 
 
 def embedded_here(state_dir: Path) -> NatsConfig | None:

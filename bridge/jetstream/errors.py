@@ -17,13 +17,14 @@ import nats.errors
 import nats.js.errors
 from nats.aio.errors import ErrStaleConnection
 
-from bridge.errors import CommandFailed, LogConflict, LogError, LogRefused, LogUnavailable
+from bridge.errors import CommandFailed, LogConflict, LogError, LogRefused, LogUnavailable, Trouble
 
 __all__ = [
     "ApiError",
     "CONFLICT",
     "CertificateWanted",
     "Denied",
+    "LASTING",
     "LinkLost",
     "NATS_ERRORS",
     "PASSING",
@@ -63,6 +64,22 @@ PASSING: Final = frozenset(
     }
 )
 """JetStream error codes that pass by themselves. Every other one stays until somebody mends the stream or its limits."""
+
+LASTING: Final[Mapping[int, Trouble]] = {
+    10002: "full",  # resource limits of the account
+    10023: "full",  # resources of the server
+    10028: "full",  # memory of the server or the account
+    10047: "full",  # storage of the server or the account
+    10077: "full",  # the stream's max_msgs or max_bytes, with discard new
+    10054: "too_large",  # max_msg_size
+    10097: "too_large",  # headers
+    10059: "no_stream",
+    10060: "wrong_stream",
+    10035: "no_stream",  # no JetStream at this server
+    10039: "no_stream",  # nor for this account
+    10076: "no_stream",  # JetStream is switched off
+}
+"""What the other ones mean, for the counters; all the rest is `refused`."""
 
 
 class Denied(nats.errors.Error):
@@ -112,7 +129,7 @@ def log_error(error: Mapping[str, Any] | ApiError, stream: str) -> LogError:
         return LogConflict(f"stream {stream}: somebody else writes as this node: {api}")
     if api.err_code in PASSING or (not api.err_code and api.code in {408, 429, 503}):
         return LogUnavailable(f"stream {stream} cannot take messages at present: {api}")
-    return LogRefused(f"stream {stream} refuses: {api}")
+    return LogRefused(f"stream {stream} refuses: {api}", LASTING.get(api.err_code))
 
 
 @contextmanager
@@ -123,18 +140,24 @@ def log_errors(stream: str) -> Iterator[None]:
     except ApiError as error:
         raise log_error(error, stream) from error
     except nats.js.errors.NoStreamResponseError as error:
-        raise LogUnavailable(_nobody(stream)) from error
+        raise LogUnavailable(_nobody(stream), "no_leader") from error
     except nats.js.errors.APIError as error:
         unavailable = isinstance(error, nats.js.errors.ServiceUnavailableError)
         code = error.code or (503 if unavailable else 0)
         fields = {"code": code, "err_code": error.err_code, "description": error.description}
         raise log_error(fields, stream) from error
     except nats.errors.NoRespondersError as error:
-        raise LogUnavailable(_nobody(stream)) from error
+        raise LogUnavailable(_nobody(stream), "no_leader") from error
     except NATS_ERRORS as error:
         if isinstance(error, Denied | nats.errors.MaxPayloadError | nats.errors.BadSubjectError):
-            raise LogRefused(f"stream {stream}: {explain(error)}") from error
+            raise LogRefused(f"stream {stream}: {explain(error)}", _trouble(error)) from error
         raise LogUnavailable(f"stream {stream}: {explain(error)}") from error
+
+
+def _trouble(error: BaseException) -> Trouble:
+    if isinstance(error, Denied):
+        return "denied"
+    return "too_large" if isinstance(error, nats.errors.MaxPayloadError) else "refused"
 
 
 def command_failed(error: BaseException, subject: str) -> CommandFailed:

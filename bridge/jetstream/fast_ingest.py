@@ -7,7 +7,8 @@ a new batch under the same message ids, goes on exactly there: what is stored is
 
 One thing the server's last acknowledgement does not say in a cluster: a message that a batch of a moment ago has proposed,
 and that is not replicated yet, is skipped as a duplicate too (nats-server 2.15, checkMsgHeadersPreClusteredProposal). After any
-doubt the end of an append is therefore read back before it counts.
+doubt the end of an append is therefore read back before it counts. So is one that was skipped as a whole: a stream remembers
+the ids of messages that were purged.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bridge.jetstream.api import api
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import ApiError, log_error, log_errors
+from bridge.jetstream.fence import Fence
 from bridge.jetstream.place import position_in
 from bridge.jetstream.publisher import Append, Publisher, Reply, header
 from bridge.jetstream.streams import NO_MESSAGE
@@ -90,17 +92,19 @@ class FastIngest(Publisher):
 
     in_one_order = True
 
-    def __init__(self, connection: Connection, stream: str) -> None:
-        super().__init__(connection, stream)
+    def __init__(self, connection: Connection, stream: str, fence: Fence | None = None) -> None:
+        super().__init__(connection, stream, fence)
         self._doubt = True  # what a process before us left under way counts as doubt too
 
-    async def _store(self, entries: Sequence[Entry]) -> None:
+    async def _store(self, entries: Sequence[Entry]) -> Append:
         flow = max(1, min(FLOW, FLIGHT // OUTSTANDING // max(1, self._check(entries))))
         doubt, self._doubt = self._doubt, True
-        await self._publish(_Batch(entries, self._link(), flow))
-        if doubt:
+        batch = _Batch(entries, self._link(), flow)
+        await self._publish(batch)
+        if doubt or batch.repeated:
             await self._confirm(entries[-1])
         self._doubt = False
+        return batch
 
     async def _run(self, append: Append) -> None:
         batch = append
@@ -120,6 +124,7 @@ class FastIngest(Publisher):
         client = self.connection.client
         entries, total = batch.entries, len(batch.entries)
         prefix = f"{self.inbox}.{batch.id}.{batch.flow}.fail."
+        first, others = ("", "") if self.fence is None else (self.fence.first, self.fence.others)
         while batch.sent < upto:
             parts: list[bytes] = []
             size = 0
@@ -128,7 +133,7 @@ class FastIngest(Publisher):
                 entry = entries[number]
                 number += 1
                 operation = COMMIT if number == total else START if number == 1 else APPEND
-                head, body = header(entry.id), entry.body
+                head, body = header(entry.id, first if number == 1 else others), entry.body
                 length = len(head)
                 parts += (
                     f"HPUB {entry.subject} {prefix}{number}.{operation}.$FI {length} {length + len(body)}\r\n{head}".encode(),
@@ -161,6 +166,9 @@ class FastIngest(Publisher):
             case Reply(type=None, stream=self.stream, batch=append.id):
                 if reply.count == total:
                     append.stored = True
+                    # A batch that is skipped as a whole has no number; a lone message has that of the first time.
+                    append.sequence = 0 if reply.duplicate else reply.seq
+                    append.repeated = 0 if append.sequence else total
                     append.advance()
                 else:
                     append.fail(LogUnavailable(f"stream {self.stream} ended a batch after {reply.count} of {total}"))

@@ -9,7 +9,7 @@ ids, are skipped by the server as far as they are stored, lane by lane.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from bridge.jetstream.client import Link
@@ -29,13 +29,13 @@ PATIENCE_S: Final = 5.0
 class _Round(Append):
     """An append under way."""
 
-    def __init__(self, entries: Sequence[Entry], link: Link) -> None:
+    def __init__(self, entries: Sequence[Entry], link: Link, lane: Callable[[Entry], str]) -> None:
         super().__init__(entries, link)
         self.open = len(entries)
         """Entries that are not acknowledged."""
         lanes: dict[str, deque[int]] = {}
         for index, entry in enumerate(entries):
-            lanes.setdefault(entry.subject.rpartition(".")[0], deque()).append(index)
+            lanes.setdefault(lane(entry), deque()).append(index)
         self.waiting = deque(lanes.values())
         """Lanes that have nothing in flight."""
         self.flying: dict[int, deque[int]] = {}
@@ -49,9 +49,17 @@ class Lanes(Publisher):
 
     in_one_order = False
 
-    async def _store(self, entries: Sequence[Entry]) -> None:
+    async def _store(self, entries: Sequence[Entry]) -> Append:
         self._check(entries)
-        await self._publish(_Round(entries, self._link()))
+        round_ = _Round(entries, self._link(), self._lane)
+        await self._publish(round_)
+        return round_
+
+    def _lane(self, entry: Entry) -> str:
+        return entry.subject.rpartition(".")[0]
+
+    def _header(self, entry: Entry) -> str:
+        return header(entry.id, "" if self.fence is None else self.fence.others)
 
     async def _run(self, append: Append) -> None:
         round_ = append
@@ -82,7 +90,7 @@ class Lanes(Publisher):
         frames = bytearray()
         for index in indices:
             entry = round_.entries[index]
-            head = header(entry.id)
+            head = self._header(entry)
             reply = f"{self.inbox}.{round_.id}.{index}"
             frames += f"HPUB {entry.subject} {reply} {len(head)} {len(head) + len(entry.body)}\r\n{head}".encode()
             frames += entry.body
@@ -100,4 +108,8 @@ class Lanes(Publisher):
             index = int(subject.rpartition(".")[2])
             if index in append.flying and index not in append.acknowledged:
                 append.acknowledged.append(index)
+                if reply.duplicate:
+                    append.repeated += 1
+                else:
+                    append.sequence = max(append.sequence, reply.seq)
                 append.advance()

@@ -11,13 +11,14 @@ __all__ = ["position_in"]
 
 
 class _Envelope(Struct):
-    position: str
+    position: str | None = None
 
 
 def position_in(body: bytes) -> Position | None:
-    """Return the position of the event in `body`, None if that is no event of ours."""
+    """Return the position of the event in `body`, None if that is no event of ours, or a lease, which has none."""
     try:
-        return Position.parse(_envelope.decode(body).position)
+        position = _envelope.decode(body).position
+        return None if position is None else Position.parse(position)
     except (msgspec.DecodeError, ValueError):
         return None
 

@@ -2,7 +2,8 @@
 
 Neither nats-py's `publish` nor its `request` is used. Per message they cost several times what the frame costs, and a
 request takes the first answer for the stream's, whoever sent it; here an answer counts only if it names our stream.
-An append belongs to one TCP connection: when that is lost, the append has failed, whatever has become of it.
+An append belongs to one TCP connection: when that is lost, the append has failed, whatever has become of it. With a fence
+nothing is written that the node's lease does not cover, see `bridge.jetstream.fence`.
 """
 
 from __future__ import annotations
@@ -13,24 +14,25 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 import nats.errors
 from msgspec import Struct
 from nats.aio.msg import Msg
 
-from bridge.errors import LogError, LogRefused, LogUnavailable
+from bridge.errors import LogConflict, LogError, LogRefused, LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_error, log_errors
+from bridge.jetstream.fence import Fence
 from bridge.jetstream.filters import covers
 from bridge.jetstream.streams import HEADERS, NO_STREAM
 from bridge.model.envelope import CONTENT_TYPE
 from bridge.ports import Entry
 
-__all__ = ["Append", "BATCH", "Publisher", "Reply", "header"]
+__all__ = ["Append", "BATCH", "Publisher", "Receipt", "Reply", "header"]
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,18 @@ class Reply(Struct):
     error: dict[str, Any] | None = None
 
 
+class Receipt(NamedTuple):
+    """What the stream said of an append.
+
+    Attributes:
+        sequence: the highest stream sequence that it gave out for it; 0 where all of it was there.
+        repeated: how many entries it said to have already. Fast ingest says so only of a batch as a whole.
+    """
+
+    sequence: int
+    repeated: int
+
+
 class Append:
     """One append under way: what it waits for, and why it failed."""
 
@@ -62,6 +76,10 @@ class Append:
         """Stands in the reply subjects, and so tells its answers from those to an append before."""
         self.entries = entries
         self.link = link
+        self.fence: Fence | None = None
+        self.sequence = 0
+        self.repeated = 0
+        """For its `Receipt`."""
         self.failure: LogError | None = None
         self.nobody = False
         """Whether the server said that nobody listens on a subject."""
@@ -80,9 +98,11 @@ class Append:
         self._news.set()
 
     def check(self) -> None:
-        """Raise the failure, if there is one."""
+        """Raise the failure, if there is one. Before each write: also what the fence has against it."""
         if self.failure is not None:
             raise self.failure
+        if self.fence is not None:
+            self.fence.check()
 
     async def news(self, seconds: float) -> bool:
         """Wait for an advance or a failure.
@@ -106,9 +126,10 @@ class Publisher(ABC):
     in_one_order: ClassVar[bool]
     """See `EventLog.in_one_order`."""
 
-    def __init__(self, connection: Connection, stream: str) -> None:
+    def __init__(self, connection: Connection, stream: str, fence: Fence | None = None) -> None:
         self.connection: Final = connection
         self.stream: Final = stream
+        self.fence: Final = fence
         self.inbox: Final = connection.client.new_inbox()
         self._one_at_a_time = asyncio.Lock()
         self._append: Append | None = None
@@ -123,14 +144,29 @@ class Publisher(ABC):
             await self.connection.client.subscribe(f"{self.inbox}.>", cb=self._on_message)
             await self.connection.client.flush()
 
-    async def append(self, entries: Sequence[Entry]) -> None:
+    async def append(self, entries: Sequence[Entry]) -> Receipt:
         """Store `entries` in their order; see `EventLog.append`."""
+        sequence = repeated = 0
         async with self._one_at_a_time:
             for start in range(0, len(entries), BATCH):
-                await self._store(entries[start : start + BATCH])
+                stored = await self._store_fenced(entries[start : start + BATCH])
+                sequence, repeated = max(sequence, stored.sequence), repeated + stored.repeated
+        return Receipt(sequence, repeated)
+
+    async def _store_fenced(self, entries: Sequence[Entry]) -> Append:
+        try:
+            return await self._store(entries)
+        except LogConflict:
+            if self.fence is None:
+                raise
+            await self.fence.mend()
+            try:
+                return await self._store(entries)
+            except LogConflict as error:  # not another bridge: a message of an append before may still be under way
+                raise LogUnavailable(str(error)) from error
 
     @abstractmethod
-    async def _store(self, entries: Sequence[Entry]) -> None: ...
+    async def _store(self, entries: Sequence[Entry]) -> Append: ...
 
     @abstractmethod
     async def _run(self, append: Append) -> None: ...
@@ -147,6 +183,7 @@ class Publisher(ABC):
 
         link.watch(on_loss)
         self._append = append
+        append.fence = self.fence
         try:
             async with self.connection.denials(lambda denied: self._on_denied(append, denied)):
                 append.check()
@@ -181,7 +218,8 @@ class Publisher(ABC):
             entry = max(entries, key=lambda entry: len(entry.body))
             raise LogRefused(
                 f"event {entry.n} on {entry.subject} has {len(entry.body)} bytes, the server takes {limit}: "
-                "raise max_payload in nats-server's configuration"
+                "raise max_payload in nats-server's configuration",
+                "too_large",
             )
         return largest
 
@@ -191,7 +229,7 @@ class Publisher(ABC):
             return
         if message.headers and message.headers.get("Status") == "503":
             append.nobody = True
-            append.fail(LogUnavailable(f"stream {self.stream}: nobody listens on the subjects of events"))
+            append.fail(LogUnavailable(f"stream {self.stream}: nobody listens on the subjects of events", "no_leader"))
             return
         try:
             reply = _decoder.decode(message.data)
@@ -208,12 +246,13 @@ class Publisher(ABC):
 
     def _on_denied(self, append: Append, denied: Denied) -> None:
         if any(entry.subject.lower() == denied.subject for entry in append.entries):
-            append.fail(LogRefused(f"stream {self.stream}: {denied}: permit it in NATS for this login"))
+            append.fail(LogRefused(f"stream {self.stream}: {denied}: permit it in NATS for this login", "denied"))
 
     def _silence(self, append: Append, seconds: float) -> LogError:
         if append.odd is not None:
             return LogUnavailable(
-                f"stream {self.stream} does not acknowledge, and something else answers in its place ({append.odd})"
+                f"stream {self.stream} does not acknowledge, and something else answers in its place ({append.odd})",
+                "wrong_stream",
             )
         return LogUnavailable(f"stream {self.stream} does not acknowledge within {seconds:g} s")
 
@@ -222,7 +261,7 @@ class Publisher(ABC):
             info = await api(self.connection, f"STREAM.INFO.{self.stream}")
         except ApiError as error:
             if error.err_code == NO_STREAM:
-                return LogRefused(f"stream {self.stream} is gone: start the bridge again, and it makes a new one")
+                return LogRefused(f"stream {self.stream} is gone: it is made anew unless it comes back", "no_stream")
             return log_error(error, self.stream)
         except NATS_ERRORS as error:
             return LogUnavailable(f"stream {self.stream}: {explain(error)}")
@@ -230,14 +269,15 @@ class Publisher(ABC):
         for entry in append.entries:
             if not any(covers(subject, entry.subject) for subject in taken):
                 return LogRefused(
-                    f"stream {self.stream} does not take {entry.subject}: add it to the stream's subjects"
+                    f"stream {self.stream} does not take {entry.subject}: add it to the stream's subjects",
+                    "wrong_stream",
                 )
-        return LogUnavailable(f"stream {self.stream} has no leader at present")
+        return LogUnavailable(f"stream {self.stream} has no leader at present", "no_leader")
 
 
-def header(message_id: str) -> str:
-    """Return the header block of an event's message."""
-    return f"NATS/1.0\r\nNats-Msg-Id: {message_id}\r\nContent-Type: {CONTENT_TYPE}\r\n\r\n"
+def header(message_id: str, fence: str = "") -> str:
+    """Return the header block of an event's message, with the lines of the fence."""
+    return f"NATS/1.0\r\nNats-Msg-Id: {message_id}\r\n{fence}Content-Type: {CONTENT_TYPE}\r\n\r\n"
 
 
 _decoder = msgspec.json.Decoder(Reply)

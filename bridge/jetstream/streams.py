@@ -26,7 +26,21 @@ from bridge.jetstream.filters import covers
 from bridge.model.limits import MAX_BODY
 from bridge.model.subjects import Subjects
 
-__all__ = ["EventStream", "HEADERS", "NO_MESSAGE", "NO_STREAM", "declared", "ensure_events", "faults", "stream_name"]
+__all__ = [
+    "EventStream",
+    "HEADERS",
+    "MUST_BE_UNSET",
+    "NO_MESSAGE",
+    "NO_STREAM",
+    "config_error",
+    "create",
+    "declared",
+    "ensure_events",
+    "existing",
+    "faults",
+    "shown",
+    "stream_name",
+]
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +57,7 @@ BATCH_LEVEL: Final = 4
 NO_STREAM, NO_MESSAGE, NO_JETSTREAM = 10059, 10037, frozenset({10035, 10039, 10076})
 
 
-_MUST_BE_UNSET: Final = {
+MUST_BE_UNSET: Final = {
     "sealed": "a sealed stream takes no messages",
     "no_ack": "without acknowledgements nobody knows what is stored",
     "mirror": "a mirror takes no messages of its own",
@@ -105,7 +119,7 @@ def faults(there: dict[str, Any], subjects: Subjects, *, replicas: int) -> list[
 
     def need(field: str, good: bool, needed: str) -> None:  # noqa: FBT001 - the condition reads as the sentence
         if not good:
-            found.append(f"{field} is {_shown(field, there.get(field))}, needed is {needed}")
+            found.append(f"{field} is {shown(field, there.get(field))}, needed is {needed}")
 
     need("storage", there.get("storage") == "file", "file")
     need("retention", there.get("retention") == "limits", "limits")
@@ -119,7 +133,7 @@ def faults(there: dict[str, Any], subjects: Subjects, *, replicas: int) -> list[
         ours for ours in subjects.stream_subjects() if not any(covers(s, ours) for s in there.get("subjects") or [])
     ]
     need("subjects", not missing, f"{', '.join(missing)} too")
-    for field, why in _MUST_BE_UNSET.items():
+    for field, why in MUST_BE_UNSET.items():
         need(field, not there.get(field), f"unset: {why}")
     return found
 
@@ -140,9 +154,9 @@ async def ensure_events(connection: Connection, subjects: Subjects, *, replicas:
         )
     try:
         level = await _api_level(connection)
-        config = await _existing(connection, name)
+        config = await existing(connection, name)
         if config is None:
-            config = await _create(connection, declared(subjects, replicas=replicas, batched=level >= BATCH_LEVEL))
+            config = await create(connection, declared(subjects, replicas=replicas, batched=level >= BATCH_LEVEL))
         weaknesses = faults(config, subjects, replicas=replicas)
         if weaknesses:
             raise ConfigError(
@@ -152,7 +166,7 @@ async def ensure_events(connection: Connection, subjects: Subjects, *, replicas:
         if level >= BATCH_LEVEL and not config.get("allow_batched"):
             config = await _allow_batched(connection, config)
     except ApiError as error:
-        raise _config_error(error, name) from error
+        raise config_error(error, name) from error
     except Denied as error:
         raise ConfigError(f"{error}: permit it in NATS for this login, or make stream {name} there yourself") from error
     except nats.errors.NoRespondersError as error:
@@ -169,7 +183,8 @@ async def _api_level(connection: Connection) -> int:
     return int((account.get("api") or {}).get("level") or 0)
 
 
-async def _existing(connection: Connection, name: str) -> dict[str, Any] | None:
+async def existing(connection: Connection, name: str) -> dict[str, Any] | None:
+    """Return the configuration of a stream, None where there is no such stream."""
     try:
         info = await api(connection, f"STREAM.INFO.{name}")
     except ApiError as error:
@@ -180,7 +195,8 @@ async def _existing(connection: Connection, name: str) -> dict[str, Any] | None:
     return config
 
 
-async def _create(connection: Connection, config: dict[str, Any]) -> dict[str, Any]:
+async def create(connection: Connection, config: dict[str, Any]) -> dict[str, Any]:
+    """Make a stream and return its configuration as the server has it."""
     info = await api(connection, f"STREAM.CREATE.{config['name']}", config)
     log.info("created stream %s: %s", config["name"], ", ".join(config["subjects"]))
     made: dict[str, Any] = info["config"]
@@ -200,7 +216,8 @@ async def _allow_batched(connection: Connection, config: dict[str, Any]) -> dict
     return changed
 
 
-def _config_error(error: ApiError, name: str) -> Exception:
+def config_error(error: ApiError, name: str) -> Exception:
+    """Return why stream `name` cannot be made or used, in terms of ours."""
     if error.err_code in NO_JETSTREAM:
         return ConfigError(
             f"JetStream is not enabled for this login's account ({error}): enable it in nats-server's configuration"
@@ -211,7 +228,8 @@ def _config_error(error: ApiError, name: str) -> Exception:
     return ConfigError(f"stream {name} cannot be made or used: {error}")
 
 
-def _shown(field: str, value: Any) -> str:
+def shown(field: str, value: Any) -> str:
+    """Return the value of a stream's setting for people."""
     if field in {"duplicate_window", "max_age"} and isinstance(value, int):
         return f"{value / SECOND:g} s"
     if isinstance(value, list):

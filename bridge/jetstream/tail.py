@@ -5,7 +5,8 @@ later events of one container behind earlier ones of another that never came. Wh
 never send those. So the end of the stream is read, and the positions in it are counted up to the first that is missing.
 
 How much has to be read: an append begins where everything before is stored, and has `BATCH` entries at the most; so the first
-missing event is among the last `BATCH` positions. The last `2 * BATCH` messages hold all of those. Where they do not reach
+missing event is among the last `BATCH` positions. The last `2 * BATCH` messages hold all of those; lease events, which have no
+position, are read past and not counted. Where they do not reach
 back to the log's beginning, their first `BATCH` positions may be incomplete, since other events of those appends stand before
 them; they are taken for stored.
 """
@@ -24,6 +25,7 @@ from bridge.jetstream.errors import log_errors
 from bridge.jetstream.place import position_in
 from bridge.jetstream.publisher import BATCH
 from bridge.model.envelope import Position
+from bridge.model.node_events import NodeLease
 from bridge.model.subjects import Subjects, quote
 from bridge.ports import LogEnd
 
@@ -54,9 +56,11 @@ async def unbroken_end(connection: Connection, subjects: Subjects, stream: str, 
         placed: list[_Placed] = []
         floors: list[_Placed] = []
         begun = first <= 1
+        leases = subjects.node(node, NodeLease.word)
         for plane in ("events", "nodes"):
             pattern = f"{subjects.root}.{plane}.{quote(node)}.>"
-            start = await _start(connection, stream, pattern, last)
+            uncounted = await _count_of(connection, stream, leases) if plane == "nodes" else 0
+            start = await _start(connection, stream, pattern, last, TAIL + uncounted)
             found = await _read(connection, stream, pattern, start, last)
             placed += found
             if start > 1:
@@ -88,14 +92,19 @@ def _count(placed: list[_Placed], *, begun: bool, incomplete: int) -> LogEnd | N
     return LogEnd(ours[n], str(Position(newest, n))) if n in ours else None
 
 
-async def _start(connection: Connection, stream: str, pattern: str, last: int) -> int:
+async def _count_of(connection: Connection, stream: str, subject: str) -> int:
+    info = await api(connection, f"STREAM.INFO.{stream}", {"subjects_filter": subject})
+    return int((info["state"].get("subjects") or {}).get(subject) or 0)
+
+
+async def _start(connection: Connection, stream: str, pattern: str, last: int, wanted: int) -> int:
     # A consumer says how many messages wait for it: step back until there are enough.
-    back = TAIL
+    back = wanted
     while back < last:
         start = last + 1 - back
         consumer = Consumer(connection, stream, connection.link)
         try:
-            if await consumer.open(_behind(pattern, start)) >= TAIL:
+            if await consumer.open(_behind(pattern, start)) >= wanted:
                 return start
         finally:
             await consumer.close()
@@ -114,7 +123,7 @@ async def _read(connection: Connection, stream: str, pattern: str, start: int, l
                 position = position_in(message.data)
                 if position is not None:
                     found.append(_Placed(place.stream_sequence, position))
-                else:
+                elif not message.subject.endswith(f".{NodeLease.word}"):
                     log.warning("message %d on %s is no event of ours", place.stream_sequence, message.subject)
                 if place.pending == 0 or place.stream_sequence >= last:
                     break

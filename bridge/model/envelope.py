@@ -88,6 +88,7 @@ Event: TypeAlias = (
     | node_events.NodeDisconnected
     | node_events.NodeGap
     | node_events.NodeHeartbeat
+    | node_events.NodeLease
     | node_events.ImageCreate
     | node_events.ImageUpdate
     | node_events.ImageDelete
@@ -115,7 +116,7 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True, omit_defaults=True
 
     Attributes:
         id: ULID; sortable in the order in which the bridge read the events.
-        position: `<log uuid>:<n>`, n counting this node's events without holes.
+        position: `<log uuid>:<n>`, n counting this node's events without holes; absent for `NodeLease`, which is in no outbox.
         source: `/containerd/<node>/<namespace>`, or `/containerd/<node>` where there is no namespace.
         type: what happened, e.g. `io.containerd.task.exit.v1`.
         subject: the container's id unquoted; the image's name for image events; absent for the rest.
@@ -136,7 +137,7 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True, omit_defaults=True
     source: str
     time: Nanos
     recordedtime: Nanos
-    position: str
+    position: str | None = None
     origin: Origin
     data: E
     subject: str | None = None

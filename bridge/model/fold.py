@@ -49,7 +49,7 @@ def evolve(state: ContainerState | None, recorded: Recorded[Event] | Recorded[Un
         recorded.data,
         time=recorded.time,
         sequence=sequence,
-        position=recorded.position,
+        position=recorded.position or "",
         incarnation=recorded.incarnation,
     )
 

@@ -11,7 +11,7 @@ import threading
 import time
 from functools import lru_cache
 
-__all__ = ["ULID_PATTERN", "check_identifier", "check_node", "is_identifier", "new_ulid", "UlidClock"]
+__all__ = ["ULID_PATTERN", "check_identifier", "check_node", "is_identifier", "new_ulid", "ulid_time", "UlidClock"]
 
 MAX_IDENTIFIER = 76
 """Longest container id, exec id or namespace that containerd takes (containerd, pkg/identifiers)."""
@@ -70,24 +70,32 @@ class UlidClock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last = 0
-        # A ULID is made for every event, and those of one millisecond differ in their last digits only.
-        self._high = -1
+        self._millisecond = 0
+        # A ULID is made for every event, and those of one millisecond mostly differ in their last digits only.
+        self._high = 0
+        self._low = _LOW
         self._text = ""
 
     def next(self) -> str:
         """Return a new ULID: 26 characters of Crockford's base 32, greater than every one before it."""
         millisecond = time.time_ns() // 1_000_000
         with self._lock:
-            if millisecond > self._last >> 80:
-                self._last = millisecond << 80 | int.from_bytes(os.urandom(10), "big")
-            else:
-                self._last += 1
-            low = self._last & _LOW
-            if self._last >> 20 != self._high:
-                self._high = self._last >> 20
-                self._text = _base32(self._high, 110)
+            low = self._low + 1
+            if low > _LOW or millisecond > self._millisecond:
+                low = self._begin(millisecond)
+            self._low = low
             return self._text + _PAIRS[low >> 10] + _PAIRS[low & 1023]
+
+    def _begin(self, millisecond: int) -> int:
+        """Begin a millisecond, or go on where the last digits have run out; return the last digits."""
+        if millisecond > self._millisecond:
+            self._millisecond = millisecond
+            fresh = millisecond << 80 | int.from_bytes(os.urandom(10), "big")
+            self._high, low = fresh >> 20, fresh & _LOW
+        else:
+            self._high, low = self._high + 1, 0
+        self._text = _base32(self._high, 110)
+        return low
 
 
 def _base32(number: int, bits: int) -> str:
@@ -106,3 +114,11 @@ _clock = UlidClock()
 def new_ulid() -> str:
     """Return a ULID from this process's clock (see `UlidClock`)."""
     return _clock.next()
+
+
+def ulid_time(ulid: str) -> float:
+    """Return when a ULID was made, in seconds since the epoch; 0 for what is none."""
+    milliseconds = 0
+    for letter in ulid[:10]:
+        milliseconds = milliseconds * 32 + max(0, _CROCKFORD.find(letter))
+    return milliseconds / 1000

@@ -17,6 +17,7 @@ __all__ = [
     "NodeEvent",
     "NodeGap",
     "NodeHeartbeat",
+    "NodeLease",
     "NodeStarted",
     "NodeStopped",
 ]
@@ -90,6 +91,24 @@ class NodeHeartbeat(NodeEvent, frozen=True, kw_only=True):
     word: ClassVar[str] = "heartbeat"
 
     probe_ns: int
+
+
+class NodeLease(NodeEvent, frozen=True, kw_only=True):
+    """From here on only this bridge writes as the node: every event of another log stands before this one.
+
+    It is written past the outbox, so its envelope has no position. `holder` is the bridge's run, `log` the first half of the
+    positions of its events; `before` is the holder that it followed, null where none is known.
+    """
+
+    type: ClassVar[str] = "io.containerd.node.lease.v1"
+    word: ClassVar[str] = "lease"
+
+    holder: str
+    log: str
+    version: str
+    pid: int
+    boot_id: str | None = None
+    before: str | None = None
 
 
 class ImageCreate(NodeEvent, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ files under `schemas/`, `--check` tells whether they are up to date.
     envelope.json          the whole CloudEvent, its `data` by its `type`
     command.<verb>.json    body of a command
     outcome.<verb>.json    the reply to it
+    node.json              a node's record in the bucket of nodes
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from bridge.model.commands import COMMANDS
 from bridge.model.envelope import EVENT_TYPES, Recorded
 from bridge.model.envelope import Sequence as EventNumber
 from bridge.model.nanos import Nanos
+from bridge.model.nodes import NodeRecord
 from bridge.model.outcomes import Outcome
 
 __all__ = ["DIRECTORY", "dataschema_of", "schemas"]
@@ -64,6 +66,7 @@ def _all() -> Iterator[tuple[str, dict[str, Any]]]:
     for verb, command in COMMANDS.items():
         yield f"command.{verb}.json", _schema(command, f"command.{verb}.json")
         yield f"outcome.{verb}.json", _outcome(verb, command.result)
+    yield "node.json", _schema(NodeRecord, "node.json")
 
 
 def _schema(kind: Any, file: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["NONE", "quote", "unquote", "Subjects", "EventSubject", "NodeSubject", "CommandSubject"]
+__all__ = ["NONE", "quote", "unquote", "ContainerKey", "Subjects", "EventSubject", "NodeSubject", "CommandSubject"]
 
 NONE = "-"
 """The token that stands for "no container" or "no namespace"."""
@@ -92,6 +92,14 @@ class CommandSubject(NamedTuple):
     namespace: str | None
     container: str | None
     verb: str
+
+
+class ContainerKey(NamedTuple):
+    """A container, as the key of its state names it."""
+
+    node: str
+    namespace: str
+    container: str
 
 
 class Subjects:
@@ -183,6 +191,40 @@ class Subjects:
                 return CommandSubject(unquote(node), _from_none(namespace), _from_none(container), _word(verb))
             case _:
                 raise ValueError(f"{subject!r} is not the subject of a command under {self.root!r}")
+
+    # -- keys: <node>.<namespace>.<container> in bucket <root>-state, <node> in bucket <root>-nodes
+
+    @property
+    def state_bucket(self) -> str:
+        """The key-value bucket with the state of every container."""
+        return f"{self.root}-state"
+
+    @property
+    def node_bucket(self) -> str:
+        """The key-value bucket with the record of every node."""
+        return f"{self.root}-nodes"
+
+    @staticmethod
+    def state_key(key: ContainerKey) -> str:
+        """Return the key of a container's state."""
+        return ".".join(quote(name) for name in key)
+
+    @staticmethod
+    def state_keys(node: str | None = None, namespace: str | None = None) -> str:
+        """Return the pattern for the keys of states; what is None matches everything in its place."""
+        return f"{quote(node) if node else '*'}.{quote(namespace) if namespace else '*'}.*"
+
+    @staticmethod
+    def parse_state_key(key: str) -> ContainerKey:
+        """Take the key of a container's state apart.
+
+        Raises:
+            ValueError: `key` is not one of ours.
+        """
+        tokens = key.split(".")
+        if len(tokens) != 3:
+            raise ValueError(f"{key!r} is not the key of a container's state")
+        return ContainerKey(*map(unquote, tokens))
 
 
 def _or_none(text: str | None) -> str:

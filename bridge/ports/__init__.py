@@ -17,8 +17,10 @@ from bridge.model.envelope import Event, Origin, Recorded, Unrecognized
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo, ExitInfo, Outcome, ProcessInfo, TaskInfo
 from bridge.model.subjects import CommandSubject
+from bridge.ports.buckets import Change, NodeLease, NodeRecords, StateEntry, StateStore
 
 __all__ = [
+    "Change",
     "CommandHandler",
     "CommandInbox",
     "CommandRequest",
@@ -32,10 +34,14 @@ __all__ = [
     "EventReader",
     "EventSource",
     "LogEnd",
+    "NodeLease",
     "NodePresence",
+    "NodeRecords",
     "Observed",
     "RuntimeVersion",
     "Start",
+    "StateEntry",
+    "StateStore",
     "StoredEvent",
     "Subscription",
     "TaskLifecycle",
@@ -157,8 +163,8 @@ class EventLog(Protocol):
         """
         ...
 
-    async def append(self, entries: Sequence[Entry]) -> None:
-        """Store `entries` in their order; return when every one is stored.
+    async def append(self, entries: Sequence[Entry]) -> int:
+        """Store `entries` in their order; return when every one is stored, and how many the log said to have already.
 
         After an error a prefix may be stored, or all. Appending the same entries again continues where it stopped: what is
         stored already is recognised by its id inside the stream's duplicate window and skipped, order is kept throughout.
@@ -166,14 +172,38 @@ class EventLog(Protocol):
         Raises:
             LogUnavailable: unknown whether stored; append the same entries again.
             LogRefused: the log answered and refuses; the sentence says why.
+            LogConflict: somebody else writes as this node; the sentence names who, where that can be known.
+            LogWentBack: the log lacks what it has acknowledged since its end was read last: read that again.
         """
         ...
 
     async def end(self, node: str) -> LogEnd | None:
         """Return the node's own last event in the log up to which nothing is missing, None where there is none.
 
+        A log that is gone is made anew first, with the settings of the first time, and a warning says so.
+
         Raises:
             LogUnavailable: the log does not answer.
+            LogRefused: it may not be read, is gone and cannot be made, or is not strong enough any more.
+        """
+        ...
+
+    async def keeps(self, moment: Nanos) -> bool:
+        """Tell whether the log ought to have what was stored at `moment`.
+
+        It need not where events of that age expire, or where the oldest give way to new ones and it has nothing as old as that.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+            LogRefused: there is no such log, or it may not be read.
+        """
+        ...
+
+    def newest(self, node: str) -> AsyncIterator[StoredEvent]:
+        """Iterate over the newest event on each of the node's subjects, in the log's order, as it is at the beginning.
+
+        Raises:
+            LogUnavailable: the log does not answer, or not to the end.
             LogRefused: there is no such log, or it may not be read.
         """
         ...

@@ -5,6 +5,8 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
     MemoryContainerd   a containerd: add containers, let them end, take it down (`Program` says what a container runs)
     MemoryLog          the log of events: append, read, follow; lose acknowledgements
     Scribe             writes events into a log as a bridge would
+    MemoryStates       the states of containers: write, read, follow
+    MemoryNodes        the nodes' records and leases
     MemoryBus          the command plane: inboxes of nodes and a sender
 
 A consumer of events is tested against a log that says what the test wants:
@@ -18,7 +20,9 @@ A consumer of events is tested against a log that says what the test wants:
 from bridge.testing.bus import MemoryBus
 from bridge.testing.containerd import MemoryContainerd
 from bridge.testing.log import MemoryLog
+from bridge.testing.nodes import MemoryNodes
 from bridge.testing.program import Program
 from bridge.testing.scribe import Scribe
+from bridge.testing.states import MemoryStates
 
-__all__ = ["MemoryBus", "MemoryContainerd", "MemoryLog", "Program", "Scribe"]
+__all__ = ["MemoryBus", "MemoryContainerd", "MemoryLog", "MemoryNodes", "MemoryStates", "Program", "Scribe"]

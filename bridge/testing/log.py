@@ -16,8 +16,9 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from bridge.errors import BadEnvelope, LogError, LogUnavailable
+from bridge.errors import BadEnvelope, LogError, LogUnavailable, LogWentBack
 from bridge.model.codec import decode
+from bridge.model.envelope import Position
 from bridge.model.nanos import Nanos, now
 from bridge.model.subjects import Subjects
 from bridge.ports import Entry, LogEnd, Start, StoredEvent
@@ -63,6 +64,7 @@ class MemoryLog:
         self._ids: set[str] = set()
         self._faults: list[tuple[LogError, int | None]] = []
         self._up = True
+        self._looked = self._went_back = False
         self._news = asyncio.Event()
         self._cursors: list[_Cursor] = []
 
@@ -80,7 +82,8 @@ class MemoryLog:
         self._ids.clear()
 
     def go_back(self, count: int) -> None:
-        """Lose the last `count` messages, as a stream can after a power failure."""
+        """Lose the last `count` messages, as a stream can after a power failure; whoever has read its end is told so."""
+        self._went_back = self._looked
         for message in self.messages[len(self.messages) - count :]:
             self._ids.discard(message.id)
         del self.messages[len(self.messages) - count :]
@@ -99,33 +102,68 @@ class MemoryLog:
 
     # -- EventLog
 
-    async def append(self, entries: Sequence[Entry]) -> None:
+    async def append(self, entries: Sequence[Entry]) -> int:
         """Store `entries`; see the port."""
         self.appends += 1
         await asyncio.sleep(0)
         self._demand_up()
+        if self._went_back:
+            self._went_back = False
+            raise LogWentBack(f"the log went back: it ends with message {len(self.messages)}")
+        repeated = 0
         error, after = self._faults.pop(0) if self._faults else (None, None)
         ordered = entries if self.in_one_order else _by_container(entries)
         for entry in ordered if error is None else ordered[:after]:
             if entry.id not in self._ids:
                 self._ids.add(entry.id)
                 self.messages.append(Message(id=entry.id, subject=entry.subject, body=entry.body, stored_at=now()))
+            else:
+                repeated += 1
         self._tell()
         if error is not None:
             raise error
+        return repeated
 
     async def end(self, node: str) -> LogEnd | None:
         """Return the node's own last event; see the port."""
         await asyncio.sleep(0)
         self._demand_up()
-        for sequence in range(len(self.messages), 0, -1):
-            message = self.messages[sequence - 1]
+        self._looked, self._went_back = True, False
+        newest, there = "", dict[int, int]()
+        for sequence, message in enumerate(self.messages, 1):
+            if not self._is_of(message.subject, node):
+                continue
             try:
-                if self.subjects.parse_event(message.subject).node == node:
-                    return LogEnd(sequence, decode(message.body).position)
+                placed = decode(message.body).position
+                position = None if placed is None else Position.parse(placed)
             except (BadEnvelope, ValueError):
                 log.debug("message %d is no event of ours", sequence)
-        return None
+                continue
+            if position is None:
+                continue
+            if position.log != newest:
+                newest, there = position.log, {}
+            there[position.n] = sequence
+        n = 0
+        while n + 1 in there:
+            n += 1
+        return LogEnd(there[n], str(Position(newest, n))) if n else None
+
+    async def keeps(self, moment: Nanos) -> bool:
+        """Tell whether it ought to have what was stored at `moment`: always, since nothing expires here."""
+        await asyncio.sleep(0)
+        self._demand_up()
+        return moment >= 0
+
+    async def newest(self, node: str) -> AsyncIterator[StoredEvent]:
+        """Iterate over the newest event on each of the node's subjects; see the port."""
+        await asyncio.sleep(0)
+        self._demand_up()
+        newest = {message.subject: sequence for sequence, message in enumerate(self.messages, 1)}
+        for subject, sequence in sorted(newest.items(), key=lambda item: item[1]):
+            event = self._event(sequence, ()) if self._is_of(subject, node) else None
+            if event is not None:
+                yield event
 
     # -- EventReader
 
@@ -150,6 +188,12 @@ class MemoryLog:
             self._cursors.remove(cursor)
 
     # -- inside
+
+    def _is_of(self, subject: str, node: str) -> bool:
+        try:
+            return self.subjects.parse_event(subject).node == node
+        except ValueError:
+            return False
 
     def _first(self, start: Start) -> int:
         if start.sequence is not None:

@@ -10,6 +10,7 @@ from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.sender import NatsSender
 from bridge.model.subjects import Subjects
 from bridge.testing import MemoryBus, MemoryLog
+from tests.contract.buckets import Buckets, JetStreamBuckets, MemoryBuckets
 from tests.contract.buses import Bus
 from tests.contract.hosts import Host, MemoryHost, RealHost
 from tests.contract.logs import JetStreamStore, MemoryStore, Store
@@ -21,6 +22,7 @@ from tests.testbed import Ctr
 CONTAINERD = pytest.param("containerd", marks=pytest.mark.containerd)
 NATS = pytest.param("2.15", marks=pytest.mark.nats)
 OLDER_NATS = pytest.param("2.10", marks=pytest.mark.nats)
+OLDEST_NATS = pytest.param("2.9", marks=pytest.mark.nats)
 
 
 @pytest.fixture(params=["memory", CONTAINERD])
@@ -61,6 +63,18 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     server = factory(version=request.param)
     async with connected(server.url) as connection:
         yield await JetStreamStore.open(server, connection)
+
+
+@pytest.fixture(params=["memory", NATS, OLDER_NATS, OLDEST_NATS])
+async def buckets(request: pytest.FixtureRequest) -> AsyncIterator[Buckets]:
+    """Empty buckets of states and of nodes."""
+    if request.param == "memory":
+        yield MemoryBuckets()
+        return
+    factory: NatsServerFactory = request.getfixturevalue("nats_server_factory")
+    server = factory(version=request.param)
+    async with connected(server.url) as connection:
+        yield await JetStreamBuckets.open(server, connection)
 
 
 @pytest.fixture(params=["memory", NATS])

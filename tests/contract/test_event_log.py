@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bridge.errors import LogUnavailable
+from bridge.model.nanos import now
 from tests.contract.logs import LOG, Store, entries, entry, garbage, heartbeat
 
 
@@ -108,3 +109,46 @@ async def test_bytes_that_are_no_event_are_stored_like_others(store: Store) -> N
     appended = [entry(1), garbage(2), entry(3)]
     await store.log.append(appended)
     assert [event.stream_sequence for event in await store.events()] == [1, 3]
+
+
+async def test_an_append_says_how_much_was_there_already(store: Store) -> None:
+    appended = entries(6)
+    assert await store.log.append(appended) == 0
+    assert await store.log.append(appended) == 6
+    assert await store.log.append(appended[5:]) == 1
+    assert await store.log.append([entry(7)]) == 0
+    assert await store.log.append([]) == 0
+
+
+async def test_a_log_keeps_what_is_new(store: Store) -> None:
+    await store.log.append(entries(3))
+    assert await store.log.keeps(now())
+
+
+async def test_the_newest_event_on_each_subject_of_a_node(store: Store) -> None:
+    appended = [
+        entry(1, container="a"),
+        entry(2, container="b.c"),
+        entry(3, container="a"),
+        entry(4, container="a", namespace="other"),
+        heartbeat(5),
+        heartbeat(6),
+        garbage(7),
+    ]
+    for one in appended:
+        await store.log.append([one])
+    await store.log.append([entry(1, node="n2", container="a"), heartbeat(2, node="n2")])
+    found = [event async for event in store.log.newest("n1")]
+    assert sorted((event.stream_sequence, event.body) for event in found) == [
+        (n, appended[n - 1].body) for n in (2, 3, 4, 6)
+    ]
+    assert {event.subject for event in found} == {appended[n - 1].subject for n in (2, 3, 4, 6)}
+    assert [event async for event in store.log.newest("nobody")] == []
+
+
+async def test_without_an_answer_nobody_knows_the_newest_events(store: Store) -> None:
+    async with store.down():
+        with pytest.raises(LogUnavailable):
+            _ = [event async for event in store.log.newest("n1")]
+        with pytest.raises(LogUnavailable):
+            await store.log.keeps(now())

@@ -481,6 +481,11 @@ def test_a_bridges_own_events_are_no_complaint() -> None:
     assert not _complaints([*_stream(), own], cloudevents=True)
 
 
+def test_the_event_that_has_no_position_is_no_complaint() -> None:
+    lease = ("containerd.nodes.bench.lease", b'{"id": "lease"}', "lease")
+    assert not _complaints([lease, *_stream()], cloudevents=True)
+
+
 def test_the_events_of_a_bridge_are_a_complaint_where_there_is_none() -> None:
     own = ("containerd.nodes.bench.stopped", b'{"id": "own", "position": "log:49"}', "own")
     assert "under subjects that nothing was published on" in _complaints([*_stream(), own])

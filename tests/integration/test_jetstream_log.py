@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 
 import bridge.jetstream.fast_ingest as fast_ingest_module
 import bridge.jetstream.lanes as lanes_module
+import bridge.jetstream.log as log_module
 from bridge.errors import ConfigError, LogRefused, LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
@@ -210,7 +211,7 @@ async def test_a_full_stream_refuses_and_goes_on_where_it_stopped(
 async def test_a_stream_that_is_gone_is_a_refusal(log: EventLog, connection: Connection) -> None:
     await log.append(entries(5))
     await api(connection, f"STREAM.DELETE.{STREAM}")
-    with pytest.raises(LogRefused, match=f"stream {STREAM} is gone: start the bridge again"):
+    with pytest.raises(LogRefused, match=f"stream {STREAM} is gone: it is made anew"):
         await log.append(entries(5))
 
 
@@ -458,7 +459,17 @@ async def test_the_end_of_a_log_that_is_away_is_unknown(log: EventLog, server: N
         await log.end("n1")
 
 
-async def test_the_end_of_a_stream_that_is_gone_is_a_refusal(log: EventLog, connection: Connection) -> None:
+async def test_a_stream_that_is_gone_is_a_refusal_at_first_and_then_made_anew_as_at_the_start(
+    log: EventLog, connection: Connection, server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (await api(connection, f"STREAM.INFO.{STREAM}"))["config"]
     await api(connection, f"STREAM.DELETE.{STREAM}")
-    with pytest.raises(LogRefused, match="stream not found"):
+    monkeypatch.setattr(log_module, "GONE_S", 60.0)
+    with pytest.raises(LogRefused, match=f"stream {STREAM} is gone: it is made anew"):
         await log.end("n1")
+    monkeypatch.setattr(log_module, "GONE_S", 0.0)
+    assert await log.end("n1") is None
+    assert (await api(connection, f"STREAM.INFO.{STREAM}"))["config"] == before
+    sent = entries(20)
+    await log.append(sent)
+    judge(await kept(server.url), sent)

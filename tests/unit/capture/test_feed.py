@@ -65,8 +65,7 @@ class Notes:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.proven: Nanos | None = None
-        self.overflowing = False
-        self.waiting = 100_001
+        self.refusal: str | None = None
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -203,11 +202,11 @@ async def test_a_disk_that_does_not_keep_up_costs_a_gap_and_not_memory() -> None
     source, notes = StubbornSource(), Notes()
     async with feeding(source, notes):
         await notes.until(lambda: bool(notes.of(NodeConnected)))
-        notes.overflowing = True
+        notes.refusal = "100001 events wait to be written down: the disk does not keep up"
         await notes.until(lambda: bool(notes.of(NodeDisconnected)))
         assert source.open == 0
         subscriptions = source.subscriptions
-        notes.overflowing = False
+        notes.refusal = None
         await notes.until(lambda: len(notes.of(NodeConnected)) == 2)
         assert source.subscriptions == subscriptions + 1
     gap = notes.of(NodeGap)[-1]

@@ -51,7 +51,7 @@ class Book:
             self.asked += containers
             return known or {}
 
-        entries = self.ledger.place(observations, describe)
+        entries = self.ledger.place(observations, self.ledger.open(observations), describe)
         for row in self.ledger.settle():
             self.rows[row.namespace, row.container] = row
         self.last_n = entries[-1].n
@@ -273,7 +273,8 @@ def test_no_body_is_larger_than_what_both_ends_agreed_on() -> None:
     book = Book()
     ledger = book.ledger
     for size in (MAX_BODY // 4 * 3 - 2000, MAX_BODY // 4 * 3, MAX_BODY * 3):
-        for entry in ledger.place([observed(raw(b"v" * size))], lambda _: {}):
+        batch = [observed(raw(b"v" * size))]
+        for entry in ledger.place(batch, ledger.open(batch), lambda _: {}):
             assert len(entry.body) <= MAX_BODY
 
 
@@ -351,7 +352,9 @@ def test_whoever_folds_the_log_comes_to_the_same_states(
     info = ContainerInfo(namespace="k8s.io", id="a", image="nginx:1", labels={"x": "y"}, runtime="r")
     known = {("k8s.io", "a"): info} if described else {}
     book, folded = Book(), dict[str, ContainerState]()
-    for number, (container, event) in enumerate(history):
+    # Raw parts do not say what their container is; the next event does.
+    ends: list[tuple[str, Event | None]] = [(container, events.TaskOOM(container_id="web.1")) for container in "ab"]
+    for number, (container, event) in enumerate(history + ends):
         if number % every == 0:
             book.reopened()
         for recorded in book.place(observed(event or raw(b"x" * MAX_BODY), container), known=known):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bridge.capture.outbox import ContainerRow, Outbox, OutboxError, OutboxReader
+from bridge.capture.outbox import ContainerRow, Outbox, OutboxDamagedError, OutboxError
+from bridge.capture.outbox_reader import OutboxReader
+from bridge.capture.room import Limits
 from bridge.errors import ConfigError
 from bridge.model.nanos import Nanos
 from bridge.ports import Entry
@@ -24,9 +29,7 @@ def row(sequence: int = 1, deleted_at: int | None = None, container: str = "web.
     return ContainerRow(
         namespace="default",
         container=container,
-        sequence=sequence,
-        incarnation="01J",
-        description=b"{}",
+        state=b"%d" % sequence,
         deleted_at=deleted_at,
     )
 
@@ -60,13 +63,161 @@ def test_a_process_that_is_killed_leaves_what_it_committed_and_nothing_else(path
         assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [1]
 
 
-def test_acknowledged_entries_are_let_go_and_their_number_is_kept(path: Path) -> None:
+class Clock:
+    """Stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_a_power_failure_leaves_is_what_was_committed_by_then(path: Path, tmp_path: Path) -> None:
+    """The write-ahead log ends anywhere behind what was synced: each commit is there with all that belongs to it, or is not."""
+    wal = path.with_name("outbox.db-wal")
+    sizes: list[int] = []
     with Outbox(path) as outbox:
+        for n in range(1, 13):
+            outbox.commit(entries(3 * n - 2, 3 * n), [row(3 * n)], 3 * n - 3, Nanos(n))
+            sizes.append(wal.stat().st_size)
+        main, log = path.read_bytes(), wal.read_bytes()
+    for cut in [*range(sizes[0], sizes[-1], 1_777), *sizes]:
+        left = tmp_path / f"cut-{cut}.db"
+        left.write_bytes(main)
+        left.with_name(f"{left.name}-wal").write_bytes(log[:cut] + bytes(len(log) - cut))
+        commits = sum(size <= cut for size in sizes)
+        with Outbox(left) as outbox:
+            assert outbox.damage is None
+            assert (outbox.last_n, outbox.proven) == (3 * commits, commits)
+            assert outbox.container("default", "web.1") == row(3 * commits)
+            assert OutboxReader(left).after(0, 100) == entries(1, 3 * commits)
+
+
+def test_acknowledged_entries_are_kept_for_their_time_and_their_number_for_ever(path: Path) -> None:
+    clock = Clock()
+    with Outbox(path, Limits(retention_s=600), clock=clock) as outbox:
         outbox.commit(entries(1, 5), [], 0, None)
         outbox.commit(entries(6, 7), [], 5, None)
-        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [6, 7]
+        clock.now += 599
+        outbox.commit([], [], 7, None)
+        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [1, 2, 3, 4, 5, 6, 7]
+        clock.now += 3
+        outbox.commit(entries(8, 8), [], 7, None)
+        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [6, 7, 8]
     with Outbox(path) as outbox:
-        assert (outbox.last_n, outbox.acknowledged) == (7, 5)
+        assert (outbox.last_n, outbox.acknowledged) == (8, 7)
+
+
+def test_after_a_restart_the_time_of_what_is_kept_begins_anew(path: Path) -> None:
+    clock = Clock()
+    with Outbox(path, Limits(retention_s=600), clock=clock) as outbox:
+        outbox.commit(entries(1, 5), [], 0, None)
+        outbox.commit([], [], 5, None)
+    clock.now = 0  # as after a boot
+    with Outbox(path, Limits(retention_s=600), clock=clock) as outbox:
+        clock.now = 599
+        outbox.tidy(5)
+        assert len(OutboxReader(path).after(0, 10)) == 5
+        clock.now = 602
+        outbox.tidy(5)
+        assert OutboxReader(path).after(0, 10) == []
+
+
+def test_what_is_kept_takes_no_more_than_its_share(path: Path) -> None:
+    limits = Limits(max_bytes=4_000_000, retention_s=600)
+    with Outbox(path, limits) as outbox:
+        for n in range(1, 101):
+            outbox.commit([Entry(n=n, id="i", subject="s", body=b"b" * 50_000)], [], n - 1, None)
+            assert outbox.statistics().kept_bytes <= limits.kept_bytes + 51_000
+        assert outbox.statistics().kept_bytes > limits.kept_bytes - 51_000
+        assert OutboxReader(path).after(0, 1)[0].n > 75
+
+
+def test_nothing_is_let_go_that_the_log_lacks_again(path: Path) -> None:
+    clock = Clock()
+    with Outbox(path, Limits(retention_s=0), clock=clock) as outbox:
+        for n in range(1, 6):
+            outbox.commit(entries(n, n), [], 0, None)
+        outbox.commit([], [], 5, None)
+        clock.now += 100
+        outbox.commit([], [], 2, None)
+        assert outbox.acknowledged == 5
+        outbox.tidy(2)
+        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [3, 4, 5]
+
+
+def test_letting_go_is_spread_over_many_commits(path: Path) -> None:
+    clock = Clock()
+    with Outbox(path, Limits(retention_s=0), clock=clock) as outbox:
+        for n in range(1, 201):
+            outbox.commit(entries(n, n), [], 0, None)
+        outbox.commit([], [], 200, None)
+        clock.now += 10
+        outbox.commit(entries(201, 201), [], 200, None)
+        left = OutboxReader(path).after(0, 1_000)
+        assert 150 < len(left) < 201
+
+
+def test_after_an_outage_the_file_becomes_small_again_and_nothing_is_lost_for_it(path: Path) -> None:
+    clock = Clock()
+    with Outbox(path, Limits(retention_s=0), clock=clock) as outbox:
+        for start in range(0, 600, 10):
+            large = [Entry(n=n, id=f"{n}", subject="s", body=b"b" * 50_000) for n in range(start + 1, start + 11)]
+            outbox.commit(large, [row(start)], 0, None)
+        outbox.commit(entries(601, 602), [], 600, None)
+        full = outbox.statistics().file_bytes
+        assert full > 30_000_000
+        for _ in range(100):
+            clock.now += 1
+            outbox.tidy(600)
+        outbox.close()
+        assert path.stat().st_size < full / 2.5
+        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [601, 602]
+
+
+def test_what_waits_is_counted_also_after_a_restart(path: Path) -> None:
+    with Outbox(path) as outbox:
+        outbox.commit(entries(1, 300), [], 0, None)
+        outbox.commit(entries(301, 310), [], 256, None)
+        before = outbox.statistics()
+    with Outbox(path) as outbox:
+        after = outbox.statistics()
+    assert (before.waiting_rows, before.kept_rows) == (2, 1)
+    assert (before.waiting_bytes, before.kept_bytes) == (after.waiting_bytes, after.kept_bytes)
+
+
+def test_a_commit_whose_success_was_not_told_is_not_written_twice(path: Path) -> None:
+    class Forgetful(sqlite3.Connection):
+        """Commits, and says that it could not."""
+
+        told = True
+
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            done = super().execute(sql, *parameters)
+            if sql == "COMMIT" and not Forgetful.told:
+                Forgetful.told = True
+                raise sqlite3.OperationalError("disk I/O error")
+            return done
+
+    with Outbox(path) as outbox:
+        outbox.commit(entries(1, 2), [], 0, None)
+        assert outbox._db is not None
+        outbox._db.close()
+        outbox._db = sqlite3.connect(path, isolation_level=None, factory=Forgetful)
+        Forgetful.told = False
+        with pytest.raises(OutboxError):
+            outbox.commit(entries(3, 4), [row()], 0, None)
+        outbox.commit(entries(3, 4), [row()], 0, None)
+        outbox.commit(entries(5, 5), [], 0, None)
+        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [1, 2, 3, 4, 5]
+
+
+def test_a_new_outbox_begins_with_what_it_takes_over(path: Path) -> None:
+    with Outbox(path) as outbox:
+        outbox.seed([row(7)], Nanos(5))
+    with Outbox(path) as outbox:
+        assert (outbox.container("default", "web.1"), outbox.proven, outbox.last_n) == (row(7), 5, 0)
 
 
 def test_entries_are_kept_while_one_of_their_row_is_not_acknowledged(path: Path) -> None:
@@ -135,12 +286,98 @@ def test_a_file_whose_making_was_interrupted_is_made_anew(path: Path) -> None:
         assert outbox.log
 
 
-def test_a_file_that_lacks_something_is_refused(path: Path) -> None:
+def damaged(path: Path, harm: Callable[[Path], None]) -> Outbox:
+    """An outbox with some megabytes in it, closed and harmed."""
     with Outbox(path) as outbox:
+        for n in range(1, 41):
+            outbox.commit([Entry(n=n, id=f"{n}", subject="s", body=b"b" * 50_000)], [row(n)], 0, None)
+    harm(path)
+    return Outbox(path)
+
+
+def lacking_meta(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM meta WHERE key = 'last_n'")
+    db.close()
+
+
+def garbage_in_the_tree(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(3 * 8192)  # a page of the tree of entries
+        file.write(b"\xa5" * 8192)
+
+
+def empty_beginning(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(8192))
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def marked(path: Path) -> None:
+    path.with_name("outbox.db.is-damaged").write_text("a row could not be read")
+
+
+@pytest.mark.parametrize("harm", [lacking_meta, garbage_in_the_tree, empty_beginning, cut_short, marked])
+def test_a_damaged_file_is_put_aside_loudly_and_a_new_one_begins(
+    path: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = damaged(path, harm)
+    with outbox:
+        assert outbox.damage
+        assert outbox.last_n == 0
+        outbox.commit(entries(1, 1), [], 0, None)
+    [aside] = path.parent.glob("outbox.db.damaged-*Z")
+    assert aside.stat().st_size > 500_000
+    [said] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert str(aside) in said.getMessage()
+    assert outbox.damage in said.getMessage()
+    with Outbox(path) as again:
+        assert (again.damage, again.last_n) == (None, 1)
+
+
+def test_the_write_ahead_log_of_a_damaged_file_goes_with_it(path: Path) -> None:
+    with damaged(path, marked_with_a_write_ahead_log):
+        pass
+    [aside] = path.parent.glob("outbox.db.damaged-*Z")
+    assert aside.with_name(f"{aside.name}-wal").read_bytes() == b"wal"
+
+
+def marked_with_a_write_ahead_log(path: Path) -> None:
+    marked(path)
+    path.with_name("outbox.db-wal").write_bytes(b"wal")
+
+
+def test_two_files_that_are_damaged_in_one_second_are_both_kept(path: Path) -> None:
+    for _ in range(2):
+        with damaged(path, marked):
+            pass
+    assert len(list(path.parent.glob("outbox.db.damaged-*"))) == 2
+
+
+def test_damage_that_is_found_while_it_is_read_is_remembered_for_the_next_start(path: Path) -> None:
+    with Outbox(path) as outbox:
+        outbox.commit(entries(1, 3), [], 0, None)
         assert outbox._db is not None
-        outbox._db.execute("DELETE FROM meta WHERE key = 'last_n'")
-    with pytest.raises(ConfigError, match="damaged, it lacks last_n: move it away"):
+        outbox._db.execute("UPDATE entries SET encoded = x'c1c1'")
+        with pytest.raises(OutboxDamagedError, match="is damaged"):
+            OutboxReader(path).after(0, 10)
+    with Outbox(path) as outbox:
+        assert outbox.damage
+        assert outbox.last_n == 0
+
+
+def test_a_file_whose_application_is_another_is_never_touched(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA application_id = 1234")
+        db.execute("CREATE TABLE precious (a)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="another program's file"):
         Outbox(path).open()
+    assert path.read_bytes() == before
 
 
 def test_a_database_of_another_program_is_refused(path: Path) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.capture import recorder as recorder_module
-from bridge.capture.outbox import Outbox, OutboxError, OutboxReader
+from bridge.capture.outbox import ContainerRow, Outbox, OutboxDamagedError, OutboxError
+from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.recorder import Recorder
+from bridge.capture.room import Limits
+from bridge.model.codec import decode
 from bridge.model.events import TaskStart
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo
+from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
 from bridge.ports import Entry, Observed
 
@@ -31,12 +36,14 @@ class Witness:
     def __init__(self, path: Path) -> None:
         self.reader = OutboxReader(path)
         self.entries: list[Entry] = []
+        self.states: dict[str, ContainerState] = {}
         self.batches: list[int] = []
         self.early: list[Entry] = []
         self.failure: BaseException | None = None
         self.failed = threading.Event()
 
-    def committed(self, entries: Sequence[Entry]) -> None:
+    def committed(self, entries: Sequence[Entry], states: Sequence[ContainerState]) -> None:
+        self.states |= {state.container: state for state in states}
         on_disk = {entry.n for entry in self.reader.after(entries[0].n - 1, len(entries))}
         self.early += [entry for entry in entries if entry.n not in on_disk]
         self.entries += entries
@@ -130,11 +137,15 @@ def test_acknowledgements_are_written_down_without_an_event_to_carry_them(
     monkeypatch.setattr(recorder_module, "IDLE_S", 0.001)
     recorder = make(outbox, witness, acknowledged=1)
     recorder.start()
-    deadline = time.monotonic() + 10
-    while witness.reader.after(0, 1):
-        assert time.monotonic() < deadline, "the acknowledgement was not written down"
+    until(lambda: outbox.acknowledged == 1)
     assert recorder.stop(10)
-    assert outbox.acknowledged == 1
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_a_proof_is_kept_with_what_was_submitted_before_it_and_no_earlier(outbox: Outbox, witness: Witness) -> None:
@@ -160,13 +171,138 @@ def test_a_proof_is_kept_with_what_was_submitted_before_it_and_no_earlier(outbox
     assert outbox.proven == 42
 
 
-def test_a_disk_that_fails_is_reported_and_nothing_is_taken_for_written(outbox: Outbox, witness: Witness) -> None:
-    recorder = make(outbox, witness)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(recorder_module, "PATIENCE_S", 0.0)
+
+
+def failing(outbox: Outbox, *, fail: bool) -> None:
     assert outbox._db is not None
-    outbox._db.execute("PRAGMA query_only = 1")
+    outbox._db.execute(f"PRAGMA query_only = {int(fail)}")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_disk_that_fails_for_a_while_loses_nothing_and_repeats_nothing(
+    outbox: Outbox, witness: Witness, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = make(outbox, witness)
+    failing(outbox, fail=True)
+    for pid in range(20):
+        recorder.submit(start(pid))
+    recorder.start()
+    until(lambda: recorder.refusal is not None)
+    for pid in range(20, 40):
+        recorder.submit(start(pid))
+    assert "read-only" in (recorder.failure or "")
+    assert witness.entries == []
+    failing(outbox, fail=False)
+    until(lambda: recorder.recorded == 40)
+    assert (recorder.failure, recorder.refusal) == (None, None)
+    assert recorder.stop(10)
+    assert [entry.n for entry in witness.entries] == list(range(1, 41))
+    assert witness.reader.after(0, 100) == witness.entries
+    said = [record.getMessage() for record in caplog.records]
+    assert len([line for line in said if "read-only" in line]) == 1
+    assert "can be written again after" in said[-1]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_disk_that_fails_for_too_long_is_reported_and_nothing_is_taken_for_written(
+    outbox: Outbox, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "LASTING_S", 0.05)
+    recorder = make(outbox, witness)
+    failing(outbox, fail=True)
     recorder.start()
     recorder.submit(start(1))
     assert witness.failed.wait(10)
     assert isinstance(witness.failure, OutboxError)
+    assert "mend the disk" in str(witness.failure)
     assert witness.entries == []
+    assert not recorder.stop(10)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_stop_while_the_disk_fails_tries_once_more_and_says_that_it_was_in_vain(
+    outbox: Outbox, witness: Witness
+) -> None:
+    recorder = make(outbox, witness)
+    failing(outbox, fail=True)
+    recorder.start()
+    recorder.submit(start(1))
+    until(lambda: recorder.failure is not None)
+    assert not recorder.stop(10)
+    assert not recorder.alive
+    assert isinstance(witness.failure, OutboxError)
+
+
+def test_damage_ends_it_at_once(outbox: Outbox, witness: Witness) -> None:
+    recorder = make(outbox, witness)
+    assert outbox._db is not None
+    outbox._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with outbox.path.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xa5" * (outbox.path.stat().st_size - 8192))
+    outbox._db.execute("PRAGMA shrink_memory")
+    outbox.close()
+    outbox._db = sqlite3.connect(outbox.path, isolation_level=None, check_same_thread=False)
+    recorder.start()
+    recorder.submit(start(1))
+    assert witness.failed.wait(10)
+    assert isinstance(witness.failure, OutboxDamagedError)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_reading_what_is_known_of_containers_may_fail_for_a_while_too(outbox: Outbox, witness: Witness) -> None:
+    class Unreadable(Outbox):
+        failures = 3
+
+        def container(self, namespace: str, container: str) -> ContainerRow | None:
+            if container == "b" and Unreadable.failures:
+                Unreadable.failures -= 1
+                raise OutboxError("the disk cannot be read")
+            return super().container(namespace, container)
+
+    outbox.__class__ = Unreadable
+    recorder = make(outbox, witness)
+    for container in ("a", "b", "a"):
+        recorder.submit(start(1, container))
+    recorder.start()
+    until(lambda: recorder.recorded == 3)
     assert recorder.stop(10)
+    assert [decode(entry.body).sequence for entry in witness.entries] == [1, 1, 2]
+
+
+def test_a_full_outbox_refuses_and_says_why(tmp_path: Path) -> None:
+    with Outbox(tmp_path / "full.db", Limits(max_bytes=1_000, reserve_bytes=0)) as outbox:
+        witness = Witness(outbox.path)
+        recorder = make(outbox, witness)
+        recorder.start()
+        for pid in range(10):
+            recorder.submit(start(pid))
+        until(lambda: recorder.refusal is not None)
+        assert "the outbox is full" in str(recorder.refusal)
+        assert recorder.stop(10)
+        witness.reader.close()
+
+
+def test_the_outbox_is_tidied_up_now_and_then_when_nothing_waits(
+    outbox: Outbox, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "IDLE_S", 0.001)
+    monkeypatch.setattr(recorder_module, "TIDY_S", 0.001)
+    tidied: list[int] = []
+
+    class Tidied(Outbox):
+        def tidy(self, acknowledged: int) -> None:
+            tidied.append(acknowledged)
+            if len(tidied) == 1:
+                raise OutboxError("the disk is slow to answer")
+
+    outbox.__class__ = Tidied
+    recorder = make(outbox, witness)
+    recorder.start()
+    until(lambda: len(tidied) > 1)
+    assert recorder.stop(10)
+    assert witness.failure is None

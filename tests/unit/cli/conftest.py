@@ -14,6 +14,8 @@ import pytest
 
 from bridge.cli import main
 from bridge.config import NatsConfig
+from bridge.errors import LogError
+from bridge.model.nodes import NodeRecord
 from bridge.ports import StoredEvent
 from tests.unit.client.small_bus import Answer, SmallReader, SmallSender, bus
 
@@ -70,10 +72,11 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
         nodes: Sequence[str] = ("n1",),
         events: Sequence[StoredEvent] = (),
         sender: SmallSender | None = None,
+        records: Sequence[NodeRecord] | LogError = (),
     ) -> Said:
         @asynccontextmanager
         async def connect(nats: NatsConfig, *, root: str, state_dir: Path) -> AsyncIterator[Any]:
-            yield bus(SmallReader(events), sender or SmallSender(answer, nodes))
+            yield bus(SmallReader(events), sender or SmallSender(answer, nodes), records)
 
         capsys.readouterr()
         return Said(main(arguments, connect=connect), *capsys.readouterr())

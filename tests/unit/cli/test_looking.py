@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
+from bridge.errors import LogRefused
 from bridge.model.events import CommandRecorded, ContainerCreate, Failure, TaskCreate, TaskExit, TaskStart
 from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import NodeHeartbeat, NodeStopped
 from bridge.model.outcomes import ContainerInfo, InspectResult, Outcome, PidList, ProcessInfo, TaskInfo, VersionInfo
 from bridge.model.subjects import CommandSubject
+from tests.contract.buckets import record
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.recorded import stored
 from tests.unit.client.small_bus import containers_at, info
@@ -116,7 +118,34 @@ def test_pids_tell_execs_apart(cli: Cli) -> None:
 
 
 def test_nodes_and_what_they_take(cli: Cli) -> None:
-    assert cli("nodes").lines == ["NODE   VERSION   COMMANDS", "n1     1         observe, lifecycle"]
+    assert cli("nodes").lines == [
+        "NODE   VERSION   COMMANDS             SINCE   RENEWED",
+        "n1     1         observe, lifecycle   -       -",
+    ]
+
+
+def test_nodes_that_take_no_commands_are_shown_too(cli: Cli) -> None:
+    records = [
+        record("n0", since=Nanos(now() - 3 * HOUR - 10**9), renewed=Nanos(now() - 5 * 10**9), version="0.9"),
+        record("n1", since=Nanos(now() - 2 * HOUR - 10**9), renewed=now()),
+    ]
+
+    assert [line[:55] for line in cli("nodes", records=records).lines] == [
+        "NODE   VERSION   COMMANDS             SINCE         REN",
+        "n0     0.9       -                    3 hours ago   5 s",
+        "n1     1         observe, lifecycle   2 hours ago   0 s",
+    ]
+    first, second = cli("nodes", "--json", records=records).objects
+    assert (first["node"], first["answers"], first["record"]["pid"]) == ("n0", False, 4711)
+    assert (second["node"], second["answers"], second["groups"]) == ("n1", True, ["observe", "lifecycle"])
+
+
+def test_where_the_records_may_not_be_read_the_nodes_that_answer_are_shown(cli: Cli) -> None:
+    said = cli("nodes", records=LogRefused("NATS does not permit this login to publish to $JS.API"))
+
+    assert said.status == 0
+    assert said.lines[1].startswith("n1     1         observe, lifecycle")
+    assert "nodes that take no commands are not shown: NATS does not permit" in said.err
 
 
 def test_versions_of_all_that_is_involved(cli: Cli) -> None:

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
 from bridge.client import Bus
+from bridge.errors import LogError
 from bridge.model.codec import decode_as
 from bridge.model.nanos import Nanos
+from bridge.model.nodes import NodeRecord
 from bridge.model.outcomes import ContainerInfo, ContainerList, Outcome
 from bridge.model.subjects import CommandSubject, Subjects
 from bridge.ports import NodePresence, Start, StoredEvent
@@ -69,6 +71,18 @@ class SmallSender:
         return self.present
 
 
+class SmallRecords:
+    """Hands out the records it was given, or fails as it was told."""
+
+    def __init__(self, records: Sequence[NodeRecord] | LogError = ()) -> None:
+        self._records = records
+
+    async def records(self) -> Sequence[NodeRecord]:
+        if isinstance(self._records, LogError):
+            raise self._records
+        return self._records
+
+
 def containers_at(places: dict[str, Sequence[ContainerInfo]]) -> Answer:
     """Answer `list` with the containers of each node, filtered by id and namespace."""
 
@@ -88,5 +102,9 @@ def info(container: str, namespace: str = "default", *, name: str | None = None)
     return ContainerInfo(namespace=namespace, id=container, name=name, created_at=Nanos(0))
 
 
-def bus(reader: SmallReader | None = None, sender: SmallSender | None = None) -> Bus:
-    return Bus(reader or SmallReader(), sender or SmallSender(lambda *_: None), SUBJECTS)
+def bus(
+    reader: SmallReader | None = None,
+    sender: SmallSender | None = None,
+    records: Sequence[NodeRecord] | LogError = (),
+) -> Bus:
+    return Bus(reader or SmallReader(), sender or SmallSender(lambda *_: None), SUBJECTS, SmallRecords(records))

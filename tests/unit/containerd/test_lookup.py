@@ -15,6 +15,8 @@ from bridge._pb.containerd.services.containers_pb2 import (
     Containers,
     GetContainerRequest,
     GetContainerResponse,
+    ListContainersRequest,
+    ListContainersResponse,
 )
 from bridge.containerd.lookup import ContainerdLookup
 
@@ -23,21 +25,39 @@ SOON_S = 1.5
 
 
 class SlowContainers:
-    """A containerd that knows every container, but not before `answers` is set about those whose id begins with `slow`."""
+    """A containerd that knows every container, but not before `answers` is set about those whose id begins with `slow`.
+
+    `asked` counts the questions about one container and about many.
+    """
 
     def __init__(self) -> None:
         self.answers = threading.Event()
+        self.asked = {"one": 0, "many": 0}
+        self.pause = 0.0
+
+    def List(self, request: ListContainersRequest, _context: Any) -> ListContainersResponse:  # noqa: N802
+        self.asked["many"] += 1
+        names = [each.removeprefix('id=="').removesuffix('"') for each in request.filters]
+        if any(name.startswith("slow") for name in names):
+            self.answers.wait()
+        time.sleep(self.pause)
+        return ListContainersResponse(containers=[Container(id=name, image="nginx:1") for name in names])
 
     def Get(self, request: GetContainerRequest, _context: Any) -> GetContainerResponse:  # noqa: N802
+        self.asked["one"] += 1
         if request.id.startswith("slow"):
             self.answers.wait()
         return GetContainerResponse(container=Container(id=request.id, image="nginx:1"))
 
 
 @pytest.fixture
-def lookup(tmp_path: Path) -> Iterator[ContainerdLookup]:
+def containers() -> SlowContainers:
+    return SlowContainers()
+
+
+@pytest.fixture
+def lookup(tmp_path: Path, containers: SlowContainers) -> Iterator[ContainerdLookup]:
     address = tmp_path / "containerd.sock"
-    containers = SlowContainers()
     server = grpc.server(ThreadPoolExecutor(8))
     server.add_generic_rpc_handlers((Containers.handler(containers),))
     server.add_insecure_port(f"unix://{address}")
@@ -81,3 +101,27 @@ def test_a_slow_answer_keeps_none_of_the_others_away(lookup: ContainerdLookup) -
 def test_after_a_slow_answer_the_next_question_is_answered(lookup: ContainerdLookup) -> None:
     lookup.describe(names("slow", 3))
     assert set(lookup.describe(names("quick", 1))) == {("default", "quick.0")}
+
+
+def test_many_are_asked_about_in_one_question(lookup: ContainerdLookup, containers: SlowContainers) -> None:
+    asked = names("quick", 300)
+    assert set(lookup.describe(asked)) == set(asked)
+    assert containers.asked == {"one": 0, "many": 2}
+
+
+def test_where_that_takes_long_they_are_asked_about_one_by_one(
+    lookup: ContainerdLookup, containers: SlowContainers
+) -> None:
+    asked = names("quick", 20)
+    containers.pause = 0.15
+    assert set(lookup.describe(asked)) == set(asked)
+    assert set(lookup.describe(asked)) == set(asked)
+    assert containers.asked == {"one": 20, "many": 1}
+
+
+def test_where_that_is_not_answered_they_are_asked_about_one_by_one(
+    lookup: ContainerdLookup, containers: SlowContainers
+) -> None:
+    quick = names("quick", 20)
+    assert lookup.describe([*names("slow", 1), *quick]) == {}
+    assert set(lookup.describe([*names("slow", 1), *quick])) == set(quick)

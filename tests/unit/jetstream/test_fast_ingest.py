@@ -17,6 +17,8 @@ from bridge.errors import LogConflict, LogError, LogRefused, LogUnavailable
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.fast_ingest import FastIngest
+from bridge.jetstream.fence import Fence
+from bridge.jetstream.publisher import Receipt
 from bridge.ports import Entry
 
 INBOX = "_INBOX.x"
@@ -53,7 +55,7 @@ def parsed(data: bytes) -> list[Sent]:
 class Server:
     """The other end: sees what is sent, and answers what the test has it answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, fence: Fence | None = None) -> None:
         self.data = b""
         self.link = Link()
         self.news = asyncio.Event()
@@ -65,7 +67,7 @@ class Server:
             stats={"out_msgs": 0},
         )
         self.publisher = FastIngest(
-            cast("Connection", SimpleNamespace(client=client, link=self.link, denials=self._denials)), "EVENTS"
+            cast("Connection", SimpleNamespace(client=client, link=self.link, denials=self._denials)), "EVENTS", fence
         )
         self.publisher._doubt = False
 
@@ -108,8 +110,10 @@ def entries(count: int, size: int = 10) -> list[Entry]:
 
 
 @asynccontextmanager
-async def appending(count: int, size: int = 10) -> AsyncIterator[tuple[Server, asyncio.Task[None]]]:
-    server = Server()
+async def appending(
+    count: int, size: int = 10, *, fence: Fence | None = None
+) -> AsyncIterator[tuple[Server, asyncio.Task[Receipt]]]:
+    server = Server(fence)
     task = asyncio.create_task(server.publisher.append(entries(count, size)))
     try:
         yield server, task
@@ -265,3 +269,65 @@ async def test_a_batch_ends_with_its_link_and_nothing_more_is_sent() -> None:
         with pytest.raises(LogUnavailable, match="the connection to NATS was lost: cut"):
             await asyncio.wait_for(task, 1)
         assert len(server.sent) == sent
+
+
+EXPECTATION = {
+    "Nats-Expected-Last-Subject-Sequence": "7",
+    "Nats-Expected-Last-Subject-Sequence-Subject": "n.lease",
+}
+
+
+class SmallFence:
+    """A fence that says what it is told to say, and counts how often it was asked before a write."""
+
+    def __init__(self, *, others: bool) -> None:
+        self.first = "".join(f"{name}: {value}\r\n" for name, value in EXPECTATION.items())
+        self.others = self.first if others else ""
+        self.refusal: LogError | None = None
+        self.mended = 0
+
+    def check(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def mend(self) -> None:
+        self.mended += 1
+
+
+@pytest.mark.parametrize("others", [True, False])
+async def test_a_fence_stands_in_the_header_of_every_message_or_of_the_first(others: bool) -> None:
+    fence = SmallFence(others=others)
+    async with appending(4, fence=cast("Fence", fence)) as (server, task):
+        await server.until(1)
+        await server.answer({"type": "ack", "seq": 0, "msgs": 500})
+        sent = await server.until(4)
+        fenced = [EXPECTATION.items() <= message.headers.items() for message in sent]
+        assert fenced == [True, others, others, others]
+        assert {len(message.headers) for message in sent} == ({4} if others else {2, 4})
+        await server.answer({"stream": "EVENTS", "seq": 4, "batch": "<batch>", "count": 4})
+        await task
+
+
+async def test_nothing_more_is_written_once_the_lease_does_not_cover_it() -> None:
+    fence = SmallFence(others=True)
+    async with appending(100, fence=cast("Fence", fence)) as (server, task):
+        await server.until(1)
+        fence.refusal = LogUnavailable("the lease has run out")
+        await server.answer({"type": "ack", "seq": 0, "msgs": 500})
+        with pytest.raises(LogUnavailable, match="run out"):
+            await asyncio.wait_for(task, 1)
+        assert len(server.sent) == 1
+
+
+async def test_a_refused_expectation_is_looked_into_and_the_same_entries_are_sent_once_more() -> None:
+    fence = SmallFence(others=True)
+    wrong = {"code": 400, "err_code": 10071, "description": "wrong last sequence: 9"}
+    async with appending(1, fence=cast("Fence", fence)) as (server, task):
+        await server.until(1)
+        await server.answer({"stream": "EVENTS", "seq": 0, "error": wrong})
+        first, second = await server.until(2)
+        assert (fence.mended, first.body) == (1, second.body)
+        await server.answer({"stream": "EVENTS", "seq": 0, "error": wrong})
+        with pytest.raises(LogUnavailable):  # the node is ours: so it passes
+            await asyncio.wait_for(task, 1)
+        assert fence.mended == 1

@@ -21,8 +21,17 @@ from bridge.model.outcomes import Outcome
 from tests.unit.model import examples
 
 REQUIRED_BY_CLOUDEVENTS = {"specversion", "id", "source", "type"}
-ALWAYS = REQUIRED_BY_CLOUDEVENTS | {"datacontenttype", "time", "recordedtime", "position", "origin", "data"}
-OPTIONAL = {"subject", "sequence", "incarnation", "correlationid", "causationid", "traceparent", "dataschema"}
+ALWAYS = REQUIRED_BY_CLOUDEVENTS | {"datacontenttype", "time", "recordedtime", "origin", "data"}
+OPTIONAL = {
+    "position",
+    "subject",
+    "sequence",
+    "incarnation",
+    "correlationid",
+    "causationid",
+    "traceparent",
+    "dataschema",
+}
 
 
 def exit_event(**attributes: Any) -> Recorded[Event]:

@@ -1,5 +1,6 @@
 """Identifiers follow containerd's grammar; our own ids only ever go up."""
 
+import os
 import re
 import threading
 import time
@@ -61,6 +62,15 @@ def test_a_ulid_says_when_it_was_made() -> None:
 def test_ulids_increase_within_a_millisecond() -> None:
     clock = UlidClock()
     ulids = [clock.next() for _ in range(10_000)]
+    assert ulids == sorted(set(ulids))
+
+
+def test_ulids_increase_when_their_last_digits_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 5_000_000)
+    monkeypatch.setattr(os, "urandom", lambda count: b"\x01" * (count - 3) + b"\xff" * 3)
+    clock = UlidClock()
+    ulids = [clock.next() for _ in range(3)]
+    assert [ulid[-5:] for ulid in ulids] == ["ZZZZZ", "00000", "00001"]
     assert ulids == sorted(set(ulids))
 
 

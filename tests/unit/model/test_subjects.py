@@ -1,12 +1,14 @@
 """Subjects: what is built can be taken apart, and a filter matches what it is for."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.model.commands import COMMANDS
 from bridge.model.envelope import WORDS
-from bridge.model.subjects import CommandSubject, EventSubject, NodeSubject, Subjects
+from bridge.model.subjects import CommandSubject, ContainerKey, EventSubject, NodeSubject, Subjects
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 ROOTS = st.from_regex(r"[A-Za-z0-9_-]{1,10}", fullmatch=True)
@@ -126,3 +128,38 @@ def test_what_is_no_subject_of_an_event_is_refused(subject: str) -> None:
 def test_what_is_no_subject_of_a_command_is_refused(subject: str) -> None:
     with pytest.raises(ValueError, match=r"subject|token"):
         Subjects().parse_command(subject)
+
+
+KEYS = st.builds(ContainerKey, NAMES, NAMES, NAMES)
+
+
+@given(KEYS)
+def test_the_key_of_a_state_can_be_taken_apart_and_is_one_that_kv_takes(key: ContainerKey) -> None:
+    text = Subjects.state_key(key)
+    assert Subjects.parse_state_key(text) == key
+    assert re.fullmatch(r"[-/_=A-Za-z0-9]+(\.[-/_=A-Za-z0-9]+)*", text)
+
+
+@given(KEYS, KEYS)
+def test_two_containers_never_share_a_key(one: ContainerKey, other: ContainerKey) -> None:
+    assert (Subjects.state_key(one) == Subjects.state_key(other)) == (one == other)
+
+
+@given(KEYS, st.none() | NAMES, st.none() | NAMES)
+def test_a_pattern_of_keys_matches_what_it_is_for(key: ContainerKey, node: str | None, namespace: str | None) -> None:
+    pattern = Subjects.state_keys(node, namespace)
+    assert matches(pattern, Subjects.state_key(key)) == (
+        node in {None, key.node} and namespace in {None, key.namespace}
+    )
+    assert matches(Subjects.state_keys(key.node, key.namespace), Subjects.state_key(key))
+
+
+@pytest.mark.parametrize("key", ["", "a", "a.b", "a.b.c.d", "a..c", "a.b.c=2e", "a.b.-", "a.b.c d", "a.b.c\n"])
+def test_what_is_no_key_of_ours_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=r"is not|no name"):
+        Subjects.parse_state_key(key)
+
+
+def test_buckets_are_named_after_the_root() -> None:
+    assert (Subjects().state_bucket, Subjects().node_bucket) == ("containerd-state", "containerd-nodes")
+    assert Subjects("staging").state_bucket == "staging-state"

@@ -100,7 +100,7 @@ async def test_a_scribe_numbers_as_a_bridge_does() -> None:
     )
     assert [event.sequence for event in (started, created, again, gap, raw)] == [1, 1, 2, None, None]
     assert [event.incarnation for event in (started, created, again, gap)] == [None, created.id, created.id, None]
-    assert [Position.parse(event.position).n for event in (started, created, again, gap, raw)] == [1, 2, 3, 4, 5]
+    assert [Position.parse(event.position or "").n for event in (started, created, again, gap, raw)] == [1, 2, 3, 4, 5]
     assert (again.origin, again.dataschema) == ("reconciled", dataschema_of(TaskStart))
     assert [message.subject for message in log.messages] == [
         "containerd.events.web1.k8s=2Eio.a.start",

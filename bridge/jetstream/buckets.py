@@ -1,0 +1,116 @@
+"""The key-value buckets: what their streams must be, and making sure that they are (ADR-8).
+
+They are declared as streams, so that every setting is ours: nats-py's own call leaves out `allow_direct` and knows neither
+placement nor comparison. Any KV client reads them. A key keeps its latest value only; what is deleted leaves a mark, and a
+full bucket refuses a value rather than forget another. An existing one is compared as the stream of events is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import nats.errors
+
+from bridge.errors import ConfigError, LogUnavailable
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain
+from bridge.jetstream.filters import covers
+from bridge.jetstream.streams import MUST_BE_UNSET, SECOND, config_error, create, existing, shown
+from bridge.model.subjects import Subjects
+
+__all__ = ["bucket_stream", "declared_bucket", "ensure_buckets", "key_subject", "weaknesses"]
+
+DUPLICATE_WINDOW: Final = 120 * SECOND
+"""As every KV client makes it. What is written again later is written again, which does no harm under a key."""
+
+
+def bucket_stream(bucket: str) -> str:
+    """Return the name of a bucket's stream."""
+    return f"KV_{bucket}"
+
+
+def key_subject(bucket: str, key: str) -> str:
+    """Return the subject of a key, or the filter for a pattern of keys."""
+    return f"$KV.{bucket}.{key}"
+
+
+def declared_bucket(bucket: str, description: str, *, replicas: int) -> dict[str, Any]:
+    """Return a bucket's stream as we create it, in JetStream's own terms; durations are nanoseconds."""
+    return {
+        "name": bucket_stream(bucket),
+        "description": description,
+        "subjects": [key_subject(bucket, ">")],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_age": 0,
+        "max_msgs": -1,
+        "max_bytes": -1,
+        "max_msgs_per_subject": 1,
+        "max_msg_size": -1,
+        "max_consumers": -1,
+        "num_replicas": replicas,
+        "duplicate_window": DUPLICATE_WINDOW,
+        "allow_rollup_hdrs": True,
+        "allow_direct": True,
+        "deny_delete": True,
+    }
+
+
+def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int) -> list[str]:
+    """Return in what a bucket's stream is weaker than needed: field, value there, value needed. Empty if it is good."""
+    found = []
+
+    def need(field: str, good: bool, needed: str) -> None:  # noqa: FBT001 - the condition reads as the sentence
+        if not good:
+            found.append(f"{field} is {shown(field, there.get(field))}, needed is {needed}")
+
+    need("storage", there.get("storage") == "file", "file")
+    need("retention", there.get("retention") == "limits", "limits")
+    need("num_replicas", there.get("num_replicas", 1) >= replicas, f"{replicas} or more")
+    need("max_age", not there.get("max_age"), "unset: what stands under a key may not expire")
+    need("max_msgs_per_subject", there.get("max_msgs_per_subject", -1) >= 1, "1: the latest value of a key")
+    bounded = there.get("max_msgs", -1) > 0 or there.get("max_bytes", -1) > 0
+    need("discard", not bounded or there.get("discard") == "new", "new: a full bucket may not forget keys")
+    subject = key_subject(bucket, ">")
+    need("subjects", any(covers(taken, subject) for taken in there.get("subjects") or []), f"{subject} too")
+    for field, why in MUST_BE_UNSET.items():
+        need(field, not there.get(field), f"unset: {why}")
+    return found
+
+
+async def ensure_buckets(connection: Connection, subjects: Subjects, *, replicas: int = 1) -> None:
+    """Make sure that the buckets of states and of nodes exist and are as strong as we need them.
+
+    Raises:
+        ConfigError: one is weaker, or cannot be made; the sentence says what to do.
+        LogUnavailable: JetStream does not answer at present.
+    """
+    await _ensure(connection, subjects.state_bucket, "The state of every container (containerd-bridge)", replicas)
+    await _ensure(connection, subjects.node_bucket, "Which bridge writes as which node (containerd-bridge)", replicas)
+
+
+async def _ensure(connection: Connection, bucket: str, description: str, replicas: int) -> None:
+    name = bucket_stream(bucket)
+    try:
+        config = await existing(connection, name)
+        if config is None:
+            config = await create(connection, declared_bucket(bucket, description, replicas=replicas))
+    except ApiError as error:
+        raise config_error(error, name) from error
+    except Denied as error:
+        raise ConfigError(
+            f"{error}: permit it in NATS for this login, or make the bucket {bucket} there yourself"
+        ) from error
+    except nats.errors.NoRespondersError as error:
+        raise ConfigError(
+            f"JetStream is not enabled at {connection.server}: start nats-server with -js, or with a jetstream block"
+        ) from error
+    except NATS_ERRORS as error:
+        raise LogUnavailable(f"JetStream at {connection.server}: {explain(error)}") from error
+    found = weaknesses(config, bucket, replicas=replicas)
+    if found:
+        raise ConfigError(
+            f"bucket {bucket} is not strong enough: {'; '.join(found)}. Change its stream (nats stream edit {name}), "
+            "or remove it, and the bridge makes a new one"
+        )

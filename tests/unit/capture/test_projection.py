@@ -1,0 +1,229 @@
+"""The projection writes the last state of each container, soon, in few writes, and never ahead of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from bridge.capture.projection import Projection
+from bridge.errors import LogRefused, LogUnavailable
+from bridge.model.codec import decode_as, encode_any
+from bridge.model.envelope import Sequence
+from bridge.model.limits import MAX_BODY
+from bridge.model.nanos import Nanos, now
+from bridge.model.state import ContainerState
+from bridge.model.subjects import ContainerKey
+from bridge.ports import Change
+from bridge.testing import MemoryStates
+
+WITHIN_S = 20.0
+
+
+def state(container: str = "web.1", n: int = 1, **fields: Any) -> ContainerState:
+    return ContainerState(
+        node="n1", namespace="a.b", container=container, sequence=Sequence(n), position=f"log:{n}", **fields
+    )
+
+
+def key(container: str = "web.1", node: str = "n1") -> ContainerKey:
+    return ContainerKey(node, "a.b", container)
+
+
+def gone(container: str = "web.1", n: int = 1) -> ContainerState:
+    return state(container, n, status="gone", deleted_at=now())
+
+
+class Counted(MemoryStates):
+    """A store that counts what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[ContainerKey] = []
+
+    async def write(self, changes: Iterable[Change]) -> None:
+        changes = list(changes)
+        await super().write(changes)
+        self.writes += [change.key for change in changes]
+
+    def found(self) -> dict[str, ContainerState]:
+        """What stands there, by container."""
+        return {
+            entry.key.container: decode_as(entry.value, ContainerState)
+            for entry in self.entries.values()
+            if entry.value is not None
+        }
+
+
+class Log:
+    """How far the log is."""
+
+    def __init__(self) -> None:
+        self.position = 1_000_000
+        self._moved = asyncio.Event()
+
+    def move(self, position: int) -> None:
+        self.position = position
+        self._moved.set()
+
+    async def reached(self, n: int) -> None:
+        while self.position < n:
+            self._moved.clear()
+            await self._moved.wait()
+
+
+@pytest.fixture
+def store() -> Counted:
+    return Counted()
+
+
+@asynccontextmanager
+async def projecting(
+    store: MemoryStates, log: Log | None = None, known: Iterable[ContainerState] = (), gone_s: float = 600.0
+) -> AsyncIterator[Projection]:
+    log = log or Log()
+    projection = Projection(store, node="n1", reached=log.reached, moment_s=0.01, gone_s=gone_s)
+    running = asyncio.create_task(projection.run(lambda: known))
+    try:
+        yield projection
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def settled(projection: Projection) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        await projection.settled()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_burst_costs_one_write_and_the_last_state_counts(store: Counted) -> None:
+    async with projecting(store) as projection:
+        for n in range(1, 101):
+            projection.changed([state(n=n), state("db", n=n)])
+        await settled(projection)
+    assert sorted(store.writes) == [key("db"), key()]
+    assert store.found()["web.1"] == state(n=100)
+
+
+async def test_a_state_is_not_written_before_its_event_is_in_the_log(store: Counted) -> None:
+    log = Log()
+    log.position = 4
+    async with projecting(store, log) as projection:
+        projection.changed([state(n=5)])
+        await until(lambda: not projection._pending)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert store.writes == []
+        log.move(5)
+        await settled(projection)
+    assert store.found() == {"web.1": state(n=5)}
+
+
+async def test_a_container_that_is_never_quiet_is_written_all_the_same(store: Counted) -> None:
+    """The newest state is always one ahead of the log here; older ones have to do."""
+    log = Log()
+    async with projecting(store, log) as projection:
+        n = 0
+        while len(store.writes) < 3:
+            n += 1
+            projection.changed([state(n=n)])
+            log.move(n - 1)
+            await asyncio.sleep(0.001)
+            assert n < 10_000
+
+
+async def test_at_the_start_only_what_differs_is_written(store: Counted) -> None:
+    same, other, new = state("same"), state("other", 7), state("new")
+    for one in (same, state("other", 3)):
+        await MemoryStates.write(store, [Change(key=key(one.container), value=encode_any(one))])
+    async with projecting(store, known=[same, other, new]) as projection:
+        await until(lambda: len(store.writes) == 2)
+        await settled(projection)
+    assert sorted(store.writes) == [key("new"), key("other")]
+    assert store.found() == {"same": same, "other": other, "new": new}
+
+
+async def test_what_nobody_knows_is_taken_away_but_not_what_is_another_nodes(store: Counted) -> None:
+    strange, foreign = Change(key=key("x"), value=b"{}"), Change(key=key("y", "n2"), value=b"{}")
+    await MemoryStates.write(store, [strange, foreign, Change(key=key("z"), value=encode_any(state("z")))])
+    async with projecting(store):
+        await until(lambda: len(store.writes) == 2)
+    assert {entry.key for entry in store.entries.values() if entry.value is not None} == {key("y", "n2")}
+
+
+async def test_a_container_that_is_gone_stays_for_a_while(store: Counted) -> None:
+    async with projecting(store, gone_s=0.05) as projection:
+        projection.changed([state()])
+        await settled(projection)
+        projection.changed([gone(n=2)])
+        await settled(projection)
+        assert store.found()["web.1"].status == "gone"
+        await until(lambda: not store.found())
+    assert store.writes == [key()] * 3
+
+
+async def test_one_that_comes_back_meanwhile_stays(store: Counted) -> None:
+    async with projecting(store, gone_s=0.05) as projection:
+        for one in (state(), gone(n=2), state(n=3, status="created")):
+            projection.changed([one])
+            await settled(projection)
+        projection.changed([state("other"), gone("other", 4)])
+        await settled(projection)
+        projection.changed([state("other", 5)])
+        await settled(projection)
+        projection.changed([gone("other", 6)])
+        await until(lambda: "other" not in store.found())
+        assert store.found() == {"web.1": state(n=3, status="created")}
+
+
+async def test_one_that_was_gone_before_the_start_stays_no_longer_than_it_would_have(store: Counted) -> None:
+    for one in (gone("just now"), replace(gone("long ago"), deleted_at=Nanos(now() - 10**12))):
+        await MemoryStates.write(store, [Change(key=key(one.container), value=encode_any(one))])
+    async with projecting(store):
+        await until(lambda: store.writes)
+    assert list(store.found()) == ["just now"]
+
+
+async def test_one_that_came_and_went_within_a_moment_is_not_written(store: Counted) -> None:
+    async with projecting(store) as projection:
+        projection.changed([state("short"), gone("short", 2), state("other")])
+        await settled(projection)
+    assert store.writes == [key("other")]
+
+
+@pytest.mark.parametrize("error", [LogUnavailable("no answer"), LogRefused("full")])
+async def test_a_store_that_takes_nothing_is_tried_until_it_does_and_said_once(
+    store: Counted, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    caplog.set_level(logging.WARNING)
+    for _ in range(3):
+        store.fail(error)  # type: ignore[arg-type]
+    async with projecting(store) as projection:
+        projection.changed([state()])
+        await until(lambda: projection.refused == str(error))
+        await settled(projection)
+        assert projection.refused is None
+    assert store.found() == {"web.1": state()}
+    assert [record.message for record in caplog.records] == [
+        f"the states of containers are not up to date: {error}",
+        "the states of containers are written again",
+    ]
+
+
+async def test_labels_that_are_too_big_for_a_value_are_left_out(store: Counted) -> None:
+    big = state(labels={"x": "y" * MAX_BODY}, image="nginx")
+    async with projecting(store) as projection:
+        projection.changed([big])
+        await settled(projection)
+    assert store.found() == {"web.1": replace(big, labels=None)}
