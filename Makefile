@@ -41,7 +41,7 @@ generated: setup ## bridge/_pb is what protos/ says, schemas/ what bridge/model 
 format: setup ## ruff format
 	@$(PYTHON) -m ruff format .
 
-bench: setup ## events per second and CPU per event, beside the obvious ways
+bench: setup ## events, latency, memory, start and fold against their aims; five minutes, longer with ARGS=--full
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 setup: # packages from apt where root, the virtual environment

@@ -1,6 +1,6 @@
-"""`python -m benchmarks`: every way after the other, several times, in one run.
+"""`python -m benchmarks`: one benchmark after the other, then what they found beside what was aimed at.
 
-The ways take turns, so that what disturbs the machine for a while disturbs all of them.
+A benchmark whose run failed, or left behind what it should not have, has no figure; the others still have theirs.
 """
 
 from __future__ import annotations
@@ -8,59 +8,118 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks.lifecycles import LIFE
-from benchmarks.measured import Measured
+from benchmarks import backlog, cost, fold, latency, memory, report, start, throughput
+from benchmarks.findings import Finding, Tell, plain, print_findings
 from benchmarks.processes import RunFailed
-from benchmarks.report import Summary, conditions, print_table, to_json
-from benchmarks.throughput import BRIDGE, WAYS, Way, measure, measure_source
+from benchmarks.report import Summary
 from tests.testbed.errors import DiedError, UnavailableError
 
 __all__ = ["main"]
 
-EVENTS = 120_000
-OBVIOUS_EVENTS = 12_000
-REPEAT = 3
 CPUS = 2
-WIDTH = 100
-"""Columns of the table where it goes into a file."""
+WIDTH = 150
+"""Columns of the tables where they go into a file."""
 
-BUSY = 0.2
-"""Processors busy with something else from which on a run's figures say more about that."""
+Measure: TypeAlias = Callable[[Any, Tell], Awaitable[list[Finding]]]
+
+
+class Benchmark(NamedTuple):
+    """What is measured, how much of it usually, and how much with `--full`."""
+
+    measure: Measure
+    usual: Any
+    full: Any
+
+
+BENCHMARKS: Final[dict[str, Benchmark]] = {
+    "latency": Benchmark(latency.measure, latency.USUAL, latency.FULL),
+    "memory": Benchmark(memory.measure, memory.USUAL, memory.FULL),
+    "backlog": Benchmark(backlog.measure, backlog.USUAL, backlog.FULL),
+    "start": Benchmark(start.measure, start.USUAL, start.FULL),
+    "fold": Benchmark(fold.measure, fold.USUAL, fold.FULL),
+    "cost": Benchmark(cost.measure, cost.USUAL, cost.FULL),
+}
+THROUGHPUT: Final = "throughput"
+NAMES: Final = (THROUGHPUT, *BENCHMARKS)
+
+
+class _Throughput(NamedTuple):
+    """What the comparison of the ways has to show besides its findings."""
+
+    source: Summary
+    ways: list[Summary]
+    kinds: Sequence[throughput.Way]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; return 1 where a run failed, and print no figures then."""
+    """Measure and print; return 1 where a run failed, and print no figures of it then."""
     asked = _parse(arguments)
     progress = Console(stderr=True, highlight=False)
-    ways = [way for way in WAYS if way.name in asked.way] if asked.way else list(WAYS)
     try:
         with _on_few_processors(asked.cpus), _ended_as_by_hand():
-            source, summaries = asyncio.run(_measure_all(ways, asked, progress))
-            where = conditions(Path(tempfile.gettempdir()))
-    except (RunFailed, DiedError, UnavailableError) as error:
-        progress.print(Text.assemble(("no figures: ", "red"), str(error)), soft_wrap=True)
-        return 1
+            compared, findings, failed = asyncio.run(_measure(asked, progress))
+            where = report.conditions(Path(tempfile.gettempdir()))
     except KeyboardInterrupt:
         return 130
-    if asked.json:
-        print(json.dumps(to_json(source, summaries, where), indent=2))
-    else:
-        print_table(
-            Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH), source, summaries, ways, where
-        )
-    return 0
+    if findings:
+        _print(compared, findings, where, as_json=asked.json)
+    return 1 if failed else 0
+
+
+async def _measure(asked: argparse.Namespace, progress: Console) -> tuple[_Throughput | None, list[Finding], bool]:
+    """Return the comparison of the ways, if asked for, what was found, and whether something failed."""
+
+    def tell(sentence: str) -> None:
+        progress.print(sentence, soft_wrap=True)
+
+    compared: _Throughput | None = None
+    findings: list[Finding] = []
+    failed = False
+    for name in asked.only:
+        try:
+            if name == THROUGHPUT:
+                compared = await _compare(asked, tell)
+                findings += report.found(compared.ways)
+            else:
+                benchmark = BENCHMARKS[name]
+                findings += await benchmark.measure(benchmark.full if asked.full else benchmark.usual, tell)
+        except (RunFailed, DiedError, UnavailableError) as error:
+            progress.print(Text.assemble((f"no figures of {name}: ", "red"), str(error)), soft_wrap=True)
+            failed = True
+    return compared, findings, failed
+
+
+async def _compare(asked: argparse.Namespace, tell: Tell) -> _Throughput:
+    kinds = [way for way in throughput.WAYS if way.name in asked.way] if asked.way else throughput.WAYS
+    given = {field: getattr(asked, field) for field in throughput.Size._fields if getattr(asked, field) is not None}
+    size = (throughput.FULL if asked.full else throughput.USUAL)._replace(**given)
+    alone, runs = await throughput.measure_all(kinds, size, tell)
+    ways = [Summary(way=name, runs=done) for name, done in runs.items()]
+    return _Throughput(Summary(way="source alone", runs=alone), ways, kinds)
+
+
+def _print(compared: _Throughput | None, findings: Sequence[Finding], where: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        told = {} if compared is None else report.to_json(compared.source, compared.ways)
+        print(json.dumps({"conditions": where, **told, "findings": [plain(found) for found in findings]}, indent=2))
+        return
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    if compared is not None:
+        report.print_table(console, compared.source, compared.ways, compared.kinds)
+    print_findings(console, findings)
+    report.print_conditions(console, where)
 
 
 @contextmanager
@@ -84,64 +143,45 @@ def _ended_as_by_hand() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-async def _measure_all(
-    ways: Sequence[Way], asked: argparse.Namespace, progress: Console
-) -> tuple[Summary, list[Summary]]:
-    containers = {way.name: _containers(asked.events if way.bridge else asked.obvious_events) for way in ways}
-    alone: list[Measured] = []
-    runs: dict[str, list[Measured]] = {way.name: [] for way in ways}
-    for number in range(1, asked.repeat + 1):
-        alone.append(await measure_source(_containers(asked.events)))
-        _tell(progress, number, asked.repeat, alone[-1])
-        for way in ways:
-            runs[way.name].append(await measure(way, containers[way.name]))
-            _tell(progress, number, asked.repeat, runs[way.name][-1])
-    return Summary(way="source alone", runs=alone), [Summary(way=name, runs=done) for name, done in runs.items()]
-
-
-def _tell(progress: Console, number: int, repeat: int, run: Measured) -> None:
-    disturbed = f", disturbed: {run.others:.1f} cores busy with something else" if run.others > BUSY else ""
-    progress.print(f"{number}/{repeat} {run.way}: {run.rate:,.0f} events/s{disturbed}", soft_wrap=True)
-
-
-def _containers(events: int) -> int:
-    """Return of how many containers the lives have at least so many events."""
-    return math.ceil(events / len(LIFE))
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    usual = throughput.USUAL
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure how fast events get from containerd's stream into JetStream, and what that costs.",
+        description="Measure how fast events get from containerd's stream into JetStream and to a consumer, and what that costs.",
     )
     parser.add_argument(
-        "--events",
-        type=_positive,
-        default=EVENTS,
-        metavar="N",
-        help=f"events of each run of the bridge (default {EVENTS})",
+        "--only",
+        type=_names,
+        default=list(NAMES),
+        metavar="NAMES",
+        help=f"measure only these, separated by commas: {', '.join(NAMES)} (default: all)",
     )
-    parser.add_argument(
-        "--obvious-events",
-        type=_positive,
-        default=OBVIOUS_EVENTS,
-        metavar="N",
-        help=f"events of each run of the obvious ways (default {OBVIOUS_EVENTS})",
-    )
-    parser.add_argument(
-        "--repeat", type=_positive, default=REPEAT, metavar="N", help=f"runs of each way (default {REPEAT})"
-    )
+    parser.add_argument("--full", action="store_true", help="as much as the aims say: a million events where they do")
     parser.add_argument(
         "--cpus", type=_positive, default=CPUS, metavar="N", help=f"processors for everything together (default {CPUS})"
     )
-    parser.add_argument(
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the tables")
+    group = parser.add_argument_group(THROUGHPUT)
+    for option, default, what in (
+        ("--events", usual.events, "events of each run of the bridge"),
+        ("--obvious-events", usual.obvious_events, "events of each run of the obvious ways"),
+        ("--repeat", usual.repeat, "runs of each way"),
+    ):
+        group.add_argument(option, type=_positive, metavar="N", help=f"{what} (default {default})")
+    group.add_argument(
         "--way",
         action="append",
-        choices=[way.name for way in WAYS],
-        help=f"measure only this; {BRIDGE.name} is needed for ratios; may be given several times (default: all)",
+        choices=[way.name for way in throughput.WAYS],
+        help=f"only this; {throughput.BRIDGE.name} is needed for ratios; may be given several times (default: all)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     return parser.parse_args(arguments)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names or not set(names) <= set(NAMES):
+        raise argparse.ArgumentTypeError(f"{text!r} names no benchmarks: choose from {', '.join(NAMES)}")
+    return [name for name in NAMES if name in names]
 
 
 def _positive(text: str) -> int:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-__all__ = ["busy_seconds", "cpu_seconds", "peak_rss"]
+__all__ = ["busy_seconds", "cpu_seconds", "peak_rss", "rss"]
 
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -34,13 +34,22 @@ def busy_seconds() -> float:
     return busy * _TICK_S
 
 
+def rss(pid: int) -> int:
+    """Return the memory, in bytes, that a process and its living descendants have in RAM now.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    return sum(_memory(each, "VmRSS") for each in _family(pid))
+
+
 def peak_rss(pid: int) -> int:
     """Return the most memory, in bytes, that a process and its living descendants have had in RAM, each at its own peak.
 
     Raises:
         ProcessLookupError: there is no such process.
     """
-    return sum(_high_water(each) for each in _family(pid))
+    return sum(_memory(each, "VmHWM") for each in _family(pid))
 
 
 def _family(pid: int) -> list[int]:
@@ -67,9 +76,9 @@ def _ticks(pid: int) -> int:
     return int(utime) + int(stime) + int(waited_utime) + int(waited_stime)
 
 
-def _high_water(pid: int) -> int:
+def _memory(pid: int, field: str) -> int:
     for line in _read(pid, "status").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
     return 0  # a process that has ended and not been waited for
 

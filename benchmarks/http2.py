@@ -60,7 +60,7 @@ class Http2Error(Exception):
     """The client did something that this server does not understand; the connection is closed."""
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes | memoryview) -> bytes:
     """Return one frame."""
     return _HEAD.pack(len(payload) >> 16, len(payload) & 0xFFFF, kind, flags, stream) + payload
 
@@ -107,16 +107,16 @@ class Call:
         """Value of the metadata key `containerd-namespace`."""
         self.request = bytearray()
         self.window = window
-        self.singles: deque[bytes] = deque()
+        self.singles: deque[memoryview] = deque()
         self.prepared: Frames | None = None
         self.exhausted: Callable[[], None] | None = None
         self.status: tuple[int, str] | None = None
         self._connection = connection
         self.number = stream
 
-    def send(self, message: bytes) -> None:
-        """Answer with one message."""
-        self.singles.append(_PREFIX.pack(0, len(message)) + message)
+    def send(self, *messages: bytes) -> None:
+        """Answer with these messages."""
+        self.singles.extend(memoryview(_PREFIX.pack(0, len(message)) + message) for message in messages)
         self._connection.pump()
 
     def prepare(self, messages: Iterable[bytes]) -> Frames:
@@ -290,14 +290,22 @@ class GrpcConnection(asyncio.Protocol):
             self._pumping = False
 
     def _send_singles(self, call: Call) -> None:
+        parts: list[bytes] = []
         while call.singles:
             message = call.singles[0]
-            if len(message) > min(self._window, call.window):
-                return
-            for start in range(0, len(message), LARGEST):
-                self._transport.write(frame(Kind.DATA, 0, call.number, message[start : start + LARGEST]))
-            self._spend(call, len(message))
-            call.singles.popleft()
+            room = min(len(message), LARGEST, self._window, call.window)
+            if room <= 0:
+                break
+            parts.append(frame(Kind.DATA, 0, call.number, message[:room]))
+            self._spend(call, room)
+            if room == len(message):
+                call.singles.popleft()
+            else:
+                call.singles[0] = message[room:]
+        if parts:
+            self._transport.write(b"".join(parts))
+        if call.singles:
+            return
         if call.status is not None and not call.prepared:
             status, text = call.status
             fields = hpack.field(b"grpc-status", b"%d" % status)
@@ -306,7 +314,7 @@ class GrpcConnection(asyncio.Protocol):
             del self._calls[call.number]
 
     def _send_prepared(self, call: Call) -> None:
-        while call.prepared and not self._paused:
+        while call.prepared and not call.singles and not self._paused:
             piece, weight = call.prepared.take(min(self._window, call.window))
             if not weight:
                 return

@@ -5,7 +5,7 @@ a process of it is killed for want of memory. The lives are mixed, a fixed numbe
 order that is random and the same for everybody who asks for the same number of containers: so the process that streams them
 and the one that checks what arrived need not talk about them.
 
-Every event has a number, and the number stands in its time: `START_NS` plus `STEP_NS` for each event before it. It is the one
+An event has a number, and the number stands in its time: `START_NS` plus `STEP_NS` for each event before it. It is the one
 field that every event has and that every way of publishing carries along.
 """
 
@@ -13,20 +13,37 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from typing import Any as Anything
 from typing import Final, NamedTuple
 
 from google.protobuf.message import Message
 
+from benchmarks.streamed import Place
 from bridge._pb.containerd import events_pb2 as events
 from bridge._pb.containerd.runc_pb2 import Options
 from bridge._pb.containerd.services.containers_pb2 import Container
 from bridge._pb.containerd.types_pb2 import Envelope, Mount
 from bridge._pb.google.protobuf.any_pb2 import Any
 from bridge._pb.google.protobuf.timestamp_pb2 import Timestamp
+from bridge.model.nanos import parse_rfc3339
 
-__all__ = ["LIFE", "NAMESPACE", "Happening", "container_id", "envelope", "happenings", "number_of", "record"]
+__all__ = [
+    "LIFE",
+    "NAMESPACE",
+    "Happening",
+    "Lives",
+    "Moment",
+    "container_id",
+    "envelope",
+    "happenings",
+    "moment",
+    "number_of",
+    "pid_of",
+    "record",
+    "wrapped",
+]
 
 NAMESPACE: Final = "default"
 IMAGE: Final = "registry.example/shop/checkout:2026.4.1"
@@ -39,6 +56,7 @@ START_NS: Final = 1_767_225_600_000_000_000
 STEP_NS: Final = 10_000
 
 _SECOND: Final = 1_000_000_000
+_SPEC: Final = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 
 
 class Step(NamedTuple):
@@ -189,21 +207,34 @@ def container_id(container: int) -> str:
     return hashlib.sha256(b"container %d" % container).hexdigest()
 
 
+def pid_of(container: int) -> int:
+    """Return the process id of a container's task; those of its execs follow it."""
+    return 2000 + container * 16
+
+
+def moment(nanos: int) -> Timestamp:
+    """Return a time as containerd sends it."""
+    return Timestamp(seconds=nanos // _SECOND, nanos=nanos % _SECOND)
+
+
+def wrapped(time: Timestamp, topic: str, payload: Message) -> bytes:
+    """Return an event as containerd sends it."""
+    event = Any(type_url=payload.DESCRIPTOR.full_name, value=payload.SerializeToString())
+    return Envelope(timestamp=time, namespace=NAMESPACE, topic=topic, event=event).SerializeToString()
+
+
 def envelope(happening: Happening) -> bytes:
     """Return the event as containerd sends it."""
     container, number = happening.container, happening.number
-    nanos = START_NS + number * STEP_NS
-    time = Timestamp(seconds=nanos // _SECOND, nanos=nanos % _SECOND)
+    time = moment(START_NS + number * STEP_NS)
     execs = happening.step // len(_EXEC)
     exec_id = hashlib.sha256(b"exec %d of container %d" % (execs, container)).hexdigest()
     step = LIFE[happening.step]
-    payload = step.payload(Moment(container_id(container), 2000 + container * 16, exec_id, time))
-    event = Any(type_url=payload.DESCRIPTOR.full_name, value=payload.SerializeToString())
-    return Envelope(timestamp=time, namespace=NAMESPACE, topic=step.topic, event=event).SerializeToString()
+    return wrapped(time, step.topic, step.payload(Moment(container_id(container), pid_of(container), exec_id, time)))
 
 
-def record(container: str) -> Container:
-    """Return what containerd has on a container."""
+def record(container: str, *, spec: bytes = b"") -> Container:
+    """Return what containerd has on a container; `spec` stands for the JSON of its runtime's specification."""
     return Container(
         id=container,
         image=IMAGE,
@@ -213,6 +244,7 @@ def record(container: str) -> Container:
             "nerdctl/name": f"checkout-{container[:8]}",
         },
         runtime=Container.Runtime(name=RUNTIME),
+        spec=Any(type_url=_SPEC, value=spec) if spec else None,
         snapshotter="overlayfs",
         snapshot_key=container,
         created_at=Timestamp(seconds=START_NS // _SECOND),
@@ -224,3 +256,25 @@ def number_of(time_ns: int) -> int | None:
     """Return the number of the event with this time; None where no event of ours has it."""
     number, rest = divmod(time_ns - START_NS, STEP_NS)
     return None if rest or number < 0 else number
+
+
+class Lives:
+    """What was streamed, for whoever looks at what has arrived; see `benchmarks.streamed.Streamed`."""
+
+    def __init__(self, containers: int) -> None:
+        """Take whose lives were streamed."""
+        self._events = list(happenings(containers))
+        self._names = [container_id(container) for container in range(containers)]
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def number(self, _container: str, _word: str, event: Mapping[str, Anything]) -> int | None:
+        """Return the number that stands in an event's time."""
+        number = number_of(parse_rfc3339(event["time"]))
+        return None if number is None or number >= len(self) else number
+
+    def place(self, number: int) -> Place:
+        """Return where the event of this number belongs."""
+        happening = self._events[number]
+        return Place(NAMESPACE, self._names[happening.container], happening.word, happening.step + 1)

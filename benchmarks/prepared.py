@@ -1,65 +1,72 @@
 """A containerd that has everything to say ready: the source of every run, and a process of its own.
 
-It serves what a follower of events asks of containerd, on a unix socket: Version, Events.Subscribe and Publish, and
-Containers.Get and List. What is published goes to every subscriber, as in containerd, so that a bridge can prove that
-its subscription is live. On the word `go` it streams the prepared events (see `benchmarks.lifecycles`) to whoever is
-subscribed then, as fast as they are taken. Who subscribes later misses them, as with containerd.
+It serves what a bridge asks of containerd, on a unix socket: events (Subscribe and Publish), what containers there are
+(Containers.Get, List and ListStream, Tasks.List, Namespaces.List) and its version. What is published goes to every
+subscriber, as in containerd, so that a bridge can prove that its subscription is live. Who subscribes later misses what
+was streamed before, as with containerd.
 
-    python -m benchmarks.prepared SOCKET CONTAINERS
+    python -m benchmarks.prepared SOCKET [--lives N] [--running N]
 
-Read its output line by line: `ready` when it listens, `subscribed` for every subscription that is ready to be streamed to,
-`sent` when the last event is with a subscriber's kernel. Write `go` to its input; it ends when its input does.
+`--lives` are containers whose whole lives it can tell (`benchmarks.lifecycles`); no list shows them, since they come and go.
+`--running` are containers that run from the beginning (`benchmarks.checkups`). Read its output line by line: `ready` when it
+listens, `subscribed` for every subscription. What it is told on its input, and what it answers:
+
+    prepare EVENTS            make the next so many events of the lives ready for whoever is subscribed now: `prepared`
+    go                        stream them as fast as they are taken: `sent` when the last is with a subscriber's kernel
+    run CONTAINERS RATE       let containers start at so many events a second until that many run: `sent`
+    check BUSY EVENTS RATE    the next round of health checks, at so many events a second: `sent`
+    asked                     how often Tasks.List was called: `asked N`
+
+It ends when its input does.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import re
 import sys
-import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from time import time_ns
+from typing import Final
 
-from benchmarks import lifecycles
-from benchmarks.http2 import NOT_FOUND, Call, Frames, GrpcConnection, Handler
-from bridge._pb.containerd.services.containers_pb2 import (
-    Container,
-    Containers,
-    GetContainerRequest,
-    GetContainerResponse,
-    ListContainersRequest,
-    ListContainersResponse,
-)
+from benchmarks import checkups, lifecycles, pace
+from benchmarks.http2 import Call, Frames, GrpcConnection, Handler
+from benchmarks.inventory import Inventory, answer
 from bridge._pb.containerd.services.events_pb2 import Events, PublishRequest
 from bridge._pb.containerd.services.version_pb2 import Version, VersionResponse
 from bridge._pb.containerd.types_pb2 import Envelope
 from bridge._pb.google.protobuf.empty_pb2 import Empty
-from bridge._pb.google.protobuf.timestamp_pb2 import Timestamp
 
 __all__ = ["PreparedContainerd"]
 
-_ID_FILTER = re.compile(r'id==("?)([A-Za-z0-9._-]+)\1')
+AT_ONCE: Final = 500
+"""Events that are made before the loop takes another turn."""
 
 
 class PreparedContainerd:
-    """What the connections share: the events, the containers' records, and who is subscribed."""
+    """What the connections share: the events, the containers, and who is subscribed."""
 
-    def __init__(self, containers: int, say: Callable[[str], None]) -> None:
-        """Prepare the lives of so many containers; `say` is told what the process prints."""
+    def __init__(self, say: Callable[[str], None], *, lives: int = 0, running: int = 0) -> None:
+        """Take what there is.
+
+        Args:
+            say: told what the process prints.
+            lives: containers whose lives can be told.
+            running: containers that run.
+        """
         self._say = say
-        self._events = [lifecycles.envelope(happening) for happening in lifecycles.happenings(containers)]
-        self._records = {
-            container: lifecycles.record(container)
-            for container in (lifecycles.container_id(number) for number in range(containers))
-        }
-        self._subscribers: dict[Call, Frames] = {}
+        self._lives = map(lifecycles.envelope, lifecycles.happenings(lives))
+        self._inventory = Inventory(lives=lives, running=running)
+        self._rounds = 0
+        self._subscribers: dict[Call, Frames | None] = {}
         self._connections: weakref.WeakSet[GrpcConnection] = weakref.WeakSet()
         self.handlers: dict[str, Handler] = {
             Version.Version.path: self._version,
             Events.Subscribe.path: self._subscribe,
             Events.Publish.path: self._publish,
-            Containers.Get.path: self._get,
-            Containers.List.path: self._list,
+            **self._inventory.handlers,
         }
 
     @property
@@ -78,87 +85,112 @@ class PreparedContainerd:
         for connection in self._connections:
             connection.abort()
 
+    # -- streaming
+
+    async def prepare(self, events: int) -> None:
+        """Make the next so many events of the lives ready for whoever is subscribed now."""
+        told: list[bytes] = []
+        while len(told) < events and (more := list(islice(self._lives, min(AT_ONCE, events - len(told))))):
+            told += more
+            await asyncio.sleep(0)  # a probe may want to come back meanwhile
+        for call in self._subscribers:
+            self._subscribers[call] = call.prepare(told)
+        self._say("prepared")
+
     def go(self) -> None:
-        """Stream the events to whoever is subscribed now."""
+        """Stream what was prepared."""
         for call, frames in self._subscribers.items():
-            call.stream(frames, lambda: self._say("sent"))
+            if frames is not None:
+                call.stream(frames, lambda: self._say("sent"))
+
+    async def run(self, containers: int, rate: float) -> None:
+        """Let containers start, at so many events a second, until that many run."""
+        first = self._inventory.running
+
+        def due(begin: int, end: int) -> None:
+            self._inventory.running = first + -(-end // len(checkups.MEETING))
+            skipped = first * len(checkups.MEETING)
+            self._tell(checkups.meeting(skipped + number, time_ns()) for number in range(begin, end))
+
+        await pace.keep(rate, (containers - first) * len(checkups.MEETING), due)
+        self._say("sent")
+
+    async def check(self, busy: int, events: int, rate: float) -> None:
+        """Stream the next round of health checks, at so many events a second, each with the time at which it is sent."""
+        place = self._rounds
+        self._rounds += 1
+
+        def due(begin: int, end: int) -> None:
+            self._tell(checkups.check(place, busy, number, time_ns()) for number in range(begin, end))
+
+        await pace.keep(rate, events, due)
+        self._say("sent")
+
+    async def told(self, line: str) -> None:
+        """Do what a line of the input says."""
+        match line.split():
+            case ["prepare", events]:
+                await self.prepare(int(events))
+            case ["go"]:
+                self.go()
+            case ["run", containers, rate]:
+                await self.run(int(containers), float(rate))
+            case ["check", busy, events, rate]:
+                await self.check(int(busy), int(events), float(rate))
+            case ["asked"]:
+                self._say(f"asked {self._inventory.asked}")
+            case _:
+                raise ValueError(f"the source does not know what {line!r} means")
+
+    def _tell(self, told: Iterable[bytes]) -> None:
+        messages = list(told)
+        for subscriber in self._subscribers:
+            subscriber.send(*messages)
 
     # -- calls
 
     def _version(self, call: Call, _: bytes) -> None:
-        _answer(call, VersionResponse(version="2.1.9", revision="prepared"))
+        answer(call, VersionResponse(version="2.1.9", revision="prepared"))
 
     def _subscribe(self, call: Call, _: bytes) -> None:
         # Filters are not looked at: whoever measures with them would measure something else.
-        self._subscribers[call] = call.prepare(self._events)
+        self._subscribers[call] = None
         self._say("subscribed")
 
     def _publish(self, call: Call, body: bytes) -> None:
         asked = PublishRequest.FromString(body)
-        seconds, nanos = divmod(time.time_ns(), 1_000_000_000)
         published = Envelope(
-            timestamp=Timestamp(seconds=seconds, nanos=nanos),
-            namespace=call.namespace,
-            topic=asked.topic,
-            event=asked.event,
+            timestamp=lifecycles.moment(time_ns()), namespace=call.namespace, topic=asked.topic, event=asked.event
         ).SerializeToString()
-        for subscriber in self._subscribers:
-            subscriber.send(published)
-        _answer(call, Empty())
-
-    def _get(self, call: Call, body: bytes) -> None:
-        container = GetContainerRequest.FromString(body).id
-        found = self._records.get(container) if call.namespace == lifecycles.NAMESPACE else None
-        if found is None:
-            call.finish(NOT_FOUND, f'container "{container}" in namespace "{call.namespace}": not found')
-        else:
-            _answer(call, GetContainerResponse(container=found))
-
-    def _list(self, call: Call, body: bytes) -> None:
-        _answer(call, ListContainersResponse(containers=self._named(ListContainersRequest.FromString(body), call)))
-
-    def _named(self, asked: ListContainersRequest, call: Call) -> list[Container]:
-        """Return the containers that the filters name; only `id==...` is understood."""
-        if call.namespace != lifecycles.NAMESPACE:
-            return []
-        if not asked.filters:
-            return list(self._records.values())
-        names = [match[2] for match in map(_ID_FILTER.fullmatch, asked.filters) if match]
-        return [self._records[name] for name in names if name in self._records]
+        self._tell([published])
+        answer(call, Empty())
 
     def _left(self, call: Call) -> None:
         self._subscribers.pop(call, None)
 
 
-def _answer(call: Call, response: VersionResponse | Empty | GetContainerResponse | ListContainersResponse) -> None:
-    call.send(response.SerializeToString())
-    call.finish()
-
-
-async def _serve(path: str, containers: int) -> None:
-    source = PreparedContainerd(containers, lambda word: print(word, flush=True))
+async def _serve(path: str, *, lives: int, running: int) -> None:
+    source = PreparedContainerd(lambda word: print(word, flush=True), lives=lives, running=running)
     loop = asyncio.get_running_loop()
     server = await loop.create_unix_server(source.connection, path)
     words = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(words), sys.stdin)
     async with server:
         print("ready", flush=True)
-        while word := (await words.readline()).strip():
-            if word == b"go":
-                source.go()
+        while line := (await words.readline()).decode().strip():
+            await source.told(line)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until the input ends."""
-    try:
-        path, containers = arguments
-        number = int(containers)
-    except ValueError:
-        print("usage: python -m benchmarks.prepared SOCKET CONTAINERS", file=sys.stderr)
-        return 2
-    asyncio.run(_serve(path, number))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.prepared")
+    parser.add_argument("socket")
+    parser.add_argument("--lives", type=int, default=0)
+    parser.add_argument("--running", type=int, default=0)
+    asked = parser.parse_args(arguments)
+    asyncio.run(_serve(asked.socket, lives=asked.lives, running=asked.running))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

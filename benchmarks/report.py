@@ -1,4 +1,4 @@
-"""The figures of all runs, put together: medians, how far they spread, and ratios; as a table and as JSON."""
+"""The figures of all runs of the throughput, put together: medians, how far they spread, and ratios; as table and as JSON."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.findings import Finding
 from benchmarks.measured import Measured
-from benchmarks.throughput import BRIDGE, Way
+from benchmarks.stage import BRIDGE, Way
 
-__all__ = ["Summary", "conditions", "print_table", "to_json"]
+__all__ = ["Summary", "conditions", "found", "print_conditions", "print_table", "to_json"]
 
 MB = 1_000_000
+RATE, CPU_US, TIMES = 30_000, 30, 10
+"""What is aimed at: events a second, the bridge's CPU for each, and how many times the obvious ways' rate."""
+
 PARTS = ("source", "publisher", "nats-server")
 
 
@@ -81,19 +85,51 @@ def conditions(directory: Path) -> dict[str, Any]:
     }
 
 
-def to_json(source: Summary, ways: Sequence[Summary], where: dict[str, Any]) -> dict[str, Any]:
+def to_json(source: Summary, ways: Sequence[Summary]) -> dict[str, Any]:
     """Return everything as builtins."""
     return {
-        "conditions": where,
         "source_alone": _plain(source),
         "ways": {way.way: _plain(way) for way in ways},
         "ratios": {way: {"rate": round(rate, 2), "cpu": round(cpu, 2)} for way, (rate, cpu) in _ratios(ways).items()},
     }
 
 
-def print_table(
-    console: Console, source: Summary, ways: Sequence[Summary], kinds: Sequence[Way], where: dict[str, Any]
-) -> None:
+def found(ways: Sequence[Summary]) -> list[Finding]:
+    """Return how the bridge's figures compare with what was aimed at; nothing where it was not measured."""
+    findings = []
+    others = max(way.others for way in ways)
+    for bridge in (way for way in ways if way.way == BRIDGE.name):
+        cpu = bridge.cpu_us("publisher")
+        findings.append(
+            Finding(
+                what=f"prepared stream to acknowledged, outbox on, {bridge.runs[0].events:,} events",
+                aim=f"{RATE:,} events/s, bridge CPU <= {CPU_US} µs per event",
+                figure=f"{bridge.rate:,.0f} events/s, {cpu:.1f} µs",
+                met=bridge.rate >= RATE and cpu <= CPU_US,
+                numbers={"events_per_second": round(bridge.rate), "bridge_cpu_us_per_event": round(cpu, 2)},
+                others=others,
+            )
+        )
+    if ratios := {way: rate for way, (rate, _) in _ratios(ways).items()}:
+        findings.append(
+            Finding(
+                what="the same beside the obvious ways",
+                aim=f">= {TIMES} times their events/s",
+                figure=", ".join(f"{ratio:.1f} times {way}" for way, ratio in ratios.items()),
+                met=min(ratios.values()) >= TIMES,
+                numbers={"ratios": {way: round(ratio, 2) for way, ratio in ratios.items()}},
+                others=others,
+            )
+        )
+    return findings
+
+
+def print_conditions(console: Console, where: dict[str, Any]) -> None:
+    """Print what the figures depend on besides the code."""
+    console.print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in where.items()))
+
+
+def print_table(console: Console, source: Summary, ways: Sequence[Summary], kinds: Sequence[Way]) -> None:
     """Print the table, the ratios, and what each line means."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
@@ -115,7 +151,6 @@ def print_table(
         f"\nMedians of {len(ways[0].runs)} runs of each ({events} events), peaks of all runs. "
         "Every stream was read back: each event is there, once, in order."
     )
-    console.print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in where.items()))
 
 
 def _cpu(part: str) -> Callable[[Summary], str]:

@@ -1,7 +1,7 @@
 """What a run has left in the stream, compared with what was streamed: every event, in order, once.
 
 The stream is read from its first message to its end, whatever the run itself says about its success. A message is held
-against the events of `benchmarks.lifecycles` by its subject and by the number in its time, and nothing else is believed.
+against what was streamed (`benchmarks.streamed`) by its subject and by the number in it, and nothing else is believed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import nats
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from benchmarks import lifecycles
-from bridge.model.nanos import parse_rfc3339
+from benchmarks.streamed import Streamed
 
 __all__ = ["Comparison", "stored_messages"]
 
@@ -27,17 +26,16 @@ BATCH: Final = 1000
 class Comparison:
     """Takes messages in the stream's order, then says what was wrong with them."""
 
-    def __init__(self, containers: int, *, cloudevents: bool) -> None:
+    def __init__(self, streamed: Streamed, *, cloudevents: bool) -> None:
         """Take what was streamed.
 
         Args:
-            containers: whose lives were streamed.
+            streamed: every event that has to be there.
             cloudevents: whether the bridge published: then ids, sequences and positions have to be right as well.
         """
-        self._events = list(lifecycles.happenings(containers))
-        self._names = [lifecycles.container_id(container) for container in range(containers)]
-        self._seen = bytearray(len(self._events))
-        self._newest = [-1] * containers
+        self._streamed = streamed
+        self._seen = bytearray(len(streamed))
+        self._newest: dict[str, int] = {}
         self._cloudevents = cloudevents
         self._position = 0
         self._wrong: Counter[str] = Counter()
@@ -63,27 +61,28 @@ class Comparison:
             self._wrong["missing"] = missing
             self._examples["missing"] = f"number {self._seen.index(0)}"
         return [
-            f"{number} of {len(self._events)} events {what}, such as {self._examples[what]}"
+            f"{number} of {len(self._seen)} events {what}, such as {self._examples[what]}"
             for what, number in self._wrong.items()
         ]
 
     # -- inside
 
     def _happened(self, subject: str, namespace: str, container: str, word: str, event: dict[str, Any]) -> None:
-        number = lifecycles.number_of(parse_rfc3339(event["time"]))
-        if number is None or number >= len(self._events):
+        number = self._streamed.number(container, word, event)
+        if number is None:
             self._complain("that were never streamed", f"{subject} of {event['time']}")
             return
-        happening = self._events[number]
-        if (namespace, container, word) != (lifecycles.NAMESPACE, self._names[happening.container], happening.word):
+        place = self._streamed.place(number)
+        newest = self._newest.get(place.container, -1)
+        if (namespace, container, word) != place[:3]:
             self._complain("under a wrong subject", f"number {number} under {subject}")
         if self._seen[number]:
             self._complain("more than once", f"number {number}")
-        elif number < self._newest[happening.container]:
-            self._complain("out of order", f"number {number} after {self._newest[happening.container]}")
+        elif number < newest:
+            self._complain("out of order", f"number {number} after {newest}")
         self._seen[number] = 1
-        self._newest[happening.container] = max(number, self._newest[happening.container])
-        if self._cloudevents and int(event["sequence"]) != happening.step + 1:
+        self._newest[place.container] = max(number, newest)
+        if self._cloudevents and int(event["sequence"]) != place.sequence:
             self._complain("with a wrong sequence", f"number {number} with {event['sequence']}")
 
     def _placed(self, subject: str, event: dict[str, Any], message_id: str | None) -> None:

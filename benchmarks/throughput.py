@@ -1,79 +1,48 @@
-"""One run: from the word `go` to the last event stored, and a look at what is stored then.
+"""How fast events get into the stream, and how fast with the obvious ways: every way after the other, several times.
 
-A run has a source of its own (`benchmarks.prepared`), a nats-server of its own with file storage and the stream that the
-bridge would make, and one publisher. The clock starts with `go` and stops when the stream is seen to hold as many events as
-were streamed; it is asked fifty times a second. CPU time is what each process has used between the two.
+The ways take turns, so that what disturbs the machine for a while disturbs all of them. The clock of a run starts with `go` and
+stops when the stream is seen to hold as many events as were streamed; it is asked fifty times a second. CPU time is what each
+process has used between the two.
 
 A run whose stream is not exactly what was streamed has no figures: it raises.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
+import math
 import tempfile
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-import nats
-from nats.aio.client import Client
-
-from benchmarks.lifecycles import LIFE
+from benchmarks.findings import Tell
+from benchmarks.lifecycles import LIFE, Lives
 from benchmarks.measured import Measured, Stopwatch
-from benchmarks.processes import PATIENCE_S, RunFailed, Running, started
-from benchmarks.stored import Comparison, stored_messages
-from bridge.config import NatsConfig
-from bridge.jetstream.connection import connect
-from bridge.jetstream.streams import ensure_events, stream_name
-from bridge.model.subjects import Subjects
-from tests.testbed.nats import NatsServer
+from benchmarks.processes import python, started
+from benchmarks.stage import BRIDGE, NODE, SOCKET, Way, source, staged
 
-__all__ = ["BRIDGE", "WAYS", "Way", "measure", "measure_source"]
+__all__ = ["BRIDGE", "FULL", "USUAL", "WAYS", "Size", "Way", "measure", "measure_all", "measure_source"]
 
-NODE: Final = "bench"
-LOOK_S: Final = 0.02
-SOCKET: Final = "containerd.sock"
-STREAM: Final = stream_name(Subjects())
+BUSY: Final = 0.2
+"""Processors busy with something else from which on a run's figures say more about that."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Way:
-    """One way to get events from the socket into the stream.
+class Size(NamedTuple):
+    """How much is measured: events of each run of the bridge, of each run of the obvious ways, and runs of each."""
 
-    Attributes:
-        name: short.
-        does: what it does, for people.
-        command: the publisher's command line for a containerd socket, a NATS URL and a directory of its own.
-        bridge: whether it is containerd-bridge.
-    """
-
-    name: str
-    does: str
-    command: Callable[[Path, str, Path], list[str]]
-    bridge: bool = False
+    events: int = 120_000
+    obvious_events: int = 12_000
+    repeat: int = 3
 
 
-def _serve(socket: Path, url: str, directory: Path) -> list[str]:
-    state = str(directory / "state")
-    where = ["--containerd", str(socket), "--nats", url, "--state-dir", state, "--node", NODE]
-    return [sys.executable, "-m", "bridge", "serve", *where]
+USUAL = Size()
+FULL = Size(repeat=7)
 
 
 def _obvious(name: str) -> Callable[[Path, str, Path], list[str]]:
-    return lambda socket, url, _: [sys.executable, "-m", "benchmarks.obvious", name, str(socket), url, NODE]
+    return lambda socket, url, _: python("benchmarks.obvious", name, str(socket), url, NODE)
 
 
-BRIDGE: Final = Way(
-    name="containerd-bridge",
-    does="`containerd-bridge serve`: outbox on disk, ids, sequences, image and labels, fast ingest",
-    command=_serve,
-    bridge=True,
-)
 WAYS: Final = (
     BRIDGE,
     Way(
@@ -85,6 +54,34 @@ WAYS: Final = (
 )
 
 
+async def measure_all(ways: Sequence[Way], size: Size, tell: Tell) -> tuple[list[Measured], dict[str, list[Measured]]]:
+    """Return the runs of the source alone, and those of each way.
+
+    Raises:
+        RunFailed: one of them stalled, or left a stream that is not what was streamed.
+    """
+    alone: list[Measured] = []
+    runs: dict[str, list[Measured]] = {way.name: [] for way in ways}
+    for number in range(1, size.repeat + 1):
+        alone.append(await measure_source(_containers(size.events)))
+        tell(_told(number, size.repeat, alone[-1]))
+        for way in ways:
+            containers = _containers(size.events if way.bridge else size.obvious_events)
+            runs[way.name].append(await measure(way, containers))
+            tell(_told(number, size.repeat, runs[way.name][-1]))
+    return alone, runs
+
+
+def _told(number: int, repeat: int, run: Measured) -> str:
+    disturbed = f", disturbed: {run.others:.1f} cores busy with something else" if run.others > BUSY else ""
+    return f"{number}/{repeat} {run.way}: {run.rate:,.0f} events/s{disturbed}"
+
+
+def _containers(events: int) -> int:
+    """Return of how many containers the lives have at least so many events."""
+    return math.ceil(events / len(LIFE))
+
+
 async def measure(way: Way, containers: int) -> Measured:
     """Do one run of a way, with so many containers' lives.
 
@@ -92,21 +89,15 @@ async def measure(way: Way, containers: int) -> Measured:
         RunFailed: it stalled, a process ended, or the stream is not what was streamed.
     """
     events = containers * len(LIFE)
-    with tempfile.TemporaryDirectory(prefix="containerd-bridge-bench-") as name, NatsServer() as server:
-        directory = Path(name)
-        await _make_stream(server.url)
-        async with (
-            _source(directory, containers) as source,
-            started(way.name, way.command(directory / SOCKET, server.url, directory), directory) as publisher,
-            await nats.connect(server.url) as client,
-        ):
-            await publisher.while_running(_ready(way, source, publisher, client))
-            pids = {"source": source.pid, "publisher": publisher.pid, "nats-server": server.pid}
-            stopwatch = Stopwatch(pids)
-            source.say("go")
-            await publisher.while_running(_complete(client, publisher, events))
-            measured = stopwatch.stop(way.name, events)
-        await _compare(way, server.url, containers)
+    async with staged(way, lives=containers) as stage:
+        await stage.subscribed()
+        await stage.tell("prepare", events)
+        stopwatch = Stopwatch(stage.pids)
+        stage.source.say("go")
+        await stage.stored(events)
+        measured = stopwatch.stop(way.name, events)
+        await stage.source.expect("sent")
+        await stage.check(Lives(containers))
     return measured
 
 
@@ -119,77 +110,16 @@ async def measure_source(containers: int) -> Measured:
     events = containers * len(LIFE)
     with tempfile.TemporaryDirectory(prefix="containerd-bridge-bench-") as name:
         directory = Path(name)
-        counting = [sys.executable, "-m", "benchmarks.counting", str(directory / SOCKET), str(events)]
+        counting = python("benchmarks.counting", str(directory / SOCKET), str(events))
         async with (
-            _source(directory, containers) as source,
+            source(directory, lives=containers) as prepared,
             started("counting client", counting, directory) as client,
         ):
-            await source.expect("subscribed")
-            pids = {"source": source.pid, "publisher": client.pid}
+            await prepared.expect("subscribed")
+            prepared.say(f"prepare {events}")
+            await prepared.expect("prepared")
+            pids = {"source": prepared.pid, "publisher": client.pid}
             stopwatch = Stopwatch(pids)
-            source.say("go")
+            prepared.say("go")
             await client.expect("counted")
             return stopwatch.stop("source alone", events)
-
-
-@asynccontextmanager
-async def _source(directory: Path, containers: int) -> AsyncIterator[Running]:
-    command = [sys.executable, "-m", "benchmarks.prepared", str(directory / SOCKET), str(containers)]
-    async with started("source", command, directory) as source:
-        await source.expect("ready")
-        yield source
-
-
-# -- the stream
-
-
-async def _make_stream(url: str) -> None:
-    """Make the stream as the bridge would: the same settings for every way."""
-    async with connect(NatsConfig(url=url), name="benchmark") as connection:
-        await ensure_events(connection, Subjects())
-
-
-async def _ready(way: Way, source: Running, publisher: Running, client: Client) -> None:
-    """Wait until the publisher is subscribed, and the bridge has proven that it is."""
-    try:
-        await source.expect("subscribed")
-    except RunFailed as error:
-        raise RunFailed(f"{way.name} did not subscribe: {error}{publisher.told()}") from error
-    deadline = time.monotonic() + PATIENCE_S
-    while way.bridge:
-        subjects = (await _state(client))["subjects"] or {}
-        if f"containerd.nodes.{NODE}.connected" in subjects:
-            return
-        if time.monotonic() > deadline:
-            raise RunFailed(f"{way.name} did not prove its subscription in {PATIENCE_S:.0f} s{publisher.told()}")
-        await asyncio.sleep(LOOK_S)
-
-
-async def _complete(client: Client, publisher: Running, events: int) -> None:
-    """Wait until the stream holds so many events, the bridge's own not counted."""
-    stored, grew = 0, time.monotonic()
-    while stored < events:
-        await asyncio.sleep(LOOK_S)
-        state = await _state(client)
-        now = state["messages"] - sum((state["subjects"] or {}).values())
-        if now > stored:
-            stored, grew = now, time.monotonic()
-        elif time.monotonic() - grew > PATIENCE_S:
-            raise RunFailed(f"{publisher.name} stalled at {stored} of {events} events{publisher.told()}")
-
-
-async def _state(client: Client) -> dict[str, Any]:
-    """Return the stream's state with the number of messages on each of the bridge's own subjects."""
-    question = json.dumps({"subjects_filter": "containerd.nodes.>"}).encode()
-    answer = await client.request(f"$JS.API.STREAM.INFO.{STREAM}", question, timeout=PATIENCE_S)
-    state: dict[str, Any] = {"subjects": None, **json.loads(answer.data)["state"]}
-    return state
-
-
-async def _compare(way: Way, url: str, containers: int) -> None:
-    comparison = Comparison(containers, cloudevents=way.bridge)
-    async for message in stored_messages(url, STREAM):
-        comparison.take(message.subject, message.data, (message.headers or {}).get("Nats-Msg-Id"))
-    complaints = comparison.complaints()
-    if complaints:
-        raise RunFailed(f"{way.name} left a stream that is not what was streamed: {'; '.join(complaints)}")

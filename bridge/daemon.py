@@ -17,7 +17,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 
 import bridge
-from bridge import health
 from bridge.capture.boot import Boot
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
@@ -92,7 +91,11 @@ async def run(config: Config) -> None:
 
 async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     check_socket(config.containerd)
-    listener = None if config.http_address is None else stack.enter_context(health.bind(config.http_address))
+    listener = None
+    if config.http_address is not None:
+        from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
+
+        listener = stack.enter_context(health.bind(config.http_address))
     stack.enter_context(claimed(config.state_dir))
     source = ContainerdSource(config.containerd, config.namespace)
     version = await _first_answer(source)
