@@ -26,7 +26,7 @@ from bridge.jetstream.buckets import bucket_stream, key_subject
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt, Place
 from bridge.jetstream.errors import ApiError, Denied, log_errors
-from bridge.jetstream.keys import OPERATION, Key, is_mark, keys_in
+from bridge.jetstream.keys import OPERATION, Key, WrongRevision, is_mark, keys_in
 from bridge.jetstream.lanes import Lanes
 from bridge.jetstream.reader import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S
 from bridge.jetstream.streams import NO_STREAM
@@ -93,6 +93,29 @@ class JetStreamStates:
                 for number, change in enumerate(changes, 1)
             ]
         )
+
+    async def replace(self, change: Change, *, revision: int) -> bool:
+        """Make the change if the key stands at this revision; see `StateStore.replace`.
+
+        Raises:
+            LogUnavailable: it is open whether it was made.
+            LogRefused: the bucket refuses; the sentence says why.
+        """
+        key = Key(self._connection, self._bucket, Subjects.state_key(change.key))
+        expected = revision
+        if revision == 0:
+            standing = await key.get()
+            if standing is not None and standing.value is not None:
+                return False
+            expected = 0 if standing is None else standing.revision
+        try:
+            if change.value is None:
+                await key.remove(expected=expected)
+            else:
+                await key.put(change.value, expected=expected)
+        except WrongRevision:
+            return False
+        return True
 
     async def read(self, *, node: str | None = None, namespace: str | None = None) -> list[StateEntry]:
         """Return everything that stands there now; see `StateStore.read`.
