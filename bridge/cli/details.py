@@ -10,8 +10,9 @@ from bridge.cli.durations import clock, span
 from bridge.cli.terminal import printable
 from bridge.model import events, node_events
 from bridge.model.envelope import WORDS, Event, Recorded, Unrecognized
+from bridge.model.state import ContainerState
 
-__all__ = ["colour", "details", "exit_status", "word"]
+__all__ = ["colour", "details", "ending", "exit_status", "status_colour", "word"]
 
 _WORD_OF = {event.type: word for word, event in WORDS.items()}
 _COLOURS: dict[type[Any], str] = {
@@ -59,6 +60,18 @@ def exit_status(status: int | None) -> str:
         return f"{status} ({signal.Signals(status - 128).name})"
     except ValueError:
         return str(status)
+
+
+def ending(state: ContainerState) -> str:
+    """Return how a task ended: `exit status 137 (SIGKILL), out of memory`, or that nobody knows."""
+    known = state.exit_status is not None
+    ended = f"exit status {exit_status(state.exit_status)}" if known else "ended, and nobody saw how"
+    return f"{ended}, out of memory" if state.oom else ended
+
+
+def status_colour(status: str) -> str:
+    """Return the style of a status."""
+    return {"running": "green", "paused": "blue", "unknown": "yellow"}.get(status, "")
 
 
 def details(recorded: Recorded[Event] | Recorded[Unrecognized], *, known: Collection[str] = ()) -> str:
