@@ -12,9 +12,8 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
-from dataclasses import dataclass
 
 import bridge
 from bridge.capture.boot import Boot
@@ -52,7 +51,7 @@ from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
-from bridge.ports import Entry, EventLog, NodeLease, Observed, StateStore
+from bridge.ports import Entry, EventLog, Observed, StateStore
 from bridge.watch import Watch
 
 __all__ = ["DaemonFailed", "run"]
@@ -144,14 +143,17 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     if config.groups:
         await stack.enter_async_context(_commands(config, connection, recorder, watch))
     if listener is not None:
-        progress = _Progress(
+        from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
+
+        progress = DaemonProgress(
             watch=watch,
             recorder=recorder,
             delivery=delivery,
+            projection=projection,
             feed=feed,
             repair=repair,
-            connection=connection,
             lease=lease,
+            connected=lambda: connection.connected,
         )
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
@@ -308,67 +310,3 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
                 yield
             finally:
                 await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Progress:
-    """What the parts say of themselves, for `bridge.health`."""
-
-    watch: Watch
-    recorder: Recorder
-    delivery: Delivery
-    feed: Feed
-    repair: Repair
-    connection: Connection
-    lease: NodeLease
-
-    def alive(self) -> str | None:
-        return self.watch.failure or (None if self.recorder.alive else "the recorder has ended")
-
-    def ready(self) -> str | None:
-        refusal = self.recorder.failure or self.recorder.refusal
-        refused = self.delivery.refused
-        wrong = {
-            f"no events are taken in: {refusal}": refusal is not None,
-            "the subscription to containerd is not proven live": not self.feed.live.is_set(),
-            self.repair.pending: self.repair.pending is not None,
-            "NATS is not connected": not self.connection.connected,
-            "the node's lease has run out and could not be renewed yet": not self.lease.held,
-            f"the log takes no events: {refused}": refused is not None,
-        }
-        return next((sentence for sentence, true in wrong.items() if true), None)
-
-    def gauges(self) -> Mapping[str, tuple[str, float]]:
-        outbox, delivery, repair = self.recorder.statistics(), self.delivery.statistics(), self.repair.statistics()
-        return {
-            "outbox_bytes": ("Bytes of events that are not in the log yet.", outbox.waiting_bytes),
-            "outbox_kept_bytes": ("Bytes of events that are kept although the log has them.", outbox.kept_bytes),
-            "outbox_accepts": ("1 while events may be taken in.", float(self.recorder.refusal is None)),
-            "outbox_oldest_seconds": ("How long the oldest event has waited for the log.", delivery.oldest_s),
-            "live": ("1 while the subscription to containerd is proven live.", float(self.feed.live.is_set())),
-            "nats_connected": ("1 while NATS is connected.", float(self.connection.connected)),
-            "lease_held": ("1 while the bridge holds its node's lease.", float(self.lease.held)),
-            "outbox_unacknowledged": ("Events committed to the outbox and not in the log yet.", self.delivery.behind),
-            "inbox_waiting": ("Events read and not committed yet.", self.recorder.waiting),
-            "repaired": ("1 while no gap waits for its repair.", float(self.repair.pending is None)),
-            "tasks_unanswered": ("Tasks whose shim did not answer when they were last listed.", repair.unanswered),
-            "containers_unsettled": ("Containers that never stood still in the last repair.", repair.unsettled),
-            "audited_timestamp_seconds": ("When the log was last compared.", (repair.audited_at or 0) / 1e9),
-            "probe_round_trip_seconds": ("The last probe's way through containerd.", (self.feed.probe_ns or 0) / 1e9),
-        }
-
-    def counters(self) -> Mapping[str, tuple[str, float]]:
-        delivery, repair = self.delivery.statistics(), self.repair.statistics()
-        return {
-            "events_appended": ("Events that the log has taken.", delivery.appended),
-            "events_repeated": ("Events that the log had already and skipped.", delivery.repeated),
-            "events_replayed": ("Events appended again after the log went back.", delivery.replayed),
-            "events_lost_from_log": ("Events that a log that went back lost for good.", delivery.lost),
-            "append_failures": ("Attempts to append that failed.", sum(delivery.troubles.values())),
-            "events_recorded": ("Events committed to the outbox.", self.recorder.recorded),
-            "gaps": ("Times without a proven subscription.", sum(self.feed.statistics().gaps.values())),
-            "events_reconciled": ("Events that were told from containerd's lists.", repair.told),
-            "ends_unknown": ("Ends of tasks of which nobody knows how.", repair.lost),
-            "silent_divergences": ("Containers that differed while the subscription was live.", repair.divergences),
-            "lists_failed": ("Times that containerd did not list what there is.", repair.failures),
-        }

@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -44,12 +44,8 @@ class Progress(Protocol):
         """Return None when events flow, else one sentence that says why they do not."""
         ...
 
-    def gauges(self) -> Mapping[str, tuple[str, float]]:
-        """Return name -> (what it is, value now)."""
-        ...
-
-    def counters(self) -> Mapping[str, tuple[str, float]]:
-        """Return name -> (what it is, count since the start)."""
+    def metrics(self) -> Iterable[Metric]:
+        """Return what is counted, as it is now."""
         ...
 
 
@@ -151,7 +147,7 @@ class _Server(uvicorn.Server):
 
 def _application(progress: Progress) -> Starlette:
     registry = CollectorRegistry()
-    registry.register(_Collector(progress.gauges, progress.counters))
+    registry.register(_Collector(progress.metrics))
 
     async def livez(_: Request) -> Response:
         return probe(progress.alive(), "not alive")
@@ -173,16 +169,8 @@ def _application(progress: Progress) -> Starlette:
 class _Collector(Collector):
     """Reads the figures when they are asked for: counting costs the event path nothing."""
 
-    def __init__(
-        self,
-        gauges: Callable[[], Mapping[str, tuple[str, float]]],
-        counters: Callable[[], Mapping[str, tuple[str, float]]],
-    ) -> None:
-        self._gauges = gauges
-        self._counters = counters
+    def __init__(self, metrics: Callable[[], Iterable[Metric]]) -> None:
+        self._metrics = metrics
 
-    def collect(self) -> Iterator[Metric]:
-        for name, (text, value) in self._gauges().items():
-            yield GaugeMetricFamily(f"containerd_bridge_{name}", text, value=value)
-        for name, (text, value) in self._counters().items():
-            yield CounterMetricFamily(f"containerd_bridge_{name}", text, value=value)
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics()

@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge.client": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config", "bridge.jetstream"},
     "bridge.cli": {"bridge.client", "bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
     "bridge.health": {"bridge.errors"},
+    "bridge.progress": {"bridge.errors", "bridge.ports", "bridge.capture", "bridge.watch"},
     "bridge.watch": {"bridge.errors"},
     "bridge.daemon": {
         "bridge.capture",
@@ -39,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.control",
         "bridge.errors",
         "bridge.health",
+        "bridge.progress",
         "bridge.jetstream",
         "bridge.model",
         "bridge.ports",
@@ -64,6 +66,7 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.client": {"msgspec"},
     "bridge.cli": {"click", "msgspec", "rich", "typer"},
     "bridge.health": {"prometheus_client", "starlette", "uvicorn"},
+    "bridge.progress": {"prometheus_client"},
 }
 """Room -> packages of others. Each of these is known to as few rooms as can be."""
 

@@ -147,6 +147,11 @@ class Recorder:
             return f"{self.waiting} events wait to be written down: the disk does not keep up"
         return self._outbox.shortage()
 
+    @property
+    def anomalies(self) -> int:
+        """Events since the start that could not be true."""
+        return self._ledger.anomalies
+
     def statistics(self) -> OutboxStatistics:
         """Return the outbox in numbers."""
         return self._outbox.statistics()

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable
 
 import httpx
 import pytest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge import health
@@ -33,11 +34,10 @@ class Told:
     def ready(self) -> str | None:
         return self.stuck
 
-    def gauges(self) -> Mapping[str, tuple[str, float]]:
-        return {"inbox_waiting": (self.text, 3), "probe_round_trip_seconds": ("The last probe's way.", 0.25)}
-
-    def counters(self) -> Mapping[str, tuple[str, float]]:
-        return {"gaps": ("Times without a proven subscription.", 2)}
+    def metrics(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("containerd_bridge_inbox_waiting", self.text, value=3)
+        yield GaugeMetricFamily("containerd_bridge_probe_round_trip_seconds", "The last probe's way.", value=0.25)
+        yield CounterMetricFamily("containerd_bridge_gaps", "Times without a proven subscription.", value=2)
 
 
 @pytest.fixture

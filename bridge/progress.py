@@ -1,0 +1,157 @@
+"""What the parts of the daemon say of themselves: whether they make progress, and their figures for Prometheus.
+
+Everything here is read when it is asked for and waits for nothing. The names of the metrics are part of what operators rely on;
+docs/operations.md lists them with what to do. Four should stay at zero: `anomalies`, `silent_divergences`,
+`events_lost_from_log` and, once it runs, `gaps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from bridge.capture.delivery import LATENCY_S, Delivery
+from bridge.capture.feed import Feed
+from bridge.capture.projection import Projection
+from bridge.capture.recorder import Recorder
+from bridge.capture.repair import Repair
+from bridge.ports import NodeLease
+from bridge.watch import Watch
+
+__all__ = ["DaemonProgress"]
+
+_PREFIX: Final = "containerd_bridge_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaemonProgress:
+    """Implements `bridge.health.Progress` for the daemon."""
+
+    watch: Watch
+    recorder: Recorder
+    delivery: Delivery
+    projection: Projection
+    feed: Feed
+    repair: Repair
+    lease: NodeLease
+    connected: Callable[[], bool]
+    """Tells whether NATS is connected."""
+
+    def alive(self) -> str | None:
+        """Return None while there is no point in a restart, else which part has ended."""
+        return self.watch.failure or (None if self.recorder.alive else "the recorder has ended")
+
+    def ready(self) -> str | None:
+        """Return None when events flow, else why they do not."""
+        refusal = self.recorder.failure or self.recorder.refusal
+        refused = self.delivery.refused
+        wrong = {
+            f"no events are taken in: {refusal}": refusal is not None,
+            "the subscription to containerd is not proven live": not self.feed.live.is_set(),
+            self.repair.pending: self.repair.pending is not None,
+            "NATS is not connected": not self.connected(),
+            "the node's lease has run out and could not be renewed yet": not self.lease.held,
+            f"the log takes no events: {refused}": refused is not None,
+        }
+        return next((sentence for sentence, true in wrong.items() if true), None)
+
+    def metrics(self) -> Iterator[Metric]:
+        """Iterate over the figures, as they are now."""
+        yield from self._source()
+        yield from self._outbox()
+        yield from self._log()
+        yield from self._gap_repair()
+
+    # -- inside
+
+    def _source(self) -> Iterable[Metric]:
+        yield _gauge("live", "1 while the subscription to containerd is proven live.", self.feed.live.is_set())
+        yield _gauge(
+            "probe_round_trip_seconds", "The last probe's way through containerd.", (self.feed.probe_ns or 0) / 1e9
+        )
+        yield _gauge("inbox_waiting", "Events read and not committed yet.", self.recorder.waiting)
+        yield _counter("events_recorded", "Events committed to the outbox.", self.recorder.recorded)
+        yield _counter(
+            "anomalies", "Events that could not be true and were kept as anomalies.", self.recorder.anomalies
+        )
+
+    def _outbox(self) -> Iterable[Metric]:
+        outbox = self.recorder.statistics()
+        yield _gauge("outbox_accepts", "1 while events may be taken in.", self.recorder.refusal is None)
+        yield _gauge("outbox_unacknowledged", "Events that are not in the log yet: the lag.", self.delivery.behind)
+        yield _gauge("outbox_rows", "Rows of up to 256 events that are not in the log yet.", outbox.waiting_rows)
+        yield _gauge("outbox_bytes", "Bytes of events that are not in the log yet.", outbox.waiting_bytes)
+        yield _gauge("outbox_max_bytes", "The limit of that.", outbox.max_bytes)
+        yield _gauge("outbox_kept_bytes", "Bytes of events that are kept although the log has them.", outbox.kept_bytes)
+        yield _gauge("outbox_file_bytes", "The outbox's file and its write-ahead log.", outbox.file_bytes)
+        yield _gauge("outbox_free_disk_bytes", "Free space on its disk.", outbox.free_disk_bytes)
+        yield _counter("outbox_commits", "Commits to the outbox.", outbox.commits)
+        yield _counter("outbox_commit_seconds", "Time that they took together.", outbox.commit_seconds)
+
+    def _log(self) -> Iterable[Metric]:
+        delivery = self.delivery.statistics()
+        yield _gauge("nats_connected", "1 while NATS is connected.", self.connected())
+        yield _gauge("lease_held", "1 while the bridge holds its node's lease.", self.lease.held)
+        yield _gauge(
+            "outbox_oldest_seconds",
+            "How long the oldest unacknowledged event has waited for the log.",
+            delivery.oldest_s,
+        )
+        yield _histogram(
+            "append_seconds", "From an append to its acknowledgement.", delivery.latency, delivery.append_seconds
+        )
+        yield _counter("events_appended", "Events that the log has taken.", delivery.appended)
+        yield _counter("events_repeated", "Duplicates that the log recognised and refused.", delivery.repeated)
+        yield _counter("events_replayed", "Events appended again after the log went back.", delivery.replayed)
+        yield _counter("events_lost_from_log", "Events that a log that went back lost for good.", delivery.lost)
+        yield _counters(
+            "append_failures", "Appends that failed, by what was wrong.", "trouble", delivery.troubles.items()
+        )
+        yield _gauge("states_behind", "Containers whose state is not written to its key yet.", self.projection.behind)
+        yield _counter("states_written", "States written to their keys.", self.projection.written)
+
+    def _gap_repair(self) -> Iterable[Metric]:
+        repair = self.repair.statistics()
+        yield _counters(
+            "gaps", "Times without a proven subscription, by cause.", "cause", self.feed.statistics().gaps.items()
+        )
+        yield _gauge("repaired", "1 while no gap waits for its repair.", self.repair.pending is None)
+        yield _counter("events_reconciled", "Events that were told from containerd's lists.", repair.told)
+        yield _counter("ends_unknown", "Ends of tasks of which nobody knows how.", repair.lost)
+        yield _counter(
+            "silent_divergences", "Containers that differed while the subscription was live.", repair.divergences
+        )
+        yield _gauge("containers_unsettled", "Containers that never stood still in the last repair.", repair.unsettled)
+        yield _gauge(
+            "tasks_unanswered", "Tasks whose shim did not answer when they were last listed.", repair.unanswered
+        )
+        yield _counter("lists_failed", "Times that containerd did not list what there is.", repair.failures)
+        yield _gauge("audited_timestamp_seconds", "When the log was last compared.", (repair.audited_at or 0) / 1e9)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(_PREFIX + name, text, value=float(value))
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(_PREFIX + name, text, value=float(value))
+
+
+def _counters(name: str, text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
+    family = CounterMetricFamily(_PREFIX + name, text, labels=[label])
+    for word, value in sorted(values):
+        family.add_metric([word], float(value))
+    return family
+
+
+def _histogram(name: str, text: str, counts: Iterable[int], seconds: float) -> Metric:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for limit, count in zip((*LATENCY_S, inf), counts, strict=True):
+        total += count
+        buckets.append(("+Inf" if limit == inf else f"{limit:g}", float(total)))
+    return HistogramMetricFamily(_PREFIX + name, text, buckets=buckets, sum_value=seconds)
