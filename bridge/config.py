@@ -94,6 +94,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds for which a bridge that says nothing keeps its node; then another one may take its place. A stall of a few seconds
     costs nothing, and after a crash elsewhere it is not long to wait."""
     log_level: str = "info"
+    events_max_age_s: int = 7 * 86_400
+    """Seconds for which the stream of events keeps an event, where the bridge makes the stream; 0 for ever."""
+    events_max_bytes: Size = Size(0)
+    """Size of that stream, beyond which its oldest events go; 0 for no limit."""
     outbox_max_bytes: Size = Size(1 << 30)
     """Most bytes of events that wait for the log; at the limit the bridge disconnects from containerd and marks a gap."""
     outbox_reserve_bytes: Size = Size(128 << 20)
@@ -350,6 +354,18 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
             raise refusal(sentence, f"nats.{one}", f"nats.{other}")
     for field, value, good, limits in (
         ("lease", config.lease, 2 <= config.lease <= 600, "from 2 to 600 seconds"),
+        (
+            "events_max_age_s",
+            config.events_max_age_s,
+            config.events_max_age_s == 0 or 3_600 <= config.events_max_age_s <= 3_153_600_000,
+            "3600 or more, or 0 for ever",
+        ),
+        (
+            "events_max_bytes",
+            config.events_max_bytes,
+            config.events_max_bytes == 0 or config.events_max_bytes >= 64 * MIB,
+            "64MiB or more, or 0 for no limit",
+        ),
         ("outbox_max_bytes", config.outbox_max_bytes, config.outbox_max_bytes >= MIB, "1MiB or more"),
         ("outbox_reserve_bytes", config.outbox_reserve_bytes, config.outbox_reserve_bytes >= 0, "0 or more"),
         ("outbox_retention_s", config.outbox_retention_s, config.outbox_retention_s >= 0, "0 or more"),

@@ -43,7 +43,7 @@ from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
 from bridge.jetstream.state import open_states
-from bridge.jetstream.streams import ensure_events
+from bridge.jetstream.streams import Making, ensure_events
 from bridge.model.codec import decode_as
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
@@ -100,7 +100,8 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     version = await _first_answer(source)
 
     connection = await stack.enter_async_context(_nats(config))
-    stream = await ensure_events(connection, config.subjects, replicas=config.nats.replicas)
+    making = Making(config.nats.replicas, config.events_max_age_s, config.events_max_bytes)
+    stream = await ensure_events(connection, config.subjects, making)
     await ensure_buckets(connection, config.subjects, replicas=config.nats.replicas)
     await stack.enter_async_context(watch.task(connection.closed(), "nats"))
 
@@ -121,7 +122,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         groups=sorted(config.groups),
     )
     lease = await stack.enter_async_context(_leasing(config, connection, ours, watch))
-    event_log = await open_log(connection, config.subjects, lease, replicas=config.nats.replicas)
+    event_log = await open_log(connection, config.subjects, lease, making)
     states = await open_states(connection, config.subjects)
     delivery, projection = await stack.enter_async_context(_delivering(config, event_log, states, outbox, watch))
     boot = Boot(config.state_dir / "boot_id", boot_id())

@@ -86,6 +86,13 @@ def serve(
     nats_replicas: Annotated[
         int | None, typer.Option(metavar="N", help=f"Replicas of a stream that is made ({_DEFAULT.nats.replicas}).")
     ] = None,
+    events_max_age_s: Annotated[
+        int | None,
+        typer.Option(metavar="S", help=f"How long a stream that is made keeps events ({_DEFAULT.events_max_age_s})."),
+    ] = None,
+    events_max_bytes: Annotated[
+        str | None, typer.Option(metavar="N", help="Size of a stream that is made (no limit).")
+    ] = None,
     outbox_max_bytes: Annotated[
         str | None, typer.Option(metavar="N", help="Bytes that may wait on disk for NATS (1GiB).")
     ] = None,
@@ -123,6 +130,8 @@ def serve(
         "root": root,
         "lease": lease,
         "log_level": log_level,
+        "events_max_age_s": events_max_age_s,
+        "events_max_bytes": events_max_bytes,
         "outbox_max_bytes": outbox_max_bytes,
         "outbox_reserve_bytes": outbox_reserve_bytes,
         "outbox_retention_s": outbox_retention_s,

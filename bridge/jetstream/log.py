@@ -23,7 +23,7 @@ from bridge.jetstream.lanes import Lanes
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.newest import newest
 from bridge.jetstream.publisher import Publisher
-from bridge.jetstream.streams import NO_STREAM, ensure_events, stream_name
+from bridge.jetstream.streams import AS_USUAL, NO_STREAM, Making, ensure_events, stream_name
 from bridge.jetstream.tail import unbroken_end
 from bridge.model.nanos import Nanos, now, parse_rfc3339
 from bridge.model.subjects import Subjects
@@ -54,12 +54,12 @@ class JetStreamLog:
     """The stream of events as an `EventLog`. Made by `open_log`."""
 
     def __init__(
-        self, connection: Connection, subjects: Subjects, publisher: Publisher, replicas: int, seen: _Seen
+        self, connection: Connection, subjects: Subjects, publisher: Publisher, making: Making, seen: _Seen
     ) -> None:
         self._connection = connection
         self._subjects = subjects
         self._publisher: Final = publisher
-        self._replicas = replicas
+        self._making = making
         self._seen: _Seen | None = seen
         self._last = 0
         """Highest stream sequence of an event of ours that is known to be stored."""
@@ -169,7 +169,7 @@ class JetStreamLog:
                 ) from error
             log.warning("stream %s is gone, with all that was in it: making it anew", stream)
         try:
-            await ensure_events(self._connection, self._subjects, replicas=self._replicas)
+            await ensure_events(self._connection, self._subjects, self._making)
         except ConfigError as error:
             raise LogRefused(str(error)) from error
         self._gone_since = None
@@ -189,7 +189,7 @@ def _keeps(info: Mapping[str, Any], moment: Nanos) -> bool:
 
 
 async def open_log(
-    connection: Connection, subjects: Subjects, lease: JetStreamLease | None = None, *, replicas: int = 1
+    connection: Connection, subjects: Subjects, lease: JetStreamLease | None = None, making: Making = AS_USUAL
 ) -> EventLog:
     """Return the log on the stream of events, with the best publisher that server and stream can take.
 
@@ -201,7 +201,7 @@ async def open_log(
         connection: where.
         subjects: what the stream's name and subjects come from.
         lease: the node's lease, None to append without one.
-        replicas: replicas of the stream, should it have to be made anew.
+        making: how the stream is made, should it have to be made anew.
 
     Raises:
         ConfigError: there is no such stream, it may not be used, or somebody else has taken the lease meanwhile.
@@ -234,4 +234,4 @@ async def open_log(
     except (LogRefused, LogConflict) as error:
         raise ConfigError(str(error)) from error
     seen = _Seen(str(info.get("created")), link, time.monotonic())
-    return JetStreamLog(connection, subjects, publisher, replicas, seen)
+    return JetStreamLog(connection, subjects, publisher, making, seen)

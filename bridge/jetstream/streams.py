@@ -5,8 +5,10 @@ that is as good or better is taken as it is (longer retention, more replicas, `d
 with the field, its value and what to do, and never changed behind its owner's back, but for `allow_batched`, which takes
 nothing from anybody.
 
-Retention is seven days: long enough to look at last week's incident, short enough to bound the disk; whoever wants another
-changes the stream. `deny_delete` and `deny_purge` keep single events from being taken out of what is also an audit trail.
+Retention is seven days unless set otherwise: long enough to look at last week's incident, short enough to bound the disk. A
+stream that is there keeps its own; whoever wants another changes the stream. `deny_delete` and `deny_purge` keep single events
+from being taken out of what is also an audit trail.
+
 The duplicate window is thirty minutes: a publisher that was cut off repeats its last append within seconds, and what is
 older is recognised by reading the log's own end.
 """
@@ -14,6 +16,7 @@ older is recognised by reading the log's own end.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import nats.errors
@@ -27,9 +30,11 @@ from bridge.model.limits import MAX_BODY
 from bridge.model.subjects import Subjects
 
 __all__ = [
+    "AS_USUAL",
     "EventStream",
     "HEADERS",
     "MUST_BE_UNSET",
+    "Making",
     "NO_MESSAGE",
     "NO_STREAM",
     "config_error",
@@ -46,7 +51,6 @@ log = logging.getLogger(__name__)
 
 SECOND: Final = 1_000_000_000
 DAY: Final = 86_400 * SECOND
-MAX_AGE: Final = 7 * DAY
 DUPLICATE_WINDOW: Final = 1_800 * SECOND
 HEADERS: Final = 1024
 """Room for the headers of a message beside its body."""
@@ -82,12 +86,29 @@ class EventStream(NamedTuple):
     max_age: int
 
 
+class Making(NamedTuple):
+    """How the stream is made. An existing one keeps its own retention.
+
+    Attributes:
+        replicas: how many servers have it.
+        max_age_s: seconds for which it keeps an event, 0 for ever.
+        max_bytes: its size, beyond which the oldest events go; 0 for no limit.
+    """
+
+    replicas: int = 1
+    max_age_s: int = 7 * 86_400
+    max_bytes: int = 0
+
+
+AS_USUAL: Final = Making()
+
+
 def stream_name(subjects: Subjects) -> str:
     """Return the name of the stream of events under this root: `CONTAINERD_EVENTS`."""
     return f"{subjects.root.upper()}_EVENTS"
 
 
-def declared(subjects: Subjects, *, replicas: int, batched: bool) -> dict[str, Any]:
+def declared(subjects: Subjects, making: Making, *, batched: bool) -> dict[str, Any]:
     """Return the stream as we create it, in JetStream's own terms; durations are nanoseconds."""
     config: dict[str, Any] = {
         "name": stream_name(subjects),
@@ -96,13 +117,13 @@ def declared(subjects: Subjects, *, replicas: int, batched: bool) -> dict[str, A
         "storage": "file",
         "retention": "limits",
         "discard": "old",
-        "max_age": MAX_AGE,
+        "max_age": making.max_age_s * SECOND,
         "max_msgs": -1,
-        "max_bytes": -1,
+        "max_bytes": making.max_bytes or -1,
         "max_msgs_per_subject": -1,
         "max_msg_size": -1,
         "max_consumers": -1,
-        "num_replicas": replicas,
+        "num_replicas": making.replicas,
         "duplicate_window": DUPLICATE_WINDOW,
         "allow_direct": True,
         "deny_delete": True,
@@ -138,7 +159,7 @@ def faults(there: dict[str, Any], subjects: Subjects, *, replicas: int) -> list[
     return found
 
 
-async def ensure_events(connection: Connection, subjects: Subjects, *, replicas: int = 1) -> EventStream:
+async def ensure_events(connection: Connection, subjects: Subjects, making: Making = AS_USUAL) -> EventStream:
     """Make sure that the stream of events exists and is as strong as we need it; return what it is.
 
     Raises:
@@ -156,13 +177,14 @@ async def ensure_events(connection: Connection, subjects: Subjects, *, replicas:
         level = await _api_level(connection)
         config = await existing(connection, name)
         if config is None:
-            config = await create(connection, declared(subjects, replicas=replicas, batched=level >= BATCH_LEVEL))
-        weaknesses = faults(config, subjects, replicas=replicas)
+            config = await create(connection, declared(subjects, making, batched=level >= BATCH_LEVEL))
+        weaknesses = faults(config, subjects, replicas=making.replicas)
         if weaknesses:
             raise ConfigError(
                 f"stream {name} is not strong enough: {'; '.join(weaknesses)}. Change the stream (nats stream edit {name}), "
                 "or remove it if its events may go, and the bridge makes a new one"
             )
+        _compare_retention(config, making)
         if level >= BATCH_LEVEL and not config.get("allow_batched"):
             config = await _allow_batched(connection, config)
     except ApiError as error:
@@ -176,6 +198,24 @@ async def ensure_events(connection: Connection, subjects: Subjects, *, replicas:
     except NATS_ERRORS as error:
         raise LogUnavailable(f"JetStream at {connection.server}: {explain(error)}") from error
     return EventStream(name, bool(config.get("allow_batched")), level, int(config.get("max_age") or 0))
+
+
+def _compare_retention(there: Mapping[str, Any], making: Making) -> None:
+    # Other nodes write there too, so nobody's setting changes it; but whoever has one should know that it is not what holds.
+    for field, value, usual, kept in (
+        ("max_age", making.max_age_s * SECOND, AS_USUAL.max_age_s * SECOND, max(0, int(there.get("max_age") or 0))),
+        ("max_bytes", making.max_bytes, AS_USUAL.max_bytes, max(0, int(there.get("max_bytes") or 0))),
+    ):
+        if value not in {usual, kept}:
+            log.warning(
+                "stream %s has %s %s, the setting events_%s says %s: an existing stream is left as it is (nats stream edit %s)",
+                there["name"],
+                field,
+                shown(field, kept),
+                field,
+                shown(field, value),
+                there["name"],
+            )
 
 
 async def _api_level(connection: Connection) -> int:

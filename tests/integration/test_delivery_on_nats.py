@@ -26,7 +26,7 @@ from bridge.errors import LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.log import open_log
-from bridge.jetstream.streams import declared, ensure_events
+from bridge.jetstream.streams import AS_USUAL, declared, ensure_events
 from bridge.model.codec import decode_as
 from bridge.model.node_events import NodeGap
 from bridge.model.state import ContainerState
@@ -262,7 +262,7 @@ def _number(message: Any) -> int:
 
 async def _purgeable(server: NatsServer, **more: object) -> None:
     async with connected(server.url) as connection:
-        config = declared(SUBJECTS, replicas=1, batched=server.version == "2.15")
+        config = declared(SUBJECTS, AS_USUAL, batched=server.version == "2.15")
         await api(connection, f"STREAM.CREATE.{STREAM}", {**config, "deny_purge": False, "deny_delete": False, **more})
 
 

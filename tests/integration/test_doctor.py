@@ -13,7 +13,7 @@ from bridge.jetstream.api import api
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.inspection import granted
 from bridge.jetstream.log import open_log
-from bridge.jetstream.streams import declared, ensure_events
+from bridge.jetstream.streams import AS_USUAL, declared, ensure_events
 from bridge.model.codec import encode
 from bridge.model.envelope import Recorded, format_source
 from bridge.model.identity import new_ulid
@@ -82,7 +82,7 @@ def changed(url: str, **settings: Any) -> None:
 
     async def change() -> None:
         async with connected(url) as connection:
-            config = declared(SUBJECTS, replicas=1, batched=True) | settings
+            config = declared(SUBJECTS, AS_USUAL, batched=True) | settings
             await api(connection, f"STREAM.UPDATE.{STREAM}", config)
 
     asyncio.run(change())

@@ -15,7 +15,7 @@ from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS
 from bridge.jetstream.log import open_log
-from bridge.jetstream.streams import ensure_events
+from bridge.jetstream.streams import Making, ensure_events
 from bridge.ports import Entry, EventLog
 from tests.fix_nats import NatsServerFactory
 from tests.integration.jetstream_entries import STREAM, SUBJECTS, connected, entries, judge, kept
@@ -69,7 +69,7 @@ async def log_on(url: str) -> AsyncIterator[tuple[Connection, EventLog]]:
     async with connected(url) as connection, asyncio.timeout(100):
         while True:  # until the three have found each other
             try:
-                await ensure_events(connection, SUBJECTS, replicas=3)
+                await ensure_events(connection, SUBJECTS, Making(replicas=3))
                 break
             except (LogUnavailable, ConfigError) as error:
                 if not re.search("no suitable peers|not available|unavailable|no answer|JetStream", str(error)):

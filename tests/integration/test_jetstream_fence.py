@@ -23,7 +23,7 @@ from bridge.jetstream.lanes import Lanes
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
 from bridge.jetstream.reader import JetStreamReader
-from bridge.jetstream.streams import ensure_events
+from bridge.jetstream.streams import Making, ensure_events
 from bridge.model.node_events import NodeLease
 from bridge.ports import Entry, EventLog, Start
 from tests.contract.buckets import record
@@ -50,7 +50,7 @@ class Writer(NamedTuple):
 async def writing(url: str, *, lease_s: float = 600.0, replicas: int = 1) -> AsyncIterator[Writer]:
     """A bridge that takes node n1 over from whoever has it, as if that one had ended."""
     async with connected(url) as connection:
-        await ensure_events(connection, SUBJECTS, replicas=replicas)
+        await ensure_events(connection, SUBJECTS, Making(replicas=replicas))
         await ensure_buckets(connection, SUBJECTS, replicas=replicas)
         lease = JetStreamLease(connection, SUBJECTS, record(lease_s=lease_s, pid=next(PIDS)), ended=lambda _: True)
         await lease.acquire()

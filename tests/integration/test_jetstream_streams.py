@@ -7,7 +7,7 @@ import pytest
 from bridge.errors import ConfigError
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.streams import DUPLICATE_WINDOW, MAX_AGE, declared, ensure_events
+from bridge.jetstream.streams import AS_USUAL, DUPLICATE_WINDOW, Making, declared, ensure_events
 from bridge.model.subjects import Subjects
 from tests.fix_nats import NatsServerFactory
 from tests.integration.jetstream_entries import STREAM, SUBJECTS, connected
@@ -20,13 +20,13 @@ async def config(connection: Connection) -> dict[str, Any]:
 
 async def make(connection: Connection, **changes: Any) -> None:
     """Make the stream otherwise than we would; None takes a setting out."""
-    wanted = {**declared(SUBJECTS, replicas=1, batched=False), **changes}
+    wanted = {**declared(SUBJECTS, AS_USUAL, batched=False), **changes}
     await api(connection, f"STREAM.CREATE.{STREAM}", {key: value for key, value in wanted.items() if value is not None})
 
 
-async def refusal(connection: Connection, **options: Any) -> str:
+async def refusal(connection: Connection, making: Making = AS_USUAL) -> str:
     with pytest.raises(ConfigError) as caught:
-        await ensure_events(connection, SUBJECTS, **options)
+        await ensure_events(connection, SUBJECTS, making)
     return str(caught.value)
 
 
@@ -40,9 +40,9 @@ async def test_it_is_made_as_declared(version: str, batched: bool, nats_server_f
         stream = await ensure_events(connection, SUBJECTS)
         assert (stream.name, stream.batched) == (STREAM, batched)
         made = await config(connection)
-        expected = declared(SUBJECTS, replicas=1, batched=batched)
+        expected = declared(SUBJECTS, AS_USUAL, batched=batched)
         assert {key: made.get(key) for key in expected} == expected
-        assert (made["max_age"], made["duplicate_window"]) == (MAX_AGE, DUPLICATE_WINDOW)
+        assert (made["max_age"], made["duplicate_window"]) == (7 * 86_400 * 10**9, DUPLICATE_WINDOW)
 
 
 async def test_a_second_time_changes_nothing(nats_url: str) -> None:
@@ -51,6 +51,23 @@ async def test_a_second_time_changes_nothing(nats_url: str) -> None:
         before = await api(connection, f"STREAM.INFO.{STREAM}")
         assert await ensure_events(connection, SUBJECTS) == first
         assert (await api(connection, f"STREAM.INFO.{STREAM}"))["created"] == before["created"]
+
+
+async def test_retention_is_as_set_where_it_is_made_and_left_alone_where_it_is_there(
+    nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connected(nats_url) as connection:
+        await ensure_events(connection, SUBJECTS, Making(max_age_s=3_600, max_bytes=1 << 30))
+        made = await config(connection)
+        assert (made["max_age"], made["max_bytes"]) == (3_600 * 10**9, 1 << 30)
+        await ensure_events(connection, SUBJECTS)
+        assert caplog.messages == []
+        await ensure_events(connection, SUBJECTS, Making(max_age_s=0, max_bytes=1 << 31))
+        assert await config(connection) == made
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        f"stream {STREAM} has max_age 3600 s, the setting events_max_age says 0 s",
+        f"stream {STREAM} has max_bytes {1 << 30}, the setting events_max_bytes says {1 << 31}",
+    ]
 
 
 async def test_two_roots_have_two_streams(nats_url: str) -> None:
@@ -134,12 +151,12 @@ async def test_a_sealed_one_is_refused(nats_url: str) -> None:
 async def test_fewer_replicas_than_wanted_are_refused(nats_url: str) -> None:
     async with connected(nats_url) as connection:
         await make(connection)
-        assert "num_replicas is 1, needed is 3 or more" in await refusal(connection, replicas=3)
+        assert "num_replicas is 1, needed is 3 or more" in await refusal(connection, Making(replicas=3))
 
 
 async def test_replicas_without_a_cluster_are_refused(nats_url: str) -> None:
     async with connected(nats_url) as connection:
-        sentence = await refusal(connection, replicas=3)
+        sentence = await refusal(connection, Making(replicas=3))
         assert "replicas > 1 not supported in non-clustered mode" in sentence
 
 

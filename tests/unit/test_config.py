@@ -99,6 +99,8 @@ def test_a_switch_in_the_environment(text: str, expected: bool) -> None:
         ("root = 'a.b'", ["'a.b'"]),
         ("log_level = 'loud'", ["'loud'", "debug"]),
         ("lease = 1", ["lease is 1", "2 to 600"]),
+        ("events_max_age_s = 60", ["events_max_age_s is 60", "3600 or more"]),
+        ("events_max_bytes = '1MiB'", ["events_max_bytes is 1048576", "64MiB or more"]),
         ("lease = 601", ["lease is 601", "2 to 600"]),
         ("lease = 2.5", ["lease is 2.5", "whole number"]),
         ("node = ", ["not valid TOML"]),

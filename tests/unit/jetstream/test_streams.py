@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from bridge.jetstream.streams import declared, faults, stream_name
+from bridge.jetstream.streams import AS_USUAL, declared, faults, stream_name
 from bridge.model.subjects import Subjects
 
 SUBJECTS = Subjects()
 
 
 def stream(**changes: Any) -> dict[str, Any]:
-    return {**declared(SUBJECTS, replicas=1, batched=True), **changes}
+    return {**declared(SUBJECTS, AS_USUAL, batched=True), **changes}
 
 
 def test_what_we_declare_is_good_enough_for_us() -> None:
