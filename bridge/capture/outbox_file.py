@@ -32,10 +32,14 @@ APPLICATION: Final = 0x636F7562
 PAGE: Final = 8 * 1024
 """An event has a kilobyte, and pages of SQLite's default size would be half empty; bigger ones make a lone commit bigger."""
 
-CACHE: Final = 32 * 1024 * 1024
-"""Bytes of WAL before it is folded back into the file, and of pages in memory."""
+WAL: Final = 32 * 1024 * 1024
+"""Bytes of write-ahead log before it is folded back into the file. That rewrites each page once, however often it was
+changed, and stops the writer meanwhile."""
 
-WAL_LEFT: Final = 2 * CACHE
+CACHE: Final = 4 * 1024 * 1024
+"""Bytes of pages in memory. What is acknowledged is kept for minutes and not read again; it would fill more of them."""
+
+WAL_LEFT: Final = 2 * WAL
 """A write-ahead log that was longer once is cut to this."""
 
 BUSY_S: Final = 5.0
@@ -159,7 +163,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> dict[str, str]:
     if version == 0:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file too: what an outage took is given back
     db.execute("PRAGMA journal_mode = WAL")
-    db.execute(f"PRAGMA wal_autocheckpoint = {CACHE // PAGE}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {WAL // PAGE}")
     db.execute(f"PRAGMA journal_size_limit = {WAL_LEFT}")
     db.execute(f"PRAGMA cache_size = {-CACHE // 1024}")
     db.execute("PRAGMA synchronous = FULL")
