@@ -14,8 +14,10 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass
 
 import bridge
+from bridge.capture.boot import Boot
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.holder import boot_id, has_ended, ourselves
@@ -23,11 +25,13 @@ from bridge.capture.outbox import Outbox
 from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.projection import Projection
 from bridge.capture.recorder import Recorder
+from bridge.capture.repair import Repair
 from bridge.capture.room import Limits
 from bridge.capture.state_dir import claimed
 from bridge.capture.takeover import take_over
 from bridge.config import Config
 from bridge.containerd.channel import check_socket
+from bridge.containerd.inventory import ContainerdInventory
 from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
@@ -121,13 +125,34 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     event_log = await open_log(connection, config.subjects, lease, replicas=config.nats.replicas)
     states = await open_states(connection, config.subjects)
     delivery, projection = await stack.enter_async_context(_delivering(config, event_log, states, outbox, watch))
+    boot = Boot(config.state_dir / "boot_id", boot_id())
+    proven, last_n = outbox.proven, outbox.last_n  # the outbox belongs to the recorder's thread from here on
     recorder = await stack.enter_async_context(_recording(config, outbox, delivery, projection, watch))
-    feed = Feed(source, recorder, namespaces=config.namespace, proven=outbox.proven, damage=outbox.damage)
+    inventory = await stack.enter_async_context(ContainerdInventory(config.containerd))
+    repair = Repair(inventory, recorder, namespaces=config.namespace)
+    feed = Feed(
+        source,
+        recorder,
+        repair,
+        namespaces=config.namespace,
+        proven=proven,
+        last_n=last_n,
+        boot=boot,
+        damage=outbox.damage,
+    )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
     if config.groups:
         await stack.enter_async_context(_commands(config, connection, recorder, watch))
     if listener is not None:
-        progress = _Progress(watch, recorder, delivery, feed, connection, lease)
+        progress = _Progress(
+            watch=watch,
+            recorder=recorder,
+            delivery=delivery,
+            feed=feed,
+            repair=repair,
+            connection=connection,
+            lease=lease,
+        )
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
         log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])
@@ -285,64 +310,65 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
                 await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Progress:
     """What the parts say of themselves, for `bridge.health`."""
 
-    def __init__(  # noqa: PLR0917 - one for each part
-        self,
-        watch: Watch,
-        recorder: Recorder,
-        delivery: Delivery,
-        feed: Feed,
-        connection: Connection,
-        lease: NodeLease,
-    ) -> None:
-        self._watch = watch
-        self._recorder = recorder
-        self._delivery = delivery
-        self._feed = feed
-        self._connection = connection
-        self._lease = lease
+    watch: Watch
+    recorder: Recorder
+    delivery: Delivery
+    feed: Feed
+    repair: Repair
+    connection: Connection
+    lease: NodeLease
 
     def alive(self) -> str | None:
-        return self._watch.failure or (None if self._recorder.alive else "the recorder has ended")
+        return self.watch.failure or (None if self.recorder.alive else "the recorder has ended")
 
     def ready(self) -> str | None:
-        if (refusal := self._recorder.failure or self._recorder.refusal) is not None:
-            return f"no events are taken in: {refusal}"
-        if not self._feed.live.is_set():
-            return "the subscription to containerd is not proven live"
-        if not self._connection.connected:
-            return "NATS is not connected"
-        if not self._lease.held:
-            return "the node's lease has run out and could not be renewed yet"
-        if self._delivery.refused is not None:
-            return f"the log takes no events: {self._delivery.refused}"
-        return None
+        refusal = self.recorder.failure or self.recorder.refusal
+        refused = self.delivery.refused
+        wrong = {
+            f"no events are taken in: {refusal}": refusal is not None,
+            "the subscription to containerd is not proven live": not self.feed.live.is_set(),
+            self.repair.pending: self.repair.pending is not None,
+            "NATS is not connected": not self.connection.connected,
+            "the node's lease has run out and could not be renewed yet": not self.lease.held,
+            f"the log takes no events: {refused}": refused is not None,
+        }
+        return next((sentence for sentence, true in wrong.items() if true), None)
 
     def gauges(self) -> Mapping[str, tuple[str, float]]:
-        outbox, delivery = self._recorder.statistics(), self._delivery.statistics()
+        outbox, delivery, repair = self.recorder.statistics(), self.delivery.statistics(), self.repair.statistics()
         return {
             "outbox_bytes": ("Bytes of events that are not in the log yet.", outbox.waiting_bytes),
             "outbox_kept_bytes": ("Bytes of events that are kept although the log has them.", outbox.kept_bytes),
-            "outbox_accepts": ("1 while events may be taken in.", float(self._recorder.refusal is None)),
+            "outbox_accepts": ("1 while events may be taken in.", float(self.recorder.refusal is None)),
             "outbox_oldest_seconds": ("How long the oldest event has waited for the log.", delivery.oldest_s),
-            "live": ("1 while the subscription to containerd is proven live.", float(self._feed.live.is_set())),
-            "nats_connected": ("1 while NATS is connected.", float(self._connection.connected)),
-            "lease_held": ("1 while the bridge holds its node's lease.", float(self._lease.held)),
-            "outbox_unacknowledged": ("Events committed to the outbox and not in the log yet.", self._delivery.behind),
-            "inbox_waiting": ("Events read and not committed yet.", self._recorder.waiting),
-            "probe_round_trip_seconds": ("The last probe's way through containerd.", (self._feed.probe_ns or 0) / 1e9),
+            "live": ("1 while the subscription to containerd is proven live.", float(self.feed.live.is_set())),
+            "nats_connected": ("1 while NATS is connected.", float(self.connection.connected)),
+            "lease_held": ("1 while the bridge holds its node's lease.", float(self.lease.held)),
+            "outbox_unacknowledged": ("Events committed to the outbox and not in the log yet.", self.delivery.behind),
+            "inbox_waiting": ("Events read and not committed yet.", self.recorder.waiting),
+            "repaired": ("1 while no gap waits for its repair.", float(self.repair.pending is None)),
+            "tasks_unanswered": ("Tasks whose shim did not answer when they were last listed.", repair.unanswered),
+            "containers_unsettled": ("Containers that never stood still in the last repair.", repair.unsettled),
+            "audited_timestamp_seconds": ("When the log was last compared.", (repair.audited_at or 0) / 1e9),
+            "probe_round_trip_seconds": ("The last probe's way through containerd.", (self.feed.probe_ns or 0) / 1e9),
         }
 
     def counters(self) -> Mapping[str, tuple[str, float]]:
-        delivery = self._delivery.statistics()
+        delivery, repair = self.delivery.statistics(), self.repair.statistics()
         return {
             "events_appended": ("Events that the log has taken.", delivery.appended),
             "events_repeated": ("Events that the log had already and skipped.", delivery.repeated),
             "events_replayed": ("Events appended again after the log went back.", delivery.replayed),
             "events_lost_from_log": ("Events that a log that went back lost for good.", delivery.lost),
             "append_failures": ("Attempts to append that failed.", sum(delivery.troubles.values())),
-            "events_recorded": ("Events committed to the outbox.", self._recorder.recorded),
-            "gaps": ("Times without a proven subscription.", self._feed.gaps),
+            "events_recorded": ("Events committed to the outbox.", self.recorder.recorded),
+            "gaps": ("Times without a proven subscription.", sum(self.feed.statistics().gaps.values())),
+            "events_reconciled": ("Events that were told from containerd's lists.", repair.told),
+            "ends_unknown": ("Ends of tasks of which nobody knows how.", repair.lost),
+            "silent_divergences": ("Containers that differed while the subscription was live.", repair.divergences),
+            "lists_failed": ("Times that containerd did not list what there is.", repair.failures),
         }

@@ -5,6 +5,7 @@
       BadEnvelope          the sender's: park the message, its bytes are in `data`
       CommandFailed        the command came to no effect; `code` tells the caller why, in words of ours
       SourceLost           containerd's stream ended: connect again, and mark the gap
+      InventoryFailed      containerd does not list what there is: ask again later
       LogError
         LogUnavailable     unknown whether stored: append the same entries again
         LogRefused         the log will not take them as it is: say so, mend its settings, then append again
@@ -25,6 +26,7 @@ __all__ = [
     "Code",
     "CommandFailed",
     "ConfigError",
+    "InventoryFailed",
     "LogConflict",
     "LogError",
     "LogRefused",
@@ -112,6 +114,10 @@ class CommandFailed(BridgeError):
 
 class SourceLost(BridgeError):
     """The stream of containerd's events ended, for whatever reason; what happens until the next one is a gap."""
+
+
+class InventoryFailed(BridgeError):
+    """containerd did not list what there is. Its stream of events may live on; the same may be asked again."""
 
 
 class LogError(BridgeError):

@@ -73,11 +73,11 @@ class Account:
     def should_be_described(self, event: Event) -> bool:
         """Tell whether containerd should be asked what the container is before this event is placed.
 
-        It should about a new record, whose create event does not say its labels, and about a container of which nothing is
-        known: a few times, since containerd may not have answered the first time.
+        It should about a new record, whose create event does not say its labels unless it is a reconciled one, and about a
+        container of which nothing is known: a few times, since containerd may not have answered the first time.
         """
         if type(event) is ContainerCreate:
-            self._asked = 0
+            self._asked = 0 if event.labels is None else ASKED
         return self._asked < ASKED and (self._asked == 0 or self.state.labels is None)
 
     def was_asked_about(self) -> None:
@@ -89,7 +89,9 @@ class Account:
         event, state = observed.event, self.state
         if isinstance(event, ContainerCreate):
             # A new record under a known id is another container: nothing of the old one's holds for it.
-            labels = None if info is None else info.labels
+            labels = event.labels
+            if labels is None and info is not None:
+                labels = info.labels
             self.deleted_at = None
             self._describe(event.image, labels, name_from_labels(labels or {}), event.runtime)
         elif isinstance(event, ContainerUpdate):

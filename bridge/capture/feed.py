@@ -2,7 +2,8 @@
 
 containerd keeps no history and its subscriptions cannot be resumed, so every end of one, for whatever reason, is a gap.
 The feed marks it: `disconnected` when the stream ends, and at the next proven one `gap`, with both bounds and the reason,
-and `connected`. A heartbeat probe finds a stream that looks alive and is not.
+and `connected`. What the gap left out is for `bridge.capture.repair` to tell, behind them. A heartbeat probe finds a stream
+that looks alive and is not.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, Literal, NoReturn, Protocol, TypeAlias
 
+from msgspec import Struct
+
+from bridge.capture.boot import Boot
 from bridge.capture.recorder import Recorder
+from bridge.capture.repair import Gap
 from bridge.errors import SourceLost
 from bridge.model.envelope import Event
+from bridge.model.events import SHIM_LOST
 from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import NodeConnected, NodeDisconnected, NodeGap, NodeHeartbeat
 from bridge.ports import EventSource, Observed, RuntimeVersion, Subscription
 
-__all__ = ["Feed", "node_observation"]
+__all__ = ["Cause", "Feed", "FeedStatistics", "Mending", "node_observation"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +38,37 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
 CHECK_S = 0.25
 """How often the recorder's inbox is looked at: a tenth of the time in which a fast stream could fill it."""
+
+
+Cause: TypeAlias = Literal["first-start", "not-running", "rebooted", "outbox-lost", "stream-ended", "no-room"]
+"""Why there was no subscription; it stands in `NodeGap.cause`."""
+
+_FIRST: Final[dict[Cause, str]] = {
+    "first-start": "first start",
+    "not-running": "the bridge was not running",
+    "rebooted": "the host was rebooted, and the bridge was not running",
+}
+
+
+class Mending(Protocol):
+    """Tells what the gap before a subscription left out, and goes on looking for what is missing while that lasts."""
+
+    async def run(self, subscription: Subscription, gap: Gap) -> NoReturn:
+        """Do so until cancelled; raises SourceLost where the subscription has ended."""
+        ...
+
+
+class FeedStatistics(Struct, frozen=True, kw_only=True):
+    """The feed in numbers, since the start."""
+
+    gaps: dict[Cause, int]
+    """Gaps that were marked, by their causes."""
+    probe_ns: int | None
+    """Round trip of the last probe."""
+
+
+class _NoRoomError(SourceLost):
+    """What is read cannot be written down, so reading has to stop."""
 
 
 def node_observation(event: Event, *, time: Nanos | None = None) -> Observed:
@@ -47,9 +84,12 @@ class Feed:
         self,
         source: EventSource,
         recorder: Recorder,
+        mending: Mending,
         *,
         namespaces: Sequence[str] = (),
         proven: Nanos | None = None,
+        last_n: int = 0,
+        boot: Boot | None = None,
         heartbeat_s: float = HEARTBEAT_S,
         damage: str | None = None,
     ) -> None:
@@ -58,8 +98,11 @@ class Feed:
         Args:
             source: where events come from.
             recorder: where they go.
+            mending: tells what gaps left out.
             namespaces: what is followed, for the record; empty for all.
             proven: when the subscription was last known to be live, in an earlier run.
+            last_n: position of the last event of the earlier runs.
+            boot: tells whether the host was rebooted since then.
             heartbeat_s: seconds between two probes.
             damage: why the outbox is another one than in the earlier run.
         """
@@ -68,15 +111,19 @@ class Feed:
         self._namespaces = list(namespaces)
         self._heartbeat_s = heartbeat_s
         self._proven = proven
-        self._lost = "the bridge was not running" if proven else "first start"
+        self._mending = mending
+        self._last_n = last_n
+        self._boot = boot
+        rebooted = boot is not None and boot.changed
+        self._cause: Cause = "first-start" if proven is None else "rebooted" if rebooted else "not-running"
+        self._lost = _FIRST[self._cause]
         if damage is not None:
-            self._lost = f"the outbox was damaged ({damage}) and a new one began"
+            self._cause, self._lost = "outbox-lost", f"the outbox was damaged ({damage}) and a new one began"
         self.live = asyncio.Event()
         """Set while the subscription is proven live."""
         self.probe_ns: int | None = None
         """Round trip of the last probe, in nanoseconds."""
-        self.gaps = 0
-        """Gaps marked since the start."""
+        self._gaps: dict[Cause, int] = {}
 
     async def run(self) -> None:
         """Feed for ever."""
@@ -88,30 +135,32 @@ class Feed:
                 async with self._source.subscribe(self._recorder.submit) as subscription:
                     sent = now()
                     self.probe_ns = await subscription.probe()
-                    self._went_live(sent, version)
+                    gap = self._went_live(sent, version)
                     pause = FIRST_PAUSE_S
-                    raise await self._watch(subscription)
+                    raise await self._watch(subscription, gap)
             except SourceLost as error:
-                self._went_dark(str(error))
+                self._went_dark(error)
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     def _check_room(self) -> None:
         # Better a marked gap than containerd's memory or ours growing without end.
         if (refusal := self._recorder.refusal) is not None:
-            raise SourceLost(refusal)
+            raise _NoRoomError(refusal)
 
-    async def _watch(self, subscription: Subscription) -> SourceLost:
+    async def _watch(self, subscription: Subscription, gap: Gap) -> SourceLost:
         """Return why the subscription has ended or has to."""
         ended = asyncio.ensure_future(subscription.ended())
         beat = asyncio.ensure_future(self._beat(subscription))
+        mending = asyncio.ensure_future(self._mending.run(subscription, gap))
+        tasks = (ended, beat, mending)
         try:
-            await asyncio.wait((ended, beat), return_when=asyncio.FIRST_COMPLETED)
-            return ended.result() if ended.done() else beat.result()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return ended.result() if ended in done else done.pop().result()
         finally:
-            ended.cancel()
-            beat.cancel()
-            await asyncio.gather(ended, beat, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _beat(self, subscription: Subscription) -> NoReturn:
         loop = asyncio.get_running_loop()
@@ -126,11 +175,16 @@ class Feed:
                 self._prove(sent)
                 due = loop.time() + self._heartbeat_s
 
-    def _went_live(self, sent: Nanos, version: RuntimeVersion) -> None:
+    def statistics(self) -> FeedStatistics:
+        """Return it in numbers."""
+        return FeedStatistics(gaps=dict(self._gaps), probe_ns=self.probe_ns)
+
+    def _went_live(self, sent: Nanos, version: RuntimeVersion) -> Gap:
         # The clock may have stepped back in between; a gap never ends before it begins.
         since = min(self._proven, sent) if self._proven is not None else None
-        self.gaps += 1
-        self._recorder.submit(node_observation(NodeGap(since=since, until=sent, reason=self._lost)))
+        cause = self._cause
+        self._gaps[cause] = self._gaps.get(cause, 0) + 1
+        self._recorder.submit(node_observation(NodeGap(since=since, until=sent, reason=self._lost, cause=cause)))
         self._recorder.submit(
             node_observation(
                 NodeConnected(
@@ -145,16 +199,23 @@ class Feed:
         dark = f" after {(sent - since) / 1e9:.1f} s without proof ({self._lost})" if since is not None else ""
         log.info("following containerd %s%s", version.version, dark)
         self.live.set()
+        if self._boot is not None:
+            self._boot.keep()
+        if cause == "stream-ended":
+            return Gap(unseen=SHIM_LOST)
+        return Gap(ended_before=self._last_n if cause == "rebooted" else None)
 
     def _prove(self, sent: Nanos) -> None:
         """Note what an answered probe proves: that everything published before it was sent has been delivered."""
         self._proven = sent
         self._recorder.prove(sent)
 
-    def _went_dark(self, reason: str) -> None:
+    def _went_dark(self, error: SourceLost) -> None:
+        reason = str(error)
         if self.live.is_set():
             self.live.clear()
             self._lost = reason
+            self._cause = "no-room" if isinstance(error, _NoRoomError) else "stream-ended"
             self._recorder.submit(node_observation(NodeDisconnected(reason=reason)))
             log.warning("lost containerd: %s; connecting again until it answers", reason)
         else:

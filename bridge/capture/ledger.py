@@ -54,7 +54,7 @@ class Memory(Protocol):
         ...
 
     def containers(self) -> Iterator[ContainerRow]:
-        """Iterate over what is remembered of those whose record was not deleted."""
+        """Iterate over what is remembered of those that are not gone."""
         ...
 
 
@@ -81,6 +81,16 @@ class Ledger:
         self._touched: dict[Key, Account] = {}
         self.anomalies = 0
         """Events since the start that could not be true."""
+
+    @property
+    def log(self) -> str:
+        """The outbox's UUID."""
+        return self._log
+
+    @property
+    def last_n(self) -> int:
+        """Position of the last entry given out."""
+        return self._n
 
     def open(self, batch: Iterable[Observed]) -> list[Account | None]:
         """Return the account that each event goes to, None for one that belongs to no container.
@@ -124,7 +134,8 @@ class Ledger:
                 namespace=namespace,
                 container=container,
                 state=account.encoded(),
-                deleted_at=account.deleted_at,
+                # Of a task that is told after its record's end, the end has to be found too.
+                deleted_at=account.deleted_at if account.state.status == "gone" else None,
             )
             for (namespace, container), account in self._touched.items()
         ]
@@ -139,9 +150,9 @@ class Ledger:
         return self._opened(namespace, container).state if account is None else account.state
 
     def states(self) -> Iterator[ContainerState]:
-        """Iterate over the states of all containers whose record was not deleted. Not while events are placed."""
+        """Iterate over the states of all containers that are not gone. Not while events are placed."""
         for account in self._accounts.values():
-            if account.deleted_at is None:
+            if account.state.status != "gone":
                 yield account.state
         for row in self._memory.containers():
             if (row.namespace, row.container) not in self._accounts:
@@ -175,7 +186,7 @@ class Ledger:
             self._subjects.container_prefix(self._node, namespace, container),
             format_source(self._node, namespace),
             state,
-            None if row is None else row.deleted_at,
+            state.deleted_at if row is None or row.deleted_at is None else row.deleted_at,
         )
 
     def _place(self, account: Account, observed: Observed, entries: list[Entry]) -> None:

@@ -291,7 +291,7 @@ class Outbox:
         return None if row is None else ContainerRow(**dict(zip(ContainerRow.__struct_fields__, row, strict=True)))
 
     def containers(self) -> Iterator[ContainerRow]:
-        """Iterate over what is remembered of those containers whose record was not deleted."""
+        """Iterate over what is remembered of those containers that are not gone."""
         with disk(self.path):
             for row in self._connected.execute("SELECT * FROM containers WHERE deleted_at IS NULL"):
                 yield ContainerRow(**dict(zip(ContainerRow.__struct_fields__, row, strict=True)))

@@ -37,7 +37,7 @@ WAL: Final = 32 * 1024 * 1024
 changed, and stops the writer meanwhile."""
 
 CACHE: Final = 4 * 1024 * 1024
-"""Bytes of pages in memory. What is acknowledged is kept for minutes and not read again; it would fill more of them."""
+"""Bytes of pages in memory. What is acknowledged is kept for minutes and hardly ever read; more would be filled with that."""
 
 WAL_LEFT: Final = 2 * WAL
 """A write-ahead log that was longer once is cut to this."""

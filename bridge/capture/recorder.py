@@ -6,6 +6,8 @@ transaction (group commit): alone an event is committed within milliseconds, and
 
 When the disk fails, it keeps the batch that it has in hand and tries again until the disk takes it; a failure that lasts ends
 it, and damage does at once. Meanwhile nobody may go on reading events: `refusal` says so to whoever asks.
+
+Who wants to know what the log says of containers, and perhaps add to it, has the thread ask: `consult`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import TypeAlias, TypeVar
 
 from bridge.capture.ledger import Ledger
@@ -24,7 +27,7 @@ from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
 from bridge.ports import ContainerLookup, Entry, Observed
 
-__all__ = ["Committed", "Recorder"]
+__all__ = ["Committed", "Question", "Recorder"]
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,10 @@ LASTING_S = 60.0
 Committed: TypeAlias = Callable[[Sequence[Entry], Sequence[ContainerState]], None]
 """Told of every committed batch, in order, from the recorder's thread: its entries, and the states of containers that follow
 from them. Must return at once."""
+
+
+Question: TypeAlias = Callable[[Ledger], Iterable[Observed]]
+"""Looks at the ledger, in the recorder's thread; returns the events that are to be recorded at once. May not raise."""
 
 
 class Recorder:
@@ -86,7 +93,7 @@ class Recorder:
         self._lookup = lookup
         self._committed = committed
         self._failed = failed
-        self._inbox: queue.SimpleQueue[Observed | Nanos | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Observed | Nanos | Question | None] = queue.SimpleQueue()
         self._acknowledged = acknowledged
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._proven = outbox.proven
@@ -108,6 +115,13 @@ class Recorder:
     def prove(self, moment: Nanos) -> None:
         """Note that everything published before `moment` has been submitted; the outbox keeps it with what it proves."""
         self._inbox.put(moment)
+
+    def consult(self, question: Question) -> None:
+        """Have the thread ask a question: after everything that was submitted before is recorded, and before anything else is.
+
+        What has been consulted when the thread is told to stop is never asked.
+        """
+        self._inbox.put(question)
 
     @property
     def alive(self) -> bool:
@@ -150,31 +164,40 @@ class Recorder:
         try:
             going, tidied = True, time.monotonic()
             while going:
-                batch, going = self._take()
+                batch, question, going = self._take()
                 if batch or self._acknowledged() > self._outbox.acknowledged:
                     self._commit(batch)
+                if question is not None:
+                    self._answer(question)
                 if time.monotonic() - tidied > TIDY_S and self._inbox.empty():
                     self._tidy()
                     tidied = time.monotonic()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the daemon has to hear of it
             self._failed(error)
 
-    def _take(self) -> tuple[list[Observed], bool]:
-        """Wait for an event and return it with what else is there; false as second when it was told to stop."""
+    def _take(self) -> tuple[list[Observed], Question | None, bool]:
+        """Wait for an event and return it with what else is there, up to a question; false when it was told to stop."""
         batch: list[Observed] = []
         try:
             item = self._inbox.get(timeout=IDLE_S)
             while item is not None:
                 if isinstance(item, Nanos):
                     self._proven = item
-                else:
+                elif isinstance(item, Observed):
                     batch.append(item)
+                else:
+                    return batch, item, True
                 if len(batch) >= BATCH:
-                    return batch, True
+                    return batch, None, True
                 item = self._inbox.get_nowait()
         except queue.Empty:
-            return batch, True
-        return batch, False
+            return batch, None, True
+        return batch, None, False
+
+    def _answer(self, question: Question) -> None:
+        events = iter(question(self._ledger))
+        while batch := list(islice(events, BATCH)):
+            self._commit(batch)
 
     def _commit(self, batch: Sequence[Observed]) -> None:
         # Placing is done once; only what needs the disk, before and behind it, may be repeated.

@@ -80,7 +80,7 @@ async def taken_over(event_log: EventLog, node: str) -> Takeover:
             namespace=namespace,
             container=container,
             state=encode_any(state),
-            deleted_at=deleted[namespace, container] if state.deleted_at is not None else None,
+            deleted_at=deleted[namespace, container] if state.status == "gone" else None,
         )
         for (namespace, container), state in known.items()
     ]

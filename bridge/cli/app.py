@@ -10,7 +10,7 @@ import typer
 from typer.main import get_command
 
 import bridge
-from bridge.cli import events, history, inspect, nodes, ps, schema, settings, verbs
+from bridge.cli import doctor, events, history, inspect, nodes, ps, schema, settings, state, verbs
 from bridge.cli.connection import Connect
 from bridge.cli.exits import PROGRAM, USAGE, complain
 from bridge.cli.help import Command, Group
@@ -40,8 +40,16 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
         "resume": verbs.resume,
         "delete": verbs.delete,
     },
-    "More": {"nodes": nodes.nodes, "version": nodes.version, "config": settings.config, "schema": schema.schema},
+    "More": {
+        "doctor": doctor.doctor,
+        "nodes": nodes.nodes,
+        "version": nodes.version,
+        "config": settings.config,
+        "schema": schema.schema,
+    },
 }
+
+_OF_STATE: Final[Mapping[str, Callable[..., Any]]] = {"verify": state.verify, "rebuild": state.rebuild}
 
 _SHORT: Final = {"serve": "Keep a containerd's events in JetStream, take commands for it."}
 """What the list of commands says, where that is not the first sentence of the command's own help."""
@@ -54,9 +62,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_state = typer.Typer(cls=Group, rich_markup_mode=None)
+for _name, _function in _OF_STATE.items():
+    _state.command(_name, cls=Command, rich_help_panel="Commands")(_function)
 for _section, _commands in _COMMANDS.items():
     for _name, _function in _commands.items():
         app.command(_name, cls=Command, rich_help_panel=_section, short_help=_SHORT.get(_name))(_function)
+app.add_typer(
+    _state, name="state", rich_help_panel="More", help="Compare the states that are kept with the log, or mend them."
+)
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer's signature of a callback

@@ -33,11 +33,16 @@ __all__ = [
     "NatsTlsKey",
     "NatsToken",
     "NatsUser",
+    "Opening",
     "client_command",
+    "opening_command",
     "with_connection_options",
 ]
 
 P = ParamSpec("P")
+
+Opening: TypeAlias = AbstractAsyncContextManager[Bus]
+"""A bus that is still to be opened: a context that closes it."""
 
 
 class Connect(Protocol):
@@ -134,6 +139,7 @@ _OPTIONS = [
     parameter(name, hint, None) for name, hint in get_type_hints(ConnectionOptions, include_extras=True).items()
 ]
 _CONTEXT = parameter("context", typer.Context)
+_OPENING = parameter("opening", AbstractAsyncContextManager)
 
 
 def with_connection_options(body: Callable[Concatenate[ConnectionOptions, P], None]) -> Callable[..., None]:
@@ -149,6 +155,16 @@ def with_connection_options(body: Callable[Concatenate[ConnectionOptions, P], No
 def client_command(body: Callable[Concatenate[Bus, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Make a command of `body`, which is given the open bus and its own options."""
 
+    async def with_bus(opening: Opening, /, **values: Any) -> None:
+        async with opening as bus:
+            await body(bus, **values)  # type: ignore[call-arg]
+
+    return opening_command(with_parameters(with_bus, body, [_OPENING, *own_parameters(body)]))
+
+
+def opening_command(body: Callable[Concatenate[Opening, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make a command of `body`, which is given the bus still to be opened, so that it can do without, and its own options."""
+
     def command(*, context: typer.Context, **values: Any) -> None:
         options = ConnectionOptions(**taken(values, _OPTIONS))
         config = options.load()
@@ -156,9 +172,9 @@ def client_command(body: Callable[Concatenate[Bus, P], Coroutine[Any, Any, None]
         connect: Connect = context.obj
 
         async def run() -> None:
-            nats = options.nats_config(config)
-            async with while_read(), connect(nats, root=config.root, state_dir=config.state_dir) as bus:
-                await body(bus, **values)  # type: ignore[call-arg]
+            opening = connect(options.nats_config(config), root=config.root, state_dir=config.state_dir)
+            async with while_read():
+                await body(opening, **values)  # type: ignore[call-arg]
 
         asyncio.run(run())
 

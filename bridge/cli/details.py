@@ -10,8 +10,9 @@ from bridge.cli.durations import clock, span
 from bridge.cli.terminal import printable
 from bridge.model import events, node_events
 from bridge.model.envelope import WORDS, Event, Recorded, Unrecognized
+from bridge.model.state import ContainerState
 
-__all__ = ["colour", "details", "exit_status", "word"]
+__all__ = ["colour", "details", "ending", "exit_status", "status_colour", "word"]
 
 _WORD_OF = {event.type: word for word, event in WORDS.items()}
 _COLOURS: dict[type[Any], str] = {
@@ -61,6 +62,18 @@ def exit_status(status: int | None) -> str:
         return str(status)
 
 
+def ending(state: ContainerState) -> str:
+    """Return how a task ended: `exit status 137 (SIGKILL), out of memory`, or that nobody knows."""
+    known = state.exit_status is not None
+    ended = f"exit status {exit_status(state.exit_status)}" if known else "ended, and nobody saw how"
+    return f"{ended}, out of memory" if state.oom else ended
+
+
+def status_colour(status: str) -> str:
+    """Return the style of a status."""
+    return {"running": "green", "paused": "blue", "unknown": "yellow"}.get(status, "")
+
+
 def details(recorded: Recorded[Event] | Recorded[Unrecognized], *, known: Collection[str] = ()) -> str:
     """Return what the event's word does not say yet, without what is `known`; control characters are escaped."""
     parts = [printable(part) for part in _parts(recorded.data) if part]
@@ -82,9 +95,9 @@ def _parts(event: Event | Unrecognized) -> list[str]:
 def _of_container(event: events.ContainerEvent) -> list[str]:  # noqa: PLR0911 - one line per kind is the plainest form
     match event:
         case events.TaskExit(exit_status=status) | events.TaskDelete(exit_status=status):
-            return [f"status {exit_status(status)}"]
+            return [f"status {exit_status(status)}", *_unknown(event)]
         case events.TaskExecExit(id=exec_id, exit_status=status):
-            return [f"exec {exec_id}", f"status {exit_status(status)}"]
+            return [f"exec {exec_id}", f"status {exit_status(status)}", *_unknown(event)]
         case events.TaskExecAdded(exec_id=exec_id):
             return [f"exec {exec_id}"]
         case events.TaskExecStarted(exec_id=exec_id, pid=pid):
@@ -119,6 +132,9 @@ def _of_node(event: node_events.NodeEvent) -> list[str]:  # noqa: PLR0911 - like
             return [reason]
         case node_events.NodeConnected(containerd_version=version):
             return [f"containerd {version}"]
+        case node_events.NodeReconciled(containers=containers, told=told, lost=lost, audit=audit):
+            unknown = f"{lost} ends unknown" if lost else ""
+            return ["audit" if audit else "", f"{containers} containers listed", f"{told} events told", unknown]
         case node_events.NodeHeartbeat(probe_ns=probe):
             return [f"probe {probe / 1e6:.1f} ms"]
         case (
@@ -127,6 +143,11 @@ def _of_node(event: node_events.NodeEvent) -> list[str]:  # noqa: PLR0911 - like
             return [name]
         case _:
             return []
+
+
+def _unknown(event: events.ContainerEvent) -> list[str]:
+    """Return why nobody knows how it ended."""
+    return [event.reason or ""] if isinstance(event, events.TaskExit | events.TaskExecExit) else []
 
 
 def _pid(pid: int) -> str:

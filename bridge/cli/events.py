@@ -9,7 +9,17 @@ import msgspec
 import typer
 
 from bridge.cli.connection import client_command
-from bridge.cli.options import ContainerIds, Namespaces, NodeNames, NoTruncate, checked
+from bridge.cli.options import (
+    ContainerIds,
+    ExitStatuses,
+    Images,
+    Labels,
+    NamePatterns,
+    Namespaces,
+    NodeNames,
+    NoTruncate,
+    checked,
+)
 from bridge.cli.table import EventTable
 from bridge.cli.terminal import Terminal
 from bridge.client import Bus, EventFilter, read_point
@@ -45,6 +55,10 @@ async def events(
             callback=checked(_check_word),
         ),
     ] = None,
+    label: Labels = None,
+    name: NamePatterns = None,
+    image: Images = None,
+    exit_status: ExitStatuses = None,
     node: NodeNames = None,
     since: Annotated[
         str | None,
@@ -81,14 +95,17 @@ async def events(
     node_events: Annotated[
         bool | None,
         typer.Option(
-            "--node-events/--no-node-events", help="Also events of nodes; so unless --container.", show_default=False
+            "--node-events/--no-node-events",
+            help="Also events of nodes; so unless containers are chosen.",
+            show_default=False,
         ),
     ] = None,
     no_truncate: NoTruncate = False,
 ) -> None:
     """Show what happens to containers, from any point of the log on.
 
-    Without --since it begins now, with --no-follow at the log's first event.
+    Without --since it begins now, with --no-follow at the log's first event. Of one option any value may match, of several
+    options each has to.
     """
     try:
         found = bus.events(
@@ -96,6 +113,10 @@ async def events(
             namespace=namespace or (),
             container=container or (),
             type=word or (),
+            label=label or (),
+            name=name or (),
+            image=image or (),
+            exit_status=exit_status or (),
             since=since,
             until=until,
             follow=follow,

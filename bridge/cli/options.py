@@ -9,12 +9,17 @@ import typer
 
 from bridge.model.commands import signal_number
 from bridge.model.identity import check_identifier, check_node
+from bridge.model.selection import Selection
 
 __all__ = [
     "Container",
     "ContainerIds",
     "Containers",
+    "ExitStatuses",
+    "Images",
     "Json",
+    "Labels",
+    "NamePatterns",
     "Namespace",
     "Namespaces",
     "NoTruncate",
@@ -87,6 +92,43 @@ ContainerIds: TypeAlias = Annotated[
         metavar="ID",
         help="Only this container, by its full id (repeatable).",
         callback=_identifier("container id"),
+    ),
+]
+Labels: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        "-l",
+        metavar="LABEL",
+        help="Only with this label: k, k=v or k!=v (repeatable; different keys must all hold).",
+        callback=checked(lambda text: Selection(label=text)),
+    ),
+]
+NamePatterns: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name",
+        metavar="GLOB",
+        help="Only of this name, or id where there is no name, such as 'web*' (repeatable).",
+        callback=checked(lambda text: Selection(name=text)),
+    ),
+]
+Images: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image",
+        metavar="GLOB",
+        help="Only of this image, such as nginx, nginx:1.* or '*/web@*' (repeatable).",
+        callback=checked(lambda text: Selection(image=text)),
+    ),
+]
+ExitStatuses: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exit-status",
+        metavar="STATUS",
+        help="Only what ended with 0, another number, '!=0', or unknown (repeatable).",
+        callback=checked(lambda text: Selection(exit_status=text)),
     ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]

@@ -12,12 +12,16 @@ Errors are those of `bridge.errors`; values are the frozen structs of `bridge.mo
 """
 
 from bridge.client.bus import Bus
+from bridge.client.checkup import Finding
 from bridge.client.connect import connect
 from bridge.client.containers import Listing, Place
 from bridge.client.filters import EventFilter
+from bridge.client.history import Moment
 from bridge.client.known import KnownNode
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
+from bridge.client.standing import Doubt, NodeStanding
+from bridge.client.verification import Difference, Rebuilt, Verified
 from bridge.errors import BridgeError, CommandFailed, ConfigError, LogRefused, LogUnavailable
 from bridge.ports import NodePresence, StoredEvent
 
@@ -26,16 +30,23 @@ __all__ = [
     "Bus",
     "CommandFailed",
     "ConfigError",
+    "Difference",
+    "Doubt",
     "EventFilter",
     "KnownNode",
+    "Finding",
     "Listing",
     "LogRefused",
     "LogUnavailable",
+    "Moment",
     "Node",
     "NodePresence",
+    "NodeStanding",
     "Place",
     "Point",
+    "Rebuilt",
     "StoredEvent",
+    "Verified",
     "connect",
     "read_point",
 ]

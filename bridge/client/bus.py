@@ -5,16 +5,32 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from bridge.client.checkup import Finding, findings
 from bridge.client.containers import Listing, Place, listing, locate
-from bridge.client.filters import EventFilter, Names, names
+from bridge.client.filters import EventFilter
+from bridge.client.history import Moment, life
 from bridge.client.known import KnownNode, known
 from bridge.client.node import Node
-from bridge.client.points import Point, read_point
+from bridge.client.points import Point, read_point, show_point
 from bridge.client.reading import read
-from bridge.errors import CommandFailed
+from bridge.client.standing import Doubt, NodeStanding, doubt_of, gaps_around, moment_of, standings, unheard
+from bridge.client.states import Places, states_at, states_now
+from bridge.client.verification import Rebuilt, Verified, rebuild, verify
+from bridge.errors import CommandFailed, ConfigError, LogError, LogRefused
 from bridge.model.nanos import Nanos, now
+from bridge.model.selection import Names, Selection, names
+from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
-from bridge.ports import CommandSender, EventReader, NodePresence, NodeRecords, Start, StoredEvent
+from bridge.ports import (
+    BusInspector,
+    CommandSender,
+    EventReader,
+    NodePresence,
+    NodeRecords,
+    Start,
+    StateStore,
+    StoredEvent,
+)
 
 __all__ = ["Bus"]
 
@@ -23,11 +39,30 @@ class Bus:
     """Events out, commands in. Made by `bridge.client.connect`, or over any reader and sender (see `bridge.testing`)."""
 
     def __init__(
-        self, reader: EventReader, sender: CommandSender, subjects: Subjects, records: NodeRecords | None = None
+        self,
+        reader: EventReader,
+        sender: CommandSender,
+        subjects: Subjects,
+        records: NodeRecords | None = None,
+        *,
+        states: StateStore | None = None,
+        inspector: BusInspector | None = None,
     ) -> None:
+        """Take what carries it.
+
+        Args:
+            reader: the log.
+            sender: the way to the nodes.
+            subjects: the subjects of the bus.
+            records: the nodes' records; without, only nodes that take commands are known.
+            states: the states that are kept beside the log; without, states are only had `at` a point.
+            inspector: what looks at the bus itself; without, there is no `checkup`.
+        """
         self._reader = reader
         self._sender = sender
         self._records = records
+        self._states = states
+        self._inspector = inspector
         self.subjects = subjects
 
     # -- events
@@ -39,6 +74,10 @@ class Bus:
         namespace: Names = (),
         container: Names = (),
         type: Names = (),  # noqa: A002 - the word of the contract
+        label: Names = (),
+        name: Names = (),
+        image: Names = (),
+        exit_status: Names = (),
         since: Point | None = None,
         until: Point | None = None,
         follow: bool | None = None,
@@ -53,11 +92,16 @@ class Bus:
             namespace: only from these containerd namespaces; what belongs to no namespace comes along.
             container: only of these containers, by id.
             type: only of these types, by the subject's last word (`exit`, `oom`, `gap`, ...); all but heartbeats without.
+            label: only of containers with this label: `key`, `key=value` or `key!=value`. This and the next three are as in
+                `bridge.model.selection`: events of several values, but each kind of choice has to hold.
+            name: only of containers whose name, or id where there is no name, matches this pattern with `*`, `?`, `[...]`.
+            image: only of containers whose image matches this pattern, in full or as people write it: `nginx` is any tag.
+            exit_status: only ends (`exit`, `exec-exit`, `delete`) with this status: `0`, `137`, `!=0`, `unknown`.
             since: where to begin, this point included. Without, with `follow` at the next event to come, else at the first.
             until: where to end, this point included. A time to come is waited for, unless `follow` is False.
             follow: go on with what comes; None for "unless `until` is given". For ever without `until`; with a sequence number
                 until an event at or behind it matched.
-            node_events: also events of nodes; None for "unless `container` is given or `type` names one".
+            node_events: also events of nodes; None for "unless containers are chosen, in any way, or `type` names one".
 
         Raises:
             ValueError: an argument makes no sense, or `until` lies before `since`; at the call itself.
@@ -65,7 +109,12 @@ class Bus:
             LogRefused: there is no log, or reading it is not allowed.
         """
         choice = EventFilter(
-            nodes=node, namespaces=namespace, containers=container, words=type, node_events=node_events
+            nodes=node,
+            namespaces=namespace,
+            containers=container,
+            words=type,
+            selection=Selection(label=label, name=name, image=image, exit_status=exit_status),
+            node_events=node_events,
         )
         filters = choice.subjects(self.subjects)
         # In this order: the same duration twice is then no earlier as an end than as a beginning.
@@ -73,7 +122,7 @@ class Bus:
         end = None if until is None else read_point(until)
         if _is_before(end, begin):
             raise ValueError(
-                f"until {_shown(until, end)} lies before since {_shown(since, begin)}: nothing can be between them"
+                f"until {show_point(until, end)} lies before since {show_point(since, begin)}: nothing can be between them"
             )
         match end:
             case None:
@@ -85,7 +134,143 @@ class Bus:
         start = _start(begin, follow=go_on)
         return _admitted(choice, read(self._reader, filters, start, end, follow=go_on))
 
+    def history(
+        self, container: str, *, node: Names = (), namespace: Names = (), follow: bool = False
+    ) -> AsyncGenerator[Moment, None]:
+        """Iterate over a container's life in the log: each event and the state after it, also of one that is gone.
+
+        Where the id was used in several places, their events come as they stand in the log. Gaps of its node come along,
+        without a state: events of that time may be missing.
+
+        Args:
+            container: its full id.
+            node: only on these nodes.
+            namespace: only in these containerd namespaces.
+            follow: go on with what comes, for ever, without a hole or a repetition between what was and what comes.
+
+        Raises:
+            ValueError: a name is empty; at the call itself.
+            LogUnavailable: the log does not answer.
+            LogRefused: there is no log, or reading it is not allowed.
+        """
+        EventFilter(nodes=node, namespaces=namespace, containers=container)
+        return life(self._reader, self.subjects, container, nodes=node, namespaces=namespace, follow=follow)
+
+    # -- states
+
+    async def states(
+        self,
+        *,
+        at: Point | None = None,
+        node: Names = (),
+        namespace: Names = (),
+        container: Names = (),
+        label: Names = (),
+        name: Names = (),
+        image: Names = (),
+        exit_status: Names = (),
+    ) -> list[ContainerState]:
+        """Return what every container is, or was at a point of the log, sorted by node, namespace and id; also those gone.
+
+        Without a point it is what the bridges keep beside the log. With one the log is folded, which takes ten to fifteen
+        seconds for a million events. A time means what the bridge had read by then, by its own clock (`recordedtime`).
+        containerd's own times are no order: shims tell late, and a reconciled event tells of what is long past. The time of
+        storing is none either: after an outage of the bus it is hours later, and what ran during an incident is just what
+        somebody wants to know. A container is as it was before the first of its events that was read later. A sequence
+        number means the log up to and with that event.
+
+        Args:
+            at: a time, how long ago, or a stream sequence number; now without.
+            node: only on these nodes.
+            namespace: only in these containerd namespaces.
+            container: only these containers, by id.
+            label: only those with this label, then; see `events`.
+            name: only those with such a name; see `events`.
+            image: only those of such an image; see `events`.
+            exit_status: only those whose last task ended like this: `0`, `137`, `!=0`, `unknown`.
+
+        Raises:
+            ValueError: an argument makes no sense, or the log does not reach back so far.
+            LogUnavailable: the log, or what is kept beside it, does not answer.
+            LogRefused: there is no log, or, without `at`, nothing is kept beside it; or reading is not allowed.
+        """
+        places = Places(nodes=node, namespaces=namespace, containers=container)
+        selection = Selection(label=label, name=name, image=image, exit_status=exit_status)
+        if at is None:
+            found = await states_now(self._kept_states(), places)
+        else:
+            found = await states_at(self._reader, self._states, self.subjects, at, places)
+        return [state for state in found if selection.admits_state(state)]
+
+    async def verify(self, *, node: Names = (), namespace: Names = ()) -> Verified:
+        """Fold the log and compare it with the states that are kept beside it.
+
+        Raises:
+            LogUnavailable: one of them does not answer.
+            LogRefused: one of them is not there, or may not be read.
+        """
+        return await verify(self._reader, self._kept_states(), self.subjects, nodes=node, namespaces=namespace)
+
+    async def rebuild(self, *, node: Names = (), namespace: Names = ()) -> Rebuilt:
+        """Write what the log says wherever something else is kept beside it. Bridges that write meanwhile win.
+
+        Raises:
+            LogUnavailable: one of them does not answer; do it again.
+            LogRefused: one of them is not there, or may not be read or written.
+        """
+        return await rebuild(self._reader, self._kept_states(), self.subjects, nodes=node, namespaces=namespace)
+
+    def _kept_states(self) -> StateStore:
+        if self._states is None:
+            raise LogRefused("no states are kept beside this log")
+        return self._states
+
     # -- nodes
+
+    async def standings(self, *, node: Names = ()) -> list[NodeStanding]:
+        """Return how each node of the log stands, sorted by name: whether its bridge is heard, and as of when it is known.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+            LogRefused: there is no log, or reading it is not allowed.
+        """
+        return await standings(self._reader, self.subjects, await self._reader.extent(), node)
+
+    async def doubts(
+        self, at: Point | None = None, *, node: Names = (), states: Sequence[ContainerState] = ()
+    ) -> list[Doubt]:
+        """Return for which nodes, and why, what `states` gives may be wrong: nobody was following their containerd then.
+
+        Args:
+            at: the point; now without.
+            node: only these nodes.
+            states: what `states` gave. A node of theirs whose bridge has left no sign in the log is in doubt too.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+            LogRefused: there is no log, or reading it is not allowed.
+        """
+        known = await self.standings(node=node)
+        found = [doubt for doubt in map(doubt_of, known) if doubt is not None]
+        found += unheard({state.node for state in states}, known)
+        moment = None if at is None else await moment_of(self._reader, read_point(at))
+        if moment is None:
+            return found
+        gaps = await gaps_around(self._reader, self.subjects, moment, node)
+        return [doubt for doubt in found if doubt.covers(moment)] + gaps
+
+    async def checkup(self) -> list[Finding]:
+        """Look at everything that a bridge and its readers need of the bus, and say what is in order and what is not."""
+        if self._inspector is None:
+            raise ConfigError("this bus has no inspector: make it with bridge.client.connect")
+        facts = await self._inspector.inspect()
+        nodes: list[NodeStanding] | str = []
+        if facts.extent is not None:
+            try:
+                nodes = await standings(self._reader, self.subjects, facts.extent)
+            except LogError as error:
+                nodes = str(error)
+        return findings(facts, nodes)
 
     async def nodes(self, *, wait: float = 0.5) -> Sequence[NodePresence]:
         """Return the nodes that take commands and answer within `wait` seconds, sorted by name."""
@@ -177,11 +362,6 @@ def _is_before(end: Nanos | int | None, begin: Nanos | int | None) -> bool:
     if end is None or begin is None or isinstance(end, Nanos) != isinstance(begin, Nanos):
         return False
     return end < begin
-
-
-def _shown(given: Point | None, point: Nanos | int | None) -> str:
-    """Return a point as its giver wrote it, else what was read from it."""
-    return given.strip() if isinstance(given, str) else str(point)
 
 
 def _start(point: Nanos | int | None, *, follow: bool) -> Start:

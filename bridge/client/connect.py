@@ -12,9 +12,11 @@ from bridge.config import Config, NatsConfig
 from bridge.errors import ConfigError
 from bridge.jetstream import connection
 from bridge.jetstream.embedded import embedded_config
+from bridge.jetstream.inspection import JetStreamInspector
 from bridge.jetstream.nodes import JetStreamNodes
 from bridge.jetstream.reader import JetStreamReader
 from bridge.jetstream.sender import NatsSender
+from bridge.jetstream.state import JetStreamStates
 from bridge.model.subjects import Subjects
 
 __all__ = ["connect", "embedded_here"]
@@ -49,7 +51,12 @@ async def connect(
         config = embedded_config(state_dir)
     async with connection.connect(config, name=name) as opened:
         yield Bus(
-            JetStreamReader(opened, subjects), NatsSender(opened, subjects), subjects, JetStreamNodes(opened, subjects)
+            JetStreamReader(opened, subjects),
+            NatsSender(opened, subjects),
+            subjects,
+            JetStreamNodes(opened, subjects),
+            states=JetStreamStates(opened, subjects),
+            inspector=JetStreamInspector(opened, subjects),
         )
 
 

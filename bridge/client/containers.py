@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from itertools import product
+from typing import Final
 
 from msgspec import Struct
 
@@ -13,9 +14,9 @@ from bridge.errors import CommandFailed
 from bridge.model.identity import check_identifier
 from bridge.model.outcomes import ContainerInfo
 
-__all__ = ["Listing", "Place", "listing", "locate"]
+__all__ = ["SHORTEST", "Listing", "Place", "listing", "locate"]
 
-_SHORTEST = 4
+SHORTEST: Final = 4
 """Fewest characters of an id that name a container: fewer would rather be a mistake."""
 
 
@@ -60,7 +61,7 @@ async def locate(nodes: Sequence[Node], container: str, namespace: str | None) -
         found = await listing(nodes, [namespace])
         _all_answered(found, container)
         matches = _matching(found.containers, lambda one: one.name == container)
-        if not matches and len(container) >= _SHORTEST:
+        if not matches and len(container) >= SHORTEST:
             matches = _matching(found.containers, lambda one: one.id.startswith(container))
     where = f" in namespace {namespace}" if namespace is not None else ""
     match matches:

@@ -1,29 +1,23 @@
-"""Which events somebody wants, as subject filters, so that the server sends nothing else.
+"""Which events somebody wants: what can be told from subjects as filters for the server, so that it sends nothing else.
 
-Each of the four choices takes several values, and an event has to match one value of each. Events of the node itself belong
-to no container: they come along unless containers were named, or whenever one of their types was.
+Each choice takes several values, and an event has to match one value of each. Node, namespace, container and type stand in
+the subject; labels, names, images and exit statuses are looked for in the events that come (`bridge.model.selection`). Events
+of the node itself belong to no container: they come along unless containers were chosen in any way, or whenever one of
+their types was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from itertools import product
-from typing import TypeAlias
 
 from bridge.model.envelope import WORDS
 from bridge.model.node_events import NodeEvent, NodeHeartbeat
+from bridge.model.selection import ENDINGS, Names, Selection, names
 from bridge.model.subjects import Subjects
 from bridge.ports import StoredEvent
 
-__all__ = ["EventFilter", "Names", "names"]
-
-Names: TypeAlias = str | Collection[str]
-"""One name or several; none of them means all."""
-
-
-def names(given: Names) -> tuple[str, ...]:
-    """Return the names without repetitions, in their order."""
-    return tuple(dict.fromkeys((given,) if isinstance(given, str) else given))
+__all__ = ["EventFilter"]
 
 
 class EventFilter:
@@ -36,6 +30,7 @@ class EventFilter:
         namespaces: Names = (),
         containers: Names = (),
         words: Names = (),
+        selection: Selection | None = None,
         node_events: bool | None = None,
     ) -> None:
         """Take the choice.
@@ -46,7 +41,8 @@ class EventFilter:
             containers: container ids.
             words: types of events by the last token of their subject: `exit`, `oom`, `gap`, ...; without any, all but
                 heartbeats.
-            node_events: whether events of the node itself belong to it; None for "unless containers were named".
+            selection: which containers by label, name, image and exit status. With an exit status only ends can match.
+            node_events: whether events of the node itself belong to it; None for "unless containers were chosen".
 
         Raises:
             ValueError: a word is none, or nothing at all is left; the sentence says which and gives the choices.
@@ -64,8 +60,15 @@ class EventFilter:
         self._container_words = [word for word in chosen if not issubclass(WORDS[word], NodeEvent)]
         self._node_words = [word for word in chosen if issubclass(WORDS[word], NodeEvent)]
         self._all_words = not chosen
+        self._selection = selection or Selection()
+        if self._selection.by_ending:
+            self._container_words = [word for word in (self._container_words if chosen else ENDINGS) if word in ENDINGS]
+            if not self._container_words:
+                raise ValueError(
+                    f"an exit status chooses ends, and none of {', '.join(chosen)} is one: choose from {', '.join(ENDINGS)}"
+                )
         if node_events is None:
-            node_events = not self._containers or bool(self._node_words)
+            node_events = not (self._containers or self._selection) or bool(self._node_words)
         self._node_events = node_events and (self._all_words or bool(self._node_words))
         if not self._node_events and not self._all_words and not self._container_words:
             raise ValueError(
@@ -86,9 +89,12 @@ class EventFilter:
         return found
 
     def admits(self, event: StoredEvent) -> bool:
-        """Tell what subjects cannot: a heartbeat that nobody asked for, and the namespace of an image."""
+        """Tell what subjects cannot: the selection, a heartbeat that nobody asked for, and the namespace of an image."""
         recorded = event.recorded
-        if recorded.type == NodeHeartbeat.type and not self._node_words:
+        if isinstance(recorded.data, NodeEvent):
+            asked_for = self._node_events and (self._node_words or not isinstance(recorded.data, NodeHeartbeat))
+            return bool(asked_for) and recorded.namespace in (None, *(self._namespaces or (recorded.namespace,)))
+        if self._selection and not self._selection.admits_event(recorded):
             return False
         return not self._namespaces or recorded.namespace in (None, *self._namespaces)
 

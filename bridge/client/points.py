@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from bridge.model.nanos import Nanos, now, parse_rfc3339
 
-__all__ = ["Point", "read_point", "read_duration"]
+__all__ = ["Point", "read_duration", "read_point", "show_point"]
 
 Point: TypeAlias = Nanos | datetime | timedelta | int | str
 """A time (`Nanos`, `datetime`), how long ago (`timedelta`), a stream sequence (`int`), or any of them as text."""
@@ -67,6 +67,11 @@ def read_duration(text: str) -> int:
         # In whole numbers: a float would lose the nanoseconds of a long one.
         total += int(whole) * _UNITS[unit] + int(fraction or "0") * _UNITS[unit] // 10 ** len(fraction)
     return total
+
+
+def show_point(given: Point | None, point: Nanos | int | None) -> str:
+    """Return a point as its giver wrote it, else what was read from it."""
+    return given.strip() if isinstance(given, str) else str(point)
 
 
 def _read_text(text: str) -> Nanos | int:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from bridge.model.nanos import Nanos, now
 from bridge.ports import EventReader, Start, StoredEvent
 
-__all__ = ["read"]
+__all__ = ["closing", "read"]
 
 
 async def read(
@@ -24,7 +24,7 @@ async def read(
         opened: AsyncIterator[StoredEvent] = _until(reader, filters, start, end)
     else:
         opened = reader.read(filters, start, follow=follow)
-    async with _closing(opened) as events:
+    async with closing(opened) as events:
         async for event in events:
             if _behind(event, end):
                 return
@@ -37,7 +37,7 @@ async def _until(
     reader: EventReader, filters: Sequence[str], start: Start, limit: Nanos
 ) -> AsyncGenerator[StoredEvent, None]:
     rest = start
-    async with _closing(reader.read(filters, start, follow=True)) as following:
+    async with closing(reader.read(filters, start, follow=True)) as following:
         while True:
             try:
                 async with asyncio.timeout((limit - now()) / 1e9) as clock:
@@ -51,13 +51,14 @@ async def _until(
             rest = Start(sequence=event.stream_sequence + 1)
             yield event
     # The time has come, but a backlog may not have been read to its end yet.
-    async with _closing(reader.read(filters, rest, follow=False)) as remaining:
+    async with closing(reader.read(filters, rest, follow=False)) as remaining:
         async for event in remaining:
             yield event
 
 
 @asynccontextmanager
-async def _closing(stream: AsyncIterator[StoredEvent]) -> AsyncIterator[AsyncIterator[StoredEvent]]:
+async def closing(stream: AsyncIterator[StoredEvent]) -> AsyncIterator[AsyncIterator[StoredEvent]]:
+    """Close what a reader reads with the end of the context: `aclosing` for the iterators of the port."""
     try:
         yield stream
     finally:

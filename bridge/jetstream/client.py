@@ -193,6 +193,17 @@ class Client(NatsClient):
         if self._status == NatsClient.CONNECTED and self._reading_task is asyncio.current_task():
             await self._process_op_err(nats.errors.ProtocolError())
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        # As nats-py has it, in half of the time: it looks at every letter of a name, for every event of a backlog.
+        found = {}
+        for line in raw.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            parts = name.split() if colon else ()
+            if len(parts) == 1 and parts[0].isascii():
+                found[parts[0].decode("ascii")] = value.strip().decode("utf-8", "replace")
+        return found
+
     async def _process_pong(self) -> None:
         # Every PING is answered, also that of a flush that gave up; nobody waits for that answer any more.
         if self._pongs and self._pongs[0].done():

@@ -25,7 +25,7 @@ from bridge.jetstream.errors import NATS_ERRORS, Denied
 
 __all__ = ["Consumer", "Doubt", "Place"]
 
-PORTION: Final = 500
+PORTION: Final = 2_000
 PORTION_BYTES: Final = 8 * 1024 * 1024
 """A portion ends with whichever comes first."""
 
@@ -215,8 +215,9 @@ def _place(reply: str) -> Place:
     tokens = reply.split(".")
     at = 5 if len(tokens) == 9 else 7
     try:
-        return Place(*map(int, tokens[at : at + 4]))
-    except (ValueError, TypeError) as error:
+        stream, consumer, stored, pending = tokens[at : at + 4]
+        return Place(int(stream), int(consumer), int(stored), int(pending))
+    except ValueError as error:
         raise Doubt(f"a message without a place: {reply!r}") from error
 
 

@@ -20,7 +20,7 @@ from bridge.jetstream.errors import CONFLICT, ApiError, log_error, log_errors
 from bridge.jetstream.streams import NO_MESSAGE, NO_STREAM
 from bridge.model.nanos import Nanos, parse_rfc3339
 
-__all__ = ["EXPECTED", "Key", "REMOVED", "Standing", "WrongRevision", "is_mark"]
+__all__ = ["EXPECTED", "Key", "REMOVED", "Standing", "WrongRevision", "is_mark", "keys_in"]
 
 OPERATION: Final = "KV-Operation"
 REMOVED: Final = {OPERATION: "DEL"}
@@ -123,6 +123,27 @@ class Key:
         if isinstance(error.__cause__, ApiError) and error.__cause__.err_code == NO_STREAM:
             return LogRefused(f"bucket {self._bucket} is gone: start the bridge again, and it makes a new one")
         return error
+
+
+async def keys_in(connection: Connection, bucket: str, pattern: str = ">") -> set[str]:
+    """Return the keys that match, marks of those that were taken away included.
+
+    The server reads them off at one moment. What a consumer lists while they are written again lacks now and then a key: its
+    old message is gone when its turn comes, and what the server says of those that wait is wrong (2.9 to 2.15).
+
+    Raises:
+        ApiError: there is no such bucket.
+        nats.errors.Error: no answer.
+    """
+    found: set[str] = set()
+    request: dict[str, Any] = {"subjects_filter": key_subject(bucket, pattern)}
+    prefix = len(key_subject(bucket, ""))
+    while True:
+        info = await api(connection, f"STREAM.INFO.{bucket_stream(bucket)}", {**request, "offset": len(found)})
+        page = info["state"].get("subjects") or {}
+        found.update(subject[prefix:] for subject in page)
+        if not page or len(found) >= int(info.get("total") or 0):
+            return found
 
 
 def is_mark(header: str, value: str) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import aclosing
+from typing import Final
 
-from bridge.errors import BadEnvelope, LogUnavailable
-from bridge.jetstream.buckets import bucket_stream, key_subject
+from bridge.errors import BadEnvelope
+from bridge.jetstream.buckets import bucket_stream
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.errors import ApiError, log_errors
-from bridge.jetstream.keys import is_mark
+from bridge.jetstream.keys import Key, keys_in
 from bridge.jetstream.streams import NO_STREAM
 from bridge.model.codec import decode_as
 from bridge.model.nodes import NodeRecord
@@ -20,14 +20,16 @@ __all__ = ["JetStreamNodes"]
 
 log = logging.getLogger(__name__)
 
+ABREAST: Final = 32
+"""Records that are asked for at the same time."""
+
 
 class JetStreamNodes:
     """Implements `bridge.ports.NodeRecords`."""
 
     def __init__(self, connection: Connection, subjects: Subjects) -> None:
         self._connection = connection
-        self._stream = bucket_stream(subjects.node_bucket)
-        self._filter = key_subject(subjects.node_bucket, ">")
+        self._bucket = subjects.node_bucket
 
     async def records(self) -> list[NodeRecord]:
         """Return the records of all nodes, none where no bridge has made the bucket yet; see `NodeRecords`.
@@ -36,31 +38,24 @@ class JetStreamNodes:
             LogUnavailable: the bucket does not answer.
             LogRefused: reading it is not allowed.
         """
-        found: list[NodeRecord] = []
-        with log_errors(self._stream):
-            consumer = Consumer(self._connection, self._stream, self._connection.link)
+        with log_errors(bucket_stream(self._bucket)):
             try:
-                left = await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": self._filter})
-                if left:
-                    async with aclosing(consumer.messages(wait=False)) as messages:
-                        async for message, place in messages:
-                            if not any(is_mark(name, value) for name, value in (message.headers or {}).items()):
-                                found += _read(message.data)
-                            if place.pending == 0:
-                                break
+                keys = sorted(await keys_in(self._connection, self._bucket))
             except ApiError as error:
                 if error.err_code != NO_STREAM:
                     raise
-            except Doubt as doubt:
-                raise LogUnavailable(f"stream {self._stream} cannot be read at present: {doubt}") from doubt
-            finally:
-                await consumer.close()
-        return sorted(found, key=lambda record: record.node)
+                keys = []
+        found: list[NodeRecord | None] = []
+        for start in range(0, len(keys), ABREAST):
+            found += await asyncio.gather(*[self._record(key) for key in keys[start : start + ABREAST]])
+        return sorted((record for record in found if record), key=lambda record: record.node)
 
-
-def _read(body: bytes) -> list[NodeRecord]:
-    try:
-        return [decode_as(body, NodeRecord)]
-    except BadEnvelope as error:
-        log.warning("skipping the record of a node: %s", error)
-        return []
+    async def _record(self, key: str) -> NodeRecord | None:
+        standing = await Key(self._connection, self._bucket, key).get()
+        if standing is None or standing.value is None:
+            return None
+        try:
+            return decode_as(standing.value, NodeRecord)
+        except BadEnvelope as error:
+            log.warning("skipping the record under %s: %s", key, error)
+            return None

@@ -23,11 +23,11 @@ from bridge.jetstream.errors import ApiError, Denied, log_errors
 from bridge.jetstream.filters import collide, matches, reduced
 from bridge.jetstream.streams import NO_STREAM, stream_name
 from bridge.model.codec import decode
-from bridge.model.nanos import Nanos, format_rfc3339
+from bridge.model.nanos import Nanos, format_rfc3339, now, parse_rfc3339
 from bridge.model.subjects import Subjects
-from bridge.ports import Start, StoredEvent
+from bridge.ports import LogExtent, Start, StoredEvent
 
-__all__ = ["JetStreamReader"]
+__all__ = ["JetStreamReader", "extent_of", "stream_info"]
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,62 @@ class JetStreamReader:
                     yield event
         finally:
             await reading.close()
+
+    async def latest(self, filters: Sequence[str]) -> list[StoredEvent]:
+        """Return the last event of each subject that matches one of `filters`, in the log's order.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+            LogRefused: there is no such stream, or reading is not allowed.
+        """
+        found: dict[int, StoredEvent] = {}
+        for pattern in reduced(filters) or [">"]:
+            # One after the other: older servers take one filter for a consumer, and none takes two that overlap.
+            for event in await self._latest(pattern):
+                found[event.stream_sequence] = event
+        return [found[sequence] for sequence in sorted(found)]
+
+    async def extent(self) -> LogExtent:
+        """Return how far the stream reaches, and for how long it keeps what it has.
+
+        Raises:
+            LogUnavailable: the stream does not answer.
+            LogRefused: there is none, or looking at it is not allowed.
+        """
+        asked = now()
+        with log_errors(self._stream):
+            info = await stream_info(self._connection, self._stream)
+        return extent_of(info, asked)
+
+    async def _latest(self, pattern: str) -> list[StoredEvent]:
+        doubt, until = "", time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            with log_errors(self._stream):
+                async with asyncio.timeout(PATIENCE_S):
+                    link = await self._connection.linked()
+                await stream_info(self._connection, self._stream)
+                consumer = Consumer(self._connection, self._stream, link)
+                try:
+                    left = await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": pattern})
+                    return await self._last_ones(consumer) if left else []
+                except Doubt as error:
+                    doubt = str(error)
+                finally:
+                    await consumer.close()
+        raise LogUnavailable(f"reading stream {self._stream} gets nowhere: {doubt}")
+
+    @staticmethod
+    async def _last_ones(consumer: Consumer) -> list[StoredEvent]:
+        found = []
+        async with aclosing(consumer.messages(wait=False)) as messages:
+            async for message, place in messages:
+                try:
+                    found.append(_stored(message, place))
+                except BadEnvelope as error:
+                    log.warning("skipping message %d on %s: %s", place.stream_sequence, message.subject, error)
+                if place.pending == 0:
+                    break
+        return found
 
 
 class _Reading:
@@ -134,7 +190,7 @@ class _Reading:
         with log_errors(self._stream):
             async with asyncio.timeout(None if self._follow and self._created else PATIENCE_S):
                 link = await self._connection.linked()
-            self._resume(await self._info())
+            self._resume(await stream_info(self._connection, self._stream))
             self._consumer = Consumer(self._connection, self._stream, link)
             return await self._consumer.open(self._where())
 
@@ -142,14 +198,6 @@ class _Reading:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await consumer.close()
-
-    async def _info(self) -> dict[str, Any]:
-        try:
-            return await api(self._connection, f"STREAM.INFO.{self._stream}")
-        except ApiError as error:
-            if error.err_code == NO_STREAM:
-                raise LogRefused(f"there is no stream {self._stream}: a bridge makes it at its first start") from error
-            raise
 
     def _resume(self, info: dict[str, Any]) -> None:
         # Where to go on, or at first where to begin and where to end.
@@ -187,19 +235,60 @@ class _Reading:
         if self._our_filters and not any(matches(pattern, message.subject) for pattern in self._our_filters):
             return None
         try:
-            recorded = decode(message.data)
+            return _stored(message, place)
         except BadEnvelope as error:
             self._skipped += 1
             if self._skipped == 1:
                 log.warning("skipping message %d on %s: %s", place.stream_sequence, message.subject, error)
             return None
-        return StoredEvent(
-            stream_sequence=place.stream_sequence,
-            stored_at=Nanos(place.stored_at),
-            subject=message.subject,
-            body=message.data,
-            recorded=recorded,
-        )
+
+
+def _stored(message: Msg, place: Place) -> StoredEvent:
+    return StoredEvent(
+        stream_sequence=place.stream_sequence,
+        stored_at=Nanos(place.stored_at),
+        subject=message.subject,
+        body=message.data,
+        recorded=decode(message.data),
+    )
+
+
+async def stream_info(connection: Connection, stream: str) -> dict[str, Any]:
+    """Return what JetStream says of the stream.
+
+    Raises:
+        LogRefused: there is none.
+        ApiError: JetStream refuses.
+        nats.errors.Error: it does not answer.
+    """
+    try:
+        return await api(connection, f"STREAM.INFO.{stream}")
+    except ApiError as error:
+        if error.err_code == NO_STREAM:
+            raise LogRefused(f"there is no stream {stream}: a bridge makes it at its first start") from error
+        raise
+
+
+def extent_of(info: dict[str, Any], asked: Nanos) -> LogExtent:
+    """Return how far a stream reaches, by what JetStream says of it; `asked` is the time, where it does not tell that."""
+    config, state = info["config"], info["state"]
+    messages, last = int(state["messages"]), int(state["last_seq"])
+
+    def time_of(field: str) -> Nanos | None:
+        return parse_rfc3339(state[field]) if messages else None
+
+    return LogExtent(
+        first_sequence=int(state["first_seq"]) if messages else last + 1,
+        last_sequence=last,
+        first_at=time_of("first_ts"),
+        last_at=time_of("last_ts"),
+        messages=messages,
+        size=int(state["bytes"]),
+        max_age=max(0, int(config.get("max_age") or 0)),
+        max_bytes=max(0, int(config.get("max_bytes") or 0)),
+        max_messages=max(0, int(config.get("max_msgs") or 0)),
+        now=parse_rfc3339(info["ts"]) if info.get("ts") else asked,  # servers tell it from 2.10 on
+    )
 
 
 def _divide(filters: Sequence[str], server: tuple[int, int, int]) -> tuple[list[str], list[str]]:

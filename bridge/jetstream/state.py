@@ -4,8 +4,9 @@ Writing is `Lanes` with a lane for each key, so it is as quick as appending on o
 come ends it with `LogUnavailable` instead of leaving a value behind unseen. Every write has a message id, but a repeated one has
 another: what is written again stands there again.
 
-A follower lists with a consumer that begins with the last message of each key and then goes on. After every loss it lists
-anew, because a bucket forgets: keys that it knew and that are no longer listed are gone, though no mark says so.
+A follower reads with a consumer that begins with the last message of each key and then goes on; what the listing consists of it
+asks the server apart from that (`keys_in`), and it is complete when each of those keys has come. After every loss it lists
+anew, because a bucket forgets: keys that it knew and that are no longer there are gone, though no mark says so.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bridge.jetstream.buckets import bucket_stream, key_subject
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt, Place
 from bridge.jetstream.errors import ApiError, Denied, log_errors
-from bridge.jetstream.keys import OPERATION, Key, is_mark
+from bridge.jetstream.keys import OPERATION, Key, WrongRevision, is_mark, keys_in
 from bridge.jetstream.lanes import Lanes
 from bridge.jetstream.reader import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S
 from bridge.jetstream.streams import NO_STREAM
@@ -93,6 +94,29 @@ class JetStreamStates:
             ]
         )
 
+    async def replace(self, change: Change, *, revision: int) -> bool:
+        """Make the change if the key stands at this revision; see `StateStore.replace`.
+
+        Raises:
+            LogUnavailable: it is open whether it was made.
+            LogRefused: the bucket refuses; the sentence says why.
+        """
+        key = Key(self._connection, self._bucket, Subjects.state_key(change.key))
+        expected = revision
+        if revision == 0:
+            standing = await key.get()
+            if standing is not None and standing.value is not None:
+                return False
+            expected = 0 if standing is None else standing.revision
+        try:
+            if change.value is None:
+                await key.remove(expected=expected)
+            else:
+                await key.put(change.value, expected=expected)
+        except WrongRevision:
+            return False
+        return True
+
     async def read(self, *, node: str | None = None, namespace: str | None = None) -> list[StateEntry]:
         """Return everything that stands there now; see `StateStore.read`.
 
@@ -100,8 +124,13 @@ class JetStreamStates:
             LogUnavailable: the bucket does not answer.
             LogRefused: there is no such bucket, or it may not be read.
         """
-        following = _Following(self._connection, self._bucket, Subjects.state_keys(node, namespace), follow=False)
-        return [entry async for entry in following.entries() if entry is not None and entry.value is not None]
+        found: dict[ContainerKey, StateEntry] = {}
+        async with aclosing(self.follow(node=node, namespace=namespace)) as entries:
+            async for entry in entries:
+                if entry is None:
+                    break
+                found[entry.key] = entry
+        return [entry for entry in found.values() if entry.value is not None]
 
     async def follow(
         self, *, node: str | None = None, namespace: str | None = None
@@ -114,7 +143,7 @@ class JetStreamStates:
             LogUnavailable: the bucket does not answer (at the beginning only).
             LogRefused: there is no such bucket, or it may not be read.
         """
-        following = _Following(self._connection, self._bucket, Subjects.state_keys(node, namespace), follow=True)
+        following = _Following(self._connection, self._bucket, Subjects.state_keys(node, namespace))
         async with aclosing(following.entries()) as entries:
             async for entry in entries:
                 yield entry
@@ -132,15 +161,14 @@ async def open_states(connection: Connection, subjects: Subjects) -> JetStreamSt
 
 
 class _Following:
-    """One look at the bucket, or one following of it, from its beginning to its end."""
+    """One following of the bucket, from its beginning to its end."""
 
-    def __init__(self, connection: Connection, bucket: str, pattern: str, *, follow: bool) -> None:
+    def __init__(self, connection: Connection, bucket: str, pattern: str) -> None:
         self._connection = connection
         self._bucket = bucket
         self._stream = bucket_stream(bucket)
-        self._filter = key_subject(bucket, pattern)
+        self._pattern = pattern
         self._prefix = len(key_subject(bucket, ""))
-        self._follow = follow
         self._known: dict[ContainerKey, int] = {}
         """Revision of each key that has a value, as it was last handed out."""
         self._created = ""
@@ -157,8 +185,6 @@ class _Following:
                     async for entry in entries:
                         progress, pause = time.monotonic(), FIRST_PAUSE_S
                         yield entry
-                if self._complete and not self._follow:
-                    return
                 reason = "no more messages, though there were to be some"
             except (Doubt, Denied, LogUnavailable, LogRefused) as error:
                 reason = self._passing(error)
@@ -185,26 +211,30 @@ class _Following:
             consumer = Consumer(self._connection, self._stream, link)
         try:
             with log_errors(self._stream):
-                left = await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": self._filter})
-            listed: set[ContainerKey] | None = set()
-            if not left:
-                for gone in await self._finish(set()):
-                    yield gone
-                listed = None
-                if not self._follow:
-                    return
-            async with aclosing(consumer.messages(wait=self._follow)) as messages:
+                subject = key_subject(self._bucket, self._pattern)
+                await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": subject})
+                missing = await keys_in(self._connection, self._bucket, self._pattern)
+            for gone in self._gone(missing):
+                yield gone
+            async with aclosing(consumer.messages(wait=True)) as messages:
+                listed = False
+                if not missing:
+                    listed = True
+                    if self._completed():
+                        yield None
                 async for message, place in messages:
-                    entry = self._entry(message, place, listed)
+                    entry = self._entry(message, place)
                     if entry is not None:
                         yield entry
-                    left -= 1
-                    if listed is not None and (left <= 0 or place.pending == 0):
-                        for gone in await self._finish(listed):
-                            yield gone
-                        listed = None
-                        if not self._follow:
-                            return
+                    if listed:
+                        continue
+                    missing.discard(message.subject[self._prefix :])
+                    if place.pending == 0:
+                        missing -= await self._purged(missing)
+                    if not missing:
+                        listed = True
+                        if self._completed():
+                            yield None
         finally:
             await consumer.close()
 
@@ -220,22 +250,21 @@ class _Following:
             self._known = dict.fromkeys(self._known, 0)
             self._created = info["created"]
 
-    async def _finish(self, listed: set[ContainerKey]) -> list[StateEntry | None]:
-        # What is known and was not in the listing is gone, unless it was written again meanwhile: then it comes next.
-        gone: list[StateEntry | None] = [
-            StateEntry(key=key, value=None, revision=self._known[key], stored_at=now())
-            for key in self._known.keys() - listed
-            if await Key(self._connection, self._bucket, Subjects.state_key(key)).get() is None
-        ]
-        for entry in gone:
-            assert entry is not None
-            del self._known[entry.key]
-        if not self._complete:
-            self._complete = True
-            gone.append(None)
-        return gone
+    def _gone(self, there: set[str]) -> list[StateEntry]:
+        # What we know and what is not there any more; a mark would be.
+        keys = [key for key in self._known if Subjects.state_key(key) not in there]
+        return [StateEntry(key=key, value=None, revision=self._known.pop(key), stored_at=now()) for key in keys]
 
-    def _entry(self, message: Msg, place: Place, listed: set[ContainerKey] | None) -> StateEntry | None:
+    async def _purged(self, keys: set[str]) -> set[str]:
+        # Those of the listing that were taken away without a mark before their turn came.
+        return {key for key in keys if await Key(self._connection, self._bucket, key).get() is None}
+
+    def _completed(self) -> bool:
+        # Whether this listing is the first that is complete.
+        first, self._complete = not self._complete, True
+        return first
+
+    def _entry(self, message: Msg, place: Place) -> StateEntry | None:
         # None for what has been handed out already, or is nothing of ours.
         try:
             key = Subjects.parse_state_key(message.subject[self._prefix :])
@@ -244,8 +273,6 @@ class _Following:
             return None
         removed = any(is_mark(name, value) for name, value in (message.headers or {}).items())
         before = self._known.get(key)
-        if listed is not None:
-            listed.add(key)
         if removed:
             self._known.pop(key, None)
             if before is None:

@@ -25,7 +25,7 @@ from bridge.model.lifecycle import Reason, contradiction
 from bridge.model.nanos import Nanos
 from bridge.model.state import ContainerState
 
-__all__ = ["anomaly", "begins", "is_known_task", "is_lost", "is_other"]
+__all__ = ["LOST_STATUS", "anomaly", "begins", "is_known_task", "is_lost", "is_other"]
 
 LOST_STATUS: Final = 255
 """What containerd writes, with process 0, as the exit of a task whose shim died and cannot be asked."""

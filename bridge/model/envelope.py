@@ -87,6 +87,7 @@ Event: TypeAlias = (
     | node_events.NodeConnected
     | node_events.NodeDisconnected
     | node_events.NodeGap
+    | node_events.NodeReconciled
     | node_events.NodeHeartbeat
     | node_events.NodeLease
     | node_events.ImageCreate

@@ -12,7 +12,7 @@ thousand wait, and walking over them again and again took a seventh of the bridg
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -26,9 +26,11 @@ __all__ = [
     "ContainerEvent",
     "ContainerUpdate",
     "Failure",
+    "HOST_REBOOTED",
     "Mount",
     "RawEvent",
     "RuntimeOptions",
+    "SHIM_LOST",
     "TaskCheckpointed",
     "TaskCreate",
     "TaskDelete",
@@ -42,7 +44,19 @@ __all__ = [
     "TaskRestored",
     "TaskResumed",
     "TaskStart",
+    "UNSEEN",
 ]
+
+
+UNSEEN: Final = "unseen"
+"""Reason of an end without status: it came in a time without subscription, and containerd does not know the task any more."""
+
+SHIM_LOST: Final = "shim-lost"
+"""Reason of an end without status: containerd was away, and of a task that was alive before it knows nothing since, while the
+container is still there. Its shim died; or all its processes ended, and containerd (from 1.7 on) cleared it away at its start."""
+
+HOST_REBOOTED: Final = "host-rebooted"
+"""Reason of an end without status: the host went down with the task."""
 
 
 class Mount(Struct, frozen=True, kw_only=True, gc=False):
@@ -140,7 +154,10 @@ class TaskStart(ContainerEvent, frozen=True, kw_only=True):
 
 
 class TaskExit(ContainerEvent, frozen=True, kw_only=True):
-    """The container's own (init) process ended. `exit_status` is 128 + n after signal n."""
+    """The container's own (init) process ended. `exit_status` is 128 + n after signal n.
+
+    `reason` is ours, set where the status is null after a gap: why nobody knows it (`UNSEEN`, `SHIM_LOST`, `HOST_REBOOTED`).
+    """
 
     type: ClassVar[str] = "io.containerd.task.exit.v1"
     word: ClassVar[str] = "exit"
@@ -150,10 +167,14 @@ class TaskExit(ContainerEvent, frozen=True, kw_only=True):
     pid: int = 0
     exit_status: int | None = None
     exited_at: Nanos | None = None
+    reason: str | None = None
 
 
 class TaskExecExit(ContainerEvent, frozen=True, kw_only=True):
-    """An additional process ended: a TaskExit of containerd whose `id` is an exec and not the container."""
+    """An additional process ended: a TaskExit of containerd whose `id` is an exec and not the container.
+
+    `reason` is ours, as that of a `TaskExit`.
+    """
 
     type: ClassVar[str] = "io.containerd.task.exec-exit.v1"
     word: ClassVar[str] = "exec-exit"
@@ -163,6 +184,7 @@ class TaskExecExit(ContainerEvent, frozen=True, kw_only=True):
     pid: int = 0
     exit_status: int | None = None
     exited_at: Nanos | None = None
+    reason: str | None = None
 
 
 class TaskOOM(ContainerEvent, frozen=True, kw_only=True):

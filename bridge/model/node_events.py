@@ -18,6 +18,7 @@ __all__ = [
     "NodeGap",
     "NodeHeartbeat",
     "NodeLease",
+    "NodeReconciled",
     "NodeStarted",
     "NodeStopped",
 ]
@@ -73,7 +74,12 @@ class NodeDisconnected(NodeEvent, frozen=True, kw_only=True):
 class NodeGap(NodeEvent, frozen=True, kw_only=True):
     """Between `since` and `until` the bridge was not provably subscribed: events of that time may be missing.
 
-    `since` is when the subscription was last proven live, null where it never was; `until` when it was again.
+    `since` is when the subscription was last proven live, null where it never was; `until` when it was again. `cause` is the
+    class of the `reason`, which is a sentence: `first-start`, `not-running` (the bridge), `rebooted` (the host), `outbox-lost`
+    (and its notes with it), `stream-ended` (containerd's, for whatever reason) or `no-room` (the disk is full, or does not
+    keep up); null where it is none of these.
+
+    What can be known of that time follows as reconciled events of the containers, and behind them stands `NodeReconciled`.
     """
 
     type: ClassVar[str] = "io.containerd.node.gap.v1"
@@ -82,6 +88,34 @@ class NodeGap(NodeEvent, frozen=True, kw_only=True):
     since: Nanos | None
     until: Nanos
     reason: str
+    cause: str | None = None
+
+
+class NodeReconciled(NodeEvent, frozen=True, kw_only=True):
+    """Folding the log up to here gives what containerd lists: what it did not tell stands before this as reconciled events.
+
+    It follows every `NodeGap`, once containerd has been asked. With `audit` it follows no gap: while the subscription was live,
+    something was found in the lists that containerd had never told.
+
+    Attributes:
+        listed_at: when containerd began to list.
+        containers: how many it listed.
+        told: reconciled events of this repair.
+        lost: ends of tasks among them of which nobody knows how.
+        unanswered: tasks whose shim did not answer; what is known of them stays as it is.
+        unsettled: containers that changed whenever they were looked at. The next audit looks at them again.
+    """
+
+    type: ClassVar[str] = "io.containerd.node.reconciled.v1"
+    word: ClassVar[str] = "reconciled"
+
+    listed_at: Nanos
+    containers: int
+    told: int
+    lost: int = 0
+    unanswered: int = 0
+    unsettled: int = 0
+    audit: bool = False
 
 
 class NodeHeartbeat(NodeEvent, frozen=True, kw_only=True):

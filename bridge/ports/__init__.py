@@ -13,18 +13,24 @@ from typing import NamedTuple, Protocol, TypeAlias
 from msgspec import Struct
 
 from bridge.errors import SourceLost
-from bridge.model.envelope import Event, Origin, Recorded, Unrecognized
+from bridge.model.envelope import Event, Origin
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo, ExitInfo, Outcome, ProcessInfo, TaskInfo
 from bridge.model.subjects import CommandSubject
 from bridge.ports.buckets import Change, NodeLease, NodeRecords, StateEntry, StateStore
+from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted
+from bridge.ports.inventory import ContainerId, Inventory, InventorySource
+from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 
 __all__ = [
+    "BusFacts",
+    "BusInspector",
     "Change",
     "CommandHandler",
     "CommandInbox",
     "CommandRequest",
     "CommandSender",
+    "ContainerId",
     "ContainerLookup",
     "ContainerRuntime",
     "ContainerStore",
@@ -33,7 +39,12 @@ __all__ = [
     "EventLog",
     "EventReader",
     "EventSource",
+    "Inventory",
+    "InventorySource",
+    "Grant",
+    "Granted",
     "LogEnd",
+    "LogExtent",
     "NodeLease",
     "NodePresence",
     "NodeRecords",
@@ -205,47 +216,6 @@ class EventLog(Protocol):
         Raises:
             LogUnavailable: the log does not answer, or not to the end.
             LogRefused: there is no such log, or it may not be read.
-        """
-        ...
-
-
-# -- reading the log
-
-
-class Start(Struct, frozen=True, kw_only=True):
-    """Where to begin to read: at a stream sequence, at a time, or, with neither, at the next event to come.
-
-    `sequence=1` is the whole log.
-    """
-
-    sequence: int | None = None
-    time: Nanos | None = None
-
-
-class StoredEvent(Struct, frozen=True, kw_only=True):
-    """One event of the log as a reader gets it. `body` is the CloudEvent as it stands in the log."""
-
-    stream_sequence: int
-    stored_at: Nanos
-    subject: str
-    body: bytes
-    recorded: Recorded[Event] | Recorded[Unrecognized]
-
-
-class EventReader(Protocol):
-    """Reads the log."""
-
-    def read(self, filters: Sequence[str], start: Start, *, follow: bool) -> AsyncIterator[StoredEvent]:
-        """Iterate over the events whose subjects match one of `filters`, in the log's order, without hole or repetition.
-
-        Without filters it is all of them.
-
-        With `follow` it goes on with what comes, through reconnects, until the iterator is closed; without, it ends at what
-        was the log's end when it began. Bytes that are no event of ours are skipped with a warning in the log file.
-
-        Raises:
-            LogUnavailable: the log does not answer (with `follow` only at the beginning).
-            LogRefused: there is no such stream, or reading is not allowed.
         """
         ...
 

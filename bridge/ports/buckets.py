@@ -47,6 +47,17 @@ class StateStore(Protocol):
         """
         ...
 
+    async def replace(self, change: Change, *, revision: int) -> bool:
+        """Make the change if the key stands at this revision, 0 for "nothing stands there"; return whether it was made.
+
+        So nobody who writes meanwhile is overwritten. Keys that were taken away count as nothing.
+
+        Raises:
+            LogUnavailable: it is open whether it was made.
+            LogRefused: the store answered and refuses; the sentence says why.
+        """
+        ...
+
     async def read(self, *, node: str | None = None, namespace: str | None = None) -> Sequence[StateEntry]:
         """Return everything that stands there now, of one node or namespace if given; never an entry without value.
 

@@ -6,7 +6,7 @@
     await containerd.runtime.start("default", "web.1")
     containerd.end("default", "web.1", 3)
 
-The three ways in that the bridge uses are `runtime`, `lookup` and `source()`, behind the ports of the same names. What the
+The ways in that the bridge uses are `runtime`, `lookup`, `inventory` and `source()`, behind the ports of the same names. What the
 world does to a containerd (a client makes a container, a process ends, the daemon goes down) are methods of this class;
 call them from the event loop's thread. It follows containerd 2.1, codes and events and their order, as far as the contract
 tests can see; two things are kinder here: the events of a call are there when it returns, and none is ever lost
@@ -39,6 +39,7 @@ from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import ContainerInfo
 from bridge.ports import Observed, RuntimeVersion
 from bridge.testing.exchange import MemoryExchange
+from bridge.testing.inventory import MemoryInventory
 from bridge.testing.lookup import MemoryLookup
 from bridge.testing.program import RUNS, Program
 from bridge.testing.runtime import MemoryRuntime
@@ -73,6 +74,7 @@ class MemoryContainerd:
         self.up = True
         self.runtime = MemoryRuntime(self)
         self.lookup = MemoryLookup(self)
+        self.inventory = MemoryInventory(self)
         self._pids = itertools.count(1001)
 
     def source(self, namespaces: Sequence[str] = (), *, probe_timeout_s: float = 5.0) -> MemorySource:
@@ -206,7 +208,7 @@ class MemoryContainerd:
         finally:
             self.up = True
 
-    # -- for the three ways in
+    # -- for the ways in
 
     def demand_up(self) -> None:
         """Raise `SourceLost` while it is down."""

@@ -21,7 +21,7 @@ from bridge.model.codec import decode
 from bridge.model.envelope import Position
 from bridge.model.nanos import Nanos, now
 from bridge.model.subjects import Subjects
-from bridge.ports import Entry, LogEnd, Start, StoredEvent
+from bridge.ports import Entry, LogEnd, LogExtent, Start, StoredEvent
 
 __all__ = ["MemoryLog", "Message"]
 
@@ -186,6 +186,31 @@ class MemoryLog:
                 await self._news.wait()
         finally:
             self._cursors.remove(cursor)
+
+    async def latest(self, filters: Sequence[str]) -> Sequence[StoredEvent]:
+        """Return the last event of each subject that matches; see the port."""
+        await asyncio.sleep(0)
+        self._demand_up()
+        last = {message.subject: sequence for sequence, message in enumerate(self.messages, 1)}
+        found = [self._event(sequence, filters) for sequence in sorted(last.values())]
+        return [event for event in found if event is not None]
+
+    async def extent(self) -> LogExtent:
+        """Return how far the log reaches; see the port. It keeps everything."""
+        await asyncio.sleep(0)
+        self._demand_up()
+        return LogExtent(
+            first_sequence=1,
+            last_sequence=len(self.messages),
+            first_at=self.messages[0].stored_at if self.messages else None,
+            last_at=self.messages[-1].stored_at if self.messages else None,
+            messages=len(self.messages),
+            size=sum(len(message.body) for message in self.messages),
+            max_age=0,
+            max_bytes=0,
+            max_messages=0,
+            now=now(),
+        )
 
     # -- inside
 

@@ -68,6 +68,16 @@ class MemoryStates:
         if error is not None:
             raise error
 
+    async def replace(self, change: Change, *, revision: int) -> bool:
+        """Make the change if the key stands at this revision; see the port."""
+        await asyncio.sleep(0)
+        self._demand_up()
+        there = self.entries.get(change.key)
+        if (0 if there is None or there.value is None else there.revision) != revision:
+            return False
+        await self.write([change])
+        return True
+
     async def read(self, *, node: str | None = None, namespace: str | None = None) -> list[StateEntry]:
         """Return everything that stands there now; see the port."""
         await asyncio.sleep(0)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bridge.containerd.inventory import ContainerdInventory
 from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.jetstream.inbox import MicroInbox
@@ -48,8 +49,9 @@ async def own_host(request: pytest.FixtureRequest) -> AsyncIterator[Host]:
 
 
 async def _real(ctr: Ctr) -> AsyncIterator[Host]:
-    async with ContainerdRuntime(ctr.host.address) as runtime:
-        with ContainerdLookup(ctr.host.address) as lookup, RealHost(ctr, runtime, lookup).closing() as host:
+    address = ctr.host.address
+    async with ContainerdRuntime(address) as runtime, ContainerdInventory(address) as inventory:
+        with ContainerdLookup(address) as lookup, RealHost(ctr, runtime, lookup, inventory).closing() as host:
             yield host
 
 

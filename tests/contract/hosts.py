@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 from enum import Enum
 from typing import Any, ClassVar
 
+from bridge.containerd.inventory import ContainerdInventory
 from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.errors import CommandFailed
 from bridge.model.node_events import ImageCreate
-from bridge.ports import ContainerLookup, ContainerRuntime, EventSource
+from bridge.ports import ContainerLookup, ContainerRuntime, EventSource, InventorySource
 from bridge.testing import MemoryContainerd, Program
 from tests.testbed import BUSYBOX, Ctr
 
@@ -39,6 +40,7 @@ class Host(ABC):
     every_source: EventSource
     """Events of all namespaces."""
     lookup: ContainerLookup
+    inventory: InventorySource
     runtime: ContainerRuntime
 
     @abstractmethod
@@ -111,6 +113,7 @@ class MemoryHost(Host):
         self.source = self.containerd.source([self.namespace])
         self.every_source = self.containerd.source()
         self.lookup = self.containerd.lookup
+        self.inventory = self.containerd.inventory
         self.runtime = self.containerd.runtime
 
     async def make(self, behaviour: Behaviour, container: str = ID, **labels: str) -> None:
@@ -150,12 +153,15 @@ class RealHost(Host):
         Behaviour.BROKEN: ("nosuchprogram",),
     }
 
-    def __init__(self, ctr: Ctr, runtime: ContainerdRuntime, lookup: ContainerdLookup) -> None:
+    def __init__(
+        self, ctr: Ctr, runtime: ContainerdRuntime, lookup: ContainerdLookup, inventory: ContainerdInventory
+    ) -> None:
         self.ctr = ctr
         self.namespace = ctr.namespace
         self.source = ContainerdSource(ctr.host.address, [ctr.namespace])
         self.every_source = ContainerdSource(ctr.host.address)
         self.lookup = lookup
+        self.inventory = inventory
         self.runtime = runtime
         self._execs: list[subprocess.Popen[str]] = []
 

@@ -168,6 +168,49 @@ async def test_a_reading_can_be_left_early(store: Store) -> None:
             assert (await take(events, 1))[0].stream_sequence == 1
 
 
+async def test_the_latest_of_each_subject_come_in_the_order_of_the_log(store: Store) -> None:
+    appended = [entry(1, container="a"), entry(2, container="b"), heartbeat(3), entry(4, container="a"), heartbeat(5)]
+    await store.log.append(appended)
+
+    every = await store.reader.latest([])
+    some = await store.reader.latest([SUBJECTS.node_filter(), SUBJECTS.event_filter(container="b")])
+
+    assert {event.recorded.id for event in every} == {appended[1].id, appended[3].id, appended[4].id}
+    assert {event.recorded.id for event in some} == {appended[1].id, appended[4].id}
+    assert [event.stream_sequence for event in every] == sorted(event.stream_sequence for event in every)
+    assert await store.reader.latest([SUBJECTS.node_filter("n9")]) == []
+
+
+async def test_the_latest_of_thousands_are_all_there(store: Store) -> None:
+    await store.log.append([entry(n, container=f"c{n}") for n in range(1, 1_201)])
+
+    assert len(await store.reader.latest([SUBJECTS.event_filter()])) == 1_200
+
+
+async def test_the_extent_says_how_far_the_log_reaches(store: Store) -> None:
+    before = now()
+    empty = await store.reader.extent()
+    await store.log.append(entries(3))
+    extent = await store.reader.extent()
+
+    assert (empty.first_sequence, empty.last_sequence, empty.first_at, empty.messages) == (1, 0, None, 0)
+    assert (extent.first_sequence, extent.last_sequence, extent.messages, extent.forgotten) == (1, 3, 3, False)
+    assert extent.first_at is not None
+    assert extent.last_at is not None
+    assert before - 10**9 <= extent.first_at <= extent.last_at <= extent.now + 10**9
+    assert extent.size > 0
+
+
+async def test_while_nobody_answers_there_is_no_extent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await store.log.append(entries(1))
+    store.impatient(monkeypatch)
+    async with store.down():
+        with pytest.raises(LogUnavailable):
+            await store.reader.extent()
+        with pytest.raises(LogUnavailable):
+            await store.reader.latest([])
+
+
 async def test_bytes_that_are_no_event_are_skipped_with_a_warning(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -49,14 +49,15 @@ async def test_a_holder_that_renews_keeps_it_for_longer_than_it_lasts(buckets: B
     lease_s = 1.0
     lease = buckets.lease(record(lease_s=lease_s))
     await lease.acquire()
-    async with kept(lease), asyncio.timeout(60):
-        while True:
+    async with kept(lease) as keeping, asyncio.timeout(60):
+        while not keeping.done():
             [there] = await buckets.nodes.records()
             if (there.renewed - there.since) / 1e9 > 2 * lease_s:
                 break
             await asyncio.sleep(0.05)
         with pytest.raises(ConfigError):
             await buckets.lease(record()).acquire()
+        assert not keeping.done(), keeping
     assert lease.lost is None
 
 

@@ -62,6 +62,42 @@ async def test_what_never_was_can_be_taken_away_and_come_back(buckets: Buckets) 
     assert await buckets.values() == {"web.1": b"y"}
 
 
+async def test_a_value_takes_the_place_of_the_one_that_was_read(buckets: Buckets) -> None:
+    await buckets.states.write([put(b"1"), put(b"other", "b")])
+    revision = {entry.key.container: entry.revision for entry in await buckets.states.read()}["web.1"]
+
+    assert await buckets.states.replace(put(b"2"), revision=revision)
+    assert await buckets.values() == {"web.1": b"2", "b": b"other"}
+
+
+async def test_who_was_quicker_is_not_overwritten(buckets: Buckets) -> None:
+    await buckets.states.write([put(b"1")])
+    [before] = await buckets.states.read()
+    await buckets.states.write([put(b"2")])
+
+    assert not await buckets.states.replace(put(b"ours"), revision=before.revision)
+    assert not await buckets.states.replace(gone(), revision=before.revision)
+    assert not await buckets.states.replace(put(b"ours"), revision=0)
+    assert await buckets.values() == {"web.1": b"2"}
+
+
+async def test_where_nothing_stands_a_value_is_put(buckets: Buckets) -> None:
+    await buckets.states.write([put(b"x", "a"), gone("a")])
+
+    assert await buckets.states.replace(put(b"1", "a"), revision=0)
+    assert await buckets.states.replace(put(b"2", "b"), revision=0)
+    assert not await buckets.states.replace(put(b"3", "b"), revision=0)
+    assert await buckets.values() == {"a": b"1", "b": b"2"}
+
+
+async def test_what_was_read_can_be_taken_away(buckets: Buckets) -> None:
+    await buckets.states.write([put(b"x")])
+    [entry] = await buckets.states.read()
+
+    assert await buckets.states.replace(gone(), revision=entry.revision)
+    assert await buckets.values() == {}
+
+
 async def test_reading_can_be_about_one_node_or_one_namespace(buckets: Buckets) -> None:
     await buckets.states.write(
         [

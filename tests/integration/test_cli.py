@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,7 @@ def cli(bridge: Bridge, nats_url: str, capsys: pytest.CaptureFixture[str]) -> Cl
 
     def run(command: str, *options: str) -> Said:
         capsys.readouterr()
-        status = main([command, "--nats", nats_url, *options])
+        status = main([*command.split(), "--nats", nats_url, *options])
         return Said(status, *capsys.readouterr())
 
     return run
@@ -169,12 +170,60 @@ def test_ps_shows_what_runs_and_with_all_the_rest(cli: Cli, ctr: Ctr) -> None:
     ctr.run("job", "sh", "-c", "exit 3")
     cli("stop", "job")
 
-    running_now = cli("ps", "--namespace", ctr.namespace).lines
-    everything = cli("ps", "--all", "--namespace", ctr.namespace).lines
+    running_now = cli("ps", "--live", "--namespace", ctr.namespace).lines
+    everything = cli("ps", "--live", "--all", "--namespace", ctr.namespace).lines
 
     assert [line.split()[2] for line in running_now] == ["CONTAINER", "web.1"]
     assert [line.split()[2] for line in everything] == ["CONTAINER", "job", "web.1"]
     assert "exited (3)" in everything[1]
+
+
+def test_what_is_kept_is_what_the_log_says_and_what_containerd_says(
+    cli: Cli, ctr: Ctr, containerd: Containerd, nats_url: str
+) -> None:
+    # A day's work: what runs, what ended in each way, what is paused, what is gone, what ran twice, a dotted namespace.
+    ctr.run("web.1", *ENDLESS)
+    ctr.run("frozen", *ENDLESS)
+    ctr.run("job", "sh", "-c", "exit 3")
+    ctr.run("killed", *ENDLESS)
+    ctr.run("gone", "true")
+    cli("pause", "frozen")
+    cli("kill", "--signal", "KILL", "killed")
+    cli("stop", "job")
+    cli("delete", "--force", "gone")
+    cli("start", "job")
+    cli("stop", "job")
+    until_stored(nats_url, lambda message: message.data.get("verb") == "stop", "containerd.events.*.*.job.command")
+
+    deadline = time.monotonic() + 60
+    while (verified := cli("state verify", "--namespace", ctr.namespace)).status:  # the bridge may still be writing
+        assert time.monotonic() < deadline, verified.out
+
+    assert verified.err == ""
+    assert verified.lines[-1] == "5 containers compared, 0 differ"
+    kept = {one["container"]: one for one in cli("ps", "--all", "--namespace", ctr.namespace, "--json").objects}
+    asked = {one["id"]: one for one in cli("ps", "--all", "--live", "--namespace", ctr.namespace, "--json").objects}
+    assert kept.keys() == asked.keys() == {"web.1", "frozen", "job", "killed"}
+    for name, one in asked.items():
+        assert kept[name]["status"] == one["task"]["status"]
+        assert kept[name]["pid"] == one["task"]["pid"]
+        assert kept[name]["image"] == one["image"]
+        assert kept[name]["exit_status"] == one["task"].get("exit_status")
+    assert cli("ps", "-q", "--exit-status", "!=0", "--namespace", ctr.namespace).lines == ["job", "killed"]
+
+
+def test_ps_at_an_event_is_what_ran_after_it(cli: Cli, ctr: Ctr, nats_url: str) -> None:
+    ctr.run("web.1", *ENDLESS)
+    cli("kill", "--signal", "KILL", "web.1")
+    log = until_stored(nats_url, lambda message: message.word == "exit", "containerd.events.*.*.web=2E1.>")
+    [started] = [message for message in log if message.word == "start" and message.event["subject"] == "web.1"]
+    [ended] = [message for message in log if message.word == "exit" and message.event["subject"] == "web.1"]
+    where = ("--namespace", ctr.namespace, "--json", "--all")
+
+    by_number = [cli("ps", "--at", str(one.stream_sequence), *where).objects[0]["status"] for one in (started, ended)]
+    by_time = [cli("ps", "--at", one.event["recordedtime"], *where).objects[0]["status"] for one in (started, ended)]
+
+    assert by_number == by_time == ["running", "stopped"]
 
 
 def test_inspect_and_pids_look_closely(cli: Cli, ctr: Ctr) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import nats
@@ -19,7 +20,7 @@ from bridge.jetstream.connection import Connection
 from bridge.jetstream.keys import Key, WrongRevision
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.nodes import JetStreamNodes
-from bridge.jetstream.state import JetStreamStates, _Following, open_states
+from bridge.jetstream.state import JetStreamStates, open_states
 from bridge.model.codec import decode_as
 from bridge.model.nodes import NodeRecord
 from bridge.model.subjects import Subjects
@@ -196,16 +197,50 @@ async def test_the_next_value_of_a_key_is_sent_when_the_one_before_is_acknowledg
         assert {entry.key.container: entry.value for entry in await states.read()} == {"a": b"3", "b": b"1"}
 
 
-async def test_a_key_that_is_written_again_during_a_listing_is_not_taken_for_gone(nats_url: str) -> None:
-    # Its old message is not there any more when the listing comes to it, and its new one comes behind the listing.
-    async with connected(nats_url) as connection:
-        states = await states_on(connection)
-        await states.write([put(b"2", "a")])
-        following = _Following(connection, SUBJECTS.state_bucket, Subjects.state_keys(), follow=True)
-        following._known = {key("a"): 1, key("b"): 1}
-        gone_now = await following._finish(set())
-    assert [entry and entry.key for entry in gone_now] == [key("b"), None]
-    assert set(following._known) == {key("a")}
+@asynccontextmanager
+async def hammered(states: JetStreamStates, count: int) -> AsyncIterator[None]:
+    """Keys that are written again and again, as quickly as it goes."""
+
+    async def hammer() -> None:
+        while True:
+            await states.write([put(b"x", f"c{n}") for n in range(count)])
+
+    await states.write([put(b"x", f"c{n}") for n in range(count)])
+    task = asyncio.create_task(hammer())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+async def test_no_key_is_missed_while_all_of_them_are_written_again(any_server: NatsServer) -> None:
+    async with connected(any_server.url) as connection, connected(any_server.url) as witness:
+        theirs = await open_states(witness, SUBJECTS)
+        async with hammered(await states_on(connection), 20), asyncio.timeout(60):
+            for _ in range(20):
+                assert {entry.key.container for entry in await theirs.read()} == {f"c{n}" for n in range(20)}
+
+
+async def test_no_node_is_missed_while_all_of_them_are_renewed(any_server: NatsServer) -> None:
+    async with connected(any_server.url) as connection, connected(any_server.url) as witness:
+        await ensure_buckets(connection, SUBJECTS)
+        leases = [JetStreamLease(connection, SUBJECTS, record(f"n{n}")) for n in range(3)]
+
+        async def hammer(lease: JetStreamLease) -> None:
+            while True:
+                await lease.renew()
+
+        for lease in leases:
+            await lease.acquire()
+        tasks = [asyncio.create_task(hammer(lease)) for lease in leases]
+        async with asyncio.timeout(60):
+            for _ in range(50):
+                records = await JetStreamNodes(witness, SUBJECTS).records()
+                assert [one.node for one in records] == ["n0", "n1", "n2"]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def test_what_is_denied_is_refused_and_named(nats_server_factory: NatsServerFactory) -> None:

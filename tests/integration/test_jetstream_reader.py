@@ -307,7 +307,10 @@ async def test_a_quiet_stream_keeps_its_consumer(
     assert "with another consumer" not in caplog.text
 
 
-async def test_a_cut_leaves_neither_hole_nor_repetition(log: EventLog, server: NatsServer) -> None:
+async def test_a_cut_leaves_neither_hole_nor_repetition(
+    log: EventLog, server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "PORTION", 500)  # so that each cut meets events on their way
     sent = entries(5000, containers=1)
     await log.append(sent)
     async with (
@@ -524,8 +527,9 @@ async def test_a_log_that_is_away_at_the_beginning_is_unavailable(
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_reading_that_is_to_end_gives_up_on_a_log_that_stays_away(
-    reader: JetStreamReader, log: EventLog, server: NatsServer
+    reader: JetStreamReader, log: EventLog, server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(consumer_module, "PORTION", 500)  # so that some are still on the server
     await log.append(entries(1500))
     reading = reader.read([], ALL, follow=False)
     async for _ in reading:

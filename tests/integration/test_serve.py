@@ -186,7 +186,8 @@ def test_kill_9_of_containerd_is_said_in_the_log_and_as_a_gap_and_the_bridge_goe
     bridge = bridge_factory(
         *("--containerd", host.address, "--nats", nats_url, "--node", "n1", "--state-dir", tmp_path / "state")
     )
-    live = bridge.live()
+    bridge.live()
+    live = bridge.until_logged("the log says what containerd lists")
     host.kill()
     lost = bridge.until_logged("lost containerd", after=live)
     threading.Event().wait(5)  # the five seconds: the outage itself, no wait for a condition
@@ -198,7 +199,7 @@ def test_kill_9_of_containerd_is_said_in_the_log_and_as_a_gap_and_the_bridge_goe
         m.word for m in messages if m.subject.startswith("containerd.nodes.") and m.word not in {"heartbeat", "lease"}
     ]
     assert [word for word in words if not word.startswith("image-")] == [
-        *("started", "gap", "connected", "disconnected", "gap", "connected")
+        *("started", "gap", "connected", "reconciled", "disconnected", "gap", "connected", "reconciled")
     ]
     gap = [m for m in messages if m.word == "gap"][-1]
     assert gap.data["since"] < gap.data["until"]
@@ -250,7 +251,14 @@ def test_kill_9_of_the_bridge_repeats_nothing_and_renumbers_nothing(
         bridge.kill()
         bridge.start()
         live = bridge.live(after=live)
-    messages = stored(nats_url)
+    starts = set[str]()
+
+    def fourth_start(message: Stored) -> bool:
+        if message.word == "connected":
+            starts.add(message.event["id"])
+        return len(starts) == 4
+
+    messages = until_stored(nats_url, fourth_start)
     gapless(messages)
     assert len({m.event["id"] for m in messages}) == len(messages)
     assert [m.data["reason"] for m in messages if m.word == "gap"][1:] == ["the bridge was not running"] * 3

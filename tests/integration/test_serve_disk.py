@@ -312,7 +312,9 @@ def test_a_stream_that_was_deleted_is_made_anew_and_filled(
     ctr.run("after", "true")
     messages = until_stored(server.url, exit_of("after"))
     gapless(messages)
-    assert [message.body for message in messages][: len(before)] == [message.body for message in before]
+    # A lease has no place in the outbox: the bridge writes it anew.
+    placed = [message.body for message in before if message.word != "lease"]
+    assert [message.body for message in messages if message.word != "lease"][: len(placed)] == placed
     bridge.until_logged("the log went back: it had acknowledged")
 
 

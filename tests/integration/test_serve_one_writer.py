@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from tests.integration.test_serve import gapless
 from tests.testbed import Containerd, Ctr
 
 LEASE_S = 3
-AT_ONCE_S = 20.0
-"""Far below the lease that is set where a bridge must not wait for one; a start takes a second or two."""
 
 
 class Pair:
@@ -85,9 +82,7 @@ def test_after_a_stop_the_next_bridge_starts_at_once(pair: Pair, nats_url: str) 
     first = pair.start("one")
     first.live()
     assert first.stop() == 0
-    began = time.monotonic()
-    pair.start("two").live()
-    assert time.monotonic() - began < AT_ONCE_S
+    pair.start("two").live()  # the lease is ten minutes
     messages = stored(nats_url)
     assert len(blocks(messages)) == 2
     assert [m.word for m in messages if log_of(m) == log_of(messages[0])][-1] == "stopped"
@@ -98,10 +93,8 @@ def test_after_kill_9_the_next_bridge_on_the_host_starts_at_once(pair: Pair, nat
     first = pair.start("one")
     first.live()
     first.kill()
-    began = time.monotonic()
     second = pair.start(state)
-    second.live()
-    assert time.monotonic() - began < AT_ONCE_S
+    second.live()  # the lease is ten minutes
     assert "took over node n1 from containerd-bridge" in "".join(second.log)
     messages = stored(nats_url)
     assert len(blocks(messages)) == (1 if state == "one" else 2)

@@ -184,6 +184,18 @@ class Containerd:
         """Let a frozen containerd go on (SIGCONT)."""
         self._ask("signal CONT")
 
+    def kill_shims(self, namespace: str) -> int:
+        """`kill -9` the shims of a namespace, wait for their end and return how many there were; their containers go on."""
+        shims = [pid for pid in _children(self._init) if _is_shim_of(pid, namespace)]
+        for pid in shims:
+            os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + READY_WITHIN_S
+        while any(_is_shim_of(pid, namespace) for pid in shims):
+            if time.monotonic() > deadline:
+                raise DiedError(f"the shims {shims} do not end on SIGKILL")
+            time.sleep(POLL_S)
+        return len(shims)
+
     @property
     def alive(self) -> bool:
         """Whether containerd's process is there."""
@@ -320,6 +332,15 @@ def _accepts(address: Path) -> bool:
 def _children(pid: int) -> list[int]:
     """Process ids of the direct children, from the kernel's own list."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _is_shim_of(pid: int, namespace: str) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    named = words[words.index(b"-namespace") + 1] if b"-namespace" in words[:-1] else b""
+    return b"containerd-shim" in words[0] and named == namespace.encode()
 
 
 def _state(thread: Path) -> str:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from bridge.capture import feed as feed_module
+from bridge.capture.boot import Boot
 from bridge.capture.feed import Feed
+from bridge.capture.repair import Gap
 from bridge.errors import SourceLost
 from bridge.model.envelope import Event
+from bridge.model.events import SHIM_LOST, UNSEEN
 from bridge.model.nanos import Nanos
 from bridge.model.node_events import NodeConnected, NodeDisconnected, NodeGap, NodeHeartbeat
-from bridge.ports import Deliver, Observed, RuntimeVersion
+from bridge.ports import Deliver, Observed, RuntimeVersion, Subscription
 
 
 class StubbornSource:
@@ -91,6 +96,24 @@ class Notes:
         return [event for event in self.events if isinstance(event, kind)]
 
 
+class Mender:
+    """Mends nothing, and remembers what it should have."""
+
+    def __init__(self) -> None:
+        self.gaps: list[Gap] = []
+        self.under_way = 0
+        self.failure: asyncio.Future[SourceLost] | None = None
+
+    async def run(self, subscription: Subscription, gap: Gap) -> NoReturn:
+        self.gaps.append(gap)
+        self.under_way += 1
+        self.failure = asyncio.get_running_loop().create_future()
+        try:
+            raise await self.failure
+        finally:
+            self.under_way -= 1
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "FIRST_PAUSE_S", 0.001)
@@ -100,9 +123,16 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def feeding(
-    source: StubbornSource, notes: Notes, *, heartbeat_s: float = 60, proven: Nanos | None = None
+    source: StubbornSource,
+    notes: Notes,
+    *,
+    mending: Mender | None = None,
+    heartbeat_s: float = 60,
+    proven: Nanos | None = None,
+    **more: Any,
 ) -> AsyncIterator[Feed]:
-    feed = Feed(source, notes, heartbeat_s=heartbeat_s, proven=proven)  # type: ignore[arg-type]
+    mending = mending or Mender()
+    feed = Feed(source, notes, mending, heartbeat_s=heartbeat_s, proven=proven, **more)  # type: ignore[arg-type]
     task = asyncio.create_task(feed.run())
     try:
         yield feed
@@ -166,7 +196,7 @@ async def test_every_end_of_a_subscription_is_one_gap_with_its_reason() -> None:
         source.refusals = ["still away"] * 3
         source.lose("stream removed")
         await notes.until(lambda: len(notes.of(NodeConnected)) == 2)
-        assert feed.gaps == 2
+        assert feed.statistics().gaps == {"first-start": 1, "stream-ended": 1}
     assert [type(event) for event in notes.events[2:]] == [NodeDisconnected, NodeGap, NodeConnected]
     lost, gap = notes.events[2:4]
     assert isinstance(lost, NodeDisconnected)
@@ -212,3 +242,74 @@ async def test_a_disk_that_does_not_keep_up_costs_a_gap_and_not_memory() -> None
     gap = notes.of(NodeGap)[-1]
     assert isinstance(gap, NodeGap)
     assert "the disk does not keep up" in gap.reason
+    assert gap.cause == "no-room"
+
+
+def booted(directory: Path, name: str | None) -> Boot:
+    return Boot(directory / "boot_id", name)
+
+
+async def causes(boot: Boot, proven: Nanos | None) -> tuple[list[str | None], list[Gap]]:
+    """The causes of the first gap of a run and of the one after its subscription was lost, and what they meant."""
+    source, notes, mending = StubbornSource(), Notes(), Mender()
+    async with feeding(source, notes, mending=mending, proven=proven, boot=boot, last_n=7):
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 1)
+        source.lose("stream removed")
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 2)
+        await asyncio.sleep(0)
+    return [event.cause for event in notes.events if isinstance(event, NodeGap)], mending.gaps
+
+
+async def test_a_gap_says_its_cause_and_what_it_means_for_the_tasks_of_before(tmp_path: Path) -> None:
+    lost = Gap(unseen=SHIM_LOST)
+    assert await causes(booted(tmp_path, "a"), None) == (["first-start", "stream-ended"], [Gap(), lost])
+    assert await causes(booted(tmp_path, "a"), Nanos(1)) == (["not-running", "stream-ended"], [Gap(), lost])
+    after = Gap(unseen=UNSEEN, ended_before=7)
+    assert await causes(booted(tmp_path, "b"), Nanos(1)) == (["rebooted", "stream-ended"], [after, lost])
+    assert await causes(booted(tmp_path, "b"), Nanos(1)) == (["not-running", "stream-ended"], [Gap(), lost])
+
+
+async def test_a_lost_outbox_is_a_cause_of_its_own() -> None:
+    source, notes = StubbornSource(), Notes()
+    async with feeding(source, notes, proven=Nanos(1), damage="the file is no database"):
+        await notes.until(lambda: bool(notes.of(NodeConnected)))
+    gap = notes.events[0]
+    assert isinstance(gap, NodeGap)
+    assert gap.cause == "outbox-lost"
+    assert "the file is no database" in gap.reason
+
+
+async def test_a_boot_is_noted_when_the_subscription_is_proven_and_no_earlier(tmp_path: Path) -> None:
+    source, notes = StubbornSource(), Notes()
+    source.probe_failures = ["no echo"] * 1000
+    async with feeding(source, notes, boot=booted(tmp_path, "a")):
+        while source.subscriptions < 3:
+            await asyncio.sleep(0.001)
+        assert not (tmp_path / "boot_id").exists()
+
+
+def test_a_kernel_without_boots_has_never_another_one(tmp_path: Path) -> None:
+    booted(tmp_path, "a").keep()
+    assert not booted(tmp_path, "a").changed
+    assert booted(tmp_path, "b").changed
+    boot = booted(tmp_path, None)
+    boot.keep()
+    assert not boot.changed
+    assert (tmp_path / "boot_id").read_text() == "a"
+
+
+async def test_mending_goes_with_its_subscription_and_may_end_it() -> None:
+    source, notes, mending = StubbornSource(), Notes(), Mender()
+    async with feeding(source, notes, mending=mending):
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 1)
+        source.lose("stream removed")
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 2)
+        await asyncio.sleep(0)
+        assert mending.under_way == 1
+        assert mending.failure is not None
+        mending.failure.set_result(SourceLost("a probe did not come back"))
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 3)
+    assert mending.under_way == 0
+    lost = notes.of(NodeDisconnected)[-1]
+    assert isinstance(lost, NodeDisconnected)
+    assert lost.reason == "a probe did not come back"

@@ -218,6 +218,25 @@ def test_deleting_and_making_a_container_is_noted_for_later_clearing() -> None:
     assert book.rows["k8s.io", "web.1"].deleted_at is None
 
 
+def test_a_task_that_is_told_after_its_record_s_end_is_found_again_until_it_has_ended_too() -> None:
+    book = Book()
+    book.place(observed(CREATE), observed(events.ContainerDelete(id="web.1")), observed(task_create()))
+    for ledger in (book.ledger, book.reopened()):
+        assert [state.status for state in ledger.states()] == ["created"]
+    book.place(observed(EXIT), observed(events.TaskDelete(container_id="web.1", pid=7)))
+    assert list(book.ledger.states()) == []
+    assert book.rows["k8s.io", "web.1"].deleted_at is not None
+
+
+def test_a_record_that_says_its_labels_itself_is_not_asked_about() -> None:
+    book = Book()
+    labels = {"nerdctl/name": "shop"}
+    create, start = book.place(observed(msgspec.structs.replace(CREATE, labels=labels)), observed(START))
+    assert book.asked == []
+    for one in (create, start):
+        assert (one.data.labels, one.data.name, one.data.image) == (labels, "shop", "nginx:1")
+
+
 def test_node_and_image_events_stand_on_the_nodes_subject() -> None:
     book = Book()
     beat, image = book.place(
@@ -311,7 +330,7 @@ def test_a_container_that_was_never_seen_is_unknown() -> None:
     assert (state.status, state.sequence, state.namespace, state.container) == ("unknown", 0, "k8s.io", "web.1")
 
 
-def test_states_are_those_of_every_record_that_was_not_deleted_in_memory_or_not() -> None:
+def test_states_are_those_of_every_container_that_is_not_gone_in_memory_or_not() -> None:
     book = Book()
     book.place(observed(START, "a"), observed(START, "b"))
     book.reopened()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.capture import recorder as recorder_module
+from bridge.capture.ledger import Ledger
 from bridge.capture.outbox import ContainerRow, Outbox, OutboxDamagedError, OutboxError
 from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.recorder import Recorder
@@ -306,3 +307,25 @@ def test_the_outbox_is_tidied_up_now_and_then_when_nothing_waits(
     until(lambda: len(tidied) > 1)
     assert recorder.stop(10)
     assert witness.failure is None
+
+
+def test_a_question_sees_all_that_was_submitted_before_and_its_answer_comes_before_the_rest(
+    outbox: Outbox, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "BATCH", 10)
+    recorder = make(outbox, witness)
+    seen: list[int] = []
+
+    def question(ledger: Ledger) -> list[Observed]:
+        seen.append(ledger.last_n)
+        return [start(100 + n, "answer") for n in range(25)]
+
+    for pid in range(5):
+        recorder.submit(start(pid))
+    recorder.consult(question)
+    recorder.submit(start(99))
+    recorder.start()
+    assert recorder.stop(10)
+    assert seen == [5]
+    assert [entry.subject.split(".")[-2] for entry in witness.entries] == ["web"] * 5 + ["answer"] * 25 + ["web"]
+    assert witness.batches == [5, 10, 10, 5, 1]

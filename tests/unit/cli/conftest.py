@@ -16,7 +16,7 @@ from bridge.cli import main
 from bridge.config import NatsConfig
 from bridge.errors import LogError
 from bridge.model.nodes import NodeRecord
-from bridge.ports import StoredEvent
+from bridge.ports import BusInspector, StateStore, StoredEvent
 from tests.unit.client.small_bus import Answer, SmallReader, SmallSender, bus
 
 __all__ = ["Cli", "Said"]
@@ -73,10 +73,13 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
         events: Sequence[StoredEvent] = (),
         sender: SmallSender | None = None,
         records: Sequence[NodeRecord] | LogError = (),
+        states: StateStore | None = None,
+        inspector: BusInspector | None = None,
+        reader: SmallReader | None = None,
     ) -> Said:
         @asynccontextmanager
         async def connect(nats: NatsConfig, *, root: str, state_dir: Path) -> AsyncIterator[Any]:
-            yield bus(SmallReader(events), sender or SmallSender(answer, nodes), records)
+            yield bus(reader or SmallReader(events), sender or SmallSender(answer, nodes), records, states, inspector)
 
         capsys.readouterr()
         return Said(main(arguments, connect=connect), *capsys.readouterr())

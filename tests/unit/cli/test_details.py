@@ -64,6 +64,18 @@ def test_a_gap_says_its_bounds_and_how_long_it_was() -> None:
     assert said(gap).endswith("(5.0 s), containerd restarted")
 
 
+def test_an_end_that_nobody_saw_says_why() -> None:
+    lost = events.TaskExit(container_id="web.1", id="web.1", pid=20, reason=events.SHIM_LOST)
+    assert said(lost) == "status ?, shim-lost"
+
+
+def test_a_repair_says_what_it_found() -> None:
+    repair = node_events.NodeReconciled(listed_at=Nanos(NOON), containers=12, told=3, lost=1)
+    assert said(repair) == "12 containers listed, 3 events told, 1 ends unknown"
+    audit = node_events.NodeReconciled(listed_at=Nanos(NOON), containers=12, told=1, audit=True)
+    assert said(audit) == "audit, 12 containers listed, 1 events told"
+
+
 def test_a_gap_without_beginning_says_only_its_end() -> None:
     gap = node_events.NodeGap(since=None, until=Nanos(NOON), reason="first start")
 

@@ -102,7 +102,11 @@ def test_the_version_is_shown(cli: Cli) -> None:
     assert cli("--version") == (0, f"containerd-bridge {bridge.__version__}\n", "")
 
 
-COMMANDS = "serve events history ps list inspect pids start stop kill pause resume delete nodes version config schema"
+COMMANDS = (
+    "serve events history ps list inspect pids start stop kill pause resume delete"
+    " doctor nodes version config schema state"
+)
+PATHS = [["state", "verify"], ["state", "rebuild"], *[[name] for name in COMMANDS.split()]]
 
 
 def test_the_help_names_every_command_in_full(cli: Cli) -> None:
@@ -114,21 +118,21 @@ def test_the_help_names_every_command_in_full(cli: Cli) -> None:
     assert "..." not in said.out.partition("Daemon:")[2]
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS.split()])
-def test_help_fits_80_columns(cli: Cli, command: str) -> None:
+@pytest.mark.parametrize("command", [[], *PATHS])
+def test_help_fits_80_columns(cli: Cli, command: list[str]) -> None:
     for flag in ("--help", "-h"):
-        said = cli(*([command] if command else []), flag)
+        said = cli(*command, flag)
 
         assert said.status == 0
         assert max(map(len, said.lines)) <= 80
         assert "\x1b" not in said.out
 
 
-@pytest.mark.parametrize("command", COMMANDS.split())
-def test_every_client_command_can_be_told_where_nats_is(cli: Cli, command: str) -> None:
-    told = cli(command, "--help").out
+@pytest.mark.parametrize("command", PATHS)
+def test_every_client_command_can_be_told_where_nats_is(cli: Cli, command: list[str]) -> None:
+    told = cli(*command, "--help").out
 
-    assert ("--nats URL|embedded" in told) == (command != "schema")
+    assert ("--nats URL|embedded" in told) == (command not in (["schema"], ["state"]))
 
 
 def test_config_shows_what_applies_without_secrets(cli: Cli, tmp_path: Path) -> None:

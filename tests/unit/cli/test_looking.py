@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import msgspec
+import pytest
 
 from bridge.errors import LogRefused
-from bridge.model.events import CommandRecorded, ContainerCreate, Failure, TaskCreate, TaskExit, TaskStart
+from bridge.model.events import (
+    CommandRecorded,
+    ContainerCreate,
+    ContainerDelete,
+    Failure,
+    TaskCreate,
+    TaskExecStarted,
+    TaskExit,
+    TaskOOM,
+    TaskPaused,
+    TaskStart,
+)
 from bridge.model.nanos import Nanos, now
-from bridge.model.node_events import NodeHeartbeat, NodeStopped
+from bridge.model.node_events import NodeGap, NodeHeartbeat, NodeStopped
 from bridge.model.outcomes import ContainerInfo, InspectResult, Outcome, PidList, ProcessInfo, TaskInfo, VersionInfo
 from bridge.model.subjects import CommandSubject
+from bridge.ports import StoredEvent
 from tests.contract.buckets import record
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.recorded import stored
-from tests.unit.client.small_bus import containers_at, info
+from tests.unit.cli.recorded import NOON, SECOND, THEN, state, stored
+from tests.unit.client.small_bus import SmallReader, containers_at, info, kept
 
 HOUR = 3600 * 10**9
 
@@ -45,54 +57,6 @@ def one_refuses(at: CommandSubject, options: dict[str, Any]) -> Any:
         error = Failure(code="refused", message="list is off")
         return Outcome(id="1", verb="list", node="n2", outcome="refused", error=error)
     return KNOWN(at, options)
-
-
-# -- ps, list
-
-
-def test_ps_shows_what_runs(cli: Cli) -> None:
-    said = cli("ps", answer=KNOWN)
-
-    assert said.lines == [
-        "NODE   NAMESPACE   CONTAINER   IMAGE     STATUS    PID   CREATED       NAME",
-        "n1     default     a           busybox   running   7     3 hours ago",
-        "n1     default     c           busybox   paused    7     3 hours ago",
-    ]
-
-
-def test_ps_all_shows_how_the_others_ended(cli: Cli) -> None:
-    said = cli("ps", "--all", answer=KNOWN)
-
-    assert [tuple(re.split(r"\s{3,}", line)[2:5:2]) for line in said.lines[1:]] == [
-        ("a", "running"),
-        ("b", "exited (3)"),
-        ("c", "paused"),
-        ("d", "created"),
-        ("e", "-"),
-        ("f", "exited (?)"),
-    ]
-    assert said.lines[5].endswith(r"web\x1b")
-
-
-def test_list_shows_all_of_every_node(cli: Cli) -> None:
-    assert cli("list", "-q", answer=KNOWN, nodes=["n1", "n2"]).lines == ["a", "b", "c", "d", "e", "f", "z"]
-
-
-def test_a_node_that_fails_does_not_hide_the_others(cli: Cli) -> None:
-    said = cli("ps", "-q", answer=one_refuses, nodes=["n1", "n2"])
-
-    assert said == (1, "a\nc\n", "containerd-bridge: n2: list is off\n")
-
-
-def test_no_node_at_all_is_said(cli: Cli) -> None:
-    said = cli("ps", nodes=[])
-
-    assert said.status == 1
-    assert "no node on this bus takes commands" in said.err
-
-
-def test_ps_as_json_is_the_structs(cli: Cli) -> None:
-    assert [one["id"] for one in cli("ps", "--json", answer=KNOWN).objects] == ["a", "c"]
 
 
 # -- inspect, pids, nodes, version
@@ -181,6 +145,25 @@ def test_heartbeats_are_only_shown_on_demand(cli: Cli) -> None:
     assert len(cli("events", "--json", "--no-follow", "-t", "heartbeat", events=[event]).lines) == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--label", "app=web"], ["container-create"]),
+        (["--name", "jo?"], ["start", "exit", "container-delete"]),
+        (["--image", "busybox"], ["start", "exit"]),
+        (["--exit-status", "!=0"], ["exit"]),
+        (["--exit-status", "0"], []),
+        (["--image", "busybox", "--name", "web"], []),
+    ],
+)
+def test_events_are_chosen_by_what_they_say_of_their_container(cli: Cli, options: list[str], words: list[str]) -> None:
+    found = cli("events", "--no-follow", "--json", *options, events=THEN).objects
+
+    assert [event["type"].removeprefix("io.containerd.").split(".")[-2] for event in found] == [
+        word.rpartition("-")[2] for word in words
+    ]
+
+
 def test_wrong_options_of_events_are_wrong_usage(cli: Cli) -> None:
     for arguments, sentence in (
         (["--since", "never"], "'never' is no point in the log"),
@@ -189,6 +172,8 @@ def test_wrong_options_of_events_are_wrong_usage(cli: Cli) -> None:
         (["--format", "xml"], "'xml' is no format: choose from table, json"),
         (["--container", "a b"], "container id 'a b' is not valid"),
         (["--type", "gap", "--no-node-events"], "only events of nodes were chosen (gap)"),
+        (["--type", "start", "--exit-status", "0"], "an exit status chooses ends, and none of start is one"),
+        (["--label", ""], "'' chooses by no label"),
     ):
         said = cli("events", *arguments)
 
@@ -219,18 +204,57 @@ def test_history_is_told_task_by_task(cli: Cli) -> None:
         "image busybox, runtime runc",
         "",
         "Before the first task",
-        "  2026-11-23 12:00:00.000             container-create",
+        "  2026-11-23 12:00:00.000             container-create  none",
         "",
         "Task 1: ran 2.5 s, exit status 137 (SIGKILL)",
-        "  2026-11-23 12:00:00.100  +100 ms    create            pid 7",
-        "  2026-11-23 12:00:00.200  +100 ms    start             pid 7",
-        "  2026-11-23 12:00:02.700  +2.5 s     exit              status 137 (SIGKILL)",
+        "  2026-11-23 12:00:00.100  +100 ms    create            created  pid 7",
+        "  2026-11-23 12:00:00.200  +100 ms    start             running  pid 7",
+        "  2026-11-23 12:00:02.700  +2.5 s     exit              stopped  status 137 (SIGKILL)",
         "",
-        "Task 2: runs since 12:00:60.500".replace("00:60", "01:00"),
-        "  2026-11-23 12:01:00.000  +57.3 s    create            pid 8",
-        "  2026-11-23 12:01:00.500  +500 ms    start             pid 8",
-        "  2026-11-23 12:01:01.000  +500 ms    command           pause: ok",
+        "Task 2: runs since 12:01:00.500",
+        "  2026-11-23 12:01:00.000  +57.3 s    create            created  pid 8",
+        "  2026-11-23 12:01:00.500  +500 ms    start             running  pid 8",
+        "  2026-11-23 12:01:01.000  +500 ms    command           running  pause: ok",
     ]
+
+
+def test_history_shows_where_events_may_be_missing(cli: Cli) -> None:
+    gap = NodeGap(since=Nanos(NOON + SECOND), until=Nanos(NOON + 31 * SECOND), reason="socket closed")
+    events = [*LIFE[:3], stored(gap, after=31), stored(gap, node="n2", after=32), LIFE[4]]
+
+    bounds = "12:00:01.000 to 12:00:31.000 (30.0 s)"
+    lines = cli("history", "x", events=events).lines
+
+    assert lines[6:11] == [
+        "Task 1: runs since 12:00:00.200",
+        "  2026-11-23 12:00:00.100  +100 ms    create            created  pid 7",
+        "  2026-11-23 12:00:00.200  +100 ms    start             running  pid 7",
+        f"  2026-11-23 12:00:31.000  +30.8 s    gap{' ' * 24}events may be missing: {bounds}, socket closed",
+        "",
+    ]
+    assert not [line for line in lines if "12:00:32" in line]
+
+
+@pytest.mark.parametrize(
+    ("events", "summary"),
+    [
+        (LIFE[1:2], "Task 1: created"),
+        ([LIFE[3]], "Task 1: exit status 137 (SIGKILL)"),
+        ([LIFE[2], stored(TaskPaused(container_id="x"), "x", number=4, after=1, incarnation="1")],
+         "Task 1: runs since 12:00:00.200, paused since 12:00:01.000"),
+        ([LIFE[2], stored(TaskOOM(container_id="x"), "x", number=4, incarnation="1"),
+          stored(TaskExit(container_id="x", id="x", exit_status=137), "x", number=5, after=1.2, incarnation="1")],
+         "Task 1: ran 1.0 s, exit status 137 (SIGKILL), out of memory"),
+        ([LIFE[2], stored(TaskExit(container_id="x", id="x"), "x", number=4, after=1.2, incarnation="1")],
+         "Task 1: ran 1.0 s, ended, and nobody saw how"),
+        ([LIFE[1], stored(ContainerDelete(id="x"), "x", number=3, incarnation="1")],
+         "Task 1: its end is not in the log"),
+        ([stored(TaskExecStarted(container_id="x", exec_id="e"), "x", number=9, incarnation="1")],
+         "Task 1: began before the log does"),
+    ],
+)  # fmt: skip
+def test_the_heading_of_a_task_says_what_became_of_it(cli: Cli, events: list[StoredEvent], summary: str) -> None:
+    assert [line for line in cli("history", "x", events=events).lines if line.startswith("Task")] == [summary]
 
 
 def test_history_says_what_the_log_has_forgotten(cli: Cli) -> None:
@@ -246,6 +270,24 @@ def test_the_same_id_in_several_places_is_told_one_after_the_other(cli: Cli) -> 
         "x in namespace a.b on n1",
         "x in namespace default on n1",
     ]
+
+
+def test_history_finds_a_container_by_its_name_and_by_the_first_digits_of_its_id(cli: Cli) -> None:
+    of_shop = [stored(TaskStart(container_id="abcdef1"), "abcdef1", incarnation="1")]
+
+    class ById(SmallReader):
+        async def read(self, filters, start, *, follow):  # type: ignore[no-untyped-def]
+            async for event in super().read(filters, start, follow=follow):
+                if "abcdef1" in filters[0]:
+                    yield event
+
+    store = kept(state("abcdef1", name="shop"), state("abcdxyz", name="other"))
+
+    for name in ("shop", "abcde"):
+        said = cli("history", name, reader=ById(of_shop), states=store)
+        assert said.lines[0] == "abcdef1 in namespace default on n1"
+    for name in ("sho", "abcd"):
+        assert cli("history", name, reader=ById(of_shop), states=store, nodes=[]).status == 1
 
 
 def test_history_of_nobody_is_a_failure(cli: Cli) -> None:

@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
 from bridge.client import Bus
+from bridge.client.folding import key_of
 from bridge.errors import LogError
-from bridge.model.codec import decode_as
-from bridge.model.nanos import Nanos
+from bridge.model.codec import decode_as, encode_any
+from bridge.model.nanos import Nanos, now
 from bridge.model.nodes import NodeRecord
 from bridge.model.outcomes import ContainerInfo, ContainerList, Outcome
-from bridge.model.subjects import CommandSubject, Subjects
-from bridge.ports import NodePresence, Start, StoredEvent
+from bridge.model.state import ContainerState
+from bridge.model.subjects import CommandSubject, ContainerKey, Subjects
+from bridge.ports import BusFacts, BusInspector, LogExtent, NodePresence, Start, StateEntry, StateStore, StoredEvent
+from bridge.testing import MemoryStates
 
 SUBJECTS = Subjects()
 Answer = Callable[[CommandSubject, dict[str, Any]], Any]
@@ -46,6 +49,24 @@ class SmallReader:
                 await asyncio.Event().wait()
         finally:
             self.open -= 1
+
+    async def latest(self, filters: Sequence[str]) -> Sequence[StoredEvent]:
+        return list({event.subject: event for event in self.events}.values())
+
+    async def extent(self) -> LogExtent:
+        first, last = (self.events[0], self.events[-1]) if self.events else (None, None)
+        return LogExtent(
+            first_sequence=first.stream_sequence if first else 1,
+            last_sequence=last.stream_sequence if last else 0,
+            first_at=first.stored_at if first else None,
+            last_at=last.stored_at if last else None,
+            messages=len(self.events),
+            size=sum(len(event.body) for event in self.events),
+            max_age=7 * 86_400 * 10**9,
+            max_bytes=0,
+            max_messages=0,
+            now=now(),
+        )
 
 
 class SmallSender:
@@ -106,5 +127,34 @@ def bus(
     reader: SmallReader | None = None,
     sender: SmallSender | None = None,
     records: Sequence[NodeRecord] | LogError = (),
+    states: StateStore | None = None,
+    inspector: BusInspector | None = None,
 ) -> Bus:
-    return Bus(reader or SmallReader(), sender or SmallSender(lambda *_: None), SUBJECTS, SmallRecords(records))
+    return Bus(
+        reader or SmallReader(),
+        sender or SmallSender(lambda *_: None),
+        SUBJECTS,
+        SmallRecords(records),
+        states=states,
+        inspector=inspector,
+    )
+
+
+class SmallInspector:
+    """Tells what it was given."""
+
+    def __init__(self, facts: BusFacts) -> None:
+        self.facts = facts
+
+    async def inspect(self) -> BusFacts:
+        return self.facts
+
+
+def kept(*states: ContainerState | tuple[ContainerKey, bytes]) -> MemoryStates:
+    """A store in which these states stand, or bytes under a key."""
+    store = MemoryStates()
+    for state in states:
+        store._revision += 1
+        key, value = state if isinstance(state, tuple) else (key_of(state), encode_any(state))
+        store.entries[key] = StateEntry(key=key, value=value, revision=store._revision, stored_at=now())
+    return store

@@ -9,6 +9,7 @@ from bridge.model.envelope import Event, Recorded, Unrecognized
 from bridge.model.events import TaskExit
 from bridge.model.nanos import Nanos
 from bridge.model.node_events import ImageCreate, NodeGap, NodeHeartbeat
+from bridge.model.selection import Selection
 from bridge.model.subjects import Subjects
 from bridge.ports import StoredEvent
 
@@ -120,3 +121,44 @@ def test_a_gap_concerns_every_namespace() -> None:
 
 def test_a_container_event_that_came_is_wanted() -> None:
     assert EventFilter(namespaces="a").admits(stored(TaskExit(container_id="x", id="x"), "a"))
+
+
+# -- by label, name, image and exit status
+
+
+def test_a_selection_is_looked_for_in_the_events_that_come() -> None:
+    choice = EventFilter(selection=Selection(label="app=web"))
+    web = TaskExit(container_id="x", id="x", labels={"app": "web"})
+
+    assert choice.subjects(SUBJECTS) == ["containerd.events.*.*.*.*"]
+    assert choice.admits(stored(web, "a"))
+    assert not choice.admits(stored(TaskExit(container_id="x", id="x", labels={}), "a"))
+
+
+def test_an_exit_status_is_asked_of_ends_alone() -> None:
+    failed = Selection(exit_status="!=0")
+
+    assert subjects(selection=failed, nodes="n1") == [
+        "containerd.events.n1.*.*.exit",
+        "containerd.events.n1.*.*.exec-exit",
+        "containerd.events.n1.*.*.delete",
+    ]
+    assert subjects(selection=failed, words=["start", "exit"]) == ["containerd.events.*.*.*.exit"]
+
+
+@pytest.mark.parametrize("words", [["start"], ["gap"]])
+def test_an_exit_status_of_what_is_no_end_is_refused(words: list[str]) -> None:
+    with pytest.raises(
+        ValueError, match=r"an exit status chooses ends, and none of .* is one: choose from exit, exec-exit"
+    ):
+        EventFilter(words=words, selection=Selection(exit_status="0"))
+
+
+def test_chosen_containers_come_without_node_events_unless_those_are_asked_for() -> None:
+    web = Selection(label="app=web")
+    gap = stored(NodeGap(since=None, until=Nanos(1), reason=""))
+
+    assert subjects(selection=web) == ["containerd.events.*.*.*.*"]
+    assert subjects(selection=web, node_events=True) == ["containerd.events.*.*.*.*", "containerd.nodes.*.*"]
+    assert subjects(selection=web, words=["exit", "gap"]) == ["containerd.events.*.*.*.exit", "containerd.nodes.*.gap"]
+    assert EventFilter(selection=web, node_events=True).admits(gap)

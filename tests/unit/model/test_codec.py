@@ -125,6 +125,7 @@ def test_an_event_stands_on_the_wire_as_the_contract_says() -> None:
             "pid": 42,
             "exit_status": 137,
             "exited_at": None,
+            "reason": None,
         },
     }
 

@@ -25,7 +25,9 @@ def test_every_event_of_the_model_has_its_own_type_and_word() -> None:
 def test_the_words_are_those_of_the_contract() -> None:
     task = "create start exit oom exec-added exec-started paused resumed delete exec-exit checkpointed restored"
     container = "container-create container-update container-delete command anomaly raw"
-    node = "started stopped connected disconnected gap heartbeat lease image-create image-update image-delete"
+    node = (
+        "started stopped connected disconnected gap reconciled heartbeat lease image-create image-update image-delete"
+    )
     assert set(WORDS) == set(f"{task} {container} {node}".split())
 
 

@@ -1,4 +1,4 @@
-"""How long one example may take is no property of the model: a machine with other work would fail it."""
+"""How long one example may take is no property of what is tested: a machine with other work would fail it."""
 
 from hypothesis import settings
 

@@ -1,0 +1,143 @@
+"""Looking at the bus: server, JetStream, the stream of events, the buckets, and what our login is permitted.
+
+What a login may do is asked of the server (`$SYS.REQ.USER.INFO`, from nats-server 2.10 on) and compared with the subjects that
+the client uses; trying a command out would leave its mark on a container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import nats.errors
+
+from bridge.errors import LogError
+from bridge.jetstream.api import PREFIX, api
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_errors
+from bridge.jetstream.filters import collide, covers
+from bridge.jetstream.micro import SERVICE
+from bridge.jetstream.reader import extent_of, stream_info
+from bridge.jetstream.streams import HEADERS, faults, stream_name
+from bridge.model.commands import COMMANDS
+from bridge.model.limits import MAX_BODY
+from bridge.model.nanos import now
+from bridge.model.subjects import Subjects
+from bridge.ports import BusFacts, Grant, Granted, LogExtent
+
+__all__ = ["JetStreamInspector", "granted"]
+
+USER_INFO: Final = "$SYS.REQ.USER.INFO"
+
+
+class JetStreamInspector:
+    """Implements `bridge.ports.BusInspector`."""
+
+    def __init__(self, connection: Connection, subjects: Subjects) -> None:
+        self._connection = connection
+        self._subjects = subjects
+        self._stream = stream_name(subjects)
+
+    async def inspect(self) -> BusFacts:
+        """Return what there is; see the port."""
+        jetstream = await self._jetstream()
+        no_stream, weaknesses, discards_new = jetstream, [], False
+        extent: LogExtent | None = None
+        if not jetstream:
+            try:
+                asked = now()
+                with log_errors(self._stream):
+                    info = await stream_info(self._connection, self._stream)
+                extent = extent_of(info, asked)
+                weaknesses = faults(info["config"], self._subjects, replicas=1)
+                discards_new = info["config"].get("discard") == "new"
+            except LogError as error:
+                no_stream = str(error)
+        return BusFacts(
+            server=self._connection.server,
+            version=".".join(map(str, self._connection.server_version)),
+            jetstream=jetstream,
+            max_payload=self._connection.client.max_payload,
+            needed_payload=MAX_BODY + HEADERS,
+            stream=self._stream,
+            no_stream=no_stream,
+            faults=weaknesses,
+            discards_new=discards_new,
+            extent=extent,
+            buckets={} if jetstream else {name: await self._bucket(name) for name in self._buckets},
+            grants=await self._grants(),
+        )
+
+    @property
+    def _buckets(self) -> list[str]:
+        return [f"{self._subjects.root}-state", f"{self._subjects.root}-nodes"]
+
+    async def _jetstream(self) -> str:
+        try:
+            await api(self._connection, "INFO")
+        except nats.errors.NoRespondersError:
+            return "JetStream is not enabled: start nats-server with -js, or with a jetstream block"
+        except Denied:
+            return ""  # the stream itself will tell
+        except ApiError as error:
+            return f"JetStream is not enabled for this login's account: {error}"
+        except NATS_ERRORS as error:
+            return f"JetStream does not answer: {explain(error)}"
+        return ""
+
+    async def _bucket(self, name: str) -> str:
+        try:
+            with log_errors(f"KV_{name}"):
+                await stream_info(self._connection, f"KV_{name}")
+        except LogError as error:
+            return str(error)
+        return ""
+
+    async def _grants(self) -> list[Grant] | None:
+        try:
+            answer = await self._connection.request(USER_INFO)
+            data = msgspec.json.decode(answer.data, type=dict[str, Any]).get("data") or {}
+        except (*NATS_ERRORS, msgspec.DecodeError):
+            return None
+        permissions = data.get("permissions") or {}
+        return [
+            Grant(action=action, subject=subject, granted=granted(permissions.get(direction) or {}, subject))
+            for action, direction, subject in self._needs()
+        ]
+
+    def _needs(self) -> list[tuple[str, str, str]]:
+        commands = f"{self._subjects.root}.commands.*.*.*"
+        streams = [self._stream, f"KV_{self._buckets[0]}"]
+        needs = [("receive answers", "subscribe", "_INBOX.>")]
+        for what, stream in zip(("read the log", "read the states"), streams, strict=True):
+            needs += [
+                (what, "publish", f"{PREFIX}STREAM.INFO.{stream}"),
+                (what, "publish", f"{PREFIX}CONSUMER.CREATE.{stream}.>"),
+                (what, "publish", f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.>"),
+            ]
+        needs.append(("find nodes", "publish", f"$SRV.INFO.{SERVICE}"))
+        return needs + [
+            (f"send {command.group} commands", "publish", f"{commands}.{verb}") for verb, command in COMMANDS.items()
+        ]
+
+
+def granted(permissions: Mapping[str, Any], subject: str) -> Granted:
+    """Return whether permissions of one direction allow a subject, or all subjects of a pattern.
+
+    Args:
+        permissions: lists of patterns under `allow` (all, where there is none) and `deny`.
+        subject: a subject or a pattern.
+    """
+    allow, deny = _patterns(permissions.get("allow")), _patterns(permissions.get("deny"))
+    if any(covers(pattern, subject) for pattern in deny):
+        return "none"
+    whole = not allow or any(covers(pattern, subject) for pattern in allow)
+    if whole and not any(collide(pattern, subject) for pattern in deny):
+        return "all"
+    return "some" if whole or any(collide(pattern, subject) for pattern in allow) else "none"
+
+
+def _patterns(given: Sequence[str] | None) -> list[str]:
+    # A pattern for subscriptions may have a queue group behind it.
+    return [pattern.partition(" ")[0] for pattern in given or ()]

@@ -1,0 +1,58 @@
+"""Looking at the bus itself: what is set up there, how, and what this login may do."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from bridge.ports.reading import LogExtent
+
+__all__ = ["BusFacts", "BusInspector", "Grant", "Granted"]
+
+Granted: TypeAlias = Literal["all", "some", "none"]
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """Whether this login may do something: everywhere, in some places, or not at all."""
+
+    action: str
+    subject: str
+    granted: Granted
+
+
+class BusFacts(Struct, frozen=True, kw_only=True):
+    """What there is on the bus. A sentence stands where something could not be found out; empty where it could.
+
+    Attributes:
+        server: the server that answers, as `host:port`, and its `version`.
+        jetstream: why JetStream does not answer.
+        max_payload: the largest message that the server takes; `needed_payload` what a bridge may send.
+        stream: name of the stream of events; `no_stream` says why it cannot be looked at.
+        faults: in what the stream is weaker than a bridge needs.
+        discards_new: whether a full stream refuses new events rather than forget old ones.
+        extent: how far it reaches.
+        buckets: name of each bucket of ours, and why it cannot be used.
+        grants: what this login may do, None where the server does not tell.
+    """
+
+    server: str
+    version: str
+    jetstream: str
+    max_payload: int
+    needed_payload: int
+    stream: str
+    no_stream: str
+    faults: list[str]
+    discards_new: bool
+    extent: LogExtent | None
+    buckets: dict[str, str]
+    grants: list[Grant] | None
+
+
+class BusInspector(Protocol):
+    """Looks at the bus."""
+
+    async def inspect(self) -> BusFacts:
+        """Return what there is. Nothing is changed, and nothing that is wrong there is an error."""
+        ...

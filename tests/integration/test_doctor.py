@@ -1,0 +1,222 @@
+"""The doctor on real nats-servers that lack one thing each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+from bridge.cli import main
+from bridge.jetstream.api import api
+from bridge.jetstream.buckets import ensure_buckets
+from bridge.jetstream.inspection import granted
+from bridge.jetstream.log import open_log
+from bridge.jetstream.streams import declared, ensure_events
+from bridge.model.codec import encode
+from bridge.model.envelope import Recorded, format_source
+from bridge.model.identity import new_ulid
+from bridge.model.nanos import now
+from bridge.model.node_events import NodeDisconnected, NodeEvent, NodeHeartbeat
+from bridge.ports import Entry
+from tests.fix_nats import NatsServerFactory
+from tests.integration.jetstream_entries import STREAM, SUBJECTS, connected
+
+USERS = """authorization {{ users: [
+    {{ user: bridge, password: x }},
+    {{ user: reader, password: x, permissions: {{ publish: [{publish}], subscribe: ["_INBOX.>"] }} }}
+] }}"""
+READING = ["$JS.API.STREAM.INFO.>", "$JS.API.CONSUMER.>", "$SYS.REQ.USER.INFO", "$SRV.INFO.>"]
+
+
+class Said(NamedTuple):
+    status: int
+    findings: list[dict[str, Any]]
+
+    def of(self, area: str) -> list[tuple[str, str]]:
+        return [(one["level"], one["message"]) for one in self.findings if one["area"] == area]
+
+    @property
+    def wrong(self) -> list[tuple[str, str]]:
+        return [(one["level"], one["area"]) for one in self.findings if one["level"] != "ok"]
+
+
+@pytest.fixture
+def doctor(capsys: pytest.CaptureFixture[str]) -> Any:
+    """`doctor(url, *options)`: what it finds."""
+
+    def ask(url: str, *options: str) -> Said:
+        capsys.readouterr()
+        status = main(["doctor", "--json", "--nats", url, *options])
+        return Said(status, [json.loads(line) for line in capsys.readouterr().out.splitlines()])
+
+    return ask
+
+
+def prepared(url: str, *events: tuple[str, NodeEvent], user: str | None = None) -> None:
+    """Make the stream and the buckets, and record these events of nodes as of now."""
+
+    async def prepare() -> None:
+        login = {"user": user, "password": "x"} if user else {}
+        async with connected(url, **login) as connection:
+            await ensure_events(connection, SUBJECTS)
+            await ensure_buckets(connection, SUBJECTS)
+            log = await open_log(connection, SUBJECTS)
+            await log.append([_entry(n, node, event) for n, (node, event) in enumerate(events, 1)])
+
+    asyncio.run(prepare())
+
+
+def _entry(n: int, node: str, event: Any) -> Entry:
+    recorded: Recorded[Any] = Recorded(
+        specversion="1.0", datacontenttype="application/json", id=new_ulid(), type=event.type,
+        source=format_source(node, None), time=now(), recordedtime=now(),
+        position=f"11111111-2222-3333-4444-555555555555:{n}", origin="live", data=event,
+    )  # fmt: skip
+    return Entry(n=n, id=recorded.id, subject=SUBJECTS.node(node, event.word), body=encode(recorded))
+
+
+def changed(url: str, **settings: Any) -> None:
+    """Change the stream."""
+
+    async def change() -> None:
+        async with connected(url) as connection:
+            config = declared(SUBJECTS, replicas=1, batched=True) | settings
+            await api(connection, f"STREAM.UPDATE.{STREAM}", config)
+
+    asyncio.run(change())
+
+
+BEAT = NodeHeartbeat(probe_ns=1)
+
+
+def test_where_all_is_in_order_nothing_fails(doctor: Any, nats_url: str) -> None:
+    prepared(nats_url, ("n.1", BEAT))
+
+    said = doctor(nats_url)
+
+    assert (said.status, said.wrong) == (0, [])
+    [(_, kept), (_, lasts)] = said.of("retention")
+    assert kept.startswith("1 events, ")
+    assert lasts.startswith("an event is kept for 7 d, the oldest goes in 7 d")
+    assert said.of("node n.1")[0][1].startswith("live, its last event was stored ")
+    assert ("ok", "containerd-state is there") in said.of("buckets")
+    assert ("ok", "this login may read the log") in said.of("permissions")
+    assert ("ok", "this login may send lifecycle commands") in said.of("permissions")
+
+
+def test_older_servers_do_not_tell_what_a_login_may_do(doctor: Any, nats_server_factory: NatsServerFactory) -> None:
+    server = nats_server_factory(version="2.9")
+    prepared(server.url, ("n1", BEAT))
+
+    said = doctor(server.url)
+
+    assert (said.status, said.wrong) == (0, [])
+    assert said.of("permissions") == [("ok", "the server does not tell what this login may do")]
+
+
+def test_a_server_without_jetstream_fails(doctor: Any, nats_server_factory: NatsServerFactory) -> None:
+    said = doctor(nats_server_factory(jetstream=None).url)
+
+    assert (said.status, said.wrong) == (1, [("fail", "jetstream")])
+
+
+def test_a_bus_without_bridges_fails(doctor: Any, nats_url: str) -> None:
+    said = doctor(nats_url)
+
+    assert said.status == 1
+    assert said.wrong == [("fail", "stream"), ("warn", "buckets"), ("warn", "buckets")]
+    assert said.of("stream")[0][1] == f"there is no stream {STREAM}: a bridge makes it at its first start"
+
+
+def test_a_stream_that_is_too_weak_fails(doctor: Any, nats_url: str) -> None:
+    prepared(nats_url, ("n1", BEAT))
+    changed(nats_url, duplicate_window=60 * 10**9, max_msgs_per_subject=5)
+
+    said = doctor(nats_url)
+
+    assert said.status == 1
+    assert [message.partition(" is ")[0] for _, message in said.of("stream")] == [
+        f"{STREAM}: duplicate_window",
+        f"{STREAM}: max_msgs_per_subject",
+    ]
+
+
+def test_a_stream_that_is_full_and_refuses_fails(doctor: Any, nats_url: str) -> None:
+    prepared(nats_url, ("n1", BEAT), ("n1", BEAT))
+    changed(nats_url, max_msgs=2, discard="new")
+
+    said = doctor(nats_url)
+
+    assert ("fail", "the stream has 100% of the 2 events that it keeps and takes no more: bridges wait") in said.of(
+        "retention"
+    )
+
+
+def test_a_node_that_has_lost_its_containerd_has_an_open_gap(doctor: Any, nats_url: str) -> None:
+    prepared(nats_url, ("n1", BEAT), ("n2", BEAT), ("n2", NodeDisconnected(reason="socket closed")))
+
+    said = doctor(nats_url)
+
+    assert (said.status, said.wrong) == (0, [("warn", "node n2")])
+    assert said.of("node n2")[0][1].startswith(
+        "an open gap: it has lost its containerd (socket closed), its last event"
+    )
+
+
+def test_what_a_login_may_not_do_is_told_of(doctor: Any, nats_server_factory: NatsServerFactory) -> None:
+    allowed = [*READING, "containerd.commands.*.*.*.list", "containerd.commands.n1.>"]
+    server = nats_server_factory(config=USERS.format(publish=", ".join(f'"{one}"' for one in allowed)))
+    prepared(server.url, ("n1", BEAT), user="bridge")
+
+    said = doctor(server.url, "--nats-user", "reader", "--nats-password", "x")
+
+    assert said.status == 0
+    every = "containerd.commands.*.*.*"
+    observe = ", ".join(f"{every}.{verb}" for verb in ("inspect", "pids", "version"))
+    lifecycle = ", ".join(f"{every}.{verb}" for verb in ("start", "pause", "resume", "kill", "stop", "delete"))
+    assert said.of("permissions") == [
+        ("ok", "this login may receive answers"),
+        ("ok", "this login may read the log"),
+        ("ok", "this login may read the states"),
+        ("ok", "this login may find nodes"),
+        ("ok", f"this login may send observe commands in some places: {observe}"),
+        ("ok", f"this login may send lifecycle commands in some places: {lifecycle}"),
+    ]
+
+
+def test_a_login_that_may_not_read_fails(doctor: Any, nats_server_factory: NatsServerFactory) -> None:
+    server = nats_server_factory(config=USERS.format(publish='"$JS.API.STREAM.INFO.>", "$SYS.REQ.USER.INFO"'))
+    prepared(server.url, ("n1", BEAT), user="bridge")
+
+    said = doctor(server.url, "--nats-user", "reader", "--nats-password", "x")
+
+    assert said.status == 1
+    [(level, message)] = said.of("nodes")
+    assert (level, message.startswith("the log cannot be read: ")) == ("fail", True)
+    assert ("warn", "this login may not read the log") in said.of("permissions")
+
+
+def test_a_server_that_is_not_there_fails(doctor: Any) -> None:
+    said = doctor("nats://127.0.0.1:1")
+
+    assert (said.status, said.wrong) == (1, [("fail", "nats")])
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "subject", "expected"),
+    [
+        (None, None, "a.b", "all"),
+        ([], [], "a.b", "all"),
+        (["a.>"], [], "a.*", "all"),
+        (["a.b"], [], "a.*", "some"),
+        (["b.>"], [], "a.*", "none"),
+        (["a.> q"], [], "a.b", "all"),
+        (["a.>"], ["a.>"], "a.b", "none"),
+        (["a.>"], ["a.b"], "a.*", "some"),
+        (None, ["b.>"], "a.*", "all"),
+    ],
+)
+def test_what_a_pattern_grants(allow: list[str] | None, deny: list[str] | None, subject: str, expected: str) -> None:
+    assert granted({"allow": allow, "deny": deny}, subject) == expected
