@@ -46,33 +46,34 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
     Raises:
         RunFailed: the stream is not what was streamed, or the bridge did not come back to it.
     """
-    met = size.containers * len(MEETING)
+    one = Round.of(size.containers, size.events)
+    events, met = one.events, size.containers * len(MEETING)
     async with staged(BRIDGE) as stage:
         await stage.subscribed()
         await stage.tell("run", size.containers, RATE)
         await stage.stored(met)
         stage.server.stop()
         coming = time.perf_counter()
-        await stage.tell("check", size.containers, size.events, RATE)
-        came = size.events / (time.perf_counter() - coming)
-        tell(f"backlog: {size.events:,} events have come at {came:,.0f}/s while NATS was away")
+        await stage.tell("check", size.containers, events, RATE)
+        came = events / (time.perf_counter() - coming)
+        tell(f"backlog: {events:,} events have come at {came:,.0f}/s while NATS was away")
         stage.server.start()
         stopwatch, back = Stopwatch(stage.pids), time.perf_counter()
         began = await stage.publisher.while_running(_begun(stage, met))
-        await stage.stored(met + size.events)
+        await stage.stored(met + events)
         seconds = time.perf_counter() - began
-        measured = stopwatch.stop(BRIDGE.name, size.events)
-        await stage.check(Checkups(size.containers, [Round(size.containers, size.events)]))
-    rate, waited = size.events / seconds, began - back
+        measured = stopwatch.stop(BRIDGE.name, events)
+        await stage.check(Checkups(size.containers, [one]))
+    rate, waited = events / seconds, began - back
     ratio = rate / RATE
     return [
         Finding(
-            what=f"backlog of {size.events:,} events after an outage",
+            what=f"backlog of {events:,} events after an outage",
             aim=f">= {TIMES} times the {RATE:,}/s at which it came",
             figure=f"{ratio:.1f} times: {rate:,.0f}/s, begun after {waited:.1f} s",
             met=ratio >= TIMES,
             numbers={
-                "events": size.events,
+                "events": events,
                 "came_per_second": round(came),
                 "waited_seconds": round(waited, 2),
                 "drained_seconds": round(seconds, 2),

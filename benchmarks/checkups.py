@@ -21,7 +21,7 @@ from benchmarks.lifecycles import LIFE, NAMESPACE, Moment, container_id, moment,
 from benchmarks.streamed import Place
 from bridge._pb.containerd import events_pb2 as events
 
-__all__ = ["CHECK", "MEETING", "Checkups", "Round", "check", "meeting"]
+__all__ = ["CHECK", "MEETING", "Checkups", "Round", "Step", "check", "meeting", "step_of"]
 
 MEETING: Final = LIFE[:3]
 """How a container is met: created, its task created and started."""
@@ -40,6 +40,20 @@ class Round(NamedTuple):
     busy: int
     events: int
 
+    @classmethod
+    def of(cls, busy: int, events: int) -> Round:
+        """Return the shortest round of at least so many events in which every check comes to its end."""
+        turn = busy * len(CHECK)
+        return cls(busy, -(-events // turn) * turn)
+
+
+class Step(NamedTuple):
+    """One event of a check: the number of its container, its step, and the exec's id."""
+
+    container: int
+    step: int
+    exec_id: str
+
 
 def meeting(number: int, time_ns: int) -> bytes:
     """Return the event of this number among those by which containers are met, as containerd sends it."""
@@ -48,29 +62,32 @@ def meeting(number: int, time_ns: int) -> bytes:
     return wrapped(time, step.topic, step.payload(Moment(container_id(container), pid_of(container), "", time)))
 
 
-def check(place: int, busy: int, number: int, time_ns: int) -> bytes:
-    """Return the event of this number in a round, as containerd sends it.
+def step_of(place: int, busy: int, number: int) -> Step:
+    """Return what the event of this number is.
 
     Args:
-        place: which round it is, from 0.
+        place: which round it is of, from 0.
         busy: containers of the round.
         number: from 0.
-        time_ns: when it is sent.
     """
     turn, rest = divmod(number, busy * len(CHECK))
     step, container = divmod(rest, busy)
-    name, pid, time = container_id(container), pid_of(container) + 1, moment(time_ns)
-    exec_id = f"{place:08x}{turn * busy + container:0{_NUMBER_DIGITS}x}"
+    return Step(container, step, f"{place:08x}{turn * busy + container:0{_NUMBER_DIGITS}x}")
+
+
+def check(one: Step, time_ns: int) -> bytes:
+    """Return an event of a check that is sent at this time, as containerd sends it."""
+    name, pid, time = container_id(one.container), pid_of(one.container) + 1, moment(time_ns)
     payload: Message
-    match CHECK[step]:
+    match CHECK[one.step]:
         case "exec-added":
-            topic, payload = "/tasks/exec-added", events.TaskExecAdded(container_id=name, exec_id=exec_id)
+            topic, payload = "/tasks/exec-added", events.TaskExecAdded(container_id=name, exec_id=one.exec_id)
         case "exec-started":
             topic = "/tasks/exec-started"
-            payload = events.TaskExecStarted(container_id=name, exec_id=exec_id, pid=pid)
+            payload = events.TaskExecStarted(container_id=name, exec_id=one.exec_id, pid=pid)
         case _:
             topic = "/tasks/exit"
-            payload = events.TaskExit(container_id=name, id=exec_id, pid=pid, exit_status=0, exited_at=time)
+            payload = events.TaskExit(container_id=name, id=one.exec_id, pid=pid, exit_status=0, exited_at=time)
     return wrapped(time, topic, payload)
 
 

@@ -55,31 +55,34 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
     }
     async with AsyncExitStack() as stack:
         stages: dict[int, Stage] = {}
-        rounds: dict[int, list[Round]] = {known: [] for known in size.known}
         for known in size.known:
             stage = stages[known] = await stack.enter_async_context(staged(BRIDGE))
             await stage.subscribed()
             await stage.tell("run", known, STARTING)
             await stage.stored(known * len(MEETING))
             tell(f"cost: {known:,} containers are known")
-        for _ in range(size.rounds):
-            for (known, every), runs in taken.items():
-                one = Round(known if every else min(BUSY, known), size.events)
-                runs.append(await _round(stages[known], one, size.rate))
-                rounds[known].append(one)
+        for every in (False, True):
+            for number in range(size.rounds):
+                for known, stage in stages.items():
+                    busy = known if every else min(BUSY, known)
+                    taken[known, every].append(await _round(stage, busy, size, go_on=number > 0))
         for known, stage in stages.items():
-            await stage.check(Checkups(known, rounds[known]))
+            few, all_ = (Round(busy, size.rounds * size.events) for busy in (min(BUSY, known), known))
+            await stage.check(Checkups(known, [few, all_]))
     return [
         _finding(size, {known: taken[known, every] for known in size.known}, every=every) for every in (False, True)
     ]
 
 
-async def _round(stage: Stage, one: Round, rate: int) -> Measured:
+async def _round(stage: Stage, busy: int, size: Size, *, go_on: bool) -> Measured:
     before = await stage.count()
     stopwatch = Stopwatch(stage.pids)
-    await stage.tell("check", one.busy, one.events, rate)
-    await stage.stored(before + one.events)
-    return stopwatch.stop(BRIDGE.name, one.events)
+    if go_on:
+        await stage.tell("more", size.events, size.rate)
+    else:
+        await stage.tell("check", busy, size.events, size.rate)
+    await stage.stored(before + size.events)
+    return stopwatch.stop(BRIDGE.name, size.events)
 
 
 def _finding(size: Size, taken: dict[int, list[Measured]], *, every: bool) -> Finding:

@@ -12,8 +12,10 @@ from typing import Final
 from google.protobuf.message import Message
 
 from benchmarks import lifecycles
+from benchmarks.checkups import CHECK, Step
 from benchmarks.http2 import NOT_FOUND, Call, Handler
 from bridge._pb.containerd import task_pb2
+from bridge._pb.containerd.runc_pb2 import ProcessDetails
 from bridge._pb.containerd.services.containers_pb2 import (
     Container,
     Containers,
@@ -32,6 +34,7 @@ from bridge._pb.containerd.services.tasks_pb2 import (
     ListTasksResponse,
     Tasks,
 )
+from bridge._pb.google.protobuf.any_pb2 import Any
 
 __all__ = ["Inventory", "answer"]
 
@@ -51,6 +54,7 @@ class Inventory:
         }
         self._running: list[str] = []
         self._numbers: dict[str, int] = {}
+        self._execs: dict[int, set[str]] = {}
         self.running = running
         self.asked = 0
         """How often somebody asked for the tasks."""
@@ -75,6 +79,14 @@ class Inventory:
             name = lifecycles.container_id(each)
             self._running.append(name)
             self._numbers[name] = each
+
+    def checked(self, step: Step) -> None:
+        """Take what happens to an exec: it is there from its being added until it ends."""
+        execs = self._execs.setdefault(step.container, set())
+        if CHECK[step.step] == "exec-exit":
+            execs.discard(step.exec_id)
+        else:
+            execs.add(step.exec_id)
 
     # -- calls
 
@@ -109,7 +121,8 @@ class Inventory:
         number = self._number(ListPidsRequest.FromString(body).container_id, call)
         if number is not None:
             init = task_pb2.ProcessInfo(pid=lifecycles.pid_of(number))
-            answer(call, ListPidsResponse(processes=[init]))
+            execs = [_exec(number, exec_id) for exec_id in self._execs.get(number, ())]
+            answer(call, ListPidsResponse(processes=[init, *execs]))
 
     def _namespaces(self, call: Call, _: bytes) -> None:
         answer(call, ListNamespacesResponse(namespaces=[Namespace(name=lifecycles.NAMESPACE)]))
@@ -137,6 +150,12 @@ class Inventory:
 
 def _process(name: str, number: int) -> task_pb2.Process:
     return task_pb2.Process(id=name, pid=lifecycles.pid_of(number), status=task_pb2.RUNNING)
+
+
+def _exec(number: int, exec_id: str) -> task_pb2.ProcessInfo:
+    details = ProcessDetails(exec_id=exec_id)
+    info = Any(type_url=ProcessDetails.DESCRIPTOR.full_name, value=details.SerializeToString())
+    return task_pb2.ProcessInfo(pid=lifecycles.pid_of(number) + 1, info=info)
 
 
 def answer(call: Call, response: Message) -> None:

@@ -58,7 +58,7 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
     Raises:
         RunFailed: the stream is not what was streamed.
     """
-    rounds = [Round(size.busy, size.step)] * (size.events // size.step)
+    rounds = [Round.of(size.busy, size.step)] * (size.events // size.step)
     async with staged(BRIDGE) as stage:
         await stage.subscribed()
         await stage.tell("run", size.known, STARTING)

@@ -15,6 +15,7 @@ listens, `subscribed` for every subscription. What it is told on its input, and 
     go                        stream them as fast as they are taken: `sent` when the last is with a subscriber's kernel
     run CONTAINERS RATE       let containers start at so many events a second until that many run: `sent`
     check BUSY EVENTS RATE    the next round of health checks, at so many events a second: `sent`
+    more EVENTS RATE          go on with that round: `sent`
     asked                     how often Tasks.List was called: `asked N`
 
 It ends when its input does.
@@ -60,6 +61,7 @@ class PreparedContainerd:
         self._lives = map(lifecycles.envelope, lifecycles.happenings(lives))
         self._inventory = Inventory(lives=lives, running=running)
         self._rounds = 0
+        self._busy, self._streamed = 1, 0
         self._subscribers: dict[Call, Frames | None] = {}
         self._connections: weakref.WeakSet[GrpcConnection] = weakref.WeakSet()
         self.handlers: dict[str, Handler] = {
@@ -117,11 +119,18 @@ class PreparedContainerd:
 
     async def check(self, busy: int, events: int, rate: float) -> None:
         """Stream the next round of health checks, at so many events a second, each with the time at which it is sent."""
-        place = self._rounds
         self._rounds += 1
+        self._busy, self._streamed = busy, 0
+        await self.more(events, rate)
+
+    async def more(self, events: int, rate: float) -> None:
+        """Go on with the round."""
+        place, busy, first = self._rounds - 1, self._busy, self._streamed
+        self._streamed += events
 
         def due(begin: int, end: int) -> None:
-            self._tell(checkups.check(place, busy, number, time_ns()) for number in range(begin, end))
+            steps = (checkups.step_of(place, busy, first + number) for number in range(begin, end))
+            self._tell(self._checked(step) for step in steps)
 
         await pace.keep(rate, events, due)
         self._say("sent")
@@ -137,10 +146,16 @@ class PreparedContainerd:
                 await self.run(int(containers), float(rate))
             case ["check", busy, events, rate]:
                 await self.check(int(busy), int(events), float(rate))
+            case ["more", events, rate]:
+                await self.more(int(events), float(rate))
             case ["asked"]:
                 self._say(f"asked {self._inventory.asked}")
             case _:
                 raise ValueError(f"the source does not know what {line!r} means")
+
+    def _checked(self, step: checkups.Step) -> bytes:
+        self._inventory.checked(step)
+        return checkups.check(step, time_ns())
 
     def _tell(self, told: Iterable[bytes]) -> None:
         messages = list(told)

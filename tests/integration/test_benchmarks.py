@@ -34,6 +34,7 @@ from benchmarks.stage import Way
 from benchmarks.stored import Comparison, stored_messages
 from benchmarks.throughput import measure
 from bridge._pb.containerd.events_pb2 import TaskExit
+from bridge._pb.containerd.runc_pb2 import ProcessDetails
 from bridge._pb.containerd.services.containers_pb2 import (
     Container,
     ContainersStub,
@@ -99,7 +100,7 @@ SMALL: dict[str, Any] = {
     "backlog": backlog.Size(events=300, containers=3),
     "start": start.Size(running=5, repeat=1),
     "fold": fold.Size(events=240),
-    "cost": cost.Size(known=(2, 12), rounds=1, events=60, rate=1_000),
+    "cost": cost.Size(known=(2, 12), rounds=2, events=20, rate=1_000),
 }
 
 
@@ -299,6 +300,15 @@ async def test_checks_come_in_turns_each_with_the_time_at_which_it_was_sent(
     assert times == sorted(times)
 
 
+async def test_a_round_goes_on_where_it_stopped(source: PreparedContainerd, channel: Any) -> None:
+    stream = await _subscribed(source, channel)
+    for line in ("check 3 4 2000", "more 4 2000", "check 3 1 2000"):
+        await source.told(line)
+    told = [document(await stream.read())[1]["event"] for _ in range(9)]
+    steps = [checkups.step_of(0, 3, number) for number in range(8)] + [checkups.step_of(1, 3, 0)]
+    assert [event.get("exec_id") or event["id"] for event in told] == [step.exec_id for step in steps]
+
+
 async def test_events_at_a_pace_are_no_faster(source: PreparedContainerd, channel: Any) -> None:
     stream = await _subscribed(source, channel)
     began = time.monotonic()
@@ -314,6 +324,23 @@ async def test_the_source_says_how_often_it_was_asked_for_the_tasks(
         await TasksStub(channel).List(ListTasksRequest(), metadata=IN_NAMESPACE)
     await source.told("asked")
     assert told == ["asked 2"]
+
+
+async def test_execs_are_there_until_they_end(source: PreparedContainerd, channel: Any) -> None:
+    counts = []
+    for events in (2, 4, 6):
+        await source.told(f"check 2 {events} 2000")
+        asked = ListPidsRequest(container_id=lifecycles.container_id(1))
+        processes = (await TasksStub(channel).ListPids(asked, metadata=IN_NAMESPACE)).processes
+        details = [ProcessDetails.FromString(process.info.value).exec_id for process in processes[1:]]
+        counts.append([checkups.step_of(place, 2, 1).exec_id in details for place in range(3)])
+    assert counts == [[True, False, False], [True, True, False], [True, True, False]]
+
+
+def test_a_round_ends_with_its_last_check() -> None:
+    assert Round.of(3, 10) == Round(3, 18)
+    assert Round.of(3, 9) == Round(3, 9)
+    assert {checkups.step_of(0, 3, number).step for number in range(6, 9)} == {2}
 
 
 async def test_a_task_is_told_by_its_container(source: PreparedContainerd, channel: Any) -> None:
@@ -535,9 +562,8 @@ def _checkups() -> list[Message]:
     told = [(container, word, "") for container in range(3) for word in (step.word for step in MEETING)]
     for place, (busy, events) in enumerate(ROUNDS):
         for number in range(events):
-            wire = Envelope.FromString(checkups.check(place, busy, number, 1_800_000_000_000_000_000))
-            data = document(wire)[1]["event"]
-            told.append((number % busy, CHECK[number // busy % 3], data.get("exec_id") or data["id"]))
+            step = checkups.step_of(place, busy, number)
+            told.append((step.container, CHECK[step.step], step.exec_id))
     messages = []
     sequences = Counter[int]()
     for at, (container, word, exec_id) in enumerate(told, 1):
