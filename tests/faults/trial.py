@@ -1,0 +1,302 @@
+"""A trial: one bridge among real servers, everything around it breakable, and afterwards the history of it all.
+
+What the trial does to the world it notes: when the bridge or containerd did not exist, what the outbox held when nobody had it
+open, what was published. Faults are in `tests.faults.trouble`; they use what is here and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import signal
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import nats
+from nats.js.errors import NotFoundError
+
+from tests.faults.checker import Violation, check
+from tests.faults.history import Dark, History, Listed, Lists, Measure, Message, Outbox
+from tests.faults.load import Publisher, Runner
+from tests.faults.network import Network
+from tests.faults.witness import Witness
+from tests.fix_bridge import WITHIN_S, Bridge, Stored, stored
+from tests.testbed import Containerd, Ctr, NatsServer
+
+NODE = "n1"
+
+RSS_MIB = 250
+FILES = 48
+THREADS = 24
+STOP_S = 10.0
+
+UNBROKEN = "impatient+until-echo"
+
+CTR_LEASE = re.compile(r"\d+-[\w-]{4}")
+"""ctr's own leases: one stays behind when containerd is killed under it."""
+
+STATE_FILES = {"lock", "outbox.db"}
+
+
+class Subject(Bridge):
+    """The daemon under trial, with patches where it is to be broken or impatient."""
+
+    def __init__(self, patches: str, *options: str | Path) -> None:
+        super().__init__(*options)
+        if patches:
+            self.program = ("-m", "tests.faults.broken", patches)
+
+
+class Trial:
+    """A context manager: inside, everything is up and the bridge follows containerd."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        seed: int = 0,
+        patches: str = UNBROKEN,
+        options: Sequence[str] = (),
+        version: str = "2.15",
+        servers: Sequence[NatsServer] = (),
+        containerd: str = "2.1",
+        proxied_containerd: bool = False,
+    ) -> None:
+        """Take what it is to be.
+
+        Args:
+            directory: for the state directory and what else is written.
+            seed: of everything that is drawn by lot.
+            patches: names of `tests.faults.broken`, joined by "+".
+            options: more of `serve`'s.
+            version: of the nats-server that it starts.
+            servers: servers that are up, instead of one of its own; the bridge is given their addresses.
+            containerd: the generation.
+            proxied_containerd: whether the bridge goes to containerd through `containerd_network`.
+        """
+        self.random = random.Random(seed)
+        self.directory = directory
+        self.history = History(in_one_order=version not in {"2.9", "2.10"})
+        self.injected: list[str] = []
+        self._patches = patches
+        self._options = options
+        self._version = version
+        self._servers = list(servers)
+        self._containerd = containerd
+        self._proxied_containerd = proxied_containerd
+        self._closing = ExitStack()
+        self._since: int | None = None
+        self._line = 0
+        self._killed = False
+        self.host: Containerd
+        self.server: NatsServer
+        self.network: Network
+        self.containerd_network: Network | None = None
+        self.ctr: Ctr
+        self.publisher: Publisher
+        self.runner: Runner
+        self.witness: Witness
+        self.bridge: Subject
+
+    def __enter__(self) -> Self:
+        with ExitStack() as closing:
+            self._open(closing)
+            self._closing = closing.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._closing.close()
+
+    def _open(self, closing: ExitStack) -> None:
+        self.host = closing.enter_context(Containerd(self._containerd))
+        self.ctr = self.host.namespace(f"f-{uuid.uuid4().hex[:12]}")
+        closing.callback(self._empty)
+        if not self._servers:
+            self._servers = [closing.enter_context(NatsServer(version=self._version))]
+            self.network = closing.enter_context(Network(self._servers[0].address))
+            url = f"nats://{self.network.address}"
+        else:
+            url = ",".join(server.url for server in self._servers)
+        self.server = self._servers[0]
+        socket = self.host.address
+        if self._proxied_containerd:
+            self.containerd_network = closing.enter_context(Network(socket))
+            socket = Path(self.containerd_network.address)
+        self.witness = Witness(self.ctr)
+        self.witness.begin()
+        closing.callback(lambda: self.witness.end(complete=False))
+        self.publisher = closing.enter_context(Publisher(self.host.address, self.ctr.namespace))
+        self.runner = Runner(self.ctr)
+        self.bridge = Subject(
+            self._patches,
+            *("--containerd", socket, "--nats", url, "--node", NODE, "--state-dir", self.directory / "state"),
+            *("--fifo-dir", self.directory / "fifo", *self._options),
+        )
+        closing.enter_context(self.bridge)
+        self.until_live()
+
+    def _empty(self) -> None:
+        with suppress(OSError):
+            if not self.host.alive:
+                self.host.start()
+
+    # -- the bridge
+
+    def until_live(self) -> None:
+        """Wait until the bridge follows containerd, after it was started or containerd was."""
+        self._line = self.bridge.live(after=self._line)
+
+    def kill_bridge(self) -> None:
+        """`kill -9`, and look what the outbox holds."""
+        self.bridge.kill()
+        self._killed = True
+        self._bridge_is_gone()
+
+    def stop_bridge(self) -> int:
+        """SIGTERM; return the exit status."""
+        began = time.monotonic()
+        status = self.bridge.stop(within=3 * STOP_S)
+        self._measure("seconds to stop", time.monotonic() - began, STOP_S)
+        self._bridge_is_gone()
+        return status
+
+    def _bridge_is_gone(self) -> None:
+        self._since = time.time_ns()
+        self._line = len(self.bridge.lines)
+        path = self.directory / "state" / "outbox.db"
+        if path.exists():
+            self.history.outboxes.append(Outbox.read(path))
+
+    def start_bridge(self) -> None:
+        """Start it again; it is not live yet when this returns."""
+        assert self._since is not None, "it runs"
+        self.history.darks.append(Dark(since=self._since, until=time.time_ns(), why="the bridge did not run"))
+        self._since = None
+        self.bridge.start()
+
+    @contextmanager
+    def frozen_bridge(self) -> Iterator[None]:
+        """SIGSTOP for the length of the block."""
+        process = self.bridge.process
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    # -- containerd
+
+    @contextmanager
+    def containerd_down(self) -> Iterator[None]:
+        """containerd is killed for the length of the block; its containers go on. The bridge is not live yet behind it."""
+        self.witness.end(complete=False)
+        self._line = len(self.bridge.lines)
+        self.host.kill()
+        since = time.time_ns()
+        yield
+        self.history.darks.append(Dark(since=since, until=time.time_ns(), why="containerd did not run"))
+        self.host.start()
+        self.witness.begin()
+
+    # -- the end
+
+    def settle(self) -> None:
+        """Wait until what is published now is in the stream, and so is everything before it."""
+        deadline = time.monotonic() + 2 * WITHIN_S
+        subject = f"*.events.{NODE}.{self.ctr.namespace}.marker.exec-exit"
+        sent: set[int] = set()
+        while True:
+            number = self.publisher.exec_exit("marker")
+            if number is not None:
+                sent.add(number)
+            arrived = {int(one.data["exit_status"]) for one in self._stored(subject)} & sent
+            if arrived:
+                break
+            assert self.bridge.process.poll() is None, f"it ended: {self.bridge.log[-10:]}"
+            assert time.monotonic() < deadline, f"nothing arrives any more: {self.bridge.log[-10:]}"
+            time.sleep(0.05)
+        self.witness.until("marker", max(sent))
+
+    def _stored(self, subject: str = ">") -> list[Stored]:
+        return stored(",".join(server.url for server in self._servers), subject)
+
+    def finish(self) -> History:
+        """Settle, stop the bridge in order, and gather what is left; return the history."""
+        self.settle()
+        self.witness.end(complete=True)
+        self._measure_process()
+        self.history.lists.append(self._lists())
+        self.stop_bridge()
+        self.history.litter += self._litter()
+        self.history.made = [*self.publisher.made, *self.runner.made]
+        self.history.watches = self.witness.watches
+        self.history.stream = [Message(one.stream_sequence, one.subject, one.body) for one in self._stored()]
+        return self.history
+
+    def verdict(self) -> list[Violation]:
+        """`finish`, and what the checker says."""
+        return check(self.finish())
+
+    def _measure(self, what: str, value: float, limit: float) -> None:
+        self.history.measures.append(Measure(what=what, value=value, limit=limit))
+
+    def _measure_process(self) -> None:
+        process = Path(f"/proc/{self.bridge.process.pid}")
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        self._measure("MiB of memory", int(status["VmRSS"].split()[0]) / 1024, RSS_MIB)
+        self._measure("threads", int(status["Threads"]), THREADS)
+        self._measure("open files", len(os.listdir(process / "fd")), FILES)
+
+    def _lists(self) -> Lists:
+        containers = {name: Listed(status="none") for name in self.ctr("containers", "ls", "-q").split()}
+        for line in self.ctr("tasks", "ls").splitlines()[1:]:
+            name, pid, status = line.split()
+            containers[name] = Listed(status=status.lower(), pid=int(pid) or None)
+        return Lists(namespace=self.ctr.namespace, containers=containers)
+
+    def _litter(self) -> Iterator[str]:
+        url = ",".join(server.url for server in self._servers)
+        yield from asyncio.run(_consumers(url, lingers_s=LINGERS_S if self._killed else 0.0))
+        for left in sorted(os.listdir(self.directory / "state")):
+            if left not in STATE_FILES:
+                yield f"{left} is left in the state directory"
+        fifos = self.directory / "fifo"
+        for left in sorted(os.listdir(fifos)) if fifos.exists() else ():
+            yield f"{left} is left in the directory of FIFOs"
+        for lease in self.ctr("leases", "ls", "-q").split():
+            if not CTR_LEASE.fullmatch(lease):
+                yield f"lease {lease} is left in containerd"
+        for left in self.host.run("sh", "-c", "ls -d /tmp/c*d-checkpoint*", check=False).stdout.split():
+            yield f"{left} is left on the host"
+        if "containerd-bridge" in self.host.ctr("namespaces", "ls", "-q").split():
+            yield "a namespace containerd-bridge is left in containerd"
+
+
+LINGERS_S = 60.0
+"""The consumer of a process that was killed, or cut off, goes by itself after this long."""
+
+
+async def _consumers(url: str, *, lingers_s: float) -> list[str]:
+    """Say which consumers are left that do not go by themselves within so many seconds."""
+    client = await nats.connect(url)
+    try:
+        js = client.jetstream()
+        found: list[str] = []
+        for stream in await js.streams_info():
+            name = stream.config.name
+            assert name is not None
+            with suppress(NotFoundError):
+                for consumer in await js.consumers_info(name):
+                    threshold = consumer.config.inactive_threshold
+                    if consumer.config.durable_name or not threshold or threshold > lingers_s:
+                        found.append(f"consumer {consumer.name} is left on stream {name}")
+        return found
+    finally:
+        await client.close()

@@ -1,0 +1,240 @@
+"""The faults, each a function that does something bad to a trial under load and puts it right again.
+
+A fault draws what it needs from `trial.random`. It returns when the bridge can work again, not when it has caught up:
+the next one may come on top. Numbers are those of the project's table of faults; README.md maps them to tests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import grpc
+
+from tests.faults.trial import Trial
+from tests.testbed import CtrFailedError
+
+
+class Fault(NamedTuple):
+    """One kind of trouble. `settings` names what the trial has to be for it: "cluster" or "alone"."""
+
+    number: int
+    happen: Callable[[Trial], None]
+
+    @property
+    def name(self) -> str:
+        """Its name, as it stands in the table."""
+        return self.happen.__name__.replace("_", " ")
+
+
+def wait(trial: Trial, shortest: float, longest: float) -> float:
+    """Let a random time pass: the length of a fault, or where in the load it begins. Never a wait for a condition."""
+    seconds = trial.random.uniform(shortest, longest)
+    time.sleep(seconds)
+    return seconds
+
+
+# -- the bridge
+
+
+def bridge_killed(trial: Trial) -> None:
+    """`kill -9` 5 to 500 ms after it was live, or before it was."""
+    wait(trial, 0.005, 0.5)
+    trial.kill_bridge()
+    trial.start_bridge()
+    if trial.random.random() < 0.3:
+        wait(trial, 0.0, 0.8)
+        trial.kill_bridge()
+        trial.start_bridge()
+    trial.until_live()
+
+
+def bridge_stopped(trial: Trial) -> None:
+    """SIGTERM at random, every other time with NATS down."""
+    wait(trial, 0.0, 0.3)
+    down = trial.random.random() < 0.5
+    if down:
+        trial.network.refuse()
+        wait(trial, 0.0, 0.3)
+    status = trial.stop_bridge()
+    assert status == 0, f"SIGTERM ended it with {status}: {trial.bridge.log[-5:]}"
+    if down:
+        trial.network.accept()
+    trial.start_bridge()
+    trial.until_live()
+
+
+def bridge_frozen(trial: Trial) -> None:
+    """SIGSTOP for a while under load."""
+    with trial.frozen_bridge():
+        wait(trial, 0.5, 3.0)
+
+
+# -- the network to NATS, and NATS
+
+
+def connection_cut(trial: Trial) -> None:
+    """A reset, in the midst of a message or of an acknowledgement where it happens to be so."""
+    wait(trial, 0.0, 0.1)
+    match trial.random.randrange(3):
+        case 0:
+            trial.network.cut()
+        case 1:
+            trial.network.cut_after(trial.random.randint(1, 50_000), "to_server")
+        case _:
+            trial.network.cut_after(trial.random.randint(1, 200), "to_client")
+
+
+def black_hole(trial: Trial) -> None:
+    """Nothing passes for a while; then it does, or all that was under way is lost."""
+    trial.network.hold()
+    wait(trial, 0.1, 2.5)
+    if trial.random.random() < 0.5:
+        trial.network.cut()
+    trial.network.release()
+
+
+def half_open(trial: Trial) -> None:
+    """The server dies without a word reaching the client, and comes back as another process."""
+    trial.network.hold()
+    trial.server.kill()
+    wait(trial, 0.1, 2.5)
+    trial.server.start()
+    trial.network.cut()
+    trial.network.release()
+
+
+def acknowledgements_lost(trial: Trial) -> None:
+    """What the bridge sends arrives, what the server answers does not."""
+    trial.network.hold("to_client")
+    wait(trial, 0.05, 2.0)
+    trial.network.cut()
+    trial.network.release()
+
+
+def killed_between_acknowledgement_and_mark(trial: Trial) -> None:
+    """The server has stored it and said so, and the outbox does not know."""
+    trial.network.hold("to_client")
+    wait(trial, 0.05, 0.5)
+    trial.kill_bridge()
+    trial.network.cut()
+    trial.network.release()
+    trial.start_bridge()
+    trial.until_live()
+
+
+def server_killed(trial: Trial) -> None:
+    """`kill -9` of nats-server, away for a while."""
+    trial.server.kill()
+    wait(trial, 0.0, 2.0)
+    trial.server.start()
+
+
+def server_frozen(trial: Trial) -> None:
+    """SIGSTOP of nats-server: it accepts connections and says nothing."""
+    trial.server.freeze()
+    try:
+        wait(trial, 0.2, 2.5)
+    finally:
+        trial.server.thaw()
+
+
+def network_slow(trial: Trial) -> None:
+    """High latency and little bandwidth for a while."""
+    trial.network.slow(latency_s=trial.random.uniform(0.02, 0.3), bytes_per_s=trial.random.randint(64, 512) * 1024)
+    wait(trial, 1.0, 3.0)
+    trial.network.slow()
+
+
+# -- containerd
+
+
+def containerd_killed(trial: Trial) -> None:
+    """`kill -9` of containerd while containers end."""
+    with trial.containerd_down():
+        wait(trial, 0.0, 1.5)
+    trial.until_live()
+
+
+def containers_end_in_the_dark(trial: Trial) -> None:
+    """Containers that run when containerd is killed, some of which end before it is back."""
+    names = trial.running(4, lives_s=(0.1, 2.0))
+    with trial.containerd_down():
+        wait(trial, 0.5, 1.5)
+    trial.until_live()
+    trial.until_ended(names)
+
+
+def shims_killed_in_the_dark(trial: Trial) -> None:
+    """Shims that are killed while containerd is away: nobody will ever say how their tasks ended."""
+    names = trial.running(3, lives_s=(600, 600))
+    with trial.containerd_down():
+        trial.kill_shims(names)
+        wait(trial, 0.0, 0.5)
+    trial.until_live()
+
+
+def containerd_frozen(trial: Trial) -> None:
+    """SIGSTOP of containerd."""
+    trial.host.freeze()
+    wait(trial, 0.2, 2.5)
+    trial.host.thaw()
+
+
+# -- what containerd sends
+
+
+def garbage(trial: Trial) -> None:
+    """Events that no client should publish, and some that none can."""
+    lot = trial.random
+    nothing_known = ("nobody.knows.This", lot.randbytes(lot.randint(0, 2000)))
+    exit_type = "containerd.events.TaskExit"
+    sent: list[tuple[str, str, bytes]] = [
+        ("/tasks/exit", exit_type, lot.randbytes(lot.randint(1, 300))),
+        ("/tasks/big", "nobody.knows.This", lot.randbytes(1024) * lot.choice([600, 2048, 5120])),
+        ("/tasks/unheard-of", *nothing_known),
+        ("/tasks/exit", *nothing_known),
+        ("/tasks/exit", exit_type, b""),
+        ("/tasks/exit", "", b""),
+        ("/tasks/start", exit_type, b"\x0a\x03a/b"),
+        ("/tasks/exit", exit_type, b"\x0a\x06a\r\nb *"),
+        ("/tasks//exit", exit_type, b""),
+        ("", exit_type, b""),
+        ("/", exit_type, b""),
+        ("tasks", exit_type, b""),
+    ]
+    lot.shuffle(sent)
+    for topic, type_url, value in sent:
+        with suppress(grpc.RpcError):  # some containerd itself refuses
+            trial.publisher.publish(topic, type_url, value)
+
+
+def out_of_memory(trial: Trial) -> None:
+    """A container that is killed for want of memory, and one with a storm of short execs."""
+    with suppress(CtrFailedError):
+        trial.starve(1)
+        trial.exec_storm(8)
+
+
+FAULTS: Final = (
+    Fault(1, bridge_killed),
+    Fault(2, connection_cut),
+    Fault(2, black_hole),
+    Fault(2, half_open),
+    Fault(3, containerd_killed),
+    Fault(3, containers_end_in_the_dark),
+    Fault(4, shims_killed_in_the_dark),
+    Fault(5, server_killed),
+    Fault(5, server_frozen),
+    Fault(6, acknowledgements_lost),
+    Fault(7, killed_between_acknowledgement_and_mark),
+    Fault(10, garbage),
+    Fault(21, bridge_frozen),
+    Fault(21, containerd_frozen),
+    Fault(25, out_of_memory),
+    Fault(26, network_slow),
+    Fault(28, bridge_stopped),
+)
+"""What the long form draws from."""
