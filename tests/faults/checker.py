@@ -318,7 +318,8 @@ def _made_is_stored(history: History, log: Log) -> Iterator[Violation]:
     places = _places_of_made(log)
     for made in history.made:
         stored = places.get((made.namespace, made.container, made.word, made.status))
-        if not stored and not log.touches_a_gap(made.began, made.ended):
+        knowable = made.kept and history.repaired
+        if not stored and (knowable or not log.touches_a_gap(made.began, made.ended)):
             yield Violation("I4", f"container {made.container}: {_told(made)} is not in the log, and no gap tells why")
 
 
@@ -350,6 +351,15 @@ def _as_sent(seen: Seen, one: Stored) -> Iterator[Violation]:
     process = data.get("exec_id") or (data.get("id") if seen.word in {"exit", "exec-exit"} else None)
     if seen.process is not None and process is not None and seen.process != process:
         yield Violation("I4", f"container {seen.container}: {one} is of process {process}, and containerd's of {seen.process}")
+
+
+def _odd_is_stored(history: History, log: Log) -> Iterator[Violation]:
+    raw = {(one.event["data"]["topic"], one.event["data"]["sha256"]) for one in log.firsts if one.word == "raw"}
+    for odd in history.odd:
+        if (odd.topic, odd.sha256) not in raw and not log.touches_a_gap(odd.began, odd.ended):
+            yield Violation(
+                "I4", f"what was published on {odd.topic!r} at {_moment(odd.began)} is not in the log, and no gap tells why"
+            )
 
 
 def _darkness_is_told(history: History, log: Log) -> Iterator[Violation]:
@@ -429,7 +439,8 @@ def _no_litter(history: History, _log: Log) -> Iterator[Violation]:
 _JUDGES: Final[Sequence[Callable[[History, Log], Iterator[Violation]]]] = (
     *(_committed, _order, _sequences_in_order, _made_in_order, _seen_in_order),
     *(_once, _without_holes, _seen_once, _not_invented, _one_exit_for_each_task),
-    *(_made_is_stored, _seen_is_stored, _darkness_is_told, _no_connection_without_gap, _fold_is_what_the_lists_say),
+    *(_made_is_stored, _seen_is_stored, _odd_is_stored),
+    *(_darkness_is_told, _no_connection_without_gap, _fold_is_what_the_lists_say),
     *(_bounded, _no_litter),
 )
 

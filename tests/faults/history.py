@@ -23,13 +23,24 @@ class Made:
     """An event that the harness made containerd send: of this container a process ended with this status.
 
     Of one container's events of a word each has a status of its own, and they were made in the order of their statuses. It
-    was sent at some time from `began` to `ended`.
+    was sent at some time from `began` to `ended`. What is `kept` can be read in containerd's lists as long as anybody wants.
     """
 
     namespace: str
     container: str
     word: str
     status: int
+    began: int
+    ended: int
+    kept: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odd:
+    """Something that no client should publish, which containerd took at some time from `began` to `ended`."""
+
+    topic: str
+    sha256: str
     began: int
     ended: int
 
@@ -164,6 +175,7 @@ class History:
     """
 
     made: list[Made] = field(default_factory=list)
+    odd: list[Odd] = field(default_factory=list)
     watches: list[Watch] = field(default_factory=list)
     darks: list[Dark] = field(default_factory=list)
     outboxes: list[Outbox] = field(default_factory=list)

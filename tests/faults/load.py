@@ -7,6 +7,7 @@ made; a call that fails leaves its number out for good.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 import time
@@ -22,7 +23,7 @@ from bridge._pb.containerd.events_pb2 import TaskExit
 from bridge._pb.containerd.services.containers_pb2 import Container, Containers, CreateContainerRequest
 from bridge._pb.containerd.services.events_pb2 import Events, PublishRequest
 from bridge._pb.google.protobuf.any_pb2 import Any as AnyMessage
-from tests.faults.history import Made
+from tests.faults.history import Made, Odd
 from tests.testbed import Ctr, CtrFailedError
 
 _OPTIONS = [
@@ -40,6 +41,7 @@ class Publisher:
     def __init__(self, address: Path, namespace: str) -> None:
         self.namespace = namespace
         self.made: list[Made] = []
+        self.odd_ones: list[Odd] = []
         self._metadata = [("containerd-namespace", namespace)]
         self._channel = grpc.insecure_channel(f"unix://{address}", options=_OPTIONS)
         self._publish: Any = Events.Publish.bind(self._channel)
@@ -80,6 +82,14 @@ class Publisher:
             )
         )
         return number
+
+    def odd(self, topic: str, type_url: str, value: bytes) -> None:
+        """Publish something that no client should; containerd may refuse it."""
+        began = time.time_ns()
+        with suppress(grpc.RpcError):
+            self.publish(topic, type_url, value)
+            sha256 = hashlib.sha256(value).hexdigest()
+            self.odd_ones.append(Odd(topic=topic, sha256=sha256, began=began, ended=time.time_ns()))
 
     def publish(self, topic: str, type_url: str, value: bytes, *, timeout: float = 20) -> None:
         """Publish any event, as every client of containerd's socket may."""

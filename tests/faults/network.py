@@ -45,6 +45,11 @@ class Network:
         return self._proxy.connections
 
     @property
+    def accepted(self) -> int:
+        """How many connections there have been."""
+        return self._proxy.accepted
+
+    @property
     def to_server(self) -> int:
         """Bytes that have reached the server."""
         return self._proxy.relayed["to_server"]

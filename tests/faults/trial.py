@@ -23,7 +23,7 @@ import nats
 from nats.js.errors import NotFoundError
 
 from tests.faults.checker import Violation, check
-from tests.faults.history import Dark, History, Listed, Lists, Measure, Message, Outbox
+from tests.faults.history import Dark, History, Listed, Lists, Made, Measure, Message, Outbox
 from tests.faults.load import Publisher, Runner
 from tests.faults.network import Network
 from tests.faults.witness import Witness
@@ -38,6 +38,20 @@ THREADS = 24
 STOP_S = 10.0
 
 UNBROKEN = "impatient+until-echo"
+
+KILL_SHIM = """
+for process in /proc/[0-9]*; do
+  case "$(tr '\\0' ' ' <"$process/cmdline")" in
+    *containerd-shim*" -namespace $1 "*" -id $2 "*) kill -9 "${process#/proc/}" ;;
+  esac
+done 2>/dev/null
+kill -9 $(cat "/run/containerd/io.containerd.runtime.v2.task/$1/$2/init.pid")
+"""
+
+EXECS = """
+export CONTAINERD_NAMESPACE=$1
+seq "$3" | xargs -P 4 -I{} ctr tasks exec --exec-id "x{}" "$2" true
+"""
 
 CTR_LEASE = re.compile(r"\d+-[\w-]{4}")
 """ctr's own leases: one stays behind when containerd is killed under it."""
@@ -95,6 +109,8 @@ class Trial:
         self._since: int | None = None
         self._line = 0
         self._killed = False
+        self._ends: dict[str, tuple[int, int]] = {}
+        self._ended: list[Made] = []
         self.host: Containerd
         self.server: NatsServer
         self.network: Network
@@ -191,6 +207,11 @@ class Trial:
         finally:
             process.send_signal(signal.SIGCONT)
 
+    @property
+    def _was_cut_off(self) -> bool:
+        """Whether a bridge lost its connection to NATS without a chance to clean up."""
+        return self._killed or len(self._servers) > 1 or self.network.accepted > 1
+
     # -- containerd
 
     @contextmanager
@@ -204,6 +225,72 @@ class Trial:
         self.history.darks.append(Dark(since=since, until=time.time_ns(), why="containerd did not run"))
         self.host.start()
         self.witness.begin()
+
+    # -- real containers
+
+    def running(self, count: int, *, lives_s: tuple[float, float]) -> list[str]:
+        """Start containers that end by themselves after a random time, each with a status of its own; return their names."""
+        names = []
+        for _ in range(count):
+            status = self.random.randint(1, 250)
+            name = f"d{len(self._ends)}"
+            life = f"sleep {self.random.uniform(*lives_s):.2f}; exit {status}"
+            began = time.time_ns()
+            self.ctr.run(name, "sh", "-c", life)
+            self._ends[name] = (status, began)
+            names.append(name)
+        return names
+
+    def until_ended(self, names: Sequence[str]) -> None:
+        """Wait until they do not run any more. Of those whose tasks are still there it can be known how they ended.
+
+        containerd 2.1 removes the task of a shim that has nothing left to run when it starts.
+        """
+        deadline = time.monotonic() + WITHIN_S
+        while (left := self._statuses()) and any(left.get(name, "gone") not in {"STOPPED", "gone"} for name in names):
+            assert time.monotonic() < deadline, f"they do not end: {left}"
+            time.sleep(0.05)
+        for name in names:
+            if left.get(name) != "STOPPED":
+                continue
+            status, began = self._ends[name]
+            self._ended.append(
+                Made(
+                    namespace=self.ctr.namespace,
+                    container=name,
+                    word="exit",
+                    status=status,
+                    began=began,
+                    ended=time.time_ns(),
+                    kept=True,
+                )
+            )
+
+    def _statuses(self) -> dict[str, str]:
+        lines = (line.split() for line in self.ctr("tasks", "ls").splitlines()[1:])
+        return {name: status for name, _, status in lines}
+
+    def kill_shims(self, names: Sequence[str]) -> None:
+        """`kill -9` of their shims and of what they run."""
+        for name in names:
+            self.host.run("sh", "-c", KILL_SHIM, "kill", self.ctr.namespace, name)
+
+    def starve(self, count: int) -> None:
+        """Run containers that the kernel kills for want of memory."""
+        for _ in range(count):
+            name = f"d{len(self._ends)}"
+            self._ends[name] = (137, time.time_ns())
+            self.ctr.run(name, "tail", "/dev/zero", options=("--memory-limit", "8388608"))
+            self.until_ended([name])
+
+    def exec_storm(self, count: int) -> None:
+        """Run short execs side by side in one container, as fast as ctr can."""
+        name = f"d{len(self._ends)}"
+        self._ends[name] = (0, time.time_ns())
+        self.ctr.run(name, "sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
+        self.host.run("sh", "-c", EXECS, "execs", self.ctr.namespace, name, str(count))
+        self.ctr.kill(name)
+        self.ctr("tasks", "delete", "--force", name, check=False)
 
     # -- the end
 
@@ -235,7 +322,8 @@ class Trial:
         self.history.lists.append(self._lists())
         self.stop_bridge()
         self.history.litter += self._litter()
-        self.history.made = [*self.publisher.made, *self.runner.made]
+        self.history.made = [*self.publisher.made, *self.runner.made, *self._ended]
+        self.history.odd = self.publisher.odd_ones
         self.history.watches = self.witness.watches
         self.history.stream = [Message(one.stream_sequence, one.subject, one.body) for one in self._stored()]
         return self.history
@@ -263,7 +351,7 @@ class Trial:
 
     def _litter(self) -> Iterator[str]:
         url = ",".join(server.url for server in self._servers)
-        yield from asyncio.run(_consumers(url, lingers_s=LINGERS_S if self._killed else 0.0))
+        yield from asyncio.run(_consumers(url, lingers_s=LINGERS_S if self._was_cut_off else 0.0))
         for left in sorted(os.listdir(self.directory / "state")):
             if left not in STATE_FILES:
                 yield f"{left} is left in the state directory"

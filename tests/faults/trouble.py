@@ -11,8 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-import grpc
-
 from tests.faults.trial import Trial
 from tests.testbed import CtrFailedError
 
@@ -207,8 +205,7 @@ def garbage(trial: Trial) -> None:
     ]
     lot.shuffle(sent)
     for topic, type_url, value in sent:
-        with suppress(grpc.RpcError):  # some containerd itself refuses
-            trial.publisher.publish(topic, type_url, value)
+        trial.publisher.odd(topic, type_url, value)
 
 
 def out_of_memory(trial: Trial) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -26,6 +27,10 @@ _WORDS: Final = {
     "/tasks/resumed": "resumed",
     "/tasks/delete": "delete",
 }
+
+
+IDENTIFIER: Final = re.compile(r"(?=.{1,76}\Z)[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
+"""What containerd takes as a container's id."""
 
 
 class Witness:
@@ -73,8 +78,8 @@ def _seen(events: Iterable[SeenEvent]) -> Iterator[Seen]:
             continue
         data = event.data
         container = data.get("container_id") or data.get("id")
-        if not container:
-            continue
+        if not container or IDENTIFIER.fullmatch(container) is None:
+            continue  # that is no event of a container
         if word == "exit" and data.get("id") != container:
             word = "exec-exit"
         yield Seen(
