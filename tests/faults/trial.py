@@ -13,18 +13,18 @@ import re
 import signal
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import nats
 from nats.js.errors import NotFoundError
 
 from tests.faults.checker import Violation, check
 from tests.faults.history import Dark, History, Listed, Lists, Made, Measure, Message, Outbox
-from tests.faults.load import Publisher, Runner
+from tests.faults.load import Background, Publisher, Runner
 from tests.faults.network import Network
 from tests.faults.witness import Witness
 from tests.fix_bridge import WITHIN_S, Bridge, Stored, stored
@@ -57,6 +57,18 @@ CTR_LEASE = re.compile(r"\d+-[\w-]{4}")
 """ctr's own leases: one stays behind when containerd is killed under it."""
 
 STATE_FILES = {"lock", "outbox.db"}
+
+
+class Fault(NamedTuple):
+    """One kind of trouble, by its number in the project's table of faults."""
+
+    number: int
+    happen: Callable[[Trial], None]
+
+    @property
+    def name(self) -> str:
+        """Its name, for people."""
+        return self.happen.__name__.replace("_", " ")
 
 
 class Subject(Bridge):
@@ -109,6 +121,7 @@ class Trial:
         self._since: int | None = None
         self._line = 0
         self._killed = False
+        self._containers: list[str] = []
         self._ends: dict[str, tuple[int, int]] = {}
         self._ended: list[Made] = []
         self.host: Containerd
@@ -128,6 +141,10 @@ class Trial:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._closing.close()
+
+    def close(self) -> None:
+        """End all of it; a second time does nothing."""
         self._closing.close()
 
     def _open(self, closing: ExitStack) -> None:
@@ -162,6 +179,22 @@ class Trial:
         with suppress(OSError):
             if not self.host.alive:
                 self.host.start()
+
+    @contextmanager
+    def under_load(self, *, rate: float = 400, containers: int = 20) -> Iterator[Background]:
+        """So many numbered events a second, and one short container after the other, for the length of the block."""
+        if not self._containers:
+            self._containers = self.publisher.make_containers(containers)
+        with self.publisher.load(self._containers, rate=rate) as load, self.runner.load():
+            load.until_done(50)
+            yield load
+            load.until_done(50)
+
+    def suffer(self, fault: Fault, times: int = 1) -> None:
+        """Let it happen, and note it."""
+        for _ in range(times):
+            self.injected.append(fault.name)
+            fault.happen(self)
 
     # -- the bridge
 
@@ -297,7 +330,7 @@ class Trial:
     def settle(self) -> None:
         """Wait until what is published now is in the stream, and so is everything before it."""
         deadline = time.monotonic() + 2 * WITHIN_S
-        subject = f"*.events.{NODE}.{self.ctr.namespace}.marker.exec-exit"
+        subject = f"containerd.events.{NODE}.{self.ctr.namespace}.marker.exec-exit"
         sent: set[int] = set()
         while True:
             number = self.publisher.exec_exit("marker")

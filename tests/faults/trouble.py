@@ -7,24 +7,11 @@ the next one may come on top. Numbers are those of the project's table of faults
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
-from tests.faults.trial import Trial
+from tests.faults.trial import Fault, Trial
 from tests.testbed import CtrFailedError
-
-
-class Fault(NamedTuple):
-    """One kind of trouble. `settings` names what the trial has to be for it: "cluster" or "alone"."""
-
-    number: int
-    happen: Callable[[Trial], None]
-
-    @property
-    def name(self) -> str:
-        """Its name, as it stands in the table."""
-        return self.happen.__name__.replace("_", " ")
 
 
 def wait(trial: Trial, shortest: float, longest: float) -> float:
@@ -235,3 +222,5 @@ FAULTS: Final = (
     Fault(28, bridge_stopped),
 )
 """What the long form draws from."""
+
+BY_NAME: Final = {fault.happen.__name__: fault for fault in FAULTS}

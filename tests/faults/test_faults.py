@@ -1,0 +1,64 @@
+"""Each kind of fault a few times under load, on a real containerd and a real nats-server: afterwards the log is whole.
+
+The load is hundreds of numbered events a second through containerd's own exchange, and containers that run to their ends. What has
+to hold stands in the checker; a test here only chooses the trouble.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.checker import check
+from tests.faults.conftest import TrialFactory
+from tests.faults.trouble import BY_NAME
+
+pytestmark = pytest.mark.slow
+
+TIMES = {
+    "bridge_killed": 4,
+    "bridge_stopped": 4,
+    "bridge_frozen": 2,
+    "connection_cut": 15,
+    "black_hole": 2,
+    "half_open": 2,
+    "server_killed": 3,
+    "server_frozen": 2,
+    "acknowledgements_lost": 4,
+    "killed_between_acknowledgement_and_mark": 3,
+    "containerd_killed": 3,
+    "containers_end_in_the_dark": 2,
+    "shims_killed_in_the_dark": 2,
+    "containerd_frozen": 2,
+    "garbage": 3,
+    "out_of_memory": 2,
+    "network_slow": 2,
+}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_log_is_whole_and_in_order_after(trial_factory: TrialFactory, name: str) -> None:
+    trial = trial_factory(seed=1)
+    with trial.under_load():
+        trial.suffer(BY_NAME[name], TIMES[name])
+    assert trial.verdict() == []
+
+
+@pytest.mark.parametrize("version", ["2.9", "2.10"])
+@pytest.mark.parametrize("name", ["connection_cut", "acknowledgements_lost", "server_killed", "bridge_killed"])
+def test_on_an_older_server_too_after(trial_factory: TrialFactory, name: str, version: str) -> None:
+    """There every container's events take their own way."""
+    trial = trial_factory(seed=2, version=version)
+    with trial.under_load():
+        trial.suffer(BY_NAME[name], 3)
+    assert trial.verdict() == []
+
+
+def test_nothing_is_left_and_nothing_grows_when_nothing_breaks(trial_factory: TrialFactory) -> None:
+    """The empty trial: what the checker would blame on a fault is not there without one."""
+    trial = trial_factory()
+    with trial.under_load() as load:
+        load.until_done(500)
+    history = trial.finish()
+    assert check(history) == []
+    assert len(history.made) > 500
+    assert len(history.watches[0].seen) > 500
