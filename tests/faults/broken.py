@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed
 from bridge.capture.outbox import Outbox
 from bridge.cli import main
+from bridge.containerd import subscription
 from bridge.containerd.channel import blocking_channel
 from bridge.containerd.source import ContainerdSource
 from bridge.containerd.subscription import ContainerdSubscription
@@ -70,6 +72,24 @@ def until_echo() -> None:
         return NodeGap(since=since, until=max(until, now()), reason=reason)
 
     set_constant(feed, "NodeGap", gap)
+
+
+HOUR_NS: Final = 3_600_000_000_000
+
+
+def _clock(step: Callable[[int], int]) -> Callable[[], None]:
+    """Return a patch that makes the bridge's wall clock wrong: of whatever it stamps, and nothing else."""
+
+    def patch() -> None:
+        calls = itertools.count()
+
+        def wrong() -> Nanos:
+            return Nanos(time.time_ns() + step(next(calls)))
+
+        for module in (daemon, feed, subscription):
+            set_constant(module, "now", wrong)
+
+    return patch
 
 
 # -- the mistakes
@@ -193,6 +213,9 @@ def marking() -> None:
 PATCHES: Final[dict[str, Callable[[], None]]] = {
     "impatient": impatient,
     "until-echo": until_echo,
+    "clock-hour-ahead": _clock(lambda _: HOUR_NS),
+    "clock-hour-behind": _clock(lambda _: -HOUR_NS),
+    "clock-stepping": _clock(lambda call: HOUR_NS if call // 20 % 2 else -HOUR_NS),
     "pipelined": pipelined,
     "unproven": unproven,
     "cancelling": cancelling,

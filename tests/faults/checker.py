@@ -227,20 +227,22 @@ def _made_in_order(history: History, log: Log) -> Iterator[Violation]:
 
 def _seen_in_order(history: History, log: Log) -> Iterator[Violation]:
     for watch in history.watches:
-        numbers = {key: number for number, key in enumerate(map(_key, watch.seen))}
+        numbers: dict[Key, list[int]] = defaultdict(list)  # containerd may send an event twice
+        for number, seen in enumerate(watch.seen):
+            numbers[_key(seen)].append(number)
         newest: dict[tuple[str, str], tuple[int, Stored]] = {}
         for one in log.firsts:
             key = _key_of(one)
-            number = None if key is None else numbers.get(key)
-            if key is None or number is None:
+            if key is None or key not in numbers:
                 continue
-            whose = key[:2]
-            if whose in newest and number < newest[whose][0]:
+            at, other = newest.get(key[:2], (-1, one))
+            following = next((number for number in numbers[key] if number > at), None)
+            if following is None:
                 yield Violation(
-                    "I2", f"container {one.container}: {one} stands behind {newest[whose][1]}; containerd sent it before"
+                    "I2", f"container {one.container}: {one} stands behind {other}; containerd sent it before"
                 )
             else:
-                newest[whose] = (number, one)
+                newest[key[:2]] = (following, one)
 
 
 # -- I3
