@@ -115,8 +115,9 @@ def pipelined() -> None:
                         for entry in missing[start : start + 20]:
                             head = header(entry.id)
                             client.send(
-                                f"HPUB {entry.subject} {inbox}.{entry.n} {len(head)} {len(head) + len(entry.body)}\r\n{head}"
-                                .encode() + entry.body + b"\r\n"
+                                f"HPUB {entry.subject} {inbox}.{entry.n} {len(head)} {len(head) + len(entry.body)}\r\n{head}".encode()
+                                + entry.body
+                                + b"\r\n"
                             )
                     await asyncio.sleep(0.005)
                 await asyncio.sleep(0.1)

@@ -167,7 +167,9 @@ def _as_committed(outbox: Outbox, there: dict[int, Stored]) -> Iterator[Violatio
     for entry in outbox.entries:
         one = there.get(entry.n)
         if one is not None and (one.id, one.message.subject, one.message.body) != (entry.id, entry.subject, entry.body):
-            yield Violation("I1", f"{one} is not what outbox {outbox.log} holds there: {one.id}, committed as {entry.id}")
+            yield Violation(
+                "I1", f"{one} is not what outbox {outbox.log} holds there: {one.id}, committed as {entry.id}"
+            )
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -253,7 +255,9 @@ def _once(_history: History, log: Log) -> Iterator[Violation]:
     positions: dict[tuple[str, int], Stored] = {}
     for one in log.stored:
         if one.id in ids:
-            yield Violation("I3", f"container {one.container}: event {one.id} is stored twice, as {ids[one.id]} and as {one}")
+            yield Violation(
+                "I3", f"container {one.container}: event {one.id} is stored twice, as {ids[one.id]} and as {one}"
+            )
         elif (one.log, one.n) in positions:
             other = positions[one.log, one.n]
             yield Violation("I3", f"position {one.n} of log {one.log} is given twice: {other.id} and {one.id}")
@@ -272,7 +276,9 @@ def _without_holes(history: History, log: Log) -> Iterator[Violation]:
             first = numbers[0] if whose != events[0].log else 1
             for before, after in pairwise([first - 1, *numbers]):
                 if after != before + 1:
-                    yield Violation("I3", f"container {container}: its events go from {before} to {after} in log {whose}")
+                    yield Violation(
+                        "I3", f"container {container}: its events go from {before} to {after} in log {whose}"
+                    )
 
 
 def _seen_once(history: History, log: Log) -> Iterator[Violation]:
@@ -283,12 +289,17 @@ def _seen_once(history: History, log: Log) -> Iterator[Violation]:
     for key, times in seen.items():
         if stored[key] > times:
             yield Violation(
-                "I3", f"container {key[1]}: containerd sent one {key[2]} {times} times, and the log has it {stored[key]} times"
+                "I3",
+                f"container {key[1]}: containerd sent one {key[2]} {times} times, and the log has it {stored[key]} times",
             )
     for made_key, places in _places_of_made(log).items():
-        if len(places) > 1 and made_key in {(one.namespace, one.container, one.word, one.status) for one in history.made}:
+        if len(places) > 1 and made_key in {
+            (one.namespace, one.container, one.word, one.status) for one in history.made
+        }:
             namespaced = f"container {made_key[1]}: {made_key[2]} {made_key[3]}"
-            yield Violation("I3", f"{namespaced} was made once, and the log has it at {' and at '.join(map(str, places))}")
+            yield Violation(
+                "I3", f"{namespaced} was made once, and the log has it at {' and at '.join(map(str, places))}"
+            )
 
 
 def _not_invented(history: History, log: Log) -> Iterator[Violation]:
@@ -300,7 +311,9 @@ def _not_invented(history: History, log: Log) -> Iterator[Violation]:
             continue
         recorded = parse_rfc3339(one.event["recordedtime"])
         if any(watch.complete and watch.since < key[3] and recorded < watch.until for watch in history.watches):
-            yield Violation("I3", f"container {one.container}: {one} tells of a {one.word} that containerd did not send")
+            yield Violation(
+                "I3", f"container {one.container}: {one} tells of a {one.word} that containerd did not send"
+            )
 
 
 def _one_exit_for_each_task(_history: History, log: Log) -> Iterator[Violation]:
@@ -310,7 +323,9 @@ def _one_exit_for_each_task(_history: History, log: Log) -> Iterator[Violation]:
         if one.word == "exit" and incarnation is not None:
             other = exits.setdefault((one.namespace, one.container, incarnation), one)
             if other is not one:
-                yield Violation("I3", f"container {one.container}: its task {incarnation} ends at {other} and again at {one}")
+                yield Violation(
+                    "I3", f"container {one.container}: its task {incarnation} ends at {other} and again at {one}"
+                )
 
 
 # -- I4
@@ -352,7 +367,9 @@ def _as_sent(seen: Seen, one: Stored) -> Iterator[Violation]:
             yield Violation("I4", f"container {seen.container}: {one} has {field} {told}, and containerd sent {sent}")
     process = data.get("exec_id") or (data.get("id") if seen.word in {"exit", "exec-exit"} else None)
     if seen.process is not None and process is not None and seen.process != process:
-        yield Violation("I4", f"container {seen.container}: {one} is of process {process}, and containerd's of {seen.process}")
+        yield Violation(
+            "I4", f"container {seen.container}: {one} is of process {process}, and containerd's of {seen.process}"
+        )
 
 
 def _odd_is_stored(history: History, log: Log) -> Iterator[Violation]:
@@ -360,7 +377,8 @@ def _odd_is_stored(history: History, log: Log) -> Iterator[Violation]:
     for odd in history.odd:
         if (odd.topic, odd.sha256) not in raw and not log.touches_a_gap(odd.began, odd.ended):
             yield Violation(
-                "I4", f"what was published on {odd.topic!r} at {_moment(odd.began)} is not in the log, and no gap tells why"
+                "I4",
+                f"what was published on {odd.topic!r} at {_moment(odd.began)} is not in the log, and no gap tells why",
             )
 
 
@@ -410,7 +428,9 @@ def _compare(lists: Lists, folded: dict[str | None, ContainerState], *, repaired
         # Without a word of its record there is nothing to say of a container that is not there.
         known = state.status not in {"unknown", "gone"}
         if known and name not in lists.containers:
-            yield Violation("I4", f"container {name}: containerd does not have it, and by the log it is {_status(state)}")
+            yield Violation(
+                "I4", f"container {name}: containerd does not have it, and by the log it is {_status(state)}"
+            )
 
 
 def _agree(listed: Listed, state: ContainerState, *, repaired: bool) -> bool:

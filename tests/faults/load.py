@@ -35,6 +35,10 @@ _OPTIONS = [
 ]
 
 
+RUNTIME = Container.Runtime(name="io.containerd.runc.v2")
+SPEC = AnyMessage(type_url="types.containerd.io/opencontainers/runtime-spec/1/Spec", value=b"{}")
+
+
 class Publisher:
     """Publishes events in one namespace; a context manager. Everything that it has made is in `made`."""
 
@@ -58,7 +62,7 @@ class Publisher:
         """Make records of containers in containerd, without tasks; return their names."""
         names = [f"{prefix}{number}" for number in range(count)]
         for name in names:
-            record = Container(id=name, image="none", runtime=Container.Runtime(name="io.containerd.runc.v2"))
+            record = Container(id=name, image="none", runtime=RUNTIME, spec=SPEC)
             self._create(CreateContainerRequest(container=record), metadata=self._metadata, timeout=20)
         return names
 

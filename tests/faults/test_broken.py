@@ -1,4 +1,4 @@
-"""Five bridges that are broken on purpose: the checker finds each, by the right invariant, where the real one has nothing to fear.
+"""Five bridges that are broken on purpose: the checker finds each, by the right invariant, and has nothing against the real one.
 
 A suite that never failed proves little. Each case is one mistake of `tests.faults.broken` and a fault that brings it out; the
 unbroken bridge goes through the same with the same seed.

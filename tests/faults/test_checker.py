@@ -188,7 +188,9 @@ def test_nothing_at_all_is_legal() -> None:
 
 def test_a_gap_that_is_told_excuses_what_was_sent_in_it() -> None:
     story = life()
-    story.seen.append(Seen(namespace=NS, container="d", word="start", time=story.clock + 5, seen=story.clock + 8, pid=9))
+    story.seen.append(
+        Seen(namespace=NS, container="d", word="start", time=story.clock + 5, seen=story.clock + 8, pid=9)
+    )
     story.history.made.append(made("b", 5, story.clock + 6))
     story.history.darks.append(Dark(since=story.clock + 2, until=story.clock + 8, why="it did not run"))
     story.node("disconnected")

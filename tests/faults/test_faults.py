@@ -1,7 +1,7 @@
 """Each kind of fault a few times under load, on a real containerd and a real nats-server: afterwards the log is whole.
 
-The load is hundreds of numbered events a second through containerd's own exchange, and containers that run to their ends. What has
-to hold stands in the checker; a test here only chooses the trouble.
+The load is hundreds of numbered events a second through containerd's own exchange, and containers that run to their ends. What
+has to hold stands in the checker; a test here only chooses the trouble.
 """
 
 from __future__ import annotations

@@ -17,18 +17,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import nats
-from nats.js.errors import NotFoundError
+import nats.errors
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from tests.faults.checker import Violation, check
+from tests.faults.cluster import Cluster
 from tests.faults.history import Dark, History, Listed, Lists, Made, Measure, Message, Outbox
 from tests.faults.load import Background, Publisher, Runner
 from tests.faults.network import Network
 from tests.faults.witness import Witness
 from tests.fix_bridge import WITHIN_S, Bridge, Stored, stored
 from tests.testbed import Containerd, Ctr, NatsServer
+
+T = TypeVar("T")
 
 NODE = "n1"
 
@@ -91,7 +95,7 @@ class Trial:
         patches: str = UNBROKEN,
         options: Sequence[str] = (),
         version: str = "2.15",
-        servers: Sequence[NatsServer] = (),
+        cluster: Cluster | None = None,
         containerd: str = "2.1",
         proxied_containerd: bool = False,
     ) -> None:
@@ -103,7 +107,7 @@ class Trial:
             patches: names of `tests.faults.broken`, joined by "+".
             options: more of `serve`'s.
             version: of the nats-server that it starts.
-            servers: servers that are up, instead of one of its own; the bridge is given their addresses.
+            cluster: three servers that are up, instead of one of its own. There is no `network` then.
             containerd: the generation.
             proxied_containerd: whether the bridge goes to containerd through `containerd_network`.
         """
@@ -114,7 +118,7 @@ class Trial:
         self._patches = patches
         self._options = options
         self._version = version
-        self._servers = list(servers)
+        self._cluster = cluster
         self._containerd = containerd
         self._proxied_containerd = proxied_containerd
         self._closing = ExitStack()
@@ -151,13 +155,15 @@ class Trial:
         self.host = closing.enter_context(Containerd(self._containerd))
         self.ctr = self.host.namespace(f"f-{uuid.uuid4().hex[:12]}")
         closing.callback(self._empty)
-        if not self._servers:
-            self._servers = [closing.enter_context(NatsServer(version=self._version))]
-            self.network = closing.enter_context(Network(self._servers[0].address))
+        options: list[str] = list(self._options)
+        if self._cluster is None:
+            self.server = closing.enter_context(NatsServer(version=self._version))
+            self.network = closing.enter_context(Network(self.server.address))
             url = f"nats://{self.network.address}"
         else:
-            url = ",".join(server.url for server in self._servers)
-        self.server = self._servers[0]
+            self.server = self._cluster.servers[0]
+            url = ",".join(server.url for server in self._cluster.servers)
+            options += ["--nats-replicas", "3"]
         socket = self.host.address
         if self._proxied_containerd:
             self.containerd_network = closing.enter_context(Network(socket))
@@ -169,8 +175,9 @@ class Trial:
         self.runner = Runner(self.ctr)
         self.bridge = Subject(
             self._patches,
-            *("--containerd", socket, "--nats", url, "--node", NODE, "--state-dir", self.directory / "state"),
-            *("--fifo-dir", self.directory / "fifo", *self._options),
+            *("--containerd", socket, "--nats", url, "--node", NODE),
+            *("--state-dir", self.directory / "state", "--fifo-dir", self.directory / "fifo"),
+            *options,
         )
         closing.enter_context(self.bridge)
         self.until_live()
@@ -195,6 +202,12 @@ class Trial:
         for _ in range(times):
             self.injected.append(fault.name)
             fault.happen(self)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster that it was given."""
+        assert self._cluster is not None, "it was given none"
+        return self._cluster
 
     # -- the bridge
 
@@ -243,7 +256,7 @@ class Trial:
     @property
     def _was_cut_off(self) -> bool:
         """Whether a bridge lost its connection to NATS without a chance to clean up."""
-        return self._killed or len(self._servers) > 1 or self.network.accepted > 1
+        return self._killed or self._cluster is not None or self.network.accepted > 1
 
     # -- containerd
 
@@ -348,7 +361,7 @@ class Trial:
         self.witness.until("marker", max(sent))
 
     def _stored(self, subject: str = ">") -> list[Stored]:
-        return stored(self.server.url, subject)
+        return insist(lambda: stored(self.server.url, subject))
 
     def finish(self) -> History:
         """Settle, stop the bridge in order, and gather what is left; return the history."""
@@ -386,7 +399,8 @@ class Trial:
         return Lists(namespace=self.ctr.namespace, containers=containers)
 
     def _litter(self) -> Iterator[str]:
-        yield from asyncio.run(_consumers(self.server.url, lingers_s=LINGERS_S if self._was_cut_off else 0.0))
+        lingers_s = LINGERS_S if self._was_cut_off else 0.0
+        yield from insist(lambda: asyncio.run(_consumers(self.server.url, lingers_s=lingers_s)))
         for left in sorted(os.listdir(self.directory / "state")):
             if left not in STATE_FILES:
                 yield f"{left} is left in the state directory"
@@ -400,6 +414,18 @@ class Trial:
             yield f"{left} is left on the host"
         if "containerd-bridge" in self.host.ctr("namespaces", "ls", "-q").split():
             yield "a namespace containerd-bridge is left in containerd"
+
+
+def insist(work: Callable[[], T]) -> T:
+    """Do what a server may refuse that has just come back, until it does not."""
+    deadline = time.monotonic() + WITHIN_S
+    while True:
+        try:
+            return work()
+        except (ServiceUnavailableError, nats.errors.Error, TimeoutError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 LINGERS_S = 60.0

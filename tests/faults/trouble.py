@@ -202,6 +202,31 @@ def out_of_memory(trial: Trial) -> None:
         trial.exec_storm(8)
 
 
+# -- a cluster
+
+
+def leader_steps_down(trial: Trial) -> None:
+    """The stream gets another leader."""
+    trial.cluster.step_down()
+    wait(trial, 0.0, 1.0)
+
+
+def servers_killed_in_turn(trial: Trial) -> None:
+    """`kill -9` of one server after the other, each when the stream has a leader again."""
+    for number in trial.random.sample(range(3), 3):
+        trial.cluster.restart(number)
+        trial.cluster.leader()
+
+
+def leader_cut_off(trial: Trial) -> None:
+    """The leader is alone and does not know it, until the others have another one; clients reach all of them."""
+    leader = trial.cluster.leader()
+    with trial.cluster.partition(leader):
+        trial.cluster.leader(among=[number for number in range(3) if number != leader])
+        wait(trial, 0.0, 2.0)
+    trial.cluster.leader()
+
+
 FAULTS: Final = (
     Fault(1, bridge_killed),
     Fault(2, connection_cut),
@@ -221,6 +246,13 @@ FAULTS: Final = (
     Fault(26, network_slow),
     Fault(28, bridge_stopped),
 )
-"""What the long form draws from."""
+"""What the long form draws from for a single server."""
 
-BY_NAME: Final = {fault.happen.__name__: fault for fault in FAULTS}
+CLUSTER_FAULTS: Final = (Fault(17, leader_steps_down), Fault(17, servers_killed_in_turn), Fault(17, leader_cut_off))
+"""And what for three, together with those of `FAULTS` that leave the network to NATS alone."""
+
+ANYWHERE: Final = tuple(
+    fault for fault in FAULTS if fault.number in {3, 4, 10, 21, 25} or fault.happen is bridge_killed
+)
+
+BY_NAME: Final = {fault.happen.__name__: fault for fault in (*FAULTS, *CLUSTER_FAULTS)}

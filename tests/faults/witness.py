@@ -1,4 +1,4 @@
-"""The witness: a second subscription to containerd, which knows nothing of the bridge. It is `ctr events`, in one or more spells."""
+"""The witness: a second subscription to containerd, which knows nothing of the bridge: `ctr events`, in one or more spells."""
 
 from __future__ import annotations
 
