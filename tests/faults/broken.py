@@ -113,12 +113,10 @@ def pipelined() -> None:
                 for start in range(0, len(missing), 20):
                     with contextlib.suppress(Exception):  # the client is reconnecting: that will be for the retry
                         for entry in missing[start : start + 20]:
-                            head = header(entry.id)
-                            client.send(
-                                f"HPUB {entry.subject} {inbox}.{entry.n} {len(head)} {len(head) + len(entry.body)}\r\n{head}".encode()
-                                + entry.body
-                                + b"\r\n"
-                            )
+                            head = header(entry.id).encode()
+                            sizes = f"{len(head)} {len(head) + len(entry.body)}"
+                            line = f"HPUB {entry.subject} {inbox}.{entry.n} {sizes}\r\n".encode()
+                            client.send(line + head + entry.body + b"\r\n")
                     await asyncio.sleep(0.005)
                 await asyncio.sleep(0.1)
                 missing = [entry for entry in missing if str(entry.n) not in acknowledged]

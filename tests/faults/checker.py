@@ -4,9 +4,11 @@ It is offline: it reads a `History` and nothing else, so it can be tried on hist
 project's, by their numbers:
 
     I1  what was committed to the outbox is in the stream, as it was committed
-    I2  events of a container, and positions of a log, stand in the stream in their order; never an inversion
+    I2  events of a container, and positions of a log, stand in the stream in their order; never an inversion, and nothing of
+        another log behind the lease of its successor
     I3  nothing is stored twice, nothing is invented, sequences have no holes, one exit counts for each task
-    I4  what is missing lies in a gap that the log tells of, and the fold of the log is what containerd's lists say
+    I4  what is missing lies in a gap that the log tells of; the fold of the log is what containerd's lists say, and what stands
+        under the containers' keys
     I7  the bridge stays within its bounds
     I8  the bridge leaves no litter
 
@@ -17,20 +19,21 @@ when the witness read it, so a gap that excuses it has to touch that span.
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any, Final, NamedTuple
 
-from bridge.model.codec import decode
+from bridge.model.codec import decode, decode_as
 from bridge.model.envelope import WORDS
 from bridge.model.fold import evolve
 from bridge.model.nanos import parse_rfc3339
 from bridge.model.state import ContainerState
 from tests.faults.history import Dark, History, Listed, Lists, Made, Message, Outbox, Seen, Watch
 
-__all__ = ["Violation", "check"]
+__all__ = ["Log", "Violation", "check", "folded"]
 
 MOST: Final = 5
 """Sentences of one kind; a log that is out of order is so in a thousand places."""
@@ -91,9 +94,14 @@ class Log:
     def __init__(self, stream: Sequence[Message]) -> None:
         self.stored: list[Stored] = []
         self.unreadable: list[Message] = []
+        self.leases: list[tuple[int, str]] = []
+        """Where a lease stands, and the log that alone may go on behind it."""
         for message in stream:
             try:
-                self.stored.append(_stored(message))
+                if message.word == "lease" and "position" not in message.event:
+                    self.leases.append((message.sequence, message.event["data"]["log"]))
+                else:
+                    self.stored.append(_stored(message))
             except (KeyError, ValueError, TypeError):
                 self.unreadable.append(message)
         self.gaps = [(_since(one), parse_rfc3339(one.event["data"]["until"])) for one in self.stored if is_gap(one)]
@@ -209,6 +217,15 @@ def _sequences_in_order(_history: History, log: Log) -> Iterator[Violation]:
             if after.log == before.log and (after.sequence or 0) <= (before.sequence or 0):
                 yield Violation(
                     "I2", f"container {container}: event {after.sequence} at {after} stands behind {before.sequence}"
+                )
+
+
+def _one_writer(_history: History, log: Log) -> Iterator[Violation]:
+    for (at, whose), (until, _) in pairwise([*log.leases, (sys.maxsize, "")]):
+        for one in log.stored:
+            if at < one.at < until and one.log != whose:
+                yield Violation(
+                    "I2", f"{one} is of log {one.log}, behind the lease of log {whose} at stream sequence {at}"
                 )
 
 
@@ -403,14 +420,37 @@ def _no_connection_without_gap(_history: History, log: Log) -> Iterator[Violatio
 def _fold_is_what_the_lists_say(history: History, log: Log) -> Iterator[Violation]:
     if not history.repaired and len(log.gaps) > 1:
         return
+    states = folded(log)
+    for lists in history.lists:
+        there = {container: state for (namespace, container), state in states.items() if namespace == lists.namespace}
+        yield from _compare(lists, there, repaired=history.repaired)
+
+
+def _states_are_the_fold(history: History, log: Log) -> Iterator[Violation]:
+    if history.states is None:
+        return
+    by_container = folded(log)
+    kept = {(one.namespace, one.container): decode_as(one.value, ContainerState) for one in history.states}
+    for whose, there in kept.items():
+        state = by_container.get(whose)
+        if state is None or (there.position, there.status) != (state.position, state.status):
+            told = "nothing" if state is None else f"{state.status} at {state.position}"
+            yield Violation(
+                "I4", f"container {whose[1]}: its key says {there.status} at {there.position}, and the log says {told}"
+            )
+    for key, state in by_container.items():
+        if state.status != "gone" and key not in kept:
+            yield Violation("I4", f"container {key[1]}: by the log it is {state.status}, and there is no key for it")
+
+
+def folded(log: Log) -> dict[tuple[str | None, str | None], ContainerState]:
+    """Return the state of every container as whoever reads the log comes to it."""
     states: dict[tuple[str | None, str | None], ContainerState] = {}
     for one in log.firsts:
         if one.container is not None:
             whose = (one.namespace, one.container)
             states[whose] = evolve(states.get(whose), decode(one.message.body))
-    for lists in history.lists:
-        folded = {container: state for (namespace, container), state in states.items() if namespace == lists.namespace}
-        yield from _compare(lists, folded, repaired=history.repaired)
+    return states
 
 
 def _compare(lists: Lists, folded: dict[str | None, ContainerState], *, repaired: bool) -> Iterator[Violation]:
@@ -459,10 +499,10 @@ def _no_litter(history: History, _log: Log) -> Iterator[Violation]:
 
 
 _JUDGES: Final[Sequence[Callable[[History, Log], Iterator[Violation]]]] = (
-    *(_committed, _order, _sequences_in_order, _made_in_order, _seen_in_order),
+    *(_committed, _order, _sequences_in_order, _one_writer, _made_in_order, _seen_in_order),
     *(_once, _without_holes, _seen_once, _not_invented, _one_exit_for_each_task),
     *(_made_is_stored, _seen_is_stored, _odd_is_stored),
-    *(_darkness_is_told, _no_connection_without_gap, _fold_is_what_the_lists_say),
+    *(_darkness_is_told, _no_connection_without_gap, _fold_is_what_the_lists_say, _states_are_the_fold),
     *(_bounded, _no_litter),
 )
 

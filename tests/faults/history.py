@@ -147,6 +147,14 @@ class Lists:
     containers: Mapping[str, Listed]
 
 
+class Kept(NamedTuple):
+    """What stands under a container's key in the bucket of states."""
+
+    namespace: str
+    container: str
+    value: bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """A resource of the bridge's and its limit."""
@@ -181,6 +189,7 @@ class History:
     outboxes: list[Outbox] = field(default_factory=list)
     stream: list[Message] = field(default_factory=list)
     lists: list[Lists] = field(default_factory=list)
+    states: list[Kept] | None = None
     measures: list[Measure] = field(default_factory=list)
     litter: list[str] = field(default_factory=list)
     excuses: list[Excuse] = field(default_factory=list)

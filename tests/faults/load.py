@@ -186,7 +186,7 @@ class Background:
                     self._news.notify_all()
                 due = max(due + self._interval, time.monotonic() - 0.1)  # what was missed is not made up for
                 self._end.wait(max(0.0, due - time.monotonic()))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, who waits has to hear of it
             with self._news:
                 self._failure = error
                 self._news.notify_all()

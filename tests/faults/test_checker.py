@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bridge.capture.outbox import Outbox as RealOutbox
+from bridge.model.codec import decode_as, encode_any
 from bridge.model.nanos import format_rfc3339
+from bridge.model.state import ContainerState
 from bridge.ports import Entry
-from tests.faults.checker import Violation, check
+from tests.faults.checker import Log, Violation, check, folded
 from tests.faults.history import (
     Committed,
     Dark,
     Excuse,
     History,
+    Kept,
     Listed,
     Lists,
     Made,
@@ -332,6 +336,28 @@ def test_made_events_that_stand_in_another_order_are_found() -> None:
     assert invariants(check(story.end())) == {"I2"}
 
 
+def lease(history: History, log: str) -> None:
+    event = {"id": f"lease-{len(history.stream)}", "source": "/containerd/n1", "data": {"log": log}}
+    at = len(history.stream) + 1
+    history.stream.append(Message(at, "containerd.nodes.n1.lease", json.dumps(event).encode()))
+
+
+def test_a_lease_has_no_position_and_nothing_is_wrong_with_that() -> None:
+    story = life()
+    lease(story.history, LOG)
+    story.exec_exit("b", 5)
+    assert check(story.end()) == []
+
+
+def test_an_event_behind_the_lease_of_another_log_is_found() -> None:
+    story = life()
+    lease(story.history, LATER_LOG)
+    story.exec_exit("b", 5)
+    [found] = check(story.end())
+    assert found.invariant == "I2"
+    assert f"behind the lease of log {LATER_LOG} at stream sequence 17" in found.sentence
+
+
 # -- I3
 
 
@@ -480,6 +506,34 @@ def test_after_a_gap_the_lists_count_only_where_it_was_repaired() -> None:
         story.gap(story.clock, story.clock + 5)
         story.history.lists = [Lists(namespace=NS, containers={})]
         assert invariants(check(story.end())) == ({"I4"} if repaired else set())
+
+
+def kept(history: History) -> list[Kept]:
+    """What the projection would have written."""
+    states = folded(Log(history.stream))
+    return [
+        Kept(ns or "", name or "", encode_any(state)) for (ns, name), state in states.items() if state.status != "gone"
+    ]
+
+
+def test_states_that_are_the_fold_are_legal_and_the_gone_need_not_be_there() -> None:
+    history = life().end()
+    history.states = kept(history)
+    assert {one.container for one in history.states} == {"b", "c"}
+    assert check(history) == []
+
+
+@pytest.mark.parametrize("harm", ["missing", "behind", "unheard of"])
+def test_states_that_are_not_the_fold_are_found(harm: str) -> None:
+    history = life().end()
+    history.states = kept(history)
+    one = history.states.pop()
+    if harm == "behind":
+        state = decode_as(one.value, ContainerState)
+        history.states.append(one._replace(value=encode_any(structs.replace(state, status="created"))))
+    elif harm == "unheard of":
+        history.states += [one, one._replace(container="z")]
+    assert invariants(check(history)) == {"I4"}
 
 
 # -- I7, I8

@@ -1,4 +1,4 @@
-"""Faults that need more than trouble under load: a duplicate window that is over, a long outage, a slow network, a wrong clock."""
+"""Faults that need more than trouble under load: ids that are forgotten, a long outage, a slow network, a wrong clock."""
 
 from __future__ import annotations
 

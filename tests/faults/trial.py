@@ -21,11 +21,12 @@ from typing import NamedTuple, Self, TypeVar
 
 import nats
 import nats.errors
-from nats.js.errors import NotFoundError, ServiceUnavailableError
+from nats.js.errors import NoKeysError, NotFoundError, ServiceUnavailableError
 
+from bridge.model.subjects import unquote
 from tests.faults.checker import Violation, check
 from tests.faults.cluster import Cluster
-from tests.faults.history import Dark, History, Listed, Lists, Made, Measure, Message, Outbox
+from tests.faults.history import Dark, History, Kept, Listed, Lists, Made, Measure, Message, Outbox
 from tests.faults.load import Background, Publisher, Runner
 from tests.faults.network import Network
 from tests.faults.witness import Witness
@@ -212,8 +213,22 @@ class Trial:
     # -- the bridge
 
     def until_live(self) -> None:
-        """Wait until the bridge follows containerd, after it was started or containerd was."""
-        self._line = self.bridge.live(after=self._line)
+        """Wait until the bridge follows containerd, after it was started or containerd was.
+
+        One that cannot start ends with a sentence, and is started again, as every supervisor does.
+        """
+        deadline = time.monotonic() + WITHIN_S
+        while True:
+            try:
+                self._line = self.bridge.live(after=self._line)
+                break
+            except AssertionError:
+                if self.bridge.process.poll() in {None, 0} or time.monotonic() > deadline:
+                    raise
+            self.bridge.until_ended()
+            self._bridge_is_gone()
+            time.sleep(0.2)  # a supervisor's pause
+            self.start_bridge()
 
     def kill_bridge(self) -> None:
         """`kill -9`, and look what the outbox holds."""
@@ -372,6 +387,7 @@ class Trial:
         self.stop_bridge()
         self.history.litter += self._litter()
         self.history.made = [*self.publisher.made, *self.runner.made, *self._ended]
+        self.history.states = insist(lambda: asyncio.run(_states(self.server.url)))
         self.history.odd = self.publisher.odd_ones
         self.history.watches = self.witness.watches
         self.history.stream = [Message(one.stream_sequence, one.subject, one.body) for one in self._stored()]
@@ -430,6 +446,24 @@ def insist(work: Callable[[], T]) -> T:
 
 LINGERS_S = 60.0
 """The consumer of a process that was killed, or cut off, goes by itself after this long."""
+
+
+async def _states(url: str) -> list[Kept]:
+    """Read what stands under every key of the bucket of states; a word of this node and nothing else is there."""
+    client = await nats.connect(url)
+    try:
+        bucket = await client.jetstream().key_value("containerd-state")
+        try:
+            keys = await bucket.keys()
+        except NoKeysError:
+            return []
+        found = []
+        for key in keys:
+            namespace, container = (unquote(token) for token in key.split(".")[1:])
+            found.append(Kept(namespace, container, (await bucket.get(key)).value or b""))
+        return found
+    finally:
+        await client.close()
 
 
 async def _consumers(url: str, *, lingers_s: float) -> list[str]:
