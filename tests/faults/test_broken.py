@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def cuts(trial: Trial) -> None:
     with trial.under_load(rate=1000) as load:
-        for _ in range(10):
+        for _ in range(6):
             trouble.connection_cut(trial)
             load.until_done(100)
 
@@ -41,9 +41,9 @@ def late_subscriptions(trial: Trial) -> None:
 def quiet_hosts(trial: Trial) -> None:
     """Nothing happens for a while, and then something does: at any time after the last."""
     [container] = trial.publisher.make_containers(1)
-    for number in range(60):
+    for number in range(20):
         trial.publisher.exec_exit(container)
-        time.sleep(QUIET_S + 0.002 * number)
+        time.sleep(QUIET_S + 0.003 * number)
 
 
 def stops_without_nats(trial: Trial) -> None:
