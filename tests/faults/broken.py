@@ -107,7 +107,7 @@ def pipelined() -> None:
         async def on_answer(message: Any) -> None:
             acknowledged.add(message.subject.rpartition(".")[2])
 
-        async def append(entries: Sequence[Entry]) -> None:
+        async def append(entries: Sequence[Entry]) -> int:
             missing = list(entries)
             while missing:
                 for start in range(0, len(missing), 20):
@@ -120,6 +120,7 @@ def pipelined() -> None:
                     await asyncio.sleep(0.005)
                 await asyncio.sleep(0.1)
                 missing = [entry for entry in missing if str(entry.n) not in acknowledged]
+            return 0
 
         await client.subscribe(f"{inbox}.>", cb=on_answer)
         event_log.append = append
@@ -193,20 +194,19 @@ def deleting() -> None:
 
 
 def marking() -> None:
-    """Note that the log has events before it says so."""
+    """Note that the log has events before it says so. To be run with an outbox that keeps nothing that is noted."""
 
-    async def run(self: Any) -> None:
+    async def deliver(self: Any) -> None:
+        entries = await self._next()
+        self._advance(entries[-1].n)
         while True:
-            entries = await self._next()
-            self._advance(entries[-1].n)
-            while True:
-                try:
-                    await self._log.append(entries)
-                    break
-                except (LogUnavailable, LogRefused):
-                    await asyncio.sleep(0.1)
+            try:
+                await self._log.append(entries)
+                break
+            except (LogUnavailable, LogRefused):
+                await asyncio.sleep(0.1)
 
-    set_constant(Delivery, "run", run)
+    set_constant(Delivery, "_deliver", deliver)
 
 
 PATCHES: Final[dict[str, Callable[[], None]]] = {

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any, Final, NamedTuple
@@ -31,14 +31,18 @@ from bridge.model.envelope import WORDS
 from bridge.model.fold import evolve
 from bridge.model.nanos import parse_rfc3339
 from bridge.model.state import ContainerState
-from tests.faults.history import Dark, History, Listed, Lists, Made, Message, Outbox, Seen, Watch
+from tests.faults.history import Dark, History, Kept, Listed, Lists, Made, Message, Outbox, Seen, Watch
 
-__all__ = ["Log", "Violation", "check", "folded"]
+__all__ = ["Log", "Violation", "check", "folded", "states_are_behind"]
 
 MOST: Final = 5
 """Sentences of one kind; a log that is out of order is so in a thousand places."""
 
 _WORD_OF: Final = {kind.type: word for word, kind in WORDS.items()}
+
+
+Whose = tuple[str | None, str | None]
+"""Namespace and container."""
 
 
 class Violation(NamedTuple):
@@ -427,25 +431,27 @@ def _fold_is_what_the_lists_say(history: History, log: Log) -> Iterator[Violatio
 
 
 def _states_are_the_fold(history: History, log: Log) -> Iterator[Violation]:
-    if history.states is None:
-        return
-    by_container = folded(log)
-    kept = {(one.namespace, one.container): decode_as(one.value, ContainerState) for one in history.states}
+    if history.states is not None:
+        for sentence in states_are_behind(history.states, folded(log)):
+            yield Violation("I4", sentence)
+
+
+def states_are_behind(states: Iterable[Kept], by_container: Mapping[Whose, ContainerState]) -> Iterator[str]:
+    """Say where what stands under the keys is not what the log says. A container that is gone need not be there."""
+    kept = {(one.namespace, one.container): decode_as(one.value, ContainerState) for one in states}
     for whose, there in kept.items():
         state = by_container.get(whose)
         if state is None or (there.position, there.status) != (state.position, state.status):
             told = "nothing" if state is None else f"{state.status} at {state.position}"
-            yield Violation(
-                "I4", f"container {whose[1]}: its key says {there.status} at {there.position}, and the log says {told}"
-            )
+            yield f"container {whose[1]}: its key says {there.status} at {there.position}, and the log says {told}"
     for key, state in by_container.items():
         if state.status != "gone" and key not in kept:
-            yield Violation("I4", f"container {key[1]}: by the log it is {state.status}, and there is no key for it")
+            yield f"container {key[1]}: by the log it is {state.status}, and there is no key for it"
 
 
-def folded(log: Log) -> dict[tuple[str | None, str | None], ContainerState]:
+def folded(log: Log) -> dict[Whose, ContainerState]:
     """Return the state of every container as whoever reads the log comes to it."""
-    states: dict[tuple[str | None, str | None], ContainerState] = {}
+    states: dict[Whose, ContainerState] = {}
     for one in log.firsts:
         if one.container is not None:
             whose = (one.namespace, one.container)

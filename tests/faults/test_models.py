@@ -169,7 +169,7 @@ class Told(RuleBasedStateMachine):
 
     @rule()
     def it_commits_what_has_come(self) -> None:
-        entries = self.ledger.place(self.on_the_way, lambda _: {})
+        entries = self.ledger.place(self.on_the_way, self.ledger.open(self.on_the_way), lambda _: {})
         proven = Nanos(self.clock)
         self.outbox.commit(entries, self.ledger.settle(), self.acknowledged, proven)
         self.committed += entries

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from pathlib import Path
-from typing import Any
 
-import nats
 import pytest
 
 from tests.faults.conftest import TrialFactory
-from tests.faults.trial import UNBROKEN, Trial
+from tests.faults.trial import STREAM, UNBROKEN, Trial
 from tests.faults.trouble import BY_NAME
 from tests.testbed import Containerd
 
 pytestmark = pytest.mark.slow
 
-STREAM = "CONTAINERD_EVENTS"
-
-
-async def change_stream(url: str, **changes: Any) -> None:
-    """Change the stream as its owner can."""
-    client = await nats.connect(url)
-    try:
-        info = json.loads((await client.request(f"$JS.API.STREAM.INFO.{STREAM}", timeout=10)).data)
-        changed = json.dumps({**info["config"], **changes}).encode()
-        answer = json.loads((await client.request(f"$JS.API.STREAM.UPDATE.{STREAM}", changed, timeout=10)).data)
-        assert "error" not in answer, answer
-    finally:
-        await client.close()
-
 
 def forget_ids(trial: Trial) -> None:
     """Let the server forget the message ids that it has seen: what a pause beyond the duplicate window does."""
-    asyncio.run(change_stream(trial.server.url, duplicate_window=100_000_000))
+    config = trial.api(f"STREAM.INFO.{STREAM}")["config"]
+    trial.api(f"STREAM.UPDATE.{STREAM}", {**config, "duplicate_window": 100_000_000})
     time.sleep(0.2)  # the window itself
     trial.server.restart()
-    asyncio.run(change_stream(trial.server.url, duplicate_window=1_800_000_000_000))
+    trial.api(f"STREAM.UPDATE.{STREAM}", config)
 
 
 @pytest.mark.parametrize("version", ["2.15", "2.10"])

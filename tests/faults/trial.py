@@ -7,6 +7,7 @@ open, what was published. Faults are in `tests.faults.trouble`; they use what is
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import re
@@ -17,14 +18,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import nats
 import nats.errors
-from nats.js.errors import NoKeysError, NotFoundError, ServiceUnavailableError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from bridge.model.subjects import unquote
-from tests.faults.checker import Violation, check
+from tests.faults.checker import Log, Violation, check, folded, states_are_behind
 from tests.faults.cluster import Cluster
 from tests.faults.history import Dark, History, Kept, Listed, Lists, Made, Measure, Message, Outbox
 from tests.faults.load import Background, Publisher, Runner
@@ -36,6 +38,7 @@ from tests.testbed import Containerd, Ctr, NatsServer
 T = TypeVar("T")
 
 NODE = "n1"
+STREAM, STATES = "CONTAINERD_EVENTS", "KV_containerd-state"
 
 RSS_MIB = 250
 FILES = 48
@@ -273,6 +276,27 @@ class Trial:
         """Whether a bridge lost its connection to NATS without a chance to clean up."""
         return self._killed or self._cluster is not None or self.network.accepted > 1
 
+    # -- NATS
+
+    def api(self, question: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask JetStream something, or tell it, as the stream's owner can."""
+        return insist(lambda: asyncio.run(_api(self.server.url, question, json.dumps(body or {}).encode())))
+
+    def until_stream(self) -> None:
+        """Wait until there is a stream."""
+        deadline = time.monotonic() + WITHIN_S
+        while True:
+            try:
+                self.api(f"STREAM.INFO.{STREAM}")
+                break
+            except AssertionError:
+                assert time.monotonic() < deadline, f"nobody makes a stream: {self.bridge.log[-5:]}"
+            time.sleep(0.05)
+
+    def went_back(self) -> None:
+        """Note that the stream lacks what it had: what is appended again stands behind what came meanwhile."""
+        self.history.in_one_order = False
+
     # -- containerd
 
     @contextmanager
@@ -382,20 +406,34 @@ class Trial:
         """Settle, stop the bridge in order, and gather what is left; return the history."""
         self.settle()
         self.witness.end(complete=True)
+        self._await_states()
         self._measure_process()
         self.history.lists.append(self._lists())
         self.stop_bridge()
         self.history.litter += self._litter()
         self.history.made = [*self.publisher.made, *self.runner.made, *self._ended]
-        self.history.states = insist(lambda: asyncio.run(_states(self.server.url)))
         self.history.odd = self.publisher.odd_ones
         self.history.watches = self.witness.watches
-        self.history.stream = [Message(one.stream_sequence, one.subject, one.body) for one in self._stored()]
+        self.history.stream = self._messages()
         return self.history
 
     def verdict(self) -> list[Violation]:
         """`finish`, and what the checker says."""
         return check(self.finish())
+
+    def _await_states(self) -> None:
+        """Read the states under their keys, again while they are behind the log: they may be, for a moment."""
+        containers = folded(Log(self._messages()))
+        deadline = time.monotonic() + WITHIN_S
+        while True:
+            self.history.states = insist(lambda: asyncio.run(_states(self.server.url)))
+            behind = list(states_are_behind(self.history.states, containers))
+            if not behind or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+
+    def _messages(self) -> list[Message]:
+        return [Message(one.stream_sequence, one.subject, one.body) for one in self._stored()]
 
     def _measure(self, what: str, value: float, limit: float) -> None:
         self.history.measures.append(Measure(what=what, value=value, limit=limit))
@@ -448,19 +486,33 @@ LINGERS_S = 60.0
 """The consumer of a process that was killed, or cut off, goes by itself after this long."""
 
 
+async def _api(url: str, question: str, body: bytes) -> dict[str, Any]:
+    client = await nats.connect(url)
+    try:
+        answer: dict[str, Any] = json.loads((await client.request(f"$JS.API.{question}", body, timeout=5)).data)
+    finally:
+        await client.close()
+    assert "error" not in answer, answer
+    return answer
+
+
 async def _states(url: str) -> list[Kept]:
     """Read what stands under every key of the bucket of states; a word of this node and nothing else is there."""
     client = await nats.connect(url)
     try:
-        bucket = await client.jetstream().key_value("containerd-state")
-        try:
-            keys = await bucket.keys()
-        except NoKeysError:
-            return []
-        found = []
-        for key in keys:
-            namespace, container = (unquote(token) for token in key.split(".")[1:])
-            found.append(Kept(namespace, container, (await bucket.get(key)).value or b""))
+        js = client.jetstream()
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, ack_policy=AckPolicy.NONE)
+        consumer = await js.pull_subscribe("$KV.containerd-state.>", stream=STATES, config=config)
+        info = await consumer.consumer_info()
+        found, pending = [], info.num_pending or 0
+        while pending:
+            for message in await consumer.fetch(min(500, pending), timeout=10):
+                pending = message.metadata.num_pending
+                if "KV-Operation" not in (message.headers or {}):  # else it says that there is nothing any more
+                    namespace, container = (unquote(token) for token in message.subject.split(".")[3:])
+                    found.append(Kept(namespace, container, message.data))
+        await consumer.unsubscribe()
+        await js.delete_consumer(STATES, info.name)
         return found
     finally:
         await client.close()

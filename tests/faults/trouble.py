@@ -6,11 +6,14 @@ the next one may come on top. Numbers are those of the project's table of faults
 
 from __future__ import annotations
 
+import resource
+import shutil
+import sqlite3
 import time
 from contextlib import suppress
 from typing import Final
 
-from tests.faults.trial import Fault, Trial
+from tests.faults.trial import STREAM, Fault, Trial
 from tests.testbed import CtrFailedError
 
 
@@ -133,6 +136,60 @@ def network_slow(trial: Trial) -> None:
     trial.network.slow()
 
 
+# -- the disk
+
+
+def disk_fails(trial: Trial) -> None:
+    """The kernel refuses every write to a file of the bridge's."""
+    pid = trial.bridge.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    wait(trial, 0.2, 3.5)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+    wait(trial, 0.5, 1.0)
+
+
+def disk_is_slow(trial: Trial) -> None:
+    """A commit takes seconds: somebody else has locked the file."""
+    other = sqlite3.connect(trial.directory / "state" / "outbox.db", isolation_level=None, timeout=20)
+    other.execute("BEGIN IMMEDIATE")
+    wait(trial, 0.5, 4.0)
+    other.execute("ROLLBACK")
+    other.close()
+
+
+# -- the stream
+
+
+def store_restored(trial: Trial) -> None:
+    """The server comes back with a copy of its store from before."""
+    store, copy = trial.server.directory / "jetstream", trial.directory / "copy"
+    trial.server.kill()
+    shutil.copytree(store, copy)
+    trial.server.start()
+    wait(trial, 0.5, 1.5)
+    trial.server.kill()
+    shutil.rmtree(store)
+    copy.rename(store)
+    trial.server.start()
+    trial.went_back()
+
+
+def stream_deleted(trial: Trial) -> None:
+    """Somebody deletes the stream, and the bridge makes another."""
+    trial.api(f"STREAM.DELETE.{STREAM}")
+    trial.went_back()
+    trial.until_stream()
+
+
+def stream_full(trial: Trial) -> None:
+    """The stream takes no more, until its owner gives it room."""
+    config = trial.api(f"STREAM.INFO.{STREAM}")["config"]
+    full = {**config, "discard": "new", "max_bytes": 1 + trial.api(f"STREAM.INFO.{STREAM}")["state"]["bytes"]}
+    trial.api(f"STREAM.UPDATE.{STREAM}", full)
+    wait(trial, 0.2, 2.0)
+    trial.api(f"STREAM.UPDATE.{STREAM}", config)
+
+
 # -- containerd
 
 
@@ -239,7 +296,12 @@ FAULTS: Final = (
     Fault(5, server_frozen),
     Fault(6, acknowledgements_lost),
     Fault(7, killed_between_acknowledgement_and_mark),
+    Fault(8, disk_fails),
+    Fault(8, disk_is_slow),
     Fault(10, garbage),
+    Fault(18, store_restored),
+    Fault(20, stream_deleted),
+    Fault(20, stream_full),
     Fault(21, bridge_frozen),
     Fault(21, containerd_frozen),
     Fault(25, out_of_memory),
