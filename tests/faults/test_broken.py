@@ -21,10 +21,14 @@ pytestmark = pytest.mark.slow
 
 
 def cuts(trial: Trial) -> None:
+    """What has gathered is on its way, and the connection breaks in the midst of it."""
     with trial.under_load(rate=1000) as load:
-        for _ in range(6):
-            trouble.connection_cut(trial)
-            load.until_done(100)
+        for _ in range(2):
+            trial.network.refuse()
+            load.until_done(1000)
+            trial.network.cut_after(300_000, "to_server")
+            trial.network.accept()
+            load.until_done(500)
 
 
 def late_subscriptions(trial: Trial) -> None:
