@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.faults import trouble
 from tests.faults.broken import QUIET_S
 from tests.faults.conftest import TrialFactory
 from tests.faults.trial import UNBROKEN, Trial

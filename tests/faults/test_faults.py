@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 TIMES = {
     "bridge_killed": 3,
     "bridge_stopped": 2,
+    "another_bridge": 2,
     "bridge_frozen": 1,
     "connection_cut": 12,
     "black_hole": 2,
@@ -27,6 +28,7 @@ TIMES = {
     "killed_between_acknowledgement_and_mark": 2,
     "disk_fails": 2,
     "disk_is_slow": 1,
+    "state_directory_lost": 2,
     "store_restored": 1,
     "stream_deleted": 1,
     "stream_full": 1,

@@ -141,6 +141,7 @@ class Trial:
         self.runner: Runner
         self.witness: Witness
         self.bridge: Subject
+        self._where: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         with ExitStack() as closing:
@@ -177,11 +178,11 @@ class Trial:
         closing.callback(lambda: self.witness.end(complete=False))
         self.publisher = closing.enter_context(Publisher(self.host.address, self.ctr.namespace))
         self.runner = Runner(self.ctr)
+        self._where = ("--containerd", str(socket), "--nats", url, "--node", NODE, *options)
         self.bridge = Subject(
             self._patches,
-            *("--containerd", socket, "--nats", url, "--node", NODE),
+            *self._where,
             *("--state-dir", self.directory / "state", "--fifo-dir", self.directory / "fifo"),
-            *options,
         )
         closing.enter_context(self.bridge)
         self.until_live()
@@ -260,6 +261,10 @@ class Trial:
         self.history.darks.append(Dark(since=self._since, until=time.time_ns(), why="the bridge did not run"))
         self._since = None
         self.bridge.start()
+
+    def second_bridge(self) -> Subject:
+        """Return another bridge of the same node, which has a state directory of its own; not started yet."""
+        return Subject("", *self._where, "--state-dir", self.directory / "second")
 
     @contextmanager
     def frozen_bridge(self) -> Iterator[None]:

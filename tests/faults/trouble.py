@@ -54,6 +54,14 @@ def bridge_stopped(trial: Trial) -> None:
     trial.until_live()
 
 
+def another_bridge(trial: Trial) -> None:
+    """A second one of the same node starts somewhere else. It is refused, and the first one does not notice."""
+    with trial.second_bridge() as second:
+        assert second.process.wait(30) == 2, second.log
+        second.until_ended()
+        assert f"pid {trial.bridge.process.pid}" in second.log[-1], second.log
+
+
 def bridge_frozen(trial: Trial) -> None:
     """SIGSTOP for a while under load."""
     with trial.frozen_bridge():
@@ -155,6 +163,15 @@ def disk_is_slow(trial: Trial) -> None:
     wait(trial, 0.5, 4.0)
     other.execute("ROLLBACK")
     other.close()
+
+
+def state_directory_lost(trial: Trial) -> None:
+    """The bridge is stopped, and starts on an empty directory: another log, which goes on where the one before ended."""
+    trial.stop_bridge()
+    state = trial.directory / "state"
+    state.rename(trial.directory / f"lost{len(list(trial.directory.iterdir()))}")
+    trial.start_bridge()
+    trial.until_live()
 
 
 # -- the stream
@@ -298,7 +315,9 @@ FAULTS: Final = (
     Fault(7, killed_between_acknowledgement_and_mark),
     Fault(8, disk_fails),
     Fault(8, disk_is_slow),
+    Fault(8, state_directory_lost),
     Fault(10, garbage),
+    Fault(11, another_bridge),
     Fault(18, store_restored),
     Fault(20, stream_deleted),
     Fault(20, stream_full),
