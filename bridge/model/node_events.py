@@ -74,7 +74,7 @@ class NodeDisconnected(NodeEvent, frozen=True, kw_only=True):
 class NodeGap(NodeEvent, frozen=True, kw_only=True):
     """Between `since` and `until` the bridge was not provably subscribed: events of that time may be missing.
 
-    `since` is when the subscription was last proven live, null where it never was; `until` when it was proven again. `cause` is the
+    `since` is when the subscription was last proven live, null where it never was; `until` when it was again. `cause` is the
     class of the `reason`, which is a sentence: `first-start`, `not-running` (the bridge), `rebooted` (the host), `outbox-lost`
     (and its notes with it), `stream-ended` (containerd's, for whatever reason) or `no-room` (the disk is full, or does not
     keep up); null where it is none of these.

@@ -63,7 +63,7 @@ def round_of(seed: int, only: Sequence[Fault], patches: str) -> tuple[dict[str, 
     cluster = lot.random() < 0.15
     settings: dict[str, Any] = {
         "seed": seed,
-        "patches": patches or lot.choice([UNBROKEN, UNBROKEN.replace("impatient+", "")]),
+        "patches": patches or lot.choice([UNBROKEN, "auditing"]),
         "containerd": lot.choice(["2.1", "2.1", "1.7", "1.6"]),
         "version": "2.15" if cluster else lot.choice(["2.15", "2.15", "2.10", "2.9"]),
         "cluster": cluster,

@@ -33,7 +33,7 @@ from bridge.model.nanos import parse_rfc3339
 from bridge.model.state import ContainerState
 from tests.faults.history import Dark, History, Kept, Listed, Lists, Made, Message, Outbox, Seen, Watch
 
-__all__ = ["Log", "Violation", "check", "folded", "states_are_behind"]
+__all__ = ["Log", "Violation", "agrees", "check", "folded"]
 
 MOST: Final = 5
 """Sentences of one kind; a log that is out of order is so in a thousand places."""
@@ -430,13 +430,19 @@ def _fold_is_what_the_lists_say(history: History, log: Log) -> Iterator[Violatio
         yield from _compare(lists, there, repaired=history.repaired)
 
 
+def agrees(history: History) -> bool:
+    """Tell whether the log, containerd's lists and the states under their keys say the same."""
+    log = Log(history.stream)
+    return not any((*_fold_is_what_the_lists_say(history, log), *_states_are_the_fold(history, log)))
+
+
 def _states_are_the_fold(history: History, log: Log) -> Iterator[Violation]:
     if history.states is not None:
-        for sentence in states_are_behind(history.states, folded(log)):
+        for sentence in _behind(history.states, folded(log)):
             yield Violation("I4", sentence)
 
 
-def states_are_behind(states: Iterable[Kept], by_container: Mapping[Whose, ContainerState]) -> Iterator[str]:
+def _behind(states: Iterable[Kept], by_container: Mapping[Whose, ContainerState]) -> Iterator[str]:
     """Say where what stands under the keys is not what the log says. A container that is gone need not be there."""
     kept = {(one.namespace, one.container): decode_as(one.value, ContainerState) for one in states}
     for whose, there in kept.items():

@@ -26,7 +26,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from bridge.model.subjects import unquote
-from tests.faults.checker import Log, Violation, check, folded, states_are_behind
+from tests.faults.checker import Violation, agrees, check
 from tests.faults.cluster import Cluster
 from tests.faults.history import Dark, History, Kept, Listed, Lists, Made, Measure, Message, Outbox
 from tests.faults.load import Background, Publisher, Runner
@@ -45,7 +45,7 @@ FILES = 48
 THREADS = 24
 STOP_S = 10.0
 
-UNBROKEN = "impatient+until-echo"
+UNBROKEN = "impatient+auditing"
 
 KILL_SHIM = """
 for process in /proc/[0-9]*; do
@@ -64,7 +64,7 @@ seq "$3" | xargs -P 4 -I{} ctr tasks exec --exec-id "x{}" "$2" true
 CTR_LEASE = re.compile(r"\d+-[\w-]{4}")
 """ctr's own leases: one stays behind when containerd is killed under it."""
 
-STATE_FILES = {"lock", "outbox.db"}
+STATE_FILES = {"lock", "outbox.db", "boot_id"}
 
 
 class Fault(NamedTuple):
@@ -117,7 +117,7 @@ class Trial:
         """
         self.random = random.Random(seed)
         self.directory = directory
-        self.history = History(in_one_order=version not in {"2.9", "2.10"})
+        self.history = History(in_one_order=version not in {"2.9", "2.10"}, repaired=True)
         self.injected: list[str] = []
         self._patches = patches
         self._options = options
@@ -411,9 +411,8 @@ class Trial:
         """Settle, stop the bridge in order, and gather what is left; return the history."""
         self.settle()
         self.witness.end(complete=True)
-        self._await_states()
+        self._await_agreement()
         self._measure_process()
-        self.history.lists.append(self._lists())
         self.stop_bridge()
         self.history.litter += self._litter()
         self.history.made = [*self.publisher.made, *self.runner.made, *self._ended]
@@ -426,16 +425,16 @@ class Trial:
         """`finish`, and what the checker says."""
         return check(self.finish())
 
-    def _await_states(self) -> None:
-        """Read the states under their keys, again while they are behind the log: they may be, for a moment."""
-        containers = folded(Log(self._messages()))
+    def _await_agreement(self) -> None:
+        """Read log, lists and states until they agree: for a moment they need not, when a gap is to be repaired for example."""
         deadline = time.monotonic() + WITHIN_S
         while True:
+            self.history.lists = [self._lists()]
+            self.history.stream = self._messages()
             self.history.states = insist(lambda: asyncio.run(_states(self.server.url)))
-            behind = list(states_are_behind(self.history.states, containers))
-            if not behind or time.monotonic() > deadline:
+            if agrees(self.history) or time.monotonic() > deadline:
                 break
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def _messages(self) -> list[Message]:
         return [Message(one.stream_sequence, one.subject, one.body) for one in self._stored()]
