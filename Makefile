@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest --numprocesses $(shell echo $$((2 * $$(nproc)))) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-older lint types generated unit bench format setup roots lock clean clean-roots
+.PHONY: help demo test test-older faults lint types generated unit bench format setup roots lock clean clean-roots
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -20,6 +20,9 @@ test: setup roots lint types generated ## everything: ruff, mypy, the generated 
 
 test-older: setup roots ## the command side on containerd 1.6 and 1.7 too
 	@$(PYTEST) -m older $(ARGS)
+
+faults: setup roots ## half an hour of random faults on real servers; ARGS="--minutes 5 --seed 7"
+	@$(PYTHON) -m tests.faults $(ARGS)
 
 unit: setup ## the tests that need neither root nor a server
 	@$(PYTEST) -m "not nats and not containerd" $(ARGS)

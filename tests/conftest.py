@@ -11,8 +11,11 @@ pytest_plugins = ["tests.fix_nats", "tests.fix_containerd", "tests.fix_bridge"]
 
 # A test that asks for one of these needs that server: the marker need not be written.
 NEEDS = {
-    "nats": {"nats_server", "nats_server_factory", "nats_url", "older_nats_server"},
-    "containerd": {"containerd", "containerd_factory", "every_containerd", "containerd_namespace", "ctr", "every_ctr"},
+    "nats": {"nats_server", "nats_server_factory", "nats_url", "older_nats_server", "trial_factory"},
+    "containerd": {
+        *("containerd", "containerd_factory", "every_containerd", "containerd_namespace", "ctr", "every_ctr"),
+        "trial_factory",
+    },
 }
 
 

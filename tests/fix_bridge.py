@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,9 @@ WITHIN_S = 30.0
 class Bridge:
     """One daemon; a context manager that starts it and, in the end, kills what is left of it."""
 
+    program: Sequence[str] = ("-m", "bridge")
+    """What Python runs."""
+
     def __init__(self, *options: str | Path, environ: Mapping[str, str] | None = None) -> None:
         self.options = [str(option) for option in options]
         self.environ = environ
@@ -45,7 +48,7 @@ class Bridge:
     def start(self) -> None:
         """Start it, again after a `stop` or `kill`; the log goes on."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bridge", "serve", *self.options],
+            [sys.executable, *self.program, "serve", *self.options],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -150,7 +153,9 @@ async def _stored(url: str, subject: str, stream: str) -> list[Stored]:
                 sequence = message.metadata.sequence.stream
                 found.append(Stored(message.subject, message.headers or {}, message.data, sequence))
                 pending = message.metadata.num_pending
+        name = (await consumer.consumer_info()).name
         await consumer.unsubscribe()
+        await js.delete_consumer(stream, name)
         return found
     finally:
         await client.close()

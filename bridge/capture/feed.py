@@ -135,7 +135,7 @@ class Feed:
                 async with self._source.subscribe(self._recorder.submit) as subscription:
                     sent = now()
                     self.probe_ns = await subscription.probe()
-                    gap = self._went_live(sent, version)
+                    gap = self._went_live(sent, now(), version)
                     pause = FIRST_PAUSE_S
                     raise await self._watch(subscription, gap)
             except SourceLost as error:
@@ -179,12 +179,15 @@ class Feed:
         """Return it in numbers."""
         return FeedStatistics(gaps=dict(self._gaps), probe_ns=self.probe_ns)
 
-    def _went_live(self, sent: Nanos, version: RuntimeVersion) -> Gap:
-        # The clock may have stepped back in between; a gap never ends before it begins.
+    def _went_live(self, sent: Nanos, answered: Nanos, version: RuntimeVersion) -> Gap:
+        # Only what was published after the first probe came back has been delivered for sure: the subscription may have begun
+        # just before that, and long after it was asked for. The clock may have stepped back in between; a gap never ends
+        # before it begins.
+        until = max(sent, answered)
         since = min(self._proven, sent) if self._proven is not None else None
         cause = self._cause
         self._gaps[cause] = self._gaps.get(cause, 0) + 1
-        self._recorder.submit(node_observation(NodeGap(since=since, until=sent, reason=self._lost, cause=cause)))
+        self._recorder.submit(node_observation(NodeGap(since=since, until=until, reason=self._lost, cause=cause)))
         self._recorder.submit(
             node_observation(
                 NodeConnected(
@@ -196,7 +199,7 @@ class Feed:
         )
         # Behind the gap: a crash in between must not leave the proof without it.
         self._prove(sent)
-        dark = f" after {(sent - since) / 1e9:.1f} s without proof ({self._lost})" if since is not None else ""
+        dark = f" after {(until - since) / 1e9:.1f} s without proof ({self._lost})" if since is not None else ""
         log.info("following containerd %s%s", version.version, dark)
         self.live.set()
         if self._boot is not None:

@@ -40,8 +40,9 @@ _OPTIONS: Final[Options] = [
     ("grpc.default_authority", "localhost"),
     # What containerd publishes while we are not connected is lost, so the default of up to two minutes will not do.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # Its name misleads: it is how long one attempt may take. With less than a busy host needs to shake hands, none succeeds.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     # Else channels with equal options share one connection, and closing one would not close it.
     ("grpc.use_local_subchannel_pool", 1),
 ]

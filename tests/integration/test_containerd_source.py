@@ -20,7 +20,7 @@ from bridge.model.events import ContainerUpdate, RawEvent, TaskExecExit, TaskExi
 from bridge.model.identity import new_ulid
 from bridge.ports import Observed, Subscription
 from tests.fix_containerd import ContainerdFactory
-from tests.testbed import BUSYBOX, Containerd, Ctr
+from tests.testbed import BUSYBOX, Containerd, Ctr, Proxy
 
 Publish = Callable[[str, str, Any], Awaitable[None]]
 
@@ -283,3 +283,12 @@ def test_a_lookup_that_is_closed_knows_nothing(tmp_path: Path, caplog: pytest.Lo
         pass
     assert lookup.describe([("a.b", "web")]) == {}
     assert "could not be asked about 1 containers" in caplog.text
+
+
+async def test_a_containerd_that_takes_its_time_to_shake_hands_is_waited_for(containerd: Containerd) -> None:
+    async with Proxy(containerd.address) as proxy:
+        proxy.slow(latency_s=0.3)
+        source = ContainerdSource(Path(proxy.address))
+        assert (await source.version()).version
+        async with source.subscribe(lambda _: None) as subscription:
+            assert await subscription.probe() > 0

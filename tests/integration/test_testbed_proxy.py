@@ -1,6 +1,7 @@
 """The breakable network breaks in exactly the ways it says."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -140,3 +141,14 @@ async def test_it_relays_a_unix_socket_as_well(echo: Echo, tmp_path: Path) -> No
         assert await streams[0].read(1) == b""
         streams[1].close()
     server.close()
+
+
+async def test_a_slow_network_takes_its_time_in_each_direction(proxy: Proxy) -> None:
+    streams = await dial(proxy)
+    proxy.slow(latency_s=0.05, bytes_per_s=100_000)
+    began = time.monotonic()
+    assert await say(streams, b"x" * 10_000) == b"x" * 10_000
+    assert time.monotonic() - began >= 2 * (0.05 + 0.1)
+    proxy.slow()
+    assert await say(streams, b"quick") == b"quick"
+    streams[1].close()

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
 from tests.testbed.image import BUSYBOX
@@ -46,11 +47,16 @@ class CtrFailedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class SeenEvent:
-    """One line of `ctr events`: topic such as "/tasks/exit" and the event's fields by their names on the wire."""
+    """One line of `ctr events`: topic such as "/tasks/exit" and the event's fields by their names on the wire.
+
+    `time_ns` is the time that containerd or the shim gave it, `seen_ns` when the line was read.
+    """
 
     namespace: str
     topic: str
     data: dict[str, Any]
+    time_ns: int = 0
+    seen_ns: int = 0
 
 
 class Events:
@@ -67,9 +73,17 @@ class Events:
         with output:
             for line in output:
                 # "<date> <time> +0000 UTC <namespace> <topic> <json>"
-                _, _, _, _, namespace, topic, data = line.split(" ", 6)
+                day, clock, _, _, namespace, topic, data = line.split(" ", 6)
                 if self._namespace in {None, namespace}:
-                    self._arrived.put(SeenEvent(namespace=namespace, topic=topic, data=json.loads(data)))
+                    self._arrived.put(
+                        SeenEvent(
+                            namespace=namespace,
+                            topic=topic,
+                            data=json.loads(data),
+                            time_ns=_nanoseconds(day, clock),
+                            seen_ns=time.time_ns(),
+                        )
+                    )
         self._arrived.put(None)
 
     def join(self) -> None:
@@ -106,6 +120,13 @@ class Events:
     def until_probe(self, probe: str, *, timeout: float) -> None:
         """`until` the namespace has been labelled `testbed.probe=PROBE`."""
         self.until(lambda event: event.data.get("labels", {}).get("testbed.probe") == probe, timeout=timeout)
+
+
+def _nanoseconds(day: str, clock: str) -> int:
+    """The moment that Go writes as "2026-11-23 21:43:48.5": it leaves out zeros at the end."""
+    seconds, _, fraction = clock.partition(".")
+    moment = datetime.fromisoformat(f"{day}T{seconds}+00:00")
+    return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0"))
 
 
 class Ctr:

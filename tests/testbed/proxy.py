@@ -34,6 +34,8 @@ class Proxy:
         self.relayed: dict[Direction, int] = dict.fromkeys(BOTH, 0)  # bytes so far
         self._gates: dict[Direction, asyncio.Event] = {direction: asyncio.Event() for direction in BOTH}
         self._cut_at: dict[Direction, int] = {}
+        self._latency_s = 0.0
+        self._bytes_per_s: float | None = None
         self._links: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._port = 0
@@ -115,6 +117,14 @@ class Proxy:
         for gate in self._gates.values():
             gate.set()
 
+    def slow(self, *, latency_s: float = 0.0, bytes_per_s: float | None = None) -> None:
+        """From now on take so long, in each direction; without arguments: be quick again.
+
+        A connection waits for the latency after every 64 KiB at the latest, as one does whose window is so small.
+        """
+        self._latency_s = latency_s
+        self._bytes_per_s = bytes_per_s
+
     # -- relaying ---------------------------------------------------------------------------------------------------
 
     @property
@@ -160,6 +170,9 @@ class Proxy:
         """Pass bytes on until either end closes; what was read before the end still arrives."""
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
+                delay = self._latency_s + (len(data) / self._bytes_per_s if self._bytes_per_s else 0.0)
+                if delay:
+                    await asyncio.sleep(delay)
                 await self._gates[direction].wait()
                 cut_at = self._cut_at.get(direction)
                 if cut_at is not None and self.relayed[direction] + len(data) >= cut_at:

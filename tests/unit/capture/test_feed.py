@@ -17,7 +17,7 @@ from bridge.capture.repair import Gap
 from bridge.errors import SourceLost
 from bridge.model.envelope import Event
 from bridge.model.events import SHIM_LOST, UNSEEN
-from bridge.model.nanos import Nanos
+from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import NodeConnected, NodeDisconnected, NodeGap, NodeHeartbeat
 from bridge.ports import Deliver, Observed, RuntimeVersion, Subscription
 
@@ -30,6 +30,7 @@ class StubbornSource:
         self.probe_failures: list[str] = []
         self.subscriptions = 0
         self.open = 0
+        self.asked = self.answered = Nanos(0)
         self.deliver: Deliver | None = None
         self._lost: asyncio.Future[SourceLost] | None = None
 
@@ -50,9 +51,11 @@ class StubbornSource:
             self.open -= 1
 
     async def probe(self) -> int:
+        self.asked = now()
         await asyncio.sleep(0)
         if self.probe_failures:
             raise SourceLost(self.probe_failures.pop(0))
+        self.answered = now()
         return 1234
 
     async def ended(self) -> SourceLost:
@@ -176,7 +179,20 @@ async def test_a_clock_that_stepped_back_makes_no_gap_that_ends_before_it_begins
         await notes.until(lambda: bool(notes.of(NodeConnected)))
     gap = notes.events[0]
     assert isinstance(gap, NodeGap)
-    assert gap.since == gap.until
+    assert gap.since is not None
+    assert gap.since <= gap.until < 2**62
+
+
+async def test_a_gap_reaches_to_where_the_first_probe_came_back() -> None:
+    """Until then the subscription may not have begun, and what was published before that is lost."""
+    source, notes = StubbornSource(), Notes()
+    async with feeding(source, notes):
+        await notes.until(lambda: bool(notes.of(NodeConnected)))
+    gap = notes.events[0]
+    assert isinstance(gap, NodeGap)
+    assert source.asked < source.answered <= gap.until
+    assert notes.proven is not None
+    assert notes.proven <= source.asked
 
 
 async def test_the_proof_is_written_down_behind_the_gap_that_it_ends() -> None:
@@ -185,7 +201,8 @@ async def test_the_proof_is_written_down_behind_the_gap_that_it_ends() -> None:
         await notes.until(lambda: bool(notes.of(NodeConnected)))
     assert notes.events_before_proof == 2
     assert isinstance(notes.events[0], NodeGap)
-    assert notes.events[0].until == notes.proven
+    assert notes.proven is not None
+    assert notes.proven <= notes.events[0].until
 
 
 async def test_every_end_of_a_subscription_is_one_gap_with_its_reason() -> None:

@@ -1,0 +1,139 @@
+"""The long form: `python -m tests.faults --minutes 30 --seed 7`. Random faults from the whole set, round after round.
+
+A round is one trial with a seed of its own, which decides what it is made of and what happens to it; the time at which things
+happen under load is the machine's. A round that fails is told with its seed, and how to have it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.checker import Violation
+from tests.faults.cluster import Cluster
+from tests.faults.trial import UNBROKEN, Fault, Trial
+from tests.faults.trouble import ANYWHERE, BY_NAME, CLUSTER_FAULTS, FAULTS
+
+
+@dataclass
+class Tally:
+    """What has happened so far."""
+
+    rounds: int = 0
+    injected: Counter[str] = field(default_factory=Counter)
+    blamed: Counter[str] = field(default_factory=Counter)
+    made: int = 0
+    seen: int = 0
+    stored: int = 0
+    failed: list[int] = field(default_factory=list)
+    violations: int = 0
+
+    def table(self) -> str:
+        """Return it as a table."""
+        lines = [f"{'fault':45} {'injected':>8} {'in rounds that failed':>22}"]
+        lines += [f"{name:45} {count:8} {self.blamed[name]:22}" for name, count in sorted(self.injected.items())]
+        lines += [
+            f"{'all':45} {self.injected.total():8}",
+            f"{self.rounds} rounds, {self.made} events made, {self.seen} seen by the witness, {self.stored} stored",
+            f"{self.violations} violations in {len(self.failed)} rounds"
+            + (f", with the seeds {', '.join(map(str, self.failed))}" if self.failed else ""),
+        ]
+        return "\n".join(lines)
+
+
+def say(text: str) -> None:
+    """Print it, now."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def round_of(seed: int, only: Sequence[Fault], patches: str) -> tuple[dict[str, Any], list[Fault], float]:
+    """Return what the round with this seed is made of: the trial's settings, its faults, and events per second."""
+    lot = random.Random(seed)
+    cluster = lot.random() < 0.15
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "patches": patches or lot.choice([UNBROKEN, "auditing"]),
+        "containerd": lot.choice(["2.1", "2.1", "1.7", "1.6"]),
+        "version": "2.15" if cluster else lot.choice(["2.15", "2.15", "2.10", "2.9"]),
+        "cluster": cluster,
+    }
+    possible = [*CLUSTER_FAULTS, *ANYWHERE] if cluster else list(FAULTS)
+    possible = [fault for fault in possible if fault in only] or possible
+    return settings, [lot.choice(possible) for _ in range(lot.randint(3, 8))], lot.choice([100, 300, 1000])
+
+
+def run_round(seed: int, tally: Tally, only: Sequence[Fault], patches: str) -> None:
+    """Run one round and add it to the tally."""
+    settings, faults, rate = round_of(seed, only, patches)
+    told = f"nats {'2.15 x 3' if settings['cluster'] else settings['version']}, containerd {settings['containerd']}"
+    say(f"round {seed}: {told}, {rate}/s: {', '.join(fault.name for fault in faults)}")
+    began = time.monotonic()
+    tally.rounds += 1
+    found: list[Violation] = []
+    trouble: str | None = None
+    trial: Trial | None = None
+    try:
+        with tempfile.TemporaryDirectory(prefix="cb-faults-") as directory, ExitStack() as closing:
+            settings["cluster"] = closing.enter_context(Cluster()) if settings["cluster"] else None
+            trial = closing.enter_context(Trial(Path(directory), **settings))
+            with trial.under_load(rate=rate):
+                for fault in faults:
+                    trial.suffer(fault)
+            found = trial.verdict()
+    except Exception:  # noqa: BLE001 - whatever it is, the next round goes on
+        trouble = traceback.format_exc()
+    if trial is not None:
+        tally.injected.update(trial.injected)
+        tally.made += len(trial.history.made)
+        tally.seen += sum(len(watch.seen) for watch in trial.history.watches)
+        tally.stored += len(trial.history.stream)
+        say(f"  {time.monotonic() - began:.0f} s, {len(trial.history.stream)} events")
+    if found or trouble:
+        tally.failed.append(seed)
+        tally.violations += len(found)
+        if trial is not None:
+            tally.blamed.update(set(trial.injected))
+        for violation in found:
+            say(f"  {violation}")
+        say(f"{trouble or ''}  again: python -m tests.faults --seed {seed} --rounds 1")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run rounds until the time is over; return 1 if any failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Random faults against the bridge.")
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long (30)")
+    parser.add_argument("--rounds", type=int, help="so many rounds at the most")
+    parser.add_argument(
+        "--seed", type=int, help="of the first round; the next ones count up. Drawn by lot unless given"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], choices=sorted(BY_NAME), help="only this fault (repeatable)"
+    )
+    parser.add_argument("--broken", default="", metavar="NAMES", help="run a bridge of tests.faults.broken")
+    options = parser.parse_args(arguments)
+    seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
+    say(f"seed {seed}")
+    tally = Tally()
+    end = time.monotonic() + options.minutes * 60
+    try:
+        while time.monotonic() < end and (options.rounds is None or tally.rounds < options.rounds):
+            run_round(seed + tally.rounds, tally, [BY_NAME[name] for name in options.only], options.broken)
+    except KeyboardInterrupt:
+        say("interrupted")
+    say(tally.table())
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

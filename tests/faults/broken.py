@@ -1,0 +1,220 @@
+"""The daemon with something wrong in it, for tests only: `python -m tests.faults.broken NAME[+NAME] serve ...`.
+
+Each name patches one thing in this process and then the real daemon runs. Five are mistakes that are easy to make and that a
+test which counts events does not find; the suite has to find them all. `impatient` is no mistake: it shortens waiting, so that a
+dead connection costs a test one second and not thirty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import grpc
+
+from bridge import daemon
+from bridge._pb.containerd.services.events_pb2 import Events, SubscribeRequest
+from bridge.capture import feed
+from bridge.capture.delivery import Delivery
+from bridge.capture.feed import Feed
+from bridge.capture.outbox import Outbox
+from bridge.capture.repair import Repair
+from bridge.cli import main
+from bridge.containerd import subscription
+from bridge.containerd.channel import blocking_channel
+from bridge.containerd.source import ContainerdSource
+from bridge.containerd.subscription import ContainerdSubscription
+from bridge.errors import LogRefused, LogUnavailable, SourceLost
+from bridge.jetstream import connection, fast_ingest, lanes
+from bridge.jetstream.log import open_log
+from bridge.jetstream.publisher import header
+from bridge.model.nanos import Nanos
+from bridge.ports import Entry
+
+
+def set_constant(module: object, name: str, value: object) -> None:
+    """Change a constant that is there; one that was renamed must not be changed in vain."""
+    assert hasattr(module, name), f"{module} has no {name} any more"
+    setattr(module, name, value)
+
+
+def set_default(function: Any, name: str, value: object) -> None:
+    """Change the default of a keyword argument that is there."""
+    assert name in function.__kwdefaults__, f"{function} has no {name} any more"
+    function.__kwdefaults__[name] = value
+
+
+def impatient() -> None:
+    """Wait shorter."""
+    set_constant(connection, "PING_S", 1)
+    set_constant(fast_ingest, "PATIENCE_S", 0.3)
+    set_constant(fast_ingest, "STALL_S", 1.0)
+    set_constant(fast_ingest, "CONFIRM_S", 1.0)
+    set_constant(lanes, "PATIENCE_S", 1.0)
+    set_default(Feed.__init__, "heartbeat_s", 1.0)
+    set_default(ContainerdSource.__init__, "probe_timeout_s", 2.0)
+
+
+def auditing() -> None:
+    """Compare the log with containerd's lists every few seconds: containerd 2.1 does not always say that a task is deleted."""
+    set_default(Repair.__init__, "audit_s", 2.0)
+
+
+HOUR_NS: Final = 3_600_000_000_000
+
+
+def _clock(step: Callable[[int], int]) -> Callable[[], None]:
+    """Return a patch that makes the bridge's wall clock wrong: of whatever it stamps, and nothing else."""
+
+    def patch() -> None:
+        calls = itertools.count()
+
+        def wrong() -> Nanos:
+            return Nanos(time.time_ns() + step(next(calls)))
+
+        for module in (daemon, feed, subscription):
+            set_constant(module, "now", wrong)
+
+    return patch
+
+
+# -- the mistakes
+
+
+def pipelined() -> None:
+    """Publish without waiting, and afterwards publish again what was not acknowledged: behind what was."""
+
+    async def broken(*arguments: Any, **options: Any) -> Any:
+        event_log: Any = await open_log(*arguments, **options)
+        client = event_log._connection.client
+        inbox = client.new_inbox()
+        acknowledged: set[str] = set()
+
+        async def on_answer(message: Any) -> None:
+            acknowledged.add(message.subject.rpartition(".")[2])
+
+        async def append(entries: Sequence[Entry]) -> int:
+            missing = list(entries)
+            while missing:
+                for start in range(0, len(missing), 20):
+                    with contextlib.suppress(Exception):  # the client is reconnecting: that will be for the retry
+                        for entry in missing[start : start + 20]:
+                            head = header(entry.id).encode()
+                            sizes = f"{len(head)} {len(head) + len(entry.body)}"
+                            line = f"HPUB {entry.subject} {inbox}.{entry.n} {sizes}\r\n".encode()
+                            client.send(line + head + entry.body + b"\r\n")
+                    await asyncio.sleep(0.005)
+                await asyncio.sleep(0.1)
+                missing = [entry for entry in missing if str(entry.n) not in acknowledged]
+            return 0
+
+        await client.subscribe(f"{inbox}.>", cb=on_answer)
+        event_log.append = append
+        return event_log
+
+    set_constant(daemon, "open_log", broken)
+
+
+def unproven() -> None:
+    """Believe that a subscription is live because it was asked for."""
+    proven = ContainerdSubscription.probe
+
+    async def broken(self: Any) -> int:
+        if not getattr(self, "_believed", False):
+            self._believed = True
+            return 0
+        return await proven(self)
+
+    set_constant(ContainerdSubscription, "probe", broken)
+
+
+QUIET_S: Final = 0.2
+
+
+def cancelling() -> None:
+    """Read with a time-out. In gRPC that ends the call, so the next read is one on another subscription."""
+
+    def read(self: Any) -> None:
+        lost = SourceLost("closed")
+        heard = time.monotonic()
+
+        def give_up() -> None:
+            nonlocal heard
+            while not self._over.done():
+                time.sleep(0.01)
+                if time.monotonic() - heard > QUIET_S:
+                    heard = time.monotonic()
+                    self._channel.close()
+
+        threading.Thread(target=give_up, daemon=True).start()
+        while not self._over.done():
+            with contextlib.suppress(grpc.RpcError, ValueError):
+                for wire in self._stream:
+                    heard = time.monotonic()
+                    self._take(wire)
+            if not self._over.done():
+                self._channel = blocking_channel(self._address)
+                self._publish = Events.Publish.bind(self._channel)
+                self._stream = Events.Subscribe.bind(self._channel, raw=True)(SubscribeRequest(filters=self._filters))
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end, lost)
+
+    set_constant(ContainerdSubscription, "_read", read)
+
+
+def deleting() -> None:
+    """Stop by throwing away first and looking whether all is delivered afterwards."""
+    close = Outbox.close
+
+    async def settled(self: Delivery) -> None:
+        self.position = self.last_n
+
+    def broken(self: Any) -> None:
+        if self._db is not None:
+            self._db.execute("DELETE FROM entries")
+            self._db.execute("UPDATE meta SET value = ? WHERE key = 'acknowledged'", (self.last_n,))
+        close(self)
+
+    set_constant(Delivery, "settled", settled)
+    set_constant(Outbox, "close", broken)
+
+
+def marking() -> None:
+    """Note that the log has events before it says so. To be run with an outbox that keeps nothing that is noted."""
+
+    async def deliver(self: Any) -> None:
+        entries = await self._next()
+        self._advance(entries[-1].n)
+        while True:
+            try:
+                await self._log.append(entries)
+                break
+            except (LogUnavailable, LogRefused):
+                await asyncio.sleep(0.1)
+
+    set_constant(Delivery, "_deliver", deliver)
+
+
+PATCHES: Final[dict[str, Callable[[], None]]] = {
+    "impatient": impatient,
+    "auditing": auditing,
+    "clock-hour-ahead": _clock(lambda _: HOUR_NS),
+    "clock-hour-behind": _clock(lambda _: -HOUR_NS),
+    "clock-stepping": _clock(lambda call: HOUR_NS if call // 20 % 2 else -HOUR_NS),
+    "pipelined": pipelined,
+    "unproven": unproven,
+    "cancelling": cancelling,
+    "deleting": deleting,
+    "marking": marking,
+}
+
+if __name__ == "__main__":
+    for _name in sys.argv.pop(1).split("+"):
+        PATCHES[_name]()
+    sys.exit(main())

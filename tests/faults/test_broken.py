@@ -1,0 +1,103 @@
+"""Five bridges that are broken on purpose: the checker finds each, by the right invariant, and has nothing against the real one.
+
+A suite that never failed proves little. Each case is one mistake of `tests.faults.broken` and a fault that brings it out; the
+unbroken bridge goes through the same with the same seed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from tests.faults.broken import QUIET_S
+from tests.faults.conftest import TrialFactory
+from tests.faults.trial import UNBROKEN, Trial
+
+pytestmark = pytest.mark.slow
+
+
+def cuts(trial: Trial) -> None:
+    """What has gathered is on its way, and the connection breaks in the midst of it."""
+    with trial.under_load(rate=1000) as load:
+        for _ in range(2):
+            trial.network.refuse()
+            load.until_done(1000)
+            trial.network.cut_after(300_000, "to_server")
+            trial.network.accept()
+            load.until_done(500)
+
+
+def late_subscriptions(trial: Trial) -> None:
+    """What the bridge asks of containerd takes its time on the way; what is published meanwhile does not."""
+    assert trial.containerd_network is not None
+    with trial.under_load():
+        trial.kill_bridge()
+        trial.containerd_network.slow(latency_s=0.1)
+        trial.start_bridge()
+        trial.until_live()
+        trial.containerd_network.slow()
+
+
+def quiet_hosts(trial: Trial) -> None:
+    """Nothing happens for a while, and then something does: at any time after the last."""
+    [container] = trial.publisher.make_containers(1)
+    for number in range(20):
+        trial.publisher.exec_exit(container)
+        time.sleep(QUIET_S + 0.003 * number)
+
+
+def stops_without_nats(trial: Trial) -> None:
+    with trial.under_load():
+        trial.network.refuse()
+        trial.bridge.until_logged("events wait in the outbox")
+        assert trial.stop_bridge() == 0
+        trial.network.accept()
+        trial.start_bridge()
+        trial.until_live()
+
+
+def kills_without_nats(trial: Trial) -> None:
+    """Until the outbox has had the time to write down what it has heard of the log."""
+    with trial.under_load() as load:
+        trial.network.hold("to_server")
+        load.until_done(800)
+        trial.kill_bridge()
+        trial.network.cut()
+        trial.network.release()
+        trial.start_bridge()
+        trial.until_live()
+
+
+class Case(NamedTuple):
+    """A mistake, what brings it out, and what it must be found by."""
+
+    mistake: str
+    happen: Callable[[Trial], None]
+    invariant: str
+    options: tuple[str, ...] = ()
+
+
+CASES = (
+    Case("pipelined", cuts, "I2"),
+    Case("unproven", late_subscriptions, "I4"),
+    Case("cancelling", quiet_hosts, "I4"),
+    Case("deleting", stops_without_nats, "I1"),
+    # What the outbox keeps would heal it at the next start.
+    Case("marking", kills_without_nats, "I1", ("--outbox-retention-s", "0")),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.mistake)
+def test_the_mistake_is_found_and_the_bridge_without_it_is_not_blamed(trial_factory: TrialFactory, case: Case) -> None:
+    found = {}
+    for patches in (UNBROKEN, f"{UNBROKEN}+{case.mistake}"):
+        proxied = case.happen is late_subscriptions
+        trial = trial_factory(seed=5, patches=patches, proxied_containerd=proxied, options=case.options)
+        case.happen(trial)
+        found[patches] = trial.verdict()
+        trial.close()
+    assert found[UNBROKEN] == []
+    assert case.invariant in {violation.invariant for violation in found[f"{UNBROKEN}+{case.mistake}"]}

@@ -1,0 +1,73 @@
+"""Each kind of fault a few times under load, on a real containerd and a real nats-server: afterwards the log is whole.
+
+The load is hundreds of numbered events a second through containerd's own exchange, and containers that run to their ends. What
+has to hold stands in the checker; a test here only chooses the trouble.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.checker import check
+from tests.faults.conftest import TrialFactory
+from tests.faults.trouble import BY_NAME
+
+pytestmark = pytest.mark.slow
+
+TIMES = {
+    "bridge_killed": 3,
+    "bridge_stopped": 2,
+    "another_bridge": 2,
+    "bridge_frozen": 1,
+    "connection_cut": 12,
+    "black_hole": 2,
+    "half_open": 2,
+    "server_killed": 2,
+    "server_frozen": 1,
+    "acknowledgements_lost": 3,
+    "killed_between_acknowledgement_and_mark": 2,
+    "disk_fails": 2,
+    "disk_is_slow": 1,
+    "state_directory_lost": 2,
+    "store_restored": 1,
+    "stream_deleted": 1,
+    "stream_full": 1,
+    "containerd_killed": 2,
+    "containers_end_in_the_dark": 1,
+    "shims_killed_in_the_dark": 1,
+    "containerd_frozen": 1,
+    "garbage": 2,
+    "out_of_memory": 1,
+    "network_slow": 1,
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_the_log_is_whole_and_in_order_after(trial_factory: TrialFactory, name: str) -> None:
+    trial = trial_factory(seed=1)
+    with trial.under_load():
+        trial.suffer(BY_NAME[name], TIMES[name])
+    assert trial.verdict() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [("connection_cut", "2.9"), ("bridge_killed", "2.9"), ("acknowledgements_lost", "2.10"), ("server_killed", "2.10")],
+)
+def test_on_an_older_server_too_after(trial_factory: TrialFactory, name: str, version: str) -> None:
+    """There every container's events take their own way."""
+    trial = trial_factory(seed=2, version=version)
+    with trial.under_load():
+        trial.suffer(BY_NAME[name], 2)
+    assert trial.verdict() == []
+
+
+def test_nothing_is_left_and_nothing_grows_when_nothing_breaks(trial_factory: TrialFactory) -> None:
+    """The empty trial: what the checker would blame on a fault is not there without one."""
+    trial = trial_factory()
+    with trial.under_load() as load:
+        load.until_done(500)
+    history = trial.finish()
+    assert check(history) == []
+    assert len(history.made) > 500
+    assert len(history.watches[0].seen) > 500

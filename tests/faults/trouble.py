@@ -1,0 +1,339 @@
+"""The faults, each a function that does something bad to a trial under load and puts it right again.
+
+A fault draws what it needs from `trial.random`. It returns when the bridge can work again, not when it has caught up:
+the next one may come on top. Numbers are those of the project's table of faults; README.md maps them to tests.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sqlite3
+import time
+from contextlib import suppress
+from typing import Final
+
+from tests.faults.trial import STREAM, Fault, Trial
+from tests.testbed import CtrFailedError
+
+
+def wait(trial: Trial, shortest: float, longest: float) -> float:
+    """Let a random time pass: the length of a fault, or where in the load it begins. Never a wait for a condition."""
+    seconds = trial.random.uniform(shortest, longest)
+    time.sleep(seconds)
+    return seconds
+
+
+# -- the bridge
+
+
+def bridge_killed(trial: Trial) -> None:
+    """`kill -9` 5 to 500 ms after it was live, or before it was."""
+    wait(trial, 0.005, 0.5)
+    trial.kill_bridge()
+    trial.start_bridge()
+    if trial.random.random() < 0.3:
+        wait(trial, 0.0, 0.8)
+        trial.kill_bridge()
+        trial.start_bridge()
+    trial.until_live()
+
+
+def bridge_stopped(trial: Trial) -> None:
+    """SIGTERM at random, every other time with NATS down."""
+    wait(trial, 0.0, 0.3)
+    down = trial.random.random() < 0.5
+    if down:
+        trial.network.refuse()
+        wait(trial, 0.0, 0.3)
+    status = trial.stop_bridge()
+    assert status == 0, f"SIGTERM ended it with {status}: {trial.bridge.log[-5:]}"
+    if down:
+        trial.network.accept()
+    trial.start_bridge()
+    trial.until_live()
+
+
+def another_bridge(trial: Trial) -> None:
+    """A second one of the same node starts somewhere else. It is refused, and the first one does not notice."""
+    with trial.second_bridge() as second:
+        assert second.process.wait(30) == 2, second.log
+        second.until_ended()
+        assert f"pid {trial.bridge.process.pid}" in second.log[-1], second.log
+
+
+def bridge_frozen(trial: Trial) -> None:
+    """SIGSTOP for a while under load."""
+    with trial.frozen_bridge():
+        wait(trial, 0.5, 3.0)
+
+
+# -- the network to NATS, and NATS
+
+
+def connection_cut(trial: Trial) -> None:
+    """A reset, in the midst of a message or of an acknowledgement where it happens to be so."""
+    wait(trial, 0.0, 0.1)
+    match trial.random.randrange(3):
+        case 0:
+            trial.network.cut()
+        case 1:
+            trial.network.cut_after(trial.random.randint(1, 50_000), "to_server")
+        case _:
+            trial.network.cut_after(trial.random.randint(1, 200), "to_client")
+
+
+def black_hole(trial: Trial) -> None:
+    """Nothing passes for a while; then it does, or all that was under way is lost."""
+    trial.network.hold()
+    wait(trial, 0.1, 2.5)
+    if trial.random.random() < 0.5:
+        trial.network.cut()
+    trial.network.release()
+
+
+def half_open(trial: Trial) -> None:
+    """The server dies without a word reaching the client, and comes back as another process."""
+    trial.network.hold()
+    trial.server.kill()
+    wait(trial, 0.1, 2.5)
+    trial.server.start()
+    trial.network.cut()
+    trial.network.release()
+
+
+def acknowledgements_lost(trial: Trial) -> None:
+    """What the bridge sends arrives, what the server answers does not."""
+    trial.network.hold("to_client")
+    wait(trial, 0.05, 2.0)
+    trial.network.cut()
+    trial.network.release()
+
+
+def killed_between_acknowledgement_and_mark(trial: Trial) -> None:
+    """The server has stored it and said so, and the outbox does not know."""
+    trial.network.hold("to_client")
+    wait(trial, 0.05, 0.5)
+    trial.kill_bridge()
+    trial.network.cut()
+    trial.network.release()
+    trial.start_bridge()
+    trial.until_live()
+
+
+def server_killed(trial: Trial) -> None:
+    """`kill -9` of nats-server, away for a while."""
+    trial.server.kill()
+    wait(trial, 0.0, 2.0)
+    trial.server.start()
+
+
+def server_frozen(trial: Trial) -> None:
+    """SIGSTOP of nats-server: it accepts connections and says nothing."""
+    trial.server.freeze()
+    try:
+        wait(trial, 0.2, 2.5)
+    finally:
+        trial.server.thaw()
+
+
+def network_slow(trial: Trial) -> None:
+    """High latency and little bandwidth for a while."""
+    trial.network.slow(latency_s=trial.random.uniform(0.02, 0.3), bytes_per_s=trial.random.randint(64, 512) * 1024)
+    wait(trial, 1.0, 3.0)
+    trial.network.slow()
+
+
+# -- the disk
+
+
+def disk_fails(trial: Trial) -> None:
+    """The kernel refuses every write to a file of the bridge's."""
+    pid = trial.bridge.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    wait(trial, 0.2, 3.5)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+    wait(trial, 0.5, 1.0)
+
+
+def disk_is_slow(trial: Trial) -> None:
+    """A commit takes seconds: somebody else has locked the file."""
+    other = sqlite3.connect(trial.directory / "state" / "outbox.db", isolation_level=None, timeout=20)
+    other.execute("BEGIN IMMEDIATE")
+    wait(trial, 0.5, 4.0)
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def state_directory_lost(trial: Trial) -> None:
+    """The bridge is stopped, and starts on an empty directory: another log, which goes on where the one before ended."""
+    trial.stop_bridge()
+    state = trial.directory / "state"
+    state.rename(trial.directory / f"lost{len(list(trial.directory.iterdir()))}")
+    trial.start_bridge()
+    trial.until_live()
+
+
+# -- the stream
+
+
+def store_restored(trial: Trial) -> None:
+    """The server comes back with a copy of its store from before."""
+    store, copy = trial.server.directory / "jetstream", trial.directory / "copy"
+    trial.server.kill()
+    shutil.copytree(store, copy)
+    trial.server.start()
+    wait(trial, 0.5, 1.5)
+    trial.server.kill()
+    shutil.rmtree(store)
+    copy.rename(store)
+    trial.server.start()
+    trial.went_back()
+
+
+def stream_deleted(trial: Trial) -> None:
+    """Somebody deletes the stream, and the bridge makes another."""
+    trial.api(f"STREAM.DELETE.{STREAM}")
+    trial.went_back()
+    trial.until_stream()
+
+
+def stream_full(trial: Trial) -> None:
+    """The stream takes no more, until its owner gives it room."""
+    config = trial.api(f"STREAM.INFO.{STREAM}")["config"]
+    full = {**config, "discard": "new", "max_bytes": 1 + trial.api(f"STREAM.INFO.{STREAM}")["state"]["bytes"]}
+    trial.api(f"STREAM.UPDATE.{STREAM}", full)
+    wait(trial, 0.2, 2.0)
+    trial.api(f"STREAM.UPDATE.{STREAM}", config)
+
+
+# -- containerd
+
+
+def containerd_killed(trial: Trial) -> None:
+    """`kill -9` of containerd while containers end."""
+    with trial.containerd_down():
+        wait(trial, 0.0, 1.5)
+    trial.until_live()
+
+
+def containers_end_in_the_dark(trial: Trial) -> None:
+    """Containers that run when containerd is killed, some of which end before it is back."""
+    names = trial.running(4, lives_s=(0.1, 2.0))
+    with trial.containerd_down():
+        wait(trial, 0.5, 1.5)
+    trial.until_live()
+    trial.until_ended(names)
+
+
+def shims_killed_in_the_dark(trial: Trial) -> None:
+    """Shims that are killed while containerd is away: nobody will ever say how their tasks ended."""
+    names = trial.running(3, lives_s=(600, 600))
+    with trial.containerd_down():
+        trial.kill_shims(names)
+        wait(trial, 0.0, 0.5)
+    trial.until_live()
+
+
+def containerd_frozen(trial: Trial) -> None:
+    """SIGSTOP of containerd."""
+    trial.host.freeze()
+    wait(trial, 0.2, 2.5)
+    trial.host.thaw()
+
+
+# -- what containerd sends
+
+
+def garbage(trial: Trial) -> None:
+    """Events that no client should publish, and some that none can."""
+    lot = trial.random
+    nothing_known = ("nobody.knows.This", lot.randbytes(lot.randint(0, 2000)))
+    exit_type = "containerd.events.TaskExit"
+    sent: list[tuple[str, str, bytes]] = [
+        ("/tasks/exit", exit_type, lot.randbytes(lot.randint(1, 300))),
+        ("/tasks/big", "nobody.knows.This", lot.randbytes(1024) * lot.choice([600, 2048, 5120])),
+        ("/tasks/unheard-of", *nothing_known),
+        ("/tasks/exit", *nothing_known),
+        ("/tasks/exit", exit_type, b""),
+        ("/tasks/exit", "", b""),
+        ("/tasks/start", exit_type, b"\x0a\x03a/b"),
+        ("/tasks/exit", exit_type, b"\x0a\x06a\r\nb *"),
+        ("/tasks//exit", exit_type, b""),
+        ("", exit_type, b""),
+        ("/", exit_type, b""),
+        ("tasks", exit_type, b""),
+    ]
+    lot.shuffle(sent)
+    for topic, type_url, value in sent:
+        trial.publisher.odd(topic, type_url, value)
+
+
+def out_of_memory(trial: Trial) -> None:
+    """A container that is killed for want of memory, and one with a storm of short execs."""
+    with suppress(CtrFailedError):
+        trial.starve(1)
+        trial.exec_storm(8)
+
+
+# -- a cluster
+
+
+def leader_steps_down(trial: Trial) -> None:
+    """The stream gets another leader."""
+    trial.cluster.step_down()
+    wait(trial, 0.0, 1.0)
+
+
+def servers_killed_in_turn(trial: Trial) -> None:
+    """`kill -9` of one server after the other, each when the stream has a leader again."""
+    for number in trial.random.sample(range(3), 3):
+        trial.cluster.restart(number)
+        trial.cluster.leader()
+
+
+def leader_cut_off(trial: Trial) -> None:
+    """The leader is alone and does not know it, until the others have another one; clients reach all of them."""
+    leader = trial.cluster.leader()
+    with trial.cluster.partition(leader):
+        trial.cluster.leader(among=[number for number in range(3) if number != leader])
+        wait(trial, 0.0, 2.0)
+    trial.cluster.leader()
+
+
+FAULTS: Final = (
+    Fault(1, bridge_killed),
+    Fault(2, connection_cut),
+    Fault(2, black_hole),
+    Fault(2, half_open),
+    Fault(3, containerd_killed),
+    Fault(3, containers_end_in_the_dark),
+    Fault(4, shims_killed_in_the_dark),
+    Fault(5, server_killed),
+    Fault(5, server_frozen),
+    Fault(6, acknowledgements_lost),
+    Fault(7, killed_between_acknowledgement_and_mark),
+    Fault(8, disk_fails),
+    Fault(8, disk_is_slow),
+    Fault(8, state_directory_lost),
+    Fault(10, garbage),
+    Fault(11, another_bridge),
+    Fault(18, store_restored),
+    Fault(20, stream_deleted),
+    Fault(20, stream_full),
+    Fault(21, bridge_frozen),
+    Fault(21, containerd_frozen),
+    Fault(25, out_of_memory),
+    Fault(26, network_slow),
+    Fault(28, bridge_stopped),
+)
+"""What the long form draws from for a single server."""
+
+CLUSTER_FAULTS: Final = (Fault(17, leader_steps_down), Fault(17, servers_killed_in_turn), Fault(17, leader_cut_off))
+"""And what for three, together with those of `FAULTS` that leave the network to NATS alone."""
+
+ANYWHERE: Final = tuple(
+    fault for fault in FAULTS if fault.number in {3, 4, 10, 21, 25} or fault.happen is bridge_killed
+)
+
+BY_NAME: Final = {fault.happen.__name__: fault for fault in (*FAULTS, *CLUSTER_FAULTS)}
