@@ -5,8 +5,9 @@ what happens to a container within a moment costs one write, the last state, how
 deleted stays for a while as `gone`, so that whoever looks late still sees how it ended; one that came and went within a
 moment is not written at all.
 
-At the start what stands there is compared with what is known, and only what differs is written; what nobody knows any more
-is taken away. A store that does not answer, or refuses, costs memory for one state of each container and nothing else.
+At the start, and whenever the connection was lost, what stands there is compared with what is known, and only what differs is
+written; what nobody knows any more is taken away. So a store that was put back to an older copy is set right. A store that does
+not answer, or refuses, costs memory for one state of each container and nothing else.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ MOMENT_S: Final = 0.25
 
 ABREAST: Final = 1_000
 """States that are written in one call."""
+
+LOOK_S: Final = 5.0
+"""How often it is looked whether the connection is another one, while nothing happens."""
 
 GONE_S: Final = 600.0
 """How long a container stays after its record was deleted."""
@@ -99,10 +103,15 @@ class Projection:
         """Project for ever.
 
         Args:
-            known: iterates over the states of all containers whose record was not deleted, as they are at the start.
+            known: iterates over the states of all containers whose record was not deleted, as they are when it is asked.
         """
-        await self._insist(lambda: self._compare(known))
+        session: object = None
         while True:
+            # Looked at before: what is lost during the comparison is compared once more.
+            now_through = self._store.session
+            if session is None or now_through is not session:
+                await self._insist(lambda: self._compare(known))
+                session = now_through
             await self._something_to_do()
             due, self._pending = self._pending, {}
             self._under_way = len(due)
@@ -122,12 +131,15 @@ class Projection:
     # -- inside
 
     async def _something_to_do(self) -> None:
-        """Wait until something has changed and the moment is over, or a container has been gone for long enough."""
+        """Wait until something has changed and the moment is over, or there is something else to see to.
+
+        That is a container that has been gone for long enough, or the connection, which is looked at now and then.
+        """
         if not self._pending:
             self._news.clear()
-            seconds = None
+            seconds = LOOK_S
             if self._going:
-                seconds = max(0.0, next(iter(self._going.values())) - time.monotonic())
+                seconds = min(seconds, max(0.0, next(iter(self._going.values())) - time.monotonic()))
             try:
                 async with asyncio.timeout(seconds):
                     await self._news.wait()
@@ -137,7 +149,7 @@ class Projection:
 
     async def _compare(self, known: Callable[[], Iterable[ContainerState]]) -> None:
         there = {entry.key: entry.value for entry in await self._store.read(node=self._node)}
-        self._there |= there.keys()
+        self._there = set(there)
         for state in known():
             if there.pop(_key(state), None) != _encoded(state):
                 self._pending.setdefault(_key(state), state)

@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final
 
+import nats.errors
 from nats.aio.msg import Msg
 
 from bridge.errors import LogRefused, LogUnavailable
@@ -65,6 +66,14 @@ class JetStreamStates:
         self._bucket: Final = subjects.state_bucket
         self._stream: Final = bucket_stream(self._bucket)
         self._writer = _Writer(connection, self._stream)
+
+    @property
+    def session(self) -> object:
+        """The connection that it goes through; see `StateStore.session`."""
+        try:
+            return self._connection.link
+        except nats.errors.Error:
+            return None
 
     async def open(self) -> None:
         """Begin to hear the answers to what is written.

@@ -34,6 +34,14 @@ class StateEntry(Struct, frozen=True, kw_only=True):
 class StateStore(Protocol):
     """The state of every container: one value for each, the latest."""
 
+    @property
+    def session(self) -> object:
+        """The connection that it goes through, None without one.
+
+        Another one than before means that the store may have been put back to an older copy meanwhile.
+        """
+        ...
+
     async def write(self, changes: Sequence[Change]) -> None:
         """Make all these changes; return when every one is stored.
 

@@ -29,6 +29,7 @@ class MemoryStates:
         self._revision = 0
         self._faults: list[tuple[LogError, int]] = []
         self._up = True
+        self._session = object()
         self._news = asyncio.Event()
 
     # -- what can be done to it
@@ -49,10 +50,15 @@ class MemoryStates:
         try:
             yield
         finally:
-            self._up = True
+            self._up, self._session = True, object()
             self._tell()
 
     # -- StateStore
+
+    @property
+    def session(self) -> object:
+        """The connection; see the port. Each time that it has been down there is another one."""
+        return self._session if self._up else None
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Make all these changes; see the port."""

@@ -205,10 +205,10 @@ async def test_a_refusal_while_the_node_is_ours_is_tried_once_more_and_then_left
         store = publisher._store
         refusals = [LogConflict("wrong last sequence (JetStream error 10164)")]
 
-        async def refused_once(sent: Sequence[Entry]) -> None:
+        async def refused_once(sent: Sequence[Entry]) -> object:
             if refusals:
                 raise refusals.pop()
-            await store(sent)
+            return await store(sent)
 
         monkeypatch.setattr(publisher, "_store", refused_once)
         await writer.log.append(entries(10))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bridge.capture import projection as projection_module
 from bridge.capture.projection import Projection
 from bridge.errors import LogRefused, LogUnavailable
 from bridge.model.codec import decode_as, encode_any
@@ -219,6 +220,20 @@ async def test_a_store_that_takes_nothing_is_tried_until_it_does_and_said_once(
         f"the states of containers are not up to date: {error}",
         "the states of containers are written again",
     ]
+
+
+async def test_a_store_that_was_put_back_to_an_older_copy_is_set_right(store: Counted, monkeypatch: Any) -> None:
+    monkeypatch.setattr(projection_module, "LOOK_S", 0.01)
+    known = [state(n=1)]
+    async with projecting(store, known=known) as projection:
+        await until(lambda: store.found() == {"web.1": state(n=1)})
+        copy = dict(store.entries)
+        known[:] = [state(n=2), state("new", 3)]
+        projection.changed(known)
+        await settled(projection)
+        with store.down():
+            store.entries = dict(copy)
+        await until(lambda: store.found() == {"web.1": state(n=2), "new": state("new", 3)})
 
 
 async def test_labels_that_are_too_big_for_a_value_are_left_out(store: Counted) -> None:
