@@ -44,7 +44,7 @@ generated: setup ## bridge/_pb is what protos/ says, schemas/ what bridge/model 
 format: setup ## ruff format
 	@$(PYTHON) -m ruff format .
 
-bench: setup ## events, latency, memory, start and fold against their aims; five minutes, longer with ARGS=--full
+bench: setup ## events, latency, memory, start and fold against their aims; five to ten minutes, much longer with ARGS=--full
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 setup: # packages from apt where root, the virtual environment

@@ -50,8 +50,7 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
     events, met = one.events, size.containers * len(MEETING)
     async with staged(BRIDGE) as stage:
         await stage.subscribed()
-        await stage.tell("run", size.containers, RATE)
-        await stage.stored(met)
+        await stage.start_containers(size.containers)
         stage.server.stop()
         coming = time.perf_counter()
         await stage.tell("check", size.containers, events, RATE)

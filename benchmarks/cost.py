@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack
 from statistics import median
 from typing import Final, NamedTuple
 
-from benchmarks.checkups import MEETING, Checkups, Round
+from benchmarks.checkups import Checkups, Round
 from benchmarks.findings import Finding, Tell
 from benchmarks.measured import Measured, Stopwatch
 from benchmarks.stage import BRIDGE, Stage, staged
@@ -27,8 +27,6 @@ __all__ = ["FULL", "USUAL", "Size", "measure"]
 
 BUSY: Final = 10
 FLAT: Final = 1.2
-STARTING: Final = 6_000
-"""Events a second while containers start: the bridge asks containerd about each of them."""
 
 
 class Size(NamedTuple):
@@ -58,8 +56,7 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
         for known in size.known:
             stage = stages[known] = await stack.enter_async_context(staged(BRIDGE))
             await stage.subscribed()
-            await stage.tell("run", known, STARTING)
-            await stage.stored(known * len(MEETING))
+            await stage.start_containers(known)
             tell(f"cost: {known:,} containers are known")
         for every in (False, True):
             for number in range(size.rounds):

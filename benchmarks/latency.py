@@ -59,8 +59,7 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
     streamed = Checkups(size.containers, [one])
     async with staged(BRIDGE) as stage:
         await stage.subscribed()
-        await stage.tell("run", size.containers, 2 * RATE)
-        await stage.stored(met)
+        await stage.start_containers(size.containers)
         file = stage.directory / "arrivals"
         client = python("benchmarks.arriving", stage.server.url, STREAM, str(met + checks), str(file))
         async with started("subscriber", client, stage.directory) as subscriber:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from benchmarks.checkups import MEETING, Checkups, Round
+from benchmarks.checkups import Checkups, Round
 from benchmarks.findings import Finding, Tell
 from benchmarks.footprint import peak_rss, rss
 from benchmarks.measured import Stopwatch
@@ -25,9 +25,6 @@ MIB: Final = 1024 * 1024
 LIMIT: Final = 80 * MIB
 FLAT: Final = 2 * MIB
 """What a run may rise by and still count as flat. A byte of each event of a million would be half of it."""
-
-STARTING: Final = 6_000
-"""Events a second while containers start: the bridge asks containerd about each of them."""
 
 
 class Size(NamedTuple):
@@ -61,8 +58,7 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
     rounds = [Round.of(size.busy, size.step)] * (size.events // size.step)
     async with staged(BRIDGE) as stage:
         await stage.subscribed()
-        await stage.tell("run", size.known, STARTING)
-        await stage.stored(size.known * len(MEETING))
+        await stage.start_containers(size.known)
         idle, peak = rss(stage.publisher.pid), peak_rss(stage.publisher.pid)
         tell(f"memory: {idle / MIB:.1f} MiB with {size.known:,} containers known, {peak / MIB:.1f} MiB at the most")
         stopwatch = Stopwatch(stage.pids)

@@ -20,6 +20,7 @@ import nats
 import nats.errors
 from nats.aio.client import Client
 
+from benchmarks.checkups import MEETING
 from benchmarks.processes import PATIENCE_S, RunFailed, Running, python, started
 from benchmarks.stored import Comparison, stored_messages
 from benchmarks.streamed import Streamed
@@ -37,6 +38,11 @@ SOCKET: Final = "containerd.sock"
 STREAM: Final = stream_name(Subjects())
 STORE: Final = "max_memory_store: 256MB, max_file_store: 16GB"
 """The server's limits: a million events and some more."""
+
+
+PORTION: Final = 500
+STARTING: Final = 6_000
+"""Containers that start at once, and events of that a second: the bridge asks containerd about each container."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +100,16 @@ class Stage:
         self.source.say(" ".join(map(str, words)))
         answer = "prepared" if words[0] == "prepare" else "sent"
         await self.publisher.while_running(self.source.expect(answer, patience=float("inf")))
+
+    async def start_containers(self, number: int) -> None:
+        """Let so many containers start, in portions: those before have to be stored, so that nothing piles up in the bridge.
+
+        Raises:
+            RunFailed: the source or the publisher ended, or the publisher does not get further.
+        """
+        for upto in (*range(PORTION, number, PORTION), number):
+            await self.tell("run", upto, STARTING)
+            await self.stored(upto * len(MEETING))
 
     async def subscribed(self) -> None:
         """Wait until the publisher has subscribed, and the bridge has proven that it is.

@@ -147,6 +147,23 @@ def test_a_stream_that_is_not_what_was_streamed_has_no_figure(
 
 
 @pytest.mark.nats
+def test_a_live_bridge_whose_stream_lacks_a_container_has_no_figure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def without_one(url: str, stream: str) -> AsyncIterator[Any]:
+        async for message in stored_messages(url, stream):
+            if lifecycles.container_id(3) not in message.subject:
+                yield message
+
+    monkeypatch.setattr(start, "stored_messages", without_one)
+    monkeypatch.setitem(command.BENCHMARKS, "start", command.BENCHMARKS["start"]._replace(usual=SMALL["start"]))
+    assert command.main(["--only", "start"]) == 1
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert f"nothing of container {lifecycles.container_id(3)}" in printed.err
+
+
+@pytest.mark.nats
 async def test_a_publisher_that_ends_before_the_events_do_has_no_figures() -> None:
     gone = Way(name="gone", does="", command=lambda *_: [sys.executable, "-c", "raise SystemExit('no such way')"])
     with pytest.raises(RunFailed, match="no such way"):
