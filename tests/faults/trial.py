@@ -193,7 +193,7 @@ class Trial:
                 self.host.start()
 
     @contextmanager
-    def under_load(self, *, rate: float = 400, containers: int = 20) -> Iterator[Background]:
+    def under_load(self, *, rate: float = 300, containers: int = 20) -> Iterator[Background]:
         """So many numbered events a second, and one short container after the other, for the length of the block."""
         if not self._containers:
             self._containers = self.publisher.make_containers(containers)
