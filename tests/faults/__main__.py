@@ -104,6 +104,8 @@ def run_round(seed: int, tally: Tally, only: Sequence[Fault], patches: str) -> N
         tally.violations += len(found)
         if trial is not None:
             tally.blamed.update(set(trial.injected))
+            for line in trial.bridge.lines[-40:] if hasattr(trial, "bridge") else ():
+                say(f"    {line.get('time', '')} {line['message']}")
         for violation in found:
             say(f"  {violation}")
         say(f"{trouble or ''}  again: python -m tests.faults --seed {seed} --rounds 1")

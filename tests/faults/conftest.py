@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,7 +24,16 @@ def trial_factory(tmp_path: Path) -> Iterator[TrialFactory]:
         def begin(**settings: Any) -> Trial:
             directory = tmp_path / f"trial{len(list(tmp_path.iterdir()))}"
             directory.mkdir()
+            trial = Trial(directory, **settings)
+            closing.callback(tell, trial)
             with needs_the_machine():
-                return closing.enter_context(Trial(directory, **settings))
+                return closing.enter_context(trial)
 
         yield begin
+
+
+def tell(trial: Trial) -> None:
+    """Write the end of the bridge's log, which pytest shows where the test failed."""
+    if hasattr(trial, "bridge"):
+        lines = [f"{line.get('time', '')} {line['message']}" for line in trial.bridge.lines[-40:]]
+        sys.stdout.write("\n".join(["the bridge's last words:", *lines, ""]))

@@ -122,9 +122,9 @@ class Runner:
         self._names = (f"{prefix}{number}" for number in itertools.count())
 
     @contextmanager
-    def load(self) -> Iterator[Background]:
-        """Run one short container after the other while the block lasts."""
-        with Background(self.once, rate=1000) as background:
+    def load(self, *, rate: float = 4) -> Iterator[Background]:
+        """Run one short container after the other while the block lasts, so many a second at the most."""
+        with Background(self.once, rate=rate) as background:
             yield background
 
     def once(self) -> None:

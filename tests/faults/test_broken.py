@@ -16,7 +16,7 @@ from tests.faults.broken import QUIET_S
 from tests.faults.conftest import TrialFactory
 from tests.faults.trial import UNBROKEN, Trial
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def cuts(trial: Trial) -> None:

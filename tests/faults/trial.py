@@ -193,7 +193,7 @@ class Trial:
                 self.host.start()
 
     @contextmanager
-    def under_load(self, *, rate: float = 400, containers: int = 20) -> Iterator[Background]:
+    def under_load(self, *, rate: float = 300, containers: int = 20) -> Iterator[Background]:
         """So many numbered events a second, and one short container after the other, for the length of the block."""
         if not self._containers:
             self._containers = self.publisher.make_containers(containers)
@@ -413,7 +413,7 @@ class Trial:
         self.witness.end(complete=True)
         self._await_agreement()
         self._measure_process()
-        self.stop_bridge()
+        self._stop_for_good()
         self.history.litter += self._litter()
         self.history.made = [*self.publisher.made, *self.runner.made, *self._ended]
         self.history.odd = self.publisher.odd_ones
@@ -424,6 +424,21 @@ class Trial:
     def verdict(self) -> list[Violation]:
         """`finish`, and what the checker says."""
         return check(self.finish())
+
+    def _stop_for_good(self) -> None:
+        """Stop the bridge until nothing waits in its outbox.
+
+        One that is told to stop while an append is in doubt says that events wait for the next start, and that has to come then.
+        """
+        for _ in range(5):
+            since = len(self.bridge.lines)
+            status = self.stop_bridge()
+            assert status == 0, f"SIGTERM ended it with {status}: {self.bridge.log[since:]}"
+            if not any("wait in the outbox for the next start" in sentence for sentence in self.bridge.log[since:]):
+                break
+            self.start_bridge()
+            self.until_live()
+            self._await_agreement()
 
     def _await_agreement(self) -> None:
         """Read log, lists and states until they agree: for a moment they need not, when a gap is to be repaired for example."""
