@@ -153,6 +153,8 @@ class Projection:
         for state in known():
             if there.pop(_key(state), None) != _encoded(state):
                 self._pending.setdefault(_key(state), state)
+        for key in self._pending:  # what is about to be written is not taken away
+            there.pop(key, None)
         going = [(time.monotonic() + self._left(value), key) for key, value in there.items()]
         self._going = {key: at for at, key in sorted(going)}
 

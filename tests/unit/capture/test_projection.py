@@ -163,6 +163,16 @@ async def test_what_nobody_knows_is_taken_away_but_not_what_is_another_nodes(sto
     assert {entry.key for entry in store.entries.values() if entry.value is not None} == {key("y", "n2")}
 
 
+async def test_what_is_about_to_be_written_as_gone_is_not_taken_away_by_a_comparison(store: Counted) -> None:
+    await MemoryStates.write(store, [Change(key=key("b"), value=encode_any(state("b", 4)))])
+    log = Log()
+    async with projecting(store, log) as projection:
+        projection.changed([gone("b", 5)])
+        await settled(projection)
+        assert store.found()["b"].status == "gone"
+    assert store.writes == [key("b")]
+
+
 async def test_a_container_that_is_gone_stays_for_a_while(store: Counted) -> None:
     async with projecting(store, gone_s=0.05) as projection:
         projection.changed([state()])
