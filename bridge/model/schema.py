@@ -8,6 +8,7 @@ files under `schemas/`, `--check` tells whether they are up to date.
     command.<verb>.json    body of a command
     outcome.<verb>.json    the reply to it
     node.json              a node's record in the bucket of nodes
+    state.json             a container's state in the bucket of states
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from bridge.model.envelope import Sequence as EventNumber
 from bridge.model.nanos import Nanos
 from bridge.model.nodes import NodeRecord
 from bridge.model.outcomes import Outcome
+from bridge.model.state import ContainerState
 
 __all__ = ["DIRECTORY", "dataschema_of", "schemas"]
 
@@ -67,6 +69,7 @@ def _all() -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"command.{verb}.json", _schema(command, f"command.{verb}.json")
         yield f"outcome.{verb}.json", _outcome(verb, command.result)
     yield "node.json", _schema(NodeRecord, "node.json")
+    yield "state.json", _schema(ContainerState, "state.json")
 
 
 def _schema(kind: Any, file: str) -> dict[str, Any]:

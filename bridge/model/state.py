@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bridge.model.envelope import Sequence
 from bridge.model.lifecycle import Status
@@ -98,7 +98,7 @@ class ContainerState(Struct, frozen=True, kw_only=True, gc=False):
     name: str | None = None
     runtime: str | None = None
 
-    sequence: Sequence = Sequence(0)
+    sequence: Sequence = field(default_factory=lambda: Sequence(0))  # a schema can name no default of such a type
     position: str = ""
     incarnations: int = 0
     anomalies: int = 0
