@@ -44,6 +44,10 @@ FIRST_ANSWER_S: Final = 5.0
 UNPROVEN_PAUSE_S: Final = 0.02
 """Between two probes of a subscription that is not live yet; on a running containerd that takes 5 to 10 ms."""
 
+PATIENCE: Final = 12
+"""How often a probe's time may begin anew. A stream that delivers events for a minute and no probe is not the one that was
+asked for."""
+
 CLOSING_S: Final = 2.0
 """How long the thread may take to end once its channel is closed; it needs as long as the delivery of one event."""
 
@@ -69,6 +73,7 @@ class ContainerdSubscription:
         self._published: dict[bytes, tuple[asyncio.Future[int | None], int]] = {}
         self._waiting: set[asyncio.Future[int | None]] = set()
         self._live = False
+        self._delivered = 0
         self._thread = threading.Thread(target=self._read, name="containerd-events", daemon=True)
         self._loop: asyncio.AbstractEventLoop
         self._over: asyncio.Future[SourceLost]
@@ -116,12 +121,10 @@ class ContainerdSubscription:
         self._waiting.add(echo)
         publishing = asyncio.create_task(self._publish_probes(echo))
         try:
-            async with asyncio.timeout(self._probe_timeout_s):
-                round_trip = await echo
-        except TimeoutError:
-            after = f"a probe did not come back within {self._probe_timeout_s:g} s"
-            self._end(SourceLost(f"containerd sends no events any more: {after} ({self._address})"))
-            round_trip = None
+            if not await self._comes_back(echo):
+                after = f"a probe did not come back within {self._probe_timeout_s:g} s"
+                self._end(SourceLost(f"containerd sends no events any more: {after} ({self._address})"))
+            round_trip = echo.result() if echo.done() else None
         finally:
             publishing.cancel()
             self._waiting.discard(echo)
@@ -130,6 +133,20 @@ class ContainerdSubscription:
         if round_trip is None:
             raise SourceLost(str(self._over.result()))
         return round_trip
+
+    async def _comes_back(self, echo: asyncio.Future[int | None]) -> bool:
+        """Wait for a probe; tell whether it came back, or the subscription ended, in time.
+
+        A probe queues behind events, and a stream that delivers them is alive: while it does, the time begins anew.
+        """
+        for _ in range(PATIENCE):
+            delivered = self._delivered
+            await asyncio.wait((echo,), timeout=self._probe_timeout_s)
+            if echo.done():
+                return True
+            if self._delivered == delivered:
+                break
+        return False
 
     async def _publish_probes(self, echo: asyncio.Future[int | None]) -> None:
         try:
@@ -186,6 +203,7 @@ class ContainerdSubscription:
 
     def _take(self, wire: bytes) -> None:
         recorded = now()
+        self._delivered += 1
         envelope = read_envelope(wire)
         if envelope is None:
             self._deliver(unreadable(wire, recorded))

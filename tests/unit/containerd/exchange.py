@@ -50,6 +50,11 @@ class Exchange:
         for wire in wires:
             self._outgoing.put(wire)
 
+    def find(self, namespace: str) -> None:
+        """Send the event that was published last, and lost."""
+        request = self.published[-1]
+        self.send(Envelope(namespace=namespace, topic=request.topic, event=request.event).SerializeToString())
+
     def end(self, status: grpc.StatusCode | None = None, words: str = "") -> None:
         """End the stream: in good order, or with a status."""
         self._outgoing.put(None if status is None else (status, words))

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.containerd import subscription as module
 from bridge.containerd.filters import event_filters
-from bridge.containerd.probe import Nonces, probe_request
+from bridge.containerd.probe import PROBE_NAMESPACE, Nonces, probe_request
 from bridge.containerd.source import ContainerdSource
 from bridge.errors import SourceLost
 from bridge.model.events import RawEvent
@@ -215,6 +215,22 @@ async def test_a_probe_that_does_not_come_back_ends_the_subscription(
             await subscription.probe()
         assert "did not come back" in str(await subscription.ended())
         assert await asyncio.to_thread(exchange.left.wait, 10)
+
+
+async def test_a_stream_that_delivers_is_not_lost_because_a_probe_waits_behind_its_events(
+    address: Path, exchange: Exchange, delivered: Delivered
+) -> None:
+    async with ContainerdSource(address, probe_timeout_s=0.2).subscribe(delivered) as subscription:
+        await subscription.probe()
+        exchange.lose = 1
+        began, probing = time.monotonic(), asyncio.create_task(subscription.probe())
+        while time.monotonic() - began < 0.7:
+            exchange.send(oom("web"))
+            await asyncio.sleep(0.01)
+        assert not probing.done()
+        exchange.find(PROBE_NAMESPACE)
+        await probing
+        await subscription.probe()
 
 
 async def test_a_probe_of_a_subscription_that_has_ended_fails_at_once(
