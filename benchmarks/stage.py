@@ -54,12 +54,14 @@ class Way:
         does: what it does, for people.
         command: the publisher's command line for a containerd socket, a NATS URL and a directory of its own.
         bridge: whether it is containerd-bridge.
+        same_work: whether it gives the promises that the bridge gives for each event.
     """
 
     name: str
     does: str
     command: Callable[[Path, str, Path], list[str]]
     bridge: bool = False
+    same_work: bool = False
 
 
 def _serve(socket: Path, url: str, directory: Path) -> list[str]:

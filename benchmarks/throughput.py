@@ -51,6 +51,12 @@ WAYS: Final = (
         command=_obvious("awaited"),
     ),
     Way(name="flushed", does="grpc.aio, protobuf, json, core publish and flush of each", command=_obvious("flushed")),
+    Way(
+        name="kept",
+        does="as awaited, and with the bridge's promises: each event numbered, with image and labels, synced to disk first",
+        command=_obvious("kept"),
+        same_work=True,
+    ),
 )
 
 

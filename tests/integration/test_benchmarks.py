@@ -88,10 +88,10 @@ def test_a_small_run_measures_every_way_and_prints_json() -> None:
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     events = {name: way["events"] for name, way in figures["ways"].items()}
-    assert events == {"containerd-bridge": 480, "awaited": 240, "flushed": 240}
+    assert events == {"containerd-bridge": 480, "awaited": 240, "flushed": 240, "kept": 240}
     assert all(way["events_per_second"] > 0 for way in [figures["source_alone"], *figures["ways"].values()])
-    assert set(figures["ratios"]) == {"awaited", "flushed"}
-    assert len(figures["findings"]) == 2
+    assert set(figures["ratios"]) == {"awaited", "flushed", "kept"}
+    assert len(figures["findings"]) == 3
 
 
 SMALL: dict[str, Any] = {
