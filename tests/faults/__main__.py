@@ -22,7 +22,7 @@ from typing import Any
 from tests.faults.checker import Violation
 from tests.faults.cluster import Cluster
 from tests.faults.trial import UNBROKEN, Fault, Trial
-from tests.faults.trouble import ANYWHERE, BY_NAME, CLUSTER_FAULTS, FAULTS
+from tests.faults.trouble import ANYWHERE, BY_NAME, CLUSTER_FAULTS, FAULTS, TAKES_THE_OUTBOX, TAKES_THE_STREAM
 
 
 @dataclass
@@ -70,7 +70,10 @@ def round_of(seed: int, only: Sequence[Fault], patches: str) -> tuple[dict[str, 
     }
     possible = [*CLUSTER_FAULTS, *ANYWHERE] if cluster else list(FAULTS)
     possible = [fault for fault in possible if fault in only] or possible
-    return settings, [lot.choice(possible) for _ in range(lot.randint(3, 8))], lot.choice([100, 300, 1000])
+    faults = [lot.choice(possible) for _ in range(lot.randint(3, 8))]
+    if any(fault.happen in TAKES_THE_STREAM for fault in faults):
+        faults = [fault for fault in faults if fault.happen not in TAKES_THE_OUTBOX]
+    return settings, faults, lot.choice([100, 300, 1000])
 
 
 def run_round(seed: int, tally: Tally, only: Sequence[Fault], patches: str) -> None:

@@ -413,7 +413,7 @@ class Trial:
         self.witness.end(complete=True)
         self._await_agreement()
         self._measure_process()
-        self._stop_for_good()
+        self.stop_for_good(self._await_agreement)
         self.history.litter += self._litter()
         self.history.made = [*self.publisher.made, *self.runner.made, *self._ended]
         self.history.odd = self.publisher.odd_ones
@@ -425,10 +425,11 @@ class Trial:
         """`finish`, and what the checker says."""
         return check(self.finish())
 
-    def _stop_for_good(self) -> None:
+    def stop_for_good(self, again: Callable[[], None] = lambda: None) -> None:
         """Stop the bridge until nothing waits in its outbox.
 
-        One that is told to stop while an append is in doubt says that events wait for the next start, and that has to come then.
+        One that is told to stop while an append is in doubt says that events wait for the next start, and that has to come then;
+        `again` is called when it has.
         """
         for _ in range(5):
             since = len(self.bridge.lines)
@@ -438,7 +439,7 @@ class Trial:
                 break
             self.start_bridge()
             self.until_live()
-            self._await_agreement()
+            again()
 
     def _await_agreement(self) -> None:
         """Read log, lists and states until they agree: for a moment they need not, when a gap is to be repaired for example."""

@@ -167,7 +167,7 @@ def disk_is_slow(trial: Trial) -> None:
 
 def state_directory_lost(trial: Trial) -> None:
     """The bridge is stopped, and starts on an empty directory: another log, which goes on where the one before ended."""
-    trial.stop_bridge()
+    trial.stop_for_good()
     state = trial.directory / "state"
     state.rename(trial.directory / f"lost{len(list(trial.directory.iterdir()))}")
     trial.start_bridge()
@@ -335,5 +335,11 @@ CLUSTER_FAULTS: Final = (Fault(17, leader_steps_down), Fault(17, servers_killed_
 ANYWHERE: Final = tuple(
     fault for fault in FAULTS if fault.number in {3, 4, 10, 21, 25} or fault.happen is bridge_killed
 )
+
+TAKES_THE_STREAM: Final = frozenset({store_restored, stream_deleted})
+"""Faults after which the outbox alone has what was lost."""
+
+TAKES_THE_OUTBOX: Final = frozenset({state_directory_lost})
+"""And those after which the stream alone has it: who loses both has lost it."""
 
 BY_NAME: Final = {fault.happen.__name__: fault for fault in (*FAULTS, *CLUSTER_FAULTS)}
