@@ -111,7 +111,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         retention_s=config.outbox_retention_s,
     )
     outbox = stack.enter_context(Outbox(config.state_dir / "outbox.db", limits))
-    if stream.max_age and (forgotten := outbox.forget_deleted(now() - stream.max_age)):
+    if forgotten := outbox.forget_deleted(stream.max_age):
         log.info("%d containers are forgotten: their last event has expired from the stream", forgotten)
     ours = ourselves(
         config.node,
@@ -127,7 +127,9 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     delivery, projection = await stack.enter_async_context(_delivering(config, event_log, states, outbox, watch))
     boot = Boot(config.state_dir / "boot_id", boot_id())
     proven, last_n = outbox.proven, outbox.last_n  # the outbox belongs to the recorder's thread from here on
-    recorder = await stack.enter_async_context(_recording(config, outbox, delivery, projection, watch))
+    recorder = await stack.enter_async_context(
+        _recording(config, outbox, delivery, projection, watch, kept_ns=stream.max_age)
+    )
     inventory = await stack.enter_async_context(ContainerdInventory(config.containerd))
     repair = Repair(inventory, recorder, namespaces=config.namespace)
     feed = Feed(
@@ -216,7 +218,7 @@ async def _delivering(
             await delivery.resume()
         except LogError as error:
             raise ConfigError(f"the log cannot be read: {error}") from error
-        projection = Projection(states, node=config.node, reached=delivery.reached)
+        projection = Projection(states, node=config.node, log_id=outbox.log, reached=delivery.reached)
 
         def known() -> Iterator[ContainerState]:
             with closing(OutboxReader(outbox.path)) as remembered:
@@ -240,7 +242,13 @@ async def _delivering(
 
 @asynccontextmanager
 async def _recording(
-    config: Config, outbox: Outbox, delivery: Delivery, projection: Projection, watch: Watch
+    config: Config,
+    outbox: Outbox,
+    delivery: Delivery,
+    projection: Projection,
+    watch: Watch,
+    *,
+    kept_ns: int,
 ) -> AsyncIterator[Recorder]:
     loop = asyncio.get_running_loop()
 
@@ -261,6 +269,7 @@ async def _recording(
             committed=committed,
             acknowledged=lambda: delivery.position,
             failed=failed,
+            kept_ns=kept_ns,
         )
         recorder.start()
         delivery.tell_gaps(lambda gap: recorder.submit(node_observation(gap)))

@@ -45,7 +45,7 @@ _JUDGED: Final = frozenset({TaskCreate, TaskRestored, TaskStart, TaskExit, TaskD
 class Account:
     """One container's account."""
 
-    __slots__ = ("_asked", "about", "anomalies", "deleted_at", "described", "prefix", "state")
+    __slots__ = ("_asked", "about", "deleted_at", "described", "prefix", "recorded", "state")
 
     def __init__(self, prefix: str, source: str, state: ContainerState, deleted_at: int | None) -> None:
         """Take where it stands.
@@ -60,6 +60,8 @@ class Account:
         self.about = about(source, state.container)
         self.state = state
         self.deleted_at = deleted_at
+        self.recorded = deleted_at or 0
+        """When its newest event was read (ns)."""
         self.described = described(self.description)
         # Whoever has labels, were it none, has been described.
         self._asked = 0 if state.labels is None and deleted_at is None else ASKED
@@ -96,7 +98,9 @@ class Account:
             self._describe(event.image, labels, name_from_labels(labels or {}), event.runtime)
         elif isinstance(event, ContainerUpdate):
             labels = event.labels if event.labels is not None else state.labels
-            self._describe(event.image or state.image, labels, name_from_labels(labels or {}), state.runtime)
+            self._describe(
+                event.image or state.image, labels, name_from_labels(labels or {}), event.runtime or state.runtime
+            )
         elif info is not None and state.labels is None:
             name = info.name or name_from_labels(info.labels)
             self._describe(info.image or None, info.labels, name, info.runtime or None)
@@ -123,6 +127,19 @@ class Account:
         elif type(event) in RECORDS:
             event = enriched(event, self.description)
         return event, self.state.incarnation
+
+    @property
+    def over(self) -> int | None:
+        """When its newest event was read (ns), where nothing more is to come; None where there is such a container.
+
+        Nothing more is to come once its record is deleted, nor where nobody ever told of a record or a task: who commands a
+        container that is not there makes none.
+        """
+        state = self.state
+        never = state.status == "unknown" and state.created_at is None and state.pid is None
+        # Of a task that is told after its record's end, the end is still to come.
+        gone = self.deleted_at is not None and state.status == "gone"
+        return self.recorded if never or gone else None
 
     def encoded(self) -> bytes:
         """Return the state as the outbox keeps it."""

@@ -153,7 +153,8 @@ class Feed:
         ended = asyncio.ensure_future(subscription.ended())
         beat = asyncio.ensure_future(self._beat(subscription))
         mending = asyncio.ensure_future(self._mending.run(subscription, gap))
-        tasks = (ended, beat, mending)
+        room = asyncio.ensure_future(self._watch_room())
+        tasks = (ended, beat, mending, room)
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return ended.result() if ended in done else done.pop().result()
@@ -162,18 +163,22 @@ class Feed:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _watch_room(self) -> NoReturn:
+        # On its own: a probe may wait behind the very events that there is no room for.
+        while True:
+            await asyncio.sleep(CHECK_S)
+            self._check_room()
+
     async def _beat(self, subscription: Subscription) -> NoReturn:
         loop = asyncio.get_running_loop()
         due = loop.time() + self._heartbeat_s
         while True:
-            await asyncio.sleep(CHECK_S)
-            self._check_room()
-            if loop.time() >= due:
-                sent = now()
-                self.probe_ns = await subscription.probe()
-                self._recorder.submit(node_observation(NodeHeartbeat(probe_ns=self.probe_ns)))
-                self._prove(sent)
-                due = loop.time() + self._heartbeat_s
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            sent = now()
+            self.probe_ns = await subscription.probe()
+            self._recorder.submit(node_observation(NodeHeartbeat(probe_ns=self.probe_ns)))
+            self._prove(sent)
+            due = loop.time() + self._heartbeat_s
 
     def statistics(self) -> FeedStatistics:
         """Return it in numbers."""

@@ -134,8 +134,7 @@ class Ledger:
                 namespace=namespace,
                 container=container,
                 state=account.encoded(),
-                # Of a task that is told after its record's end, the end has to be found too.
-                deleted_at=account.deleted_at if account.state.status == "gone" else None,
+                deleted_at=account.over,
             )
             for (namespace, container), account in self._touched.items()
         ]
@@ -234,6 +233,7 @@ class Ledger:
 
     def _enter(self, account: Account, observed: Observed, event: Event, *, incarnation: str | None) -> None:
         self._n += 1
+        account.recorded = observed.recorded
         account.state = advance(
             account.state,
             event,

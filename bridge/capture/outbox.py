@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 _ROW: Final = 256
 """Most entries in a row: with the largest bodies (512 KiB) an eighth of what SQLite takes in a value."""
 
+LATE_NS: Final = 86_400 * 10**9
+"""How much later than it was read an event may be stored and still be counted on to expire in time."""
+
 _LET_GO: Final = 32
 """Rows that a commit lets go at the most: twice what the largest adds, so that it catches up and never stalls for it."""
 
@@ -54,7 +57,8 @@ class ContainerRow(Struct, frozen=True, kw_only=True):
     Attributes:
         namespace: its namespace, `container` its id.
         state: the ledger's own, encoded.
-        deleted_at: when the bridge read that its record was deleted (ns), None while there is one.
+        deleted_at: when the newest event of a container was read whose record is deleted, or never was there (ns); None while
+            there is one.
     """
 
     namespace: str
@@ -272,11 +276,20 @@ class Outbox:
                 # Each step gives back one page, and only a script is stepped to its end.
                 db.executescript(f"PRAGMA incremental_vacuum({min(spare, _TIDY_PAGES)})")
 
-    def forget_deleted(self, before: int) -> int:
-        """Drop the counters of containers that were deleted before this time (ns); return how many.
+    def forget_deleted(self, kept_ns: int) -> int:
+        """Drop the counters of containers that are gone and whose events have all expired from the log; return how many.
 
-        Safe once their events have expired from the log: only then may a sequence begin at 1 again.
+        Only then may a sequence begin at 1 again. An event may be stored much later than it was read: a day is left for that.
+
+        Args:
+            kept_ns: how long the log keeps an event, in nanoseconds; 0 for ever.
+
+        Raises:
+            OutboxError: the disk fails.
         """
+        if not kept_ns:
+            return 0
+        before = time.time_ns() - kept_ns - LATE_NS
         with disk(self.path):
             return self._connected.execute("DELETE FROM containers WHERE deleted_at < ?", (before,)).rowcount
 

@@ -25,9 +25,14 @@ class OutboxReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=5.0
-        )
+        with disk(path):
+            self._db = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=5.0,
+            )
 
     def after(self, n: int, limit: int) -> list[Entry]:
         """Return entries behind position `n`, in order: up to `limit`, fewer where they are large.

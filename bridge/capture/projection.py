@@ -22,6 +22,7 @@ from typing import Final, NoReturn
 
 from msgspec.structs import replace
 
+from bridge.capture.outbox_file import OutboxError
 from bridge.errors import BadEnvelope, LogError
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.envelope import Position
@@ -58,6 +59,7 @@ class Projection:
         store: StateStore,
         *,
         node: str,
+        log_id: str,
         reached: Callable[[int], Awaitable[None]],
         moment_s: float = MOMENT_S,
         gone_s: float = GONE_S,
@@ -67,6 +69,7 @@ class Projection:
         Args:
             store: where to.
             node: this node's name.
+            log_id: UUID of the outbox: positions of another one were reached long ago.
             reached: waits until everything up to a position is in the log.
             moment_s: seconds within which what happens to one container is one write.
             gone_s: seconds that a container stays after its record was deleted.
@@ -74,6 +77,7 @@ class Projection:
         self._store = store
         self._node = node
         self._reached = reached
+        self._log_id = log_id
         self._moment_s = moment_s
         self._gone_s = gone_s
         self._pending: dict[ContainerKey, ContainerState] = {}
@@ -116,7 +120,7 @@ class Projection:
             due, self._pending = self._pending, {}
             self._under_way = len(due)
             # Of a container to which something happens all the time the newest state is never in the log yet. This one will be.
-            upto = max((_n(state) for state in due.values()), default=0)
+            upto = max((_n(state, self._log_id) for state in due.values()), default=0)
             await self._reached(upto)
             await self._write(due)
             self._under_way = 0
@@ -173,12 +177,11 @@ class Projection:
         at = time.monotonic()
         for key, state in due.items():
             self._going.pop(key, None)
-            if state.status != "gone":
-                self._there.add(key)
-            elif key in self._there:
+            if key not in self._there and state.status in {"gone", "unknown"}:
+                continue  # it came and went within a moment, or nobody told more than that somebody commanded it
+            self._there.add(key)
+            if state.status == "gone":
                 self._going[key] = at + self._gone_s
-            else:
-                continue  # it came and went within a moment
             changes.append(Change(key=key, value=_encoded(state)))
         for key in list(self._going):
             if self._going[key] > at:
@@ -196,7 +199,7 @@ class Projection:
         while True:
             try:
                 await attempt()
-            except LogError as error:
+            except (LogError, OutboxError) as error:
                 if self.refused is None:
                     log.warning("the states of containers are not up to date: %s", error)
                 self.refused = str(error)
@@ -213,8 +216,10 @@ def _key(state: ContainerState) -> ContainerKey:
     return ContainerKey(state.node, state.namespace, state.container)
 
 
-def _n(state: ContainerState) -> int:
-    return Position.parse(state.position).n if state.position else 0
+def _n(state: ContainerState, log_id: str) -> int:
+    """Return up to where the log has to be; 0 for a state that was taken over from the log of another outbox."""
+    position = Position.parse(state.position) if state.position else None
+    return position.n if position is not None and position.log == log_id else 0
 
 
 def _encoded(state: ContainerState) -> bytes:

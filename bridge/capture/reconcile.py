@@ -82,6 +82,8 @@ class Difference(Struct, frozen=True, kw_only=True):
     known: str
     listed: str
     events: tuple[Observed, ...]
+    described_only: bool = False
+    """Whether it is only that containerd had not said yet what the container is when it was asked: no event was missed."""
 
     @property
     def lost(self) -> int:
@@ -128,6 +130,8 @@ def differences(
                 known=_known(state),
                 listed=_listed(info, bare=key in inventory.bare),
                 events=tuple(telling.events),
+                described_only=state.labels is None
+                and all(isinstance(one.event, ContainerUpdate) for one in telling.events),
             )
 
 

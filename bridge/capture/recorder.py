@@ -45,6 +45,9 @@ IDLE_S = 1.0
 TIDY_S = 1.0
 """Between two times that the outbox is tidied up."""
 
+FORGET_S = 3600.0
+"""Between two times that containers are forgotten whose events have expired."""
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 """Between two attempts while the disk fails."""
 
@@ -76,6 +79,7 @@ class Recorder:
         committed: Committed,
         acknowledged: Callable[[], int],
         failed: Callable[[BaseException], None],
+        kept_ns: int = 0,
     ) -> None:
         """Take what the thread needs.
 
@@ -87,6 +91,7 @@ class Recorder:
             committed: told of every committed batch.
             acknowledged: tells the position up to which everything is in the log; written down with the next commit, or soon.
             failed: told, from the thread, why it ended if it ended by itself; nothing is taken in any more then.
+            kept_ns: how long the log keeps an event (ns), 0 for ever: after that, containers that are gone are forgotten.
         """
         self._outbox = outbox
         self._ledger = Ledger(node, subjects, outbox.log, outbox.last_n, outbox)
@@ -97,6 +102,8 @@ class Recorder:
         self._acknowledged = acknowledged
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._proven = outbox.proven
+        self._kept_ns = kept_ns
+        self._forgot = time.monotonic()
         self._failing_since = 0.0
         self._stopping = threading.Event()
         self.failure: str | None = None
@@ -253,6 +260,9 @@ class Recorder:
     def _tidy(self) -> None:
         try:
             self._outbox.tidy(self._acknowledged())
+            if time.monotonic() - self._forgot > FORGET_S:
+                self._forgot = time.monotonic()
+                self._outbox.forget_deleted(self._kept_ns)
         except OutboxDamagedError:
             raise
         except OutboxError as error:  # it can wait; a disk that fails shows at the next commit

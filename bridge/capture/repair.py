@@ -232,9 +232,11 @@ class Repair:
             compared = await self._compare(second, suspects, Gap(), since=first.since)
             told, left = compared.still, self._unsettled
             self._unsettled = compared.moving
-            silent = [difference for difference in told if difference.container not in left]
+            silent = [one for one in told if one.container not in left and not one.described_only]
             self._divergences += len(silent)
             _warn(silent)
+        else:
+            self._unsettled = frozenset()
         if told:
             self._reconciled(first.inventory, told, audit=True)
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bridge.capture.ledger import REMEMBERED, Ledger
 from bridge.capture.outbox import ContainerRow
@@ -338,6 +339,29 @@ def test_states_are_those_of_every_container_that_is_not_gone_in_memory_or_not()
     book.place(observed(START, "b"), observed(START, "c"), observed(gone, "c"), observed(START, "d"))
     assert sorted(state.container for state in book.ledger.states()) == ["a", "b", "d"]
     assert {state.container: state.sequence for state in book.ledger.states()}["b"] == 2
+
+
+def test_who_commands_a_container_that_is_not_there_makes_none() -> None:
+    book = Book()
+    refused = events.CommandRecorded(container_id="made-up", command_id="c", verb="stop", outcome="error")
+    book.place(observed(refused, "made-up"))
+    assert book.rows["k8s.io", "made-up"].deleted_at == 6
+    book.place(observed(task_create("made-up"), "made-up"))
+    assert book.rows["k8s.io", "made-up"].deleted_at is None
+
+
+def test_a_container_that_is_gone_is_remembered_from_its_newest_event_on() -> None:
+    book = Book()
+    book.place(observed(CREATE), observed(events.ContainerDelete(id="web.1")))
+    late = events.CommandRecorded(container_id="web.1", command_id="c", verb="stop", outcome="error")
+    book.place(replace(observed(late), recorded=Nanos(99)))
+    assert book.rows["k8s.io", "web.1"].deleted_at == 99
+
+
+def test_an_update_that_says_the_runtime_is_believed() -> None:
+    book = Book()
+    book.place(observed(START), observed(events.ContainerUpdate(id="web.1", runtime="r", labels={})))
+    assert book.ledger.state("k8s.io", "web.1").runtime == "r"
 
 
 HISTORY = st.lists(

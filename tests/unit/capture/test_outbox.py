@@ -7,13 +7,14 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge.capture.outbox import ContainerRow, Outbox, OutboxDamagedError, OutboxError
+from bridge.capture.outbox import LATE_NS, ContainerRow, Outbox, OutboxDamagedError, OutboxError
 from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.room import Limits
 from bridge.errors import ConfigError
@@ -260,7 +261,10 @@ def test_a_commit_that_fails_half_way_leaves_nothing_of_it(path: Path) -> None:
 
 def test_only_containers_deleted_before_the_time_are_forgotten(path: Path) -> None:
     with Outbox(path) as outbox:
-        outbox.commit([], [row(container="old", deleted_at=5), row(container="new", deleted_at=9), row()], 0, None)
+        expired = time.time_ns() - 9 - LATE_NS
+        rows = [row(container="old", deleted_at=expired), row(container="new", deleted_at=expired + 10**11), row()]
+        outbox.commit([], rows, 0, None)
+        assert outbox.forget_deleted(0) == 0
         assert outbox.forget_deleted(9) == 1
         assert outbox.container("default", "old") is None
         assert outbox.container("default", "new") is not None

@@ -28,7 +28,12 @@ WITHIN_S = 20.0
 
 def state(container: str = "web.1", n: int = 1, **fields: Any) -> ContainerState:
     return ContainerState(
-        node="n1", namespace="a.b", container=container, sequence=Sequence(n), position=f"log:{n}", **fields
+        **{"status": "none", **fields},
+        node="n1",
+        namespace="a.b",
+        container=container,
+        sequence=Sequence(n),
+        position=f"log:{n}",
     )
 
 
@@ -88,7 +93,7 @@ async def projecting(
     store: MemoryStates, log: Log | None = None, known: Iterable[ContainerState] = (), gone_s: float = 600.0
 ) -> AsyncIterator[Projection]:
     log = log or Log()
-    projection = Projection(store, node="n1", reached=log.reached, moment_s=0.01, gone_s=gone_s)
+    projection = Projection(store, node="n1", log_id="log", reached=log.reached, moment_s=0.01, gone_s=gone_s)
     running = asyncio.create_task(projection.run(lambda: known))
     try:
         yield projection
@@ -204,6 +209,23 @@ async def test_one_that_was_gone_before_the_start_stays_no_longer_than_it_would_
     async with projecting(store):
         await until(lambda: store.writes)
     assert list(store.found()) == ["just now"]
+
+
+async def test_a_state_from_another_log_is_not_waited_for(store: Counted) -> None:
+    """So it is after a takeover: the numbers of the outbox before were far beyond those of the new one."""
+    log = Log()
+    log.position = 3
+    taken_over = replace(state(n=5_000_000), position="another-log:5000000")
+    async with projecting(store, log, known=[taken_over]) as projection:
+        await settled(projection)
+        await until(lambda: store.found() == {"web.1": taken_over})
+
+
+async def test_a_container_that_nobody_ever_saw_has_no_key(store: Counted) -> None:
+    async with projecting(store) as projection:
+        projection.changed([state("made up", status="unknown"), state("other", status="none")])
+        await settled(projection)
+    assert store.writes == [key("other")]
 
 
 async def test_one_that_came_and_went_within_a_moment_is_not_written(store: Counted) -> None:

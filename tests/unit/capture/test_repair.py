@@ -277,6 +277,7 @@ async def test_what_never_stands_still_is_left_to_the_audit(
         bridge.while_listed = []
         await bridge.until(lambda: repair.statistics().audited_at is not None)
         await bridge.repaired(2)
+        await bridge.until(lambda: repair.statistics().unsettled == 0)
         assert repair.statistics().divergences == 0
     assert "reconciled" not in {one.origin for one in bridge.recorded if one.data.word == "container-update"}  # type: ignore[union-attr]
 
@@ -309,6 +310,19 @@ async def test_what_was_never_told_while_live_is_counted_named_and_repaired(
         f"containerd never told what became of web in {NAMESPACE}: the log said running, process 1001, "
         "containerd lists stopped; told now: exit"
     )
+
+
+async def test_what_containerd_had_no_time_to_say_is_told_later_and_is_no_divergence(
+    bridge: Bridge, containerd: MemoryContainerd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(containerd.lookup, "describe", lambda _: {})
+    async with bridge.following(audit_s=0.001) as repair:
+        await bridge.repaired()
+        containerd.add(NAMESPACE, "web", labels={"app": "shop"})
+        await bridge.repaired(2)
+        assert repair.statistics().divergences == 0
+    assert bridge.words("web", "reconciled") == ["container-update"]
+    assert "never told" not in caplog.text
 
 
 async def test_what_is_only_under_way_is_no_divergence(bridge: Bridge, containerd: MemoryContainerd) -> None:
