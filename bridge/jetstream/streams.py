@@ -50,7 +50,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 SECOND: Final = 1_000_000_000
-DAY: Final = 86_400 * SECOND
 DUPLICATE_WINDOW: Final = 1_800 * SECOND
 HEADERS: Final = 1024
 """Room for the headers of a message beside its body."""

@@ -12,7 +12,7 @@ thousand wait, and walking over them again and again took a seventh of the bridg
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 
@@ -337,19 +337,3 @@ class RawEvent(ContainerEvent, frozen=True, kw_only=True):
     sha256: str
     part: int = 1
     parts: int = 1
-
-
-TaskEvent: TypeAlias = (
-    TaskCreate
-    | TaskRestored
-    | TaskStart
-    | TaskExit
-    | TaskExecExit
-    | TaskOOM
-    | TaskExecAdded
-    | TaskExecStarted
-    | TaskPaused
-    | TaskResumed
-    | TaskCheckpointed
-    | TaskDelete
-)
