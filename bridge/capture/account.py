@@ -136,10 +136,9 @@ class Account:
         container that is not there makes none.
         """
         state = self.state
-        never = state.status == "unknown" and state.created_at is None and state.pid is None
         # Of a task that is told after its record's end, the end is still to come.
         gone = self.deleted_at is not None and state.status == "gone"
-        return self.recorded if never or gone else None
+        return self.recorded if gone or not state.seen else None
 
     def encoded(self) -> bytes:
         """Return the state as the outbox keeps it."""

@@ -177,7 +177,7 @@ class Projection:
         at = time.monotonic()
         for key, state in due.items():
             self._going.pop(key, None)
-            if key not in self._there and state.status in {"gone", "unknown"}:
+            if key not in self._there and (state.status == "gone" or not state.seen):
                 continue  # it came and went within a moment, or nobody told more than that somebody commanded it
             self._there.add(key)
             if state.status == "gone":

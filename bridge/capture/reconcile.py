@@ -121,7 +121,7 @@ def differences(
             telling.end(HOST_REBOOTED)
         if info is not None:
             telling.follow(info, inventory.execs.get(key), unseen)
-        elif _exists(state):
+        elif state.seen:
             telling.remove(bare=key in inventory.bare)
         if telling.events:
             yield Difference(
@@ -282,11 +282,6 @@ def _place(state: ContainerState, log: str) -> int:
     return int(n) if where == log else 0
 
 
-def _exists(state: ContainerState) -> bool:
-    """Tell whether anybody ever told that there is such a container; who commands one that is not there does not."""
-    return state.status != "unknown" or state.created_at is not None or state.pid is not None
-
-
 def _is_another(state: ContainerState, info: ContainerInfo) -> bool:
     """Tell whether the record was deleted and made again under the same id.
 
@@ -325,7 +320,7 @@ def _is_same(state: ContainerState, task: TaskInfo) -> bool:
 
 def _known(state: ContainerState) -> str:
     """Return in a few words what the log says of a container."""
-    if not _exists(state):
+    if not state.seen:
         return "nothing"
     process = f", process {state.pid}" if state.pid is not None and state.status in ALIVE else ""
     return f"{'no task' if state.status == 'none' else state.status}{process}"

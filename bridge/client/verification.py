@@ -181,7 +181,7 @@ def _difference(key: ContainerKey, folded: Folded, kept: Kept, forgotten: bool) 
     if said is None or end is None:
         return None if forgotten else differs("extra")
     if there is None:
-        return None if said.status == "gone" else differs("missing")
+        return None if said.status == "gone" or not said.seen else differs("missing")
     if there.sequence == end.sequence and (there == said or there == as_kept(said)):
         return None
     if there.sequence != end.sequence:

@@ -115,5 +115,10 @@ class ContainerState(Struct, frozen=True, kw_only=True, gc=False):
         return self.status
 
     @property
+    def seen(self) -> bool:
+        """Whether anybody ever told of a record or a task. Who commands a container that is not there does not."""
+        return self.status != "unknown" or self.created_at is not None or self.pid is not None
+
+    @property
     def _task_was_seen(self) -> bool:
         return self.exited or self.pid is not None or self.task_created_at is not None

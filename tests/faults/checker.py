@@ -443,7 +443,7 @@ def _states_are_the_fold(history: History, log: Log) -> Iterator[Violation]:
 
 
 def _behind(states: Iterable[Kept], by_container: Mapping[Whose, ContainerState]) -> Iterator[str]:
-    """Say where what stands under the keys is not what the log says. A container that is gone need not be there."""
+    """Say where what stands under the keys is not what the log says. One that is gone, or was never seen, need not be there."""
     kept = {(one.namespace, one.container): decode_as(one.value, ContainerState) for one in states}
     for whose, there in kept.items():
         state = by_container.get(whose)
@@ -451,7 +451,7 @@ def _behind(states: Iterable[Kept], by_container: Mapping[Whose, ContainerState]
             told = "nothing" if state is None else f"{state.status} at {state.position}"
             yield f"container {whose[1]}: its key says {there.status} at {there.position}, and the log says {told}"
     for key, state in by_container.items():
-        if state.status != "gone" and key not in kept:
+        if state.status != "gone" and state.seen and key not in kept:
             yield f"container {key[1]}: by the log it is {state.status}, and there is no key for it"
 
 
