@@ -24,6 +24,22 @@ from tests.testbed import Containerd
 
 WITHIN_S = 30.0
 
+WORDS = {
+    "/containers/create": "container-create",
+    "/containers/update": "container-update",
+    "/containers/delete": "container-delete",
+    "/tasks/create": "create",
+    "/tasks/start": "start",
+    "/tasks/exit": "exit",
+    "/tasks/oom": "oom",
+    "/tasks/exec-added": "exec-added",
+    "/tasks/exec-started": "exec-started",
+    "/tasks/paused": "paused",
+    "/tasks/resumed": "resumed",
+    "/tasks/delete": "delete",
+}
+"""containerd's topics -> the bridge's words."""
+
 
 class Bridge:
     """One daemon; a context manager that starts it and, in the end, kills what is left of it."""

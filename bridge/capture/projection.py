@@ -25,7 +25,6 @@ from msgspec.structs import replace
 from bridge.capture.outbox_file import OutboxError
 from bridge.errors import BadEnvelope, LogError
 from bridge.model.codec import decode_as, encode_any
-from bridge.model.envelope import Position
 from bridge.model.limits import MAX_BODY
 from bridge.model.nanos import now
 from bridge.model.state import ContainerState
@@ -120,7 +119,7 @@ class Projection:
             due, self._pending = self._pending, {}
             self._under_way = len(due)
             # Of a container to which something happens all the time the newest state is never in the log yet. This one will be.
-            upto = max((_n(state, self._log_id) for state in due.values()), default=0)
+            upto = max((state.position_in(self._log_id) for state in due.values()), default=0)
             await self._reached(upto)
             await self._write(due)
             self._under_way = 0
@@ -214,12 +213,6 @@ class Projection:
 
 def _key(state: ContainerState) -> ContainerKey:
     return ContainerKey(state.node, state.namespace, state.container)
-
-
-def _n(state: ContainerState, log_id: str) -> int:
-    """Return up to where the log has to be; 0 for a state that was taken over from the log of another outbox."""
-    position = Position.parse(state.position) if state.position else None
-    return position.n if position is not None and position.log == log_id else 0
 
 
 def _encoded(state: ContainerState) -> bytes:

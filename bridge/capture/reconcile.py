@@ -116,7 +116,7 @@ def differences(
         state = known.get(key) or states.state(*key)
         info = inventory.containers.get(key)
         telling = _Telling(state, inventory)
-        place = _place(state, states.log)
+        place = state.position_in(states.log)
         if ended_before is not None and place <= ended_before:
             telling.end(HOST_REBOOTED)
         if info is not None:
@@ -275,11 +275,6 @@ class _Telling:
         for exec_id, one in self.state.execs.items():
             if alive is not None and exec_id not in alive:
                 self.tell(TaskExecExit(container_id=self._id, id=exec_id, pid=one.pid or 0, reason=unseen))
-
-
-def _place(state: ContainerState, log: str) -> int:
-    where, _, n = state.position.rpartition(":")
-    return int(n) if where == log else 0
 
 
 def _is_another(state: ContainerState, info: ContainerInfo) -> bool:

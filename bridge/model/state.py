@@ -114,6 +114,11 @@ class ContainerState(Struct, frozen=True, kw_only=True, gc=False):
             return "unknown"
         return self.status
 
+    def position_in(self, log: str) -> int:
+        """Return the position of the last event folded, 0 where that stands in the log of another outbox than this one."""
+        where, _, n = self.position.rpartition(":")
+        return int(n) if where == log else 0
+
     @property
     def seen(self) -> bool:
         """Whether anybody ever told of a record or a task. Who commands a container that is not there does not."""

@@ -1,6 +1,5 @@
 """Stores of states and leases of nodes to hold to their contracts, real or in memory."""
 
-import asyncio
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +22,7 @@ from bridge.model.nodes import NodeRecord
 from bridge.model.subjects import ContainerKey, Subjects
 from bridge.ports import Change, NodeLease, NodeRecords, StateEntry, StateStore
 from bridge.testing import MemoryNodes, MemoryStates
+from tests.contract.logs import server_down
 from tests.testbed import NatsServer
 
 SUBJECTS = Subjects()
@@ -130,15 +130,8 @@ class JetStreamBuckets(Buckets):
 
     @contextlib.asynccontextmanager
     async def down(self) -> AsyncIterator[None]:
-        lost = self._connection.link.lost
-        await asyncio.to_thread(self._server.kill)
-        await lost()
-        try:
+        async with server_down(self._server, self._connection):
             yield
-        finally:
-            await asyncio.to_thread(self._server.start)
-            async with asyncio.timeout(30):
-                await self._connection.linked()
 
     async def forget(self, where: ContainerKey) -> None:
         subject = key_subject(SUBJECTS.state_bucket, Subjects.state_key(where))

@@ -31,6 +31,20 @@ SUBJECTS = Subjects()
 LOG = "00000000-0000-4000-8000-000000000000"
 
 
+@contextlib.asynccontextmanager
+async def server_down(server: NatsServer, connection: Connection) -> AsyncIterator[None]:
+    """Kill the server for the length of the block; return when the connection is back."""
+    lost = connection.link.lost
+    await asyncio.to_thread(server.kill)
+    await lost()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(30):
+            await connection.linked()
+
+
 class Store(ABC):
     """A log, and a reader of it."""
 
@@ -109,15 +123,8 @@ class JetStreamStore(Store):
 
     @contextlib.asynccontextmanager
     async def down(self) -> AsyncIterator[None]:
-        lost = self._connection.link.lost
-        await asyncio.to_thread(self._server.kill)
-        await lost()
-        try:
+        async with server_down(self._server, self._connection):
             yield
-        finally:
-            await asyncio.to_thread(self._server.start)
-            async with asyncio.timeout(30):
-                await self._connection.linked()
 
 
 def entries(

@@ -10,24 +10,9 @@ from contextlib import ExitStack
 from typing import Final
 
 from tests.faults.history import Seen, Watch
+from tests.fix_bridge import WORDS
 from tests.testbed import Ctr
 from tests.testbed.ctr import Events, SeenEvent
-
-_WORDS: Final = {
-    "/containers/create": "container-create",
-    "/containers/update": "container-update",
-    "/containers/delete": "container-delete",
-    "/tasks/create": "create",
-    "/tasks/start": "start",
-    "/tasks/exit": "exit",
-    "/tasks/oom": "oom",
-    "/tasks/exec-added": "exec-added",
-    "/tasks/exec-started": "exec-started",
-    "/tasks/paused": "paused",
-    "/tasks/resumed": "resumed",
-    "/tasks/delete": "delete",
-}
-
 
 IDENTIFIER: Final = re.compile(r"(?=.{1,76}\Z)[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 """What containerd takes as a container's id."""
@@ -73,7 +58,7 @@ class Witness:
 
 def _seen(events: Iterable[SeenEvent]) -> Iterator[Seen]:
     for event in events:
-        word = _WORDS.get(event.topic)
+        word = WORDS.get(event.topic)
         if word is None:
             continue
         data = event.data

@@ -14,28 +14,13 @@ from typing import Any
 
 import pytest
 
-from tests.fix_bridge import Bridge, BridgeFactory, Stored, stored, until_stored
+from tests.fix_bridge import WORDS, Bridge, BridgeFactory, Stored, stored, until_stored
 from tests.fix_containerd import ContainerdFactory
 from tests.fix_nats import NatsServerFactory
 from tests.testbed import Ctr, NatsServer
 from tests.testbed.ctr import SeenEvent
 
 ENDLESS = ("sh", "-c", "trap 'exit 0' TERM; while true; do sleep 1; done")
-
-WORDS = {
-    "/containers/create": "container-create",
-    "/containers/update": "container-update",
-    "/containers/delete": "container-delete",
-    "/tasks/create": "create",
-    "/tasks/start": "start",
-    "/tasks/exit": "exit",
-    "/tasks/oom": "oom",
-    "/tasks/exec-added": "exec-added",
-    "/tasks/exec-started": "exec-started",
-    "/tasks/paused": "paused",
-    "/tasks/resumed": "resumed",
-    "/tasks/delete": "delete",
-}
 
 Told = tuple[str, Any, Any, Any]
 
