@@ -16,7 +16,7 @@ import grpc
 
 from bridge.errors import Code, CommandFailed, SourceLost
 
-__all__ = ["Failed", "command_errors", "command_failed", "failed", "source_errors", "source_lost"]
+__all__ = ["Failed", "command_errors", "command_failed", "failed", "look_errors", "source_errors", "source_lost"]
 
 _CODES: Final[dict[grpc.StatusCode, Code]] = {
     grpc.StatusCode.CANCELLED: "unknown",  # by containerd, as it shuts down: our own cancelling raises CancelledError
@@ -98,6 +98,19 @@ def command_errors(doing: str) -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise command_failed(error, doing) from error
+
+
+@contextmanager
+def look_errors(doing: str) -> Iterator[None]:
+    """As `command_errors`, for what only looks: a broken connection leaves nothing open, the call may be made again."""
+    try:
+        with command_errors(doing):
+            yield
+    except CommandFailed as error:
+        status = error.__cause__.code() if isinstance(error.__cause__, grpc.RpcError) else None
+        if status not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
+            raise
+        raise CommandFailed("unavailable", error.message, containerd=error.containerd) from error.__cause__
 
 
 def source_lost(error: grpc.RpcError, address: Path) -> SourceLost:

@@ -67,20 +67,20 @@ def _number(signal: str | int) -> int:
 async def start(place: Place, _: Start) -> TaskStarted:
     """Run the container: its created task, or a new one in place of none or of an ended one."""
     await record_at(place)
-    task = await place.runtime.task(*place.target)
+    task = await place.runtime.tasks.get(*place.target)
     if task is not None:
         match task.status:
             case "created":
-                return TaskStarted(pid=await place.runtime.start(*place.target))
+                return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
             case "stopped":
                 await _remove_task(place, task)
             case "running":
                 raise _unfit(place, "running", "there is nothing to start")
             case status:
                 raise _unfit(place, status)
-    await place.runtime.create(*place.target)
+    await place.runtime.tasks.create(*place.target)
     try:
-        return TaskStarted(pid=await place.runtime.start(*place.target))
+        return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
     except BaseException:
         await _discard(place)
         raise
@@ -89,7 +89,7 @@ async def start(place: Place, _: Start) -> TaskStarted:
 async def _discard(place: Place) -> None:
     """Remove a task of ours that could not be started, unless it runs after all (the answer may be what failed)."""
     try:
-        task = await place.runtime.task(*place.target)
+        task = await place.runtime.tasks.get(*place.target)
         if task is None or task.status not in {"created", "stopped"}:
             return
         await _remove_task(place, task)
@@ -107,7 +107,7 @@ async def pause(place: Place, _: Pause) -> Done:
         return Done(already=True)
     if status != "running":
         raise _unfit(place, status)
-    await place.runtime.pause(*place.target)
+    await place.runtime.tasks.pause(*place.target)
     return Done()
 
 
@@ -118,7 +118,7 @@ async def resume(place: Place, _: Resume) -> Done:
         return Done(already=True)
     if status != "paused":
         raise _unfit(place, status)
-    await place.runtime.resume(*place.target)
+    await place.runtime.tasks.resume(*place.target)
     return Done()
 
 
@@ -135,7 +135,7 @@ async def kill(place: Place, command: Kill) -> Done:
     task = await task_at(place)
     if task.status == "stopped" and not command.all:  # with `all`, processes of a shared PID namespace may be left
         raise CommandFailed("not_found", f"{place} is stopped: there is no process to signal")
-    await place.runtime.kill(*place.target, number, all_processes=command.all, exec_id=command.exec_id)
+    await place.runtime.tasks.kill(*place.target, number, all_processes=command.all, exec_id=command.exec_id)
     return Done()
 
 
@@ -146,7 +146,7 @@ async def stop(place: Place, command: Stop) -> ExitInfo:
     """Ask the container to end, give it its grace, then kill it; return how it ended."""
     wanted = None if command.signal is None else _number(command.signal)
     record = await record_at(place)
-    task = await place.runtime.task(*place.target)
+    task = await place.runtime.tasks.get(*place.target)
     if task is None:
         return ExitInfo()
     if task.status == "stopped":
@@ -175,13 +175,13 @@ def _stop_signal(record: ContainerInfo) -> int:
 async def delete(place: Place, command: Delete) -> ExitInfo:
     """Remove the container and what belongs to it; return how its task ended, where it had one."""
     await record_at(place)
-    task = await place.runtime.task(*place.target)
+    task = await place.runtime.tasks.get(*place.target)
     ended = ExitInfo()
     if task is not None:
         if task.status in {"running", "paused", "pausing"} and not command.force:
             raise _unfit(place, task.status, "stop it first, or delete it with force")
         ended = await _remove_task(place, task)
-    await place.runtime.delete(*place.target, keep_snapshot=command.keep_snapshot)
+    await place.runtime.containers.delete(*place.target, keep_snapshot=command.keep_snapshot)
     return ended
 
 
@@ -192,7 +192,7 @@ async def _remove_task(place: Place, task: TaskInfo) -> ExitInfo:
         async with _exit_awaited(place) as exited:
             await _kill(place, exited)
     try:
-        ended = await place.runtime.delete_task(*place.target)
+        ended = await place.runtime.tasks.delete(*place.target)
     except CommandFailed as error:
         if error.code != "not_found":
             raise
@@ -218,7 +218,7 @@ async def _exit_awaited(place: Place) -> AsyncIterator[asyncio.Task[ExitInfo]]:
 async def _exit(place: Place) -> ExitInfo:
     while True:
         try:
-            return await place.runtime.wait(*place.target)
+            return await place.runtime.tasks.wait(*place.target)
         except CommandFailed as error:
             if error.code == "not_found":
                 return ExitInfo()  # it ended and its task was deleted: nobody can say how any more
@@ -239,7 +239,7 @@ async def _kill(place: Place, exited: asyncio.Task[ExitInfo]) -> ExitInfo:
         CommandFailed: `deadline_exceeded`: it is still there.
     """
     await _send(place, int(SIGKILL), all_processes=True)
-    task = await place.runtime.task(*place.target)
+    task = await place.runtime.tasks.get(*place.target)
     if task is not None and task.status in FROZEN:
         await _thaw(place)
     if not await _within(exited, KILLED_WITHIN_S):
@@ -253,7 +253,7 @@ async def _kill(place: Place, exited: asyncio.Task[ExitInfo]) -> ExitInfo:
 async def _send(place: Place, signal: int, *, all_processes: bool = False) -> None:
     """Signal; that there is nothing left to signal is what is wanted here."""
     try:
-        await place.runtime.kill(*place.target, signal, all_processes=all_processes)
+        await place.runtime.tasks.kill(*place.target, signal, all_processes=all_processes)
     except CommandFailed as error:
         if error.code != "not_found":
             raise
@@ -262,7 +262,7 @@ async def _send(place: Place, signal: int, *, all_processes: bool = False) -> No
 async def _thaw(place: Place) -> None:
     """Resume, as well as can be: it may run already, or be ending, and in the end SIGKILL reaches frozen processes too."""
     try:
-        await place.runtime.resume(*place.target)
+        await place.runtime.tasks.resume(*place.target)
     except CommandFailed as error:
         log.info("%s was paused and is not resumed: %s", place, error)
 

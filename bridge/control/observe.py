@@ -19,11 +19,11 @@ __all__ = ["VERBS"]
 async def list_containers(place: Place, command: List) -> ContainerList:
     """Return the containers of a namespace, or of every one that this node follows, by namespace and id."""
     if place.namespace is not None or not place.followed:
-        found = list(await place.runtime.list(place.namespace, command.filters))
+        found = list(await place.runtime.containers.list(place.namespace, command.filters))
     else:
         found = []
         for namespace in place.followed:
-            found += await place.runtime.list(namespace, command.filters)
+            found += await place.runtime.containers.list(namespace, command.filters)
     found.sort(key=lambda container: (container.namespace, container.id))
     return ContainerList(containers=[structs.replace(container, node=place.node) for container in found])
 
@@ -31,11 +31,11 @@ async def list_containers(place: Place, command: List) -> ContainerList:
 async def inspect(place: Place, _: Inspect) -> InspectResult:
     """Return one container: record, spec, task, and its processes while it has any."""
     record = await record_at(place)
-    task = await place.runtime.task(*place.target)
+    task = await place.runtime.tasks.get(*place.target)
     processes: list[ProcessInfo] = []
     if task is not None and task.status in {"running", "paused", "pausing"}:
         try:
-            processes = list(await place.runtime.pids(*place.target))
+            processes = list(await place.runtime.tasks.pids(*place.target))
         except CommandFailed as error:
             if error.code != "not_found":  # between the two looks it ended, and somebody deleted it
                 raise
@@ -45,7 +45,7 @@ async def inspect(place: Place, _: Inspect) -> InspectResult:
 async def pids(place: Place, _: Pids) -> PidList:
     """Return the processes of a container."""
     await task_at(place)
-    return PidList(processes=list(await place.runtime.pids(*place.target)))
+    return PidList(processes=list(await place.runtime.tasks.pids(*place.target)))
 
 
 async def version(place: Place, _: Version) -> VersionInfo:

@@ -52,7 +52,7 @@ async def record_at(place: Place) -> ContainerInfo:
         CommandFailed: `not_found` where there is none, or whatever containerd says.
     """
     try:
-        return await place.runtime.get(*place.target)
+        return await place.runtime.containers.get(*place.target)
     except CommandFailed as error:
         if error.code != "not_found":
             raise
@@ -66,7 +66,7 @@ async def task_at(place: Place) -> TaskInfo:
     Raises:
         CommandFailed: `not_found` where there is no task, or no container; the sentence says which.
     """
-    task = await place.runtime.task(*place.target)
+    task = await place.runtime.tasks.get(*place.target)
     if task is None:
         await record_at(place)
         raise CommandFailed("not_found", f"{place} has no task: start it first")

@@ -6,7 +6,7 @@ contract tests. The docstrings here are those contracts.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -15,12 +15,13 @@ from msgspec import Struct
 from bridge.errors import SourceLost
 from bridge.model.envelope import Event, Origin
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import ContainerInfo, ExitInfo, Outcome, ProcessInfo, TaskInfo
-from bridge.model.subjects import CommandSubject
+from bridge.model.outcomes import ContainerInfo
 from bridge.ports.buckets import Change, NodeLease, NodeRecords, StateEntry, StateStore
+from bridge.ports.commands import CommandHandler, CommandInbox, CommandRequest, CommandSender, NodePresence
 from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
+from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
 
 __all__ = [
     "BusFacts",
@@ -57,6 +58,7 @@ __all__ = [
     "Subscription",
     "TaskLifecycle",
     "TaskView",
+    "Tasks",
 ]
 
 
@@ -82,13 +84,6 @@ class Observed(Struct, frozen=True, gc=False):
 
 Deliver: TypeAlias = Callable[[Observed], None]
 """Takes one observed event, in order. Called from a thread of the source's; must return at once and never raise."""
-
-
-class RuntimeVersion(NamedTuple):
-    """What containerd says of itself."""
-
-    version: str
-    revision: str
 
 
 class Subscription(Protocol):
@@ -217,144 +212,4 @@ class EventLog(Protocol):
             LogUnavailable: the log does not answer, or not to the end.
             LogRefused: there is no such log, or it may not be read.
         """
-        ...
-
-
-# -- control: to containerd
-
-
-class ContainerStore(Protocol):
-    """containerd's records of containers. Errors are `CommandFailed` with containerd's own words."""
-
-    async def list(self, namespace: str | None, filters: Sequence[str] = ()) -> Sequence[ContainerInfo]:
-        """Return the containers of a namespace, or of every one, with their tasks; `filters` are containerd's own."""
-        ...
-
-    async def get(self, namespace: str, container: str) -> ContainerInfo:
-        """Return one container's record with its spec, without its task. `not_found` where there is none."""
-        ...
-
-    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
-        """Remove the snapshot, unless kept, and the record. `failed_precondition` while there is a task."""
-        ...
-
-
-class TaskLifecycle(Protocol):
-    """What changes a task. Errors are `CommandFailed` with containerd's own words."""
-
-    async def create(self, namespace: str, container: str) -> int:
-        """Make a task without stdio from the container's record and snapshot; return its pid.
-
-        `already_exists` if there is one, ended or not.
-        """
-        ...
-
-    async def start(self, namespace: str, container: str) -> int:
-        """Run a created task; return its pid."""
-        ...
-
-    async def pause(self, namespace: str, container: str) -> None:
-        """Freeze it. `failed_precondition` unless it runs."""
-        ...
-
-    async def resume(self, namespace: str, container: str) -> None:
-        """Let it run on. `failed_precondition` unless it is paused."""
-        ...
-
-    async def kill(
-        self, namespace: str, container: str, signal: int, *, all_processes: bool = False, exec_id: str | None = None
-    ) -> None:
-        """Send a signal. `not_found` where there is no task, no such exec, or the process has ended."""
-        ...
-
-    async def delete_task(self, namespace: str, container: str) -> ExitInfo:
-        """Remove an ended task; return how it ended. `failed_precondition` while it runs."""
-        ...
-
-
-class TaskView(Protocol):
-    """What looks at a task. Errors are `CommandFailed` with containerd's own words."""
-
-    async def task(self, namespace: str, container: str) -> TaskInfo | None:
-        """Return the container's task, None where there is none. An absent container has none either."""
-        ...
-
-    async def pids(self, namespace: str, container: str) -> Sequence[ProcessInfo]:
-        """Return the processes of a running task. `not_found` where there is no task."""
-        ...
-
-    async def wait(self, namespace: str, container: str) -> ExitInfo:
-        """Wait until the task has ended; return how. At once for an ended one, `not_found` where there is none."""
-        ...
-
-
-class ContainerRuntime(ContainerStore, TaskLifecycle, TaskView, Protocol):
-    """containerd as the commands need it."""
-
-    async def version(self) -> RuntimeVersion:
-        """Return containerd's version."""
-        ...
-
-
-# -- control: from the bus
-
-
-class CommandRequest(Struct, frozen=True, kw_only=True):
-    """A command as it came from the bus: what its subject says, and its body, which nobody has looked at yet."""
-
-    subject: CommandSubject
-    body: bytes
-    headers: Mapping[str, str] = {}
-
-
-CommandHandler: TypeAlias = Callable[[CommandRequest], Awaitable[Outcome]]
-"""Carries out one command and returns its outcome; never raises but CancelledError."""
-
-
-class CommandInbox(Protocol):
-    """Where commands come from."""
-
-    def serve(self, verbs: Sequence[str], handle: CommandHandler) -> AbstractAsyncContextManager[None]:
-        """Take commands of these verbs for this node until the context is left; then let those under way finish.
-
-        Requests reach `handle` in the order of arrival, and each is handled on its own: a slow one holds up no other. Its
-        outcome goes back to who asked, a failed one with its code and sentence in the headers too.
-
-        What does not come to `handle` has an outcome as well: another verb is `unimplemented`, a subject that cannot be
-        read an `invalid_argument`, too many at the same time are `exhausted`. So has what does not come to its end: an
-        exception is `internal`, what is still under way some time after the context was left is cancelled and `unknown`.
-        """
-        ...
-
-
-# -- the other side of control: whoever sends commands
-
-
-class NodePresence(Struct, frozen=True, kw_only=True):
-    """A node that answers on the bus now, as its micro service tells it."""
-
-    node: str
-    version: str
-    groups: list[str] = []
-
-
-class CommandSender(Protocol):
-    """Sends commands and finds the nodes that take them."""
-
-    async def send(self, subject: str, body: bytes, *, timeout: float) -> Outcome:
-        """Send one command and return its outcome, whatever it is.
-
-        Args:
-            subject: where to, from `Subjects.command`.
-            body: the options as JSON.
-            timeout: seconds to wait for the outcome.
-
-        Raises:
-            CommandFailed: no outcome came: `unavailable` when nobody takes such commands, `deadline_exceeded` when it is open
-                whether there was an effect, `refused` when NATS does not permit the subject.
-        """
-        ...
-
-    async def nodes(self, *, wait: float = 0.5) -> Sequence[NodePresence]:
-        """Return the nodes that answer within `wait` seconds, sorted by name."""
         ...

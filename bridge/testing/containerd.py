@@ -2,8 +2,8 @@
 
     containerd = MemoryContainerd()
     containerd.add("default", "web.1", image="docker.io/library/nginx:1", labels={"app": "web"})
-    await containerd.runtime.create("default", "web.1")
-    await containerd.runtime.start("default", "web.1")
+    await containerd.runtime.tasks.create("default", "web.1")
+    await containerd.runtime.tasks.start("default", "web.1")
     containerd.end("default", "web.1", 3)
 
 The ways in that the bridge uses are `runtime`, `lookup`, `inventory` and `source()`, behind the ports of the same names. What the
@@ -133,8 +133,8 @@ class MemoryContainerd:
     async def run(self, namespace: str, container: str, program: Program = RUNS, **record: Any) -> int:
         """`add` a container, make its task and start it; return its pid. Takes what `add` takes."""
         self.add(namespace, container, program, **record)
-        await self.runtime.create(namespace, container)
-        return await self.runtime.start(namespace, container)
+        await self.runtime.tasks.create(namespace, container)
+        return await self.runtime.tasks.start(namespace, container)
 
     def label(self, namespace: str, container: str, labels: Mapping[str, str]) -> None:
         """Add labels to a container; an empty value takes one away."""

@@ -85,8 +85,8 @@ class Host(ABC):
     async def run(self, behaviour: Behaviour, container: str = ID) -> int:
         """Make a container and run it; return its pid."""
         await self.make(behaviour, container)
-        await self.runtime.create(self.namespace, container)
-        pid = await self.runtime.start(self.namespace, container)
+        await self.runtime.tasks.create(self.namespace, container)
+        pid = await self.runtime.tasks.start(self.namespace, container)
         if behaviour is Behaviour.POLITE:
             await self.until_listening(container)
         return pid
@@ -94,7 +94,7 @@ class Host(ABC):
     async def stopped(self, container: str = ID) -> None:
         """Make a container whose task has ended with 3."""
         await self.run(Behaviour.EXITS, container)
-        await self.runtime.wait(self.namespace, container)
+        await self.runtime.tasks.wait(self.namespace, container)
 
 
 class MemoryHost(Host):
@@ -170,7 +170,7 @@ class RealHost(Host):
         await self._ctr("containers", "create", *options, BUSYBOX, container, *self._COMMANDS[behaviour])
 
     async def until_listening(self, container: str = ID) -> None:
-        task = await self.runtime.task(self.namespace, container)
+        task = await self.runtime.tasks.get(self.namespace, container)
         assert task is not None
         ready = f"/proc/{task.pid}/root/ready"
         async with asyncio.timeout(20):
@@ -184,7 +184,7 @@ class RealHost(Host):
             return
         self._execs.append(self.ctr.host.popen("ctr", "--namespace", self.namespace, *command))
         async with asyncio.timeout(20):
-            while exec_id not in [one.exec_id for one in await self.runtime.pids(self.namespace, container)]:
+            while exec_id not in [one.exec_id for one in await self.runtime.tasks.pids(self.namespace, container)]:
                 await asyncio.sleep(0.02)
 
     async def label(self, container: str = ID, **labels: str) -> None:

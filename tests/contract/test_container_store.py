@@ -8,7 +8,7 @@ from tests.contract.hosts import ID, Behaviour, Host
 
 async def test_a_record_comes_with_its_spec_and_without_its_task(host: Host) -> None:
     await host.run(Behaviour.STUBBORN)
-    info = await host.runtime.get(host.namespace, ID)
+    info = await host.runtime.containers.get(host.namespace, ID)
     assert (info.namespace, info.id) == (host.namespace, ID)
     assert info.spec is not None
     assert info.spec["ociVersion"]
@@ -22,28 +22,28 @@ async def test_a_list_has_tasks_and_no_specs(host: Host) -> None:
     await host.run(Behaviour.STUBBORN, "runs")
     await host.stopped("ended")
     await host.make(Behaviour.STUBBORN, "new")
-    found = {info.id: info for info in await host.runtime.list(host.namespace)}
+    found = {info.id: info for info in await host.runtime.containers.list(host.namespace)}
     assert {name: info.task and info.task.status for name, info in found.items()} == {
         "runs": "running",
         "ended": "stopped",
         "new": None,
     }
     assert all(info.spec is None for info in found.values())
-    assert found["ended"].task == await host.runtime.task(host.namespace, "ended")
+    assert found["ended"].task == await host.runtime.tasks.get(host.namespace, "ended")
 
 
 async def test_without_a_namespace_every_one_is_listed(host: Host) -> None:
     await host.make(Behaviour.STUBBORN)
-    found = await host.runtime.list(None)
+    found = await host.runtime.containers.list(None)
     assert [(info.namespace, info.id) for info in found if info.namespace == host.namespace] == [(host.namespace, ID)]
 
 
 async def test_a_namespace_that_is_not_there_has_no_containers(host: Host) -> None:
-    assert list(await host.runtime.list("nowhere")) == []
+    assert list(await host.runtime.containers.list("nowhere")) == []
 
 
 async def test_a_namespace_that_cannot_be_is_an_invalid_argument(host: Host) -> None:
-    assert await code_of(host.runtime.list("../x")) == "invalid_argument"
+    assert await code_of(host.runtime.containers.list("../x")) == "invalid_argument"
 
 
 FILTERS: list[tuple[list[str], list[str]]] = [
@@ -86,7 +86,7 @@ async def test_a_list_is_filtered_as_containerd_does(host: Host) -> None:
     labels = {"app": "db", "com.example/kind": "a", "com.example": "b", "kind": "a/b", "note": "x, y"}
     await host.make(Behaviour.STUBBORN, "db", **labels)
     found = [
-        (filters, sorted(info.id for info in await host.runtime.list(host.namespace, filters)))
+        (filters, sorted(info.id for info in await host.runtime.containers.list(host.namespace, filters)))
         for filters, _ in FILTERS
     ]
     assert found == FILTERS
@@ -120,23 +120,23 @@ BAD_FILTERS = [
 
 async def test_a_filter_that_is_none_is_an_invalid_argument(host: Host) -> None:
     await host.make(Behaviour.STUBBORN)
-    codes = {bad: await code_of(host.runtime.list(host.namespace, [bad])) for bad in BAD_FILTERS}
+    codes = {bad: await code_of(host.runtime.containers.list(host.namespace, [bad])) for bad in BAD_FILTERS}
     assert codes == dict.fromkeys(BAD_FILTERS, "invalid_argument")
 
 
 async def test_deleting_removes_record_and_snapshot(host: Host) -> None:
     await host.make(Behaviour.STUBBORN)
     assert await host.snapshots() == {ID}
-    await host.runtime.delete(host.namespace, ID)
+    await host.runtime.containers.delete(host.namespace, ID)
     assert await host.snapshots() == set()
-    assert await code_of(host.runtime.get(host.namespace, ID)) == "not_found"
+    assert await code_of(host.runtime.containers.get(host.namespace, ID)) == "not_found"
 
 
 async def test_a_snapshot_can_be_kept(host: Host) -> None:
     await host.make(Behaviour.STUBBORN)
-    await host.runtime.delete(host.namespace, ID, keep_snapshot=True)
+    await host.runtime.containers.delete(host.namespace, ID, keep_snapshot=True)
     assert await host.snapshots() == {ID}
-    assert await code_of(host.runtime.get(host.namespace, ID)) == "not_found"
+    assert await code_of(host.runtime.containers.get(host.namespace, ID)) == "not_found"
 
 
 @pytest.mark.parametrize("state", ["created", "running", "stopped"])
@@ -144,26 +144,26 @@ async def test_a_record_is_not_deleted_under_its_task(host: Host, state: str) ->
     match state:
         case "created":
             await host.make(Behaviour.STUBBORN)
-            await host.runtime.create(host.namespace, ID)
+            await host.runtime.tasks.create(host.namespace, ID)
         case "running":
             await host.run(Behaviour.STUBBORN)
         case _:
             await host.stopped()
-    assert await code_of(host.runtime.delete(host.namespace, ID)) == "failed_precondition"
+    assert await code_of(host.runtime.containers.delete(host.namespace, ID)) == "failed_precondition"
     assert await host.snapshots() == {ID}
-    task = await host.runtime.task(host.namespace, ID)
+    task = await host.runtime.tasks.get(host.namespace, ID)
     assert task is not None
     assert task.status == state
 
 
 async def test_what_is_not_there_is_not_found(host: Host) -> None:
-    assert await code_of(host.runtime.get(host.namespace, "gone")) == "not_found"
-    assert await code_of(host.runtime.get("nowhere", "gone")) == "not_found"
-    assert await code_of(host.runtime.delete(host.namespace, "gone")) == "not_found"
+    assert await code_of(host.runtime.containers.get(host.namespace, "gone")) == "not_found"
+    assert await code_of(host.runtime.containers.get("nowhere", "gone")) == "not_found"
+    assert await code_of(host.runtime.containers.delete(host.namespace, "gone")) == "not_found"
 
 
 async def test_without_containerd_it_is_unavailable(own_host: Host) -> None:
     async with own_host.down():
-        assert await code_of(own_host.runtime.list(own_host.namespace)) == "unavailable"
-        assert await code_of(own_host.runtime.get(own_host.namespace, ID)) == "unavailable"
+        assert await code_of(own_host.runtime.containers.list(own_host.namespace)) == "unavailable"
+        assert await code_of(own_host.runtime.containers.get(own_host.namespace, ID)) == "unavailable"
         assert await code_of(own_host.runtime.version()) == "unavailable"

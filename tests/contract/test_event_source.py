@@ -91,8 +91,8 @@ async def test_a_task_s_life_is_told_in_its_order(host: Host, heard: Heard) -> N
     async with host.source.subscribe(heard.deliver) as subscription:
         await subscription.probe()
         await host.stopped()
-        await host.runtime.delete_task(host.namespace, ID)
-        await host.runtime.delete(host.namespace, ID)
+        await host.runtime.tasks.delete(host.namespace, ID)
+        await host.runtime.containers.delete(host.namespace, ID)
         await heard.until("container-delete")
         await subscription.probe()
         assert heard.told == ["container-create", "create", "start", "exit", "container-delete"]
@@ -106,14 +106,14 @@ async def test_the_events_of_a_task_say_what_containerd_says(host: Host, heard: 
     async with host.source.subscribe(heard.deliver) as subscription:
         await subscription.probe()
         await host.make(Behaviour.EXITS, app="web")
-        pid = await host.runtime.create(host.namespace, ID)
-        await host.runtime.start(host.namespace, ID)
-        ended = await host.runtime.wait(host.namespace, ID)
+        pid = await host.runtime.tasks.create(host.namespace, ID)
+        await host.runtime.tasks.start(host.namespace, ID)
+        ended = await host.runtime.tasks.wait(host.namespace, ID)
         await heard.until("exit")
 
         record = heard.the("container-create").event
         assert isinstance(record, ContainerCreate)
-        info = await host.runtime.get(host.namespace, ID)
+        info = await host.runtime.containers.get(host.namespace, ID)
         assert (record.id, record.image, record.runtime, record.labels) == (ID, info.image, info.runtime, None)
         assert record.runtime_options is not None
         assert record.runtime_options.type_url == "containerd.runc.v1.Options"
@@ -135,7 +135,7 @@ async def test_the_deletion_of_a_task_says_how_it_ended(host: Host, heard: Heard
         await subscription.probe()
         for number in range(10):  # a shim may be quicker to exit than to publish
             await host.stopped(f"c{number}")
-            ended = await host.runtime.delete_task(host.namespace, f"c{number}")
+            ended = await host.runtime.tasks.delete(host.namespace, f"c{number}")
         await heard.until("delete")
         deleted = next(observed.event for observed in heard.all if observed.event.word == "delete")
         assert isinstance(deleted, TaskDelete)
@@ -148,8 +148,8 @@ async def test_the_deletion_of_a_task_that_never_ran_has_no_time_of_an_end(host:
         await subscription.probe()
         for number in range(10):  # as above
             await host.make(Behaviour.STUBBORN, f"c{number}")
-            await host.runtime.create(host.namespace, f"c{number}")
-            await host.runtime.delete_task(host.namespace, f"c{number}")
+            await host.runtime.tasks.create(host.namespace, f"c{number}")
+            await host.runtime.tasks.delete(host.namespace, f"c{number}")
         await heard.until("delete")
         deleted = next(observed.event for observed in heard.all if observed.event.word == "delete")
         assert isinstance(deleted, TaskDelete)
@@ -160,8 +160,8 @@ async def test_pause_and_resume_are_told(host: Host, heard: Heard) -> None:
     async with host.source.subscribe(heard.deliver) as subscription:
         await subscription.probe()
         await host.run(Behaviour.STUBBORN)
-        await host.runtime.pause(host.namespace, ID)
-        await host.runtime.resume(host.namespace, ID)
+        await host.runtime.tasks.pause(host.namespace, ID)
+        await host.runtime.tasks.resume(host.namespace, ID)
         await heard.until("resumed")
         assert heard.words == ["container-create", "create", "start", "paused", "resumed"]
 
@@ -183,7 +183,7 @@ async def test_an_exec_ends_before_the_container_that_takes_it_along(host: Host,
         await subscription.probe()
         await host.run(Behaviour.STUBBORN)
         await host.exec(Behaviour.STUBBORN, "look.1")
-        await host.runtime.kill(host.namespace, ID, 9)
+        await host.runtime.tasks.kill(host.namespace, ID, 9)
         await heard.until("exit")
         assert heard.words[-2:] == ["exec-exit", "exit"]
         assert getattr(heard.the("exit").event, "exit_status", None) == 137
@@ -197,7 +197,7 @@ async def test_a_changed_record_is_told_with_all_its_labels(host: Host, heard: H
         await heard.until("container-update")
         event = heard.the("container-update").event
         assert isinstance(event, ContainerUpdate)
-        info = await host.runtime.get(host.namespace, ID)
+        info = await host.runtime.containers.get(host.namespace, ID)
         assert (event.id, event.image, event.labels, event.snapshot_key) == (ID, info.image, info.labels, ID)
         assert event.labels is not None
         assert event.labels.items() >= {"app": "web", "tier": "front"}.items()
@@ -244,7 +244,7 @@ async def test_times_are_containerd_s_and_ours(host: Host, heard: Heard) -> None
         await host.make(Behaviour.STUBBORN)
         await heard.until("container-create")
         observed = heard.the("container-create")
-        info = await host.runtime.get(host.namespace, ID)
+        info = await host.runtime.containers.get(host.namespace, ID)
         assert info.created_at is not None
         assert info.created_at <= observed.time <= observed.recorded
 

@@ -17,7 +17,7 @@ async def take(host: Host, *execs_of: str) -> Inventory:
 async def test_a_record_is_listed_without_its_spec(host: Host) -> None:
     await host.make(Behaviour.STUBBORN, app="web", **{"nerdctl/name": "shop"})
     info = (await take(host)).containers[host.namespace, ID]
-    known = await host.runtime.get(host.namespace, ID)
+    known = await host.runtime.containers.get(host.namespace, ID)
     assert (info.namespace, info.id, info.image, info.labels) == (host.namespace, ID, known.image, known.labels)
     assert (info.name, info.runtime, info.created_at) == ("shop", known.runtime, known.created_at)
     assert (info.spec, info.task) == (None, None)
@@ -25,10 +25,10 @@ async def test_a_record_is_listed_without_its_spec(host: Host) -> None:
 
 async def test_each_status_of_a_task_is_told_in_containerd_s_word(host: Host) -> None:
     await host.make(Behaviour.STUBBORN, "created")
-    pids = {"created": await host.runtime.create(host.namespace, "created")}
+    pids = {"created": await host.runtime.tasks.create(host.namespace, "created")}
     for container in ("running", "paused"):
         pids[container] = await host.run(Behaviour.STUBBORN, container)
-    await host.runtime.pause(host.namespace, "paused")
+    await host.runtime.tasks.pause(host.namespace, "paused")
     await host.stopped("stopped")
     found = (await take(host)).containers
     tasks = {container: info.task for (_, container), info in found.items() if info.task is not None}
@@ -43,9 +43,9 @@ async def test_each_status_of_a_task_is_told_in_containerd_s_word(host: Host) ->
 
 async def test_what_was_deleted_is_not_listed(host: Host) -> None:
     await host.stopped()
-    await host.runtime.delete_task(host.namespace, ID)
+    await host.runtime.tasks.delete(host.namespace, ID)
     assert (await take(host)).containers[host.namespace, ID].task is None
-    await host.runtime.delete(host.namespace, ID)
+    await host.runtime.containers.delete(host.namespace, ID)
     assert (await take(host)).containers == {}
 
 

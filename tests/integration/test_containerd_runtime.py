@@ -132,7 +132,7 @@ async def test_start_replaces_a_task_that_has_ended(node: Node) -> None:
 
 async def test_start_runs_a_task_that_is_created(node: Node) -> None:
     await node.create(*SLEEP)
-    pid = await node.runtime.create(node.ctr.namespace, "web.1")
+    pid = await node.runtime.tasks.create(node.ctr.namespace, "web.1")
     assert (await node.ok("start")).pid == pid
     assert await node.status() == "RUNNING"
 
@@ -167,13 +167,15 @@ async def test_a_program_that_does_not_exist_leaves_no_task(node: Node) -> None:
 async def test_a_task_of_ours_that_cannot_be_started_is_removed_again(node: Node) -> None:
     await node.create(*SLEEP)
 
-    class Killing(ContainerdRuntime):
-        async def start(self, namespace: str, container: str) -> int:
-            await self.kill(namespace, container, 9)  # somebody ends it between create and start
-            await self.wait(namespace, container)
-            return await super().start(namespace, container)
+    async with ContainerdRuntime(node.ctr.host.address) as runtime:
+        run = runtime.tasks.start
 
-    async with Killing(node.ctr.host.address) as runtime:
+        async def killed_first(namespace: str, container: str) -> int:
+            await runtime.tasks.kill(namespace, container, 9)  # somebody ends it between create and start
+            await runtime.tasks.wait(namespace, container)
+            return await run(namespace, container)
+
+        runtime.tasks.start = killed_first  # type: ignore[method-assign]
         assert (await Node(runtime, node.ctr).failure("start"))[0] in {"failed_precondition", "unknown"}
     assert await node.status() is None
 
@@ -238,7 +240,7 @@ async def test_containerds_word_for_a_wrong_state_is_a_failed_precondition(node:
 async def test_kill_sends_the_signal(node: Node) -> None:
     await node.run(*POLITE, ready=True)
     await node.ok("kill", signal="term")
-    ended = await node.runtime.wait(node.ctr.namespace, "web.1")
+    ended = await node.runtime.tasks.wait(node.ctr.namespace, "web.1")
     assert ended.exit_status == 7
 
 
@@ -310,7 +312,7 @@ async def test_stop_of_what_has_stopped_returns_the_exit_that_was(node: Node) ->
 
 async def test_stop_ends_a_task_that_was_never_started(node: Node) -> None:
     await node.create(*SLEEP)
-    await node.runtime.create(node.ctr.namespace, "web.1")
+    await node.runtime.tasks.create(node.ctr.namespace, "web.1")
     await node.ok("stop", grace=5)
     assert await node.status() == "STOPPED"
 
@@ -363,7 +365,7 @@ async def test_delete_with_force_kills_first(node: Node, paused: bool) -> None:
 
 async def test_delete_takes_a_task_that_was_never_started_along(node: Node) -> None:
     await node.create(*SLEEP)
-    await node.runtime.create(node.ctr.namespace, "web.1")
+    await node.runtime.tasks.create(node.ctr.namespace, "web.1")
     await node.ok("delete")
     assert "web.1" not in node.ctr("tasks", "ls")
     assert "web.1" not in node.ctr("containers", "ls", "-q")
@@ -396,7 +398,7 @@ async def test_a_snapshot_that_is_gone_already_is_no_hindrance(node: Node) -> No
 async def test_a_record_is_never_removed_under_a_task(node: Node) -> None:
     await node.run(*SLEEP)
     with pytest.raises(CommandFailed) as failed:
-        await node.runtime.delete(node.ctr.namespace, "web.1")
+        await node.runtime.containers.delete(node.ctr.namespace, "web.1")
     assert failed.value.code == "failed_precondition"
     assert "web.1" in node.ctr("snapshots", "ls")
 
@@ -431,7 +433,7 @@ async def test_list_of_no_namespace_is_of_every_one(node: Node) -> None:
     with node.ctr.host.fresh_namespace() as other:
         create(other, "web.2", *SLEEP)
         await node.create(*SLEEP)
-        listed = await node.runtime.list(None)
+        listed = await node.runtime.containers.list(None)
     found = {(one.namespace, one.id) for one in listed}
     assert {(node.ctr.namespace, "web.1"), (other.namespace, "web.2")} <= found
 

@@ -148,10 +148,10 @@ async def every_status(containerd: MemoryContainerd, prefix: str) -> None:
     """A container in each status that there is."""
     containerd.add(NAMESPACE, f"{prefix}-none", labels={"app": "shop"})
     containerd.add(NAMESPACE, f"{prefix}-created")
-    await containerd.runtime.create(NAMESPACE, f"{prefix}-created")
+    await containerd.runtime.tasks.create(NAMESPACE, f"{prefix}-created")
     for status in ("running", "paused", "stopped"):
         await containerd.run(NAMESPACE, f"{prefix}-{status}", labels={"app": status})
-    await containerd.runtime.pause(NAMESPACE, f"{prefix}-paused")
+    await containerd.runtime.tasks.pause(NAMESPACE, f"{prefix}-paused")
     containerd.end(NAMESPACE, f"{prefix}-stopped", 3)
 
 
@@ -173,16 +173,16 @@ async def test_what_happened_while_nobody_was_subscribed_is_told(bridge: Bridge,
     async with bridge.following():
         await bridge.repaired()
     containerd.end(NAMESPACE, "kept-running", 7)
-    await containerd.runtime.resume(NAMESPACE, "kept-paused")
+    await containerd.runtime.tasks.resume(NAMESPACE, "kept-paused")
     containerd.label(NAMESPACE, "kept-none", {"app": "store"})
-    await containerd.runtime.start(NAMESPACE, "kept-created")
-    await containerd.runtime.delete_task(NAMESPACE, "kept-stopped")
+    await containerd.runtime.tasks.start(NAMESPACE, "kept-created")
+    await containerd.runtime.tasks.delete(NAMESPACE, "kept-stopped")
     for status in ("none", "stopped", "running"):
         if status == "running":
             containerd.end(NAMESPACE, "gone-running", 9)
         if status != "none":
-            await containerd.runtime.delete_task(NAMESPACE, f"gone-{status}")
-        await containerd.runtime.delete(NAMESPACE, f"gone-{status}")
+            await containerd.runtime.tasks.delete(NAMESPACE, f"gone-{status}")
+        await containerd.runtime.containers.delete(NAMESPACE, f"gone-{status}")
     await every_status(containerd, "new")
     already = len(bridge.bodies)
     async with bridge.following() as repair:
@@ -233,7 +233,7 @@ async def test_execs_that_ended_unseen_are_told(bridge: Bridge, containerd: Memo
         containerd.exec(NAMESPACE, "web", "stays")
         containerd.exec(NAMESPACE, "web", "ends")
         await bridge.until(lambda: bridge.words("web", "live").count("exec-started") == 2)
-    await containerd.runtime.kill(NAMESPACE, "web", 9, exec_id="ends")
+    await containerd.runtime.tasks.kill(NAMESPACE, "web", 9, exec_id="ends")
     async with bridge.following():
         await bridge.repaired(2)
     ends = [one.data for one in bridge.recorded if isinstance(one.data, TaskExecExit)]

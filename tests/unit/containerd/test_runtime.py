@@ -119,14 +119,14 @@ async def runtime(services: Services, tmp_path: Path) -> AsyncIterator[Container
 
 
 async def test_every_call_names_its_namespace_and_has_a_deadline(services: Services, runtime: ContainerRuntime) -> None:
-    await runtime.kill(NAMESPACE, "web.1", 15)
+    await runtime.tasks.kill(NAMESPACE, "web.1", 15)
     assert services.tasks.metadata["containerd-namespace"] == NAMESPACE
     assert services.tasks.deadline is not None
     assert services.tasks.deadline <= 61  # 60 s by the client's clock; grpc rounds up to where it can say it
 
 
 async def test_a_cancelled_wait_is_cancelled_at_containerd_too(services: Services, runtime: ContainerRuntime) -> None:
-    waiting = asyncio.create_task(runtime.wait(NAMESPACE, "web.1"))
+    waiting = asyncio.create_task(runtime.tasks.wait(NAMESPACE, "web.1"))
     await asyncio.wait_for(services.tasks.waiting.wait(), 10)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -135,7 +135,7 @@ async def test_a_cancelled_wait_is_cancelled_at_containerd_too(services: Service
 
 
 async def test_the_end_of_a_task_may_be_awaited_for_ever(services: Services, runtime: ContainerRuntime) -> None:
-    waiting = asyncio.create_task(runtime.wait(NAMESPACE, "web.1"))
+    waiting = asyncio.create_task(runtime.tasks.wait(NAMESPACE, "web.1"))
     await asyncio.wait_for(services.tasks.waiting.wait(), 10)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -145,7 +145,7 @@ async def test_the_end_of_a_task_may_be_awaited_for_ever(services: Services, run
 async def test_a_containerd_without_list_stream_is_asked_for_the_list(
     services: Services, runtime: ContainerRuntime
 ) -> None:
-    listed = await runtime.list(None, ["id==web.1"])
+    listed = await runtime.containers.list(None, ["id==web.1"])
     assert [(one.namespace, one.id) for one in listed] == [(NAMESPACE, "web.1")]
     assert list(services.containers.asked["Containers.List"].filters) == ["id==web.1"]
 
@@ -154,7 +154,7 @@ async def test_the_mount_label_of_the_spec_goes_to_every_mount(services: Service
     services.containers.record.spec.CopyFrom(
         ProtoAny(value=b'{"linux": {"mountLabel": "system_u:object_r:container_file_t:s0:c1,c2"}}')
     )
-    await runtime.create(NAMESPACE, "web.1")
+    await runtime.tasks.create(NAMESPACE, "web.1")
     (mount,) = services.tasks.asked["Tasks.Create"].rootfs
     assert list(mount.options) == ["index=off", 'context="system_u:object_r:container_file_t:s0:c1,c2"']
 
@@ -163,7 +163,7 @@ async def test_a_container_without_a_snapshot_brings_its_own_root(
     services: Services, runtime: ContainerRuntime
 ) -> None:
     services.containers.record.ClearField("snapshot_key")
-    await runtime.create(NAMESPACE, "web.1")
+    await runtime.tasks.create(NAMESPACE, "web.1")
     assert list(services.tasks.asked["Tasks.Create"].rootfs) == []
     assert services.snapshots.asked == {}
 
@@ -173,14 +173,14 @@ async def test_a_task_of_ours_has_no_stdio(
     services: Services, runtime: ContainerRuntime, terminal: bytes, stdout: str
 ) -> None:
     services.containers.record.spec.CopyFrom(ProtoAny(value=b'{"process": {"terminal": %s}}' % terminal))
-    await runtime.create(NAMESPACE, "web.1")
+    await runtime.tasks.create(NAMESPACE, "web.1")
     request = services.tasks.asked["Tasks.Create"]
     assert (request.terminal, request.stdin, request.stdout, request.stderr) == (bool(stdout), "", stdout, "")
 
 
 async def test_runtime_and_options_are_left_to_the_record(services: Services, runtime: ContainerRuntime) -> None:
     services.containers.record.runtime.options.CopyFrom(ProtoAny(type_url="runtimeoptions.v1.Options", value=b"x"))
-    await runtime.create(NAMESPACE, "web.1")
+    await runtime.tasks.create(NAMESPACE, "web.1")
     request = services.tasks.asked["Tasks.Create"]
     assert not request.HasField("options")
     assert request.runtime_path == ""
@@ -192,21 +192,21 @@ async def test_a_look_that_broke_off_may_be_repeated(
 ) -> None:
     services.containers.refuse["Containers.Get"] = (status, "Socket closed")
     with pytest.raises(CommandFailed) as failed:
-        await runtime.get(NAMESPACE, "web.1")
+        await runtime.containers.get(NAMESPACE, "web.1")
     assert failed.value.code == "unavailable"
 
 
 async def test_a_change_that_broke_off_is_open(services: Services, runtime: ContainerRuntime) -> None:
     services.tasks.refuse["Tasks.Kill"] = (grpc.StatusCode.UNAVAILABLE, "Socket closed")
     with pytest.raises(CommandFailed) as failed:
-        await runtime.kill(NAMESPACE, "web.1", 15)
+        await runtime.tasks.kill(NAMESPACE, "web.1", 15)
     assert failed.value.code == "unknown"
 
 
 async def test_a_failure_names_what_was_tried(services: Services, runtime: ContainerRuntime) -> None:
     services.tasks.refuse["Tasks.Kill"] = (grpc.StatusCode.NOT_FOUND, "process already finished: not found")
     with pytest.raises(CommandFailed) as failed:
-        await runtime.kill(NAMESPACE, "web.1", 15)
+        await runtime.tasks.kill(NAMESPACE, "web.1", 15)
     assert failed.value.code == "not_found"
     assert failed.value.message == "cannot send signal 15 to web.1 in a.b: process already finished: not found"
     assert failed.value.containerd == "process already finished: not found"

@@ -38,15 +38,95 @@ class SmallTask:
         return ExitInfo(exit_status=self.info.exit_status, exited_at=self.info.exited_at)
 
 
+class SmallContainers:
+    """Its records."""
+
+    def __init__(self, runtime: SmallRuntime) -> None:
+        self._all = runtime
+
+    async def list(self, namespace: str | None, filters: Sequence[str] = ()) -> Sequence[ContainerInfo]:
+        await self._all.called("list", namespace)
+        return [one for key, one in self._all.records.items() if namespace in {None, key[0]}]
+
+    async def get(self, namespace: str, container: str) -> ContainerInfo:
+        await self._all.called("get")
+        if (namespace, container) not in self._all.records:
+            raise CommandFailed("not_found", "no container", containerd="not found")
+        return self._all.records[namespace, container]
+
+    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
+        await self._all.called("delete", keep_snapshot)
+        del self._all.records[namespace, container]
+
+
+class SmallTasks:
+    """Its tasks."""
+
+    def __init__(self, runtime: SmallRuntime) -> None:
+        self._all = runtime
+
+    async def create(self, namespace: str, container: str) -> int:
+        await self._all.called("create")
+        self._all.made[namespace, container] = SmallTask("created")
+        return 7
+
+    async def start(self, namespace: str, container: str) -> int:
+        await self._all.called("start")
+        self._set(self._all.task(namespace, container, "created"), "running")
+        return 7
+
+    async def pause(self, namespace: str, container: str) -> None:
+        await self._all.called("pause")
+        self._set(self._all.task(namespace, container, "running"), "paused")
+
+    async def resume(self, namespace: str, container: str) -> None:
+        await self._all.called("resume")
+        self._set(self._all.task(namespace, container, "paused"), "running")
+
+    async def kill(
+        self, namespace: str, container: str, signal: int, *, all_processes: bool = False, exec_id: str | None = None
+    ) -> None:
+        await self._all.called("kill", f"{signal}{' all' if all_processes else ''}{f' {exec_id}' if exec_id else ''}")
+        task = self._all.task(namespace, container)
+        if task.info.status != "stopped" and signal not in task.ignores and exec_id is None:
+            task.end(128 + signal)
+
+    async def delete(self, namespace: str, container: str) -> ExitInfo:
+        await self._all.called("delete_task")
+        task = self._all.task(namespace, container, "stopped", "unknown")
+        del self._all.made[namespace, container]
+        return task.exit
+
+    async def get(self, namespace: str, container: str) -> TaskInfo | None:
+        await self._all.called("task")
+        task = self._all.made.get((namespace, container))
+        return task.info if task else None
+
+    async def pids(self, namespace: str, container: str) -> Sequence[ProcessInfo]:
+        await self._all.called("pids")
+        return [ProcessInfo(pid=self._all.task(namespace, container).info.pid)]
+
+    async def wait(self, namespace: str, container: str) -> ExitInfo:
+        await self._all.called("wait")
+        task = self._all.task(namespace, container)
+        await task.ended.wait()
+        return task.exit
+
+    def _set(self, task: SmallTask, status: TaskStatus) -> None:
+        task.info = structs.replace(task.info, status=status)
+
+
 class SmallRuntime:
     """One container per key, a list of the calls, and failures that are used up one a call."""
 
     def __init__(self) -> None:
-        self.containers: dict[tuple[str, str], ContainerInfo] = {}
-        self.tasks: dict[tuple[str, str], SmallTask] = {}
+        self.records: dict[tuple[str, str], ContainerInfo] = {}
+        self.made: dict[tuple[str, str], SmallTask] = {}
         self.calls: list[str] = []
         self.fail: dict[str, list[BaseException]] = defaultdict(list)
         self.gates: dict[str, asyncio.Event] = {}
+        self.containers = SmallContainers(self)
+        self.tasks = SmallTasks(self)
 
     def add(
         self,
@@ -57,23 +137,23 @@ class SmallRuntime:
         labels: dict[str, str] | None = None,
     ) -> None:
         key = (namespace, container)
-        self.containers[key] = ContainerInfo(namespace=namespace, id=container, labels=labels or {})
+        self.records[key] = ContainerInfo(namespace=namespace, id=container, labels=labels or {})
         if task is not None:
-            self.tasks[key] = task
+            self.made[key] = task
 
     def status(self, container: str = "web.1") -> TaskStatus | None:
-        task = self.tasks.get(("default", container))
+        task = self.made.get(("default", container))
         return task.info.status if task else None
 
-    async def _called(self, call: str, detail: object = "") -> None:
+    async def called(self, call: str, detail: object = "") -> None:
         self.calls.append(f"{call} {detail}".strip())
         if call in self.gates:
             await self.gates[call].wait()
         if self.fail[call]:
             raise self.fail[call].pop(0)
 
-    def _task(self, namespace: str, container: str, *statuses: TaskStatus) -> SmallTask:
-        task = self.tasks.get((namespace, container))
+    def task(self, namespace: str, container: str, *statuses: TaskStatus) -> SmallTask:
+        task = self.made.get((namespace, container))
         if task is None:
             raise CommandFailed("not_found", "no task", containerd="not found")
         if statuses and task.info.status not in statuses:
@@ -81,72 +161,8 @@ class SmallRuntime:
         return task
 
     async def version(self) -> RuntimeVersion:
-        await self._called("version")
+        await self.called("version")
         return RuntimeVersion("2.1.9", "abc")
-
-    async def list(self, namespace: str | None, filters: Sequence[str] = ()) -> Sequence[ContainerInfo]:
-        await self._called("list", namespace)
-        return [one for key, one in self.containers.items() if namespace in {None, key[0]}]
-
-    async def get(self, namespace: str, container: str) -> ContainerInfo:
-        await self._called("get")
-        if (namespace, container) not in self.containers:
-            raise CommandFailed("not_found", "no container", containerd="not found")
-        return self.containers[namespace, container]
-
-    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
-        await self._called("delete", keep_snapshot)
-        del self.containers[namespace, container]
-
-    async def create(self, namespace: str, container: str) -> int:
-        await self._called("create")
-        self.tasks[namespace, container] = SmallTask("created")
-        return 7
-
-    async def start(self, namespace: str, container: str) -> int:
-        await self._called("start")
-        self._set(self._task(namespace, container, "created"), "running")
-        return 7
-
-    async def pause(self, namespace: str, container: str) -> None:
-        await self._called("pause")
-        self._set(self._task(namespace, container, "running"), "paused")
-
-    async def resume(self, namespace: str, container: str) -> None:
-        await self._called("resume")
-        self._set(self._task(namespace, container, "paused"), "running")
-
-    async def kill(
-        self, namespace: str, container: str, signal: int, *, all_processes: bool = False, exec_id: str | None = None
-    ) -> None:
-        await self._called("kill", f"{signal}{' all' if all_processes else ''}{f' {exec_id}' if exec_id else ''}")
-        task = self._task(namespace, container)
-        if task.info.status != "stopped" and signal not in task.ignores and exec_id is None:
-            task.end(128 + signal)
-
-    async def delete_task(self, namespace: str, container: str) -> ExitInfo:
-        await self._called("delete_task")
-        task = self._task(namespace, container, "stopped", "unknown")
-        del self.tasks[namespace, container]
-        return task.exit
-
-    async def task(self, namespace: str, container: str) -> TaskInfo | None:
-        await self._called("task")
-        task = self.tasks.get((namespace, container))
-        return task.info if task else None
-
-    async def pids(self, namespace: str, container: str) -> Sequence[ProcessInfo]:
-        await self._called("pids")
-        return [ProcessInfo(pid=self._task(namespace, container).info.pid)]
-
-    async def wait(self, namespace: str, container: str) -> ExitInfo:
-        await self._called("wait")
-        task = self._task(namespace, container)
-        await task.ended.wait()
-        return task.exit
-
-    def _set(self, task: SmallTask, status: TaskStatus) -> None:
-        task.info = structs.replace(task.info, status=status)
 
 
 def failure(code: Code, words: str = "said so") -> CommandFailed:

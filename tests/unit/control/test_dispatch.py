@@ -358,7 +358,7 @@ async def test_a_slow_stop_holds_up_neither_other_containers_nor_those_who_look(
     async with asyncio.timeout(5):
         assert (await ask(verb, container)).outcome == "ok"
     assert not slow.done()
-    ask.runtime.tasks["default", "web.1"].end(0)
+    ask.runtime.made["default", "web.1"].end(0)
     await slow
 
 
@@ -370,7 +370,7 @@ async def test_a_lane_that_is_full_is_exhausted_and_recorded() -> None:
     word, code, _ = await ask.failure("start")
     assert (word, code) == ("error", "exhausted")
     assert [event.verb for _, _, event, _ in ask.recorded] == ["start"]
-    ask.runtime.tasks["default", "web.1"].end(0)
+    ask.runtime.made["default", "web.1"].end(0)
     await slow
 
 
@@ -393,7 +393,7 @@ async def test_what_is_under_way_may_finish(ask: Asked) -> None:
     await settle()
     stopping = asyncio.create_task(ask.dispatcher.stop(within=60))
     await settle()
-    ask.runtime.tasks["default", "web.1"].end(0)
+    ask.runtime.made["default", "web.1"].end(0)
     assert (await slow).outcome == "ok"
     await stopping
 
@@ -445,7 +445,7 @@ async def test_a_command_that_is_cancelled_still_leaves_its_event(ask: Asked, be
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled
-    ask.runtime.tasks["default", "web.1"].end(0)
+    ask.runtime.made["default", "web.1"].end(0)
     await other
     outcomes = {event.verb: event.outcome for _, _, event, _ in ask.recorded}
     assert outcomes["stop" if began else "pause"] == word

@@ -95,14 +95,14 @@ async def test_a_task_that_cannot_be_started_is_removed_again(runtime: SmallRunt
 async def test_a_task_that_runs_although_its_start_failed_is_left_alone(runtime: SmallRuntime, place: Place) -> None:
     runtime.add()
     runtime.fail["start"] = [failure("deadline_exceeded")]
-    create = runtime.create
+    create = runtime.tasks.create
 
     async def create_running(namespace: str, container: str) -> int:
         pid = await create(namespace, container)
-        runtime.tasks[namespace, container] = SmallTask("running")
+        runtime.made[namespace, container] = SmallTask("running")
         return pid
 
-    runtime.create = create_running  # type: ignore[method-assign]
+    runtime.tasks.create = create_running  # type: ignore[method-assign]
     assert (await failing(lifecycle.start(place, Start())))[0] == "deadline_exceeded"
     assert runtime.status() == "running"
 
@@ -291,7 +291,7 @@ async def test_a_process_that_ends_before_the_signal_has_ended(runtime: SmallRun
         task.end(4)
         raise failure("not_found", "process already finished")
 
-    runtime.kill = too_late  # type: ignore[method-assign, assignment]
+    runtime.tasks.kill = too_late  # type: ignore[method-assign, assignment]
     assert await lifecycle.stop(place, Stop()) == ExitInfo(exit_status=4, exited_at=Nanos(5))
 
 
@@ -327,7 +327,7 @@ async def test_delete_takes_along_what_does_not_run(
     runtime.add(task=SmallTask(task[0], pid=task[1]) if task else None)
     assert await lifecycle.delete(place, Delete()) == ended
     assert changes(runtime) == [*calls, "delete False"]
-    assert runtime.containers == {}
+    assert runtime.records == {}
 
 
 @pytest.mark.parametrize("status", ["running", "paused", "pausing"])
@@ -343,13 +343,13 @@ async def test_delete_of_what_runs_needs_force(runtime: SmallRuntime, place: Pla
 async def test_delete_with_force_thaws_what_is_frozen(runtime: SmallRuntime, place: Place) -> None:
     task = SmallTask("paused", ignores={KILL})
     runtime.add(task=task)
-    resume = runtime.resume
+    resume = runtime.tasks.resume
 
     async def resume_and_end(namespace: str, container: str) -> None:
         await resume(namespace, container)
         task.end(137)
 
-    runtime.resume = resume_and_end  # type: ignore[method-assign]
+    runtime.tasks.resume = resume_and_end  # type: ignore[method-assign]
     assert (await lifecycle.delete(place, Delete(force=True))).killed
     assert changes(runtime) == ["kill 9 all", "resume", "delete_task", "delete False"]
 
@@ -364,7 +364,7 @@ async def test_delete_goes_on_when_the_owner_has_deleted_the_task(runtime: Small
     runtime.add(task=SmallTask("stopped"))
     runtime.fail["delete_task"] = [failure("not_found")]
     assert await lifecycle.delete(place, Delete()) == ExitInfo()
-    assert runtime.containers == {}
+    assert runtime.records == {}
 
 
 # -- all of them

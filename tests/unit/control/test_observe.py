@@ -32,7 +32,7 @@ async def test_a_list_is_sorted_by_namespace_and_id(runtime: SmallRuntime) -> No
 async def test_inspect_joins_record_task_and_processes(runtime: SmallRuntime, place: Place) -> None:
     runtime.add(task=SmallTask("paused"))
     result = await observe.inspect(place, Inspect())
-    assert (result.container.node, result.container.task) == ("node", runtime.tasks["default", "web.1"].info)
+    assert (result.container.node, result.container.task) == ("node", runtime.made["default", "web.1"].info)
     assert result.processes == [ProcessInfo(pid=7)]
 
 

@@ -47,7 +47,7 @@ async def ears(containerd: MemoryContainerd) -> AsyncIterator[Ears]:
 async def test_a_container_is_run_in_one_step(containerd: MemoryContainerd, ears: Ears) -> None:
     pid = await containerd.run(NS, ID, image="img:1", labels={"a": "b"})
     assert await ears.words() == ["container-create", "create", "start"]
-    task = await containerd.runtime.task(NS, ID)
+    task = await containerd.runtime.tasks.get(NS, ID)
     assert task is not None
     assert (task.status, task.pid) == ("running", pid)
 
@@ -56,13 +56,13 @@ async def test_a_program_that_ends_by_itself_has_ended_when_it_is_started(
     containerd: MemoryContainerd, ears: Ears
 ) -> None:
     await containerd.run(NS, ID, Program(exits=3))
-    assert (await containerd.runtime.wait(NS, ID)).exit_status == 3
+    assert (await containerd.runtime.tasks.wait(NS, ID)).exit_status == 3
     assert (await ears.words())[-1] == "exit"
 
 
 async def test_a_program_ends_when_the_test_says_so(containerd: MemoryContainerd) -> None:
     await containerd.run(NS, ID)
-    waiting = asyncio.ensure_future(containerd.runtime.wait(NS, ID))
+    waiting = asyncio.ensure_future(containerd.runtime.tasks.wait(NS, ID))
     await asyncio.sleep(0)
     containerd.end(NS, ID, 5)
     assert (await waiting).exit_status == 5
@@ -70,15 +70,15 @@ async def test_a_program_ends_when_the_test_says_so(containerd: MemoryContainerd
 
 async def test_without_more_a_program_heeds_sigterm(containerd: MemoryContainerd) -> None:
     await containerd.run(NS, ID)
-    await containerd.runtime.kill(NS, ID, 15)
-    assert (await containerd.runtime.wait(NS, ID)).exit_status == 143
+    await containerd.runtime.tasks.kill(NS, ID, 15)
+    assert (await containerd.runtime.tasks.wait(NS, ID)).exit_status == 143
 
 
 async def test_the_kernel_kills_for_want_of_memory(containerd: MemoryContainerd, ears: Ears) -> None:
     await containerd.run(NS, ID)
     containerd.oom(NS, ID)
     assert (await ears.words())[-2:] == ["oom", "exit"]
-    assert (await containerd.runtime.wait(NS, ID)).exit_status == 137
+    assert (await containerd.runtime.tasks.wait(NS, ID)).exit_status == 137
 
 
 async def test_execs_are_processes_of_their_own(containerd: MemoryContainerd, ears: Ears) -> None:
@@ -86,13 +86,15 @@ async def test_execs_are_processes_of_their_own(containerd: MemoryContainerd, ea
     containerd.exec(NS, ID, "one", Program(exits=4))
     pid = containerd.exec(NS, ID, "two")
     assert (await ears.words())[3:] == ["exec-added", "exec-started", "exec-exit", "exec-added", "exec-started"]
-    assert [(process.pid, process.exec_id) for process in await containerd.runtime.pids(NS, ID)][1:] == [(pid, "two")]
+    assert [(process.pid, process.exec_id) for process in await containerd.runtime.tasks.pids(NS, ID)][1:] == [
+        (pid, "two")
+    ]
 
 
 async def test_a_task_that_never_ran_ends_in_its_deletion(containerd: MemoryContainerd, ears: Ears) -> None:
     containerd.add(NS, ID)
-    pid = await containerd.runtime.create(NS, ID)
-    await containerd.runtime.delete_task(NS, ID)
+    pid = await containerd.runtime.tasks.create(NS, ID)
+    await containerd.runtime.tasks.delete(NS, ID)
     assert (await ears.words())[2:] == ["delete", "exit"]
     assert [observed.event for observed in ears.heard[2:]] == [
         TaskDelete(container_id=ID, pid=pid, exit_status=0),
@@ -103,7 +105,7 @@ async def test_a_task_that_never_ran_ends_in_its_deletion(containerd: MemoryCont
 async def test_labels_come_and_go(containerd: MemoryContainerd) -> None:
     containerd.add(NS, ID, labels={"a": "b", "c": "d"})
     containerd.label(NS, ID, {"a": "", "e": "f"})
-    assert (await containerd.runtime.get(NS, ID)).labels == {"c": "d", "e": "f"}
+    assert (await containerd.runtime.containers.get(NS, ID)).labels == {"c": "d", "e": "f"}
 
 
 async def test_any_event_can_be_published(containerd: MemoryContainerd, ears: Ears) -> None:
@@ -147,7 +149,7 @@ async def test_what_happens_while_it_is_down_is_not_told(containerd: MemoryConta
         containerd.end(NS, ID, 3)
     async with Ears(containerd).open() as ears:
         assert await ears.words() == []
-    task = await containerd.runtime.task(NS, ID)
+    task = await containerd.runtime.tasks.get(NS, ID)
     assert task is not None
     assert task.exit_status == 3
 
@@ -155,7 +157,7 @@ async def test_what_happens_while_it_is_down_is_not_told(containerd: MemoryConta
 async def test_going_down_says_why_to_who_listens_and_who_waits(containerd: MemoryContainerd) -> None:
     await containerd.run(NS, ID)
     async with Ears(containerd).open() as ears:
-        waiting = asyncio.ensure_future(containerd.runtime.wait(NS, ID))
+        waiting = asyncio.ensure_future(containerd.runtime.tasks.wait(NS, ID))
         await asyncio.sleep(0.01)
         with containerd.down("it was upgraded"):
             assert str(await ears.subscription.ended()) == "it was upgraded"
@@ -196,8 +198,8 @@ async def test_events_come_twice(containerd: MemoryContainerd, ears: Ears) -> No
 async def test_two_events_come_in_the_wrong_order(containerd: MemoryContainerd, ears: Ears) -> None:
     containerd.add(NS, ID)
     containerd.exchange.swap()
-    await containerd.runtime.create(NS, ID)
-    await containerd.runtime.start(NS, ID)
+    await containerd.runtime.tasks.create(NS, ID)
+    await containerd.runtime.tasks.start(NS, ID)
     assert await ears.words() == ["container-create", "start", "create"]
 
 

@@ -1,4 +1,4 @@
-"""What comes back from a command: one outcome, with a typed result or one failure."""
+"""What is seen of containers, their tasks and processes, and of a node."""
 
 from __future__ import annotations
 
@@ -6,27 +6,18 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
 
 __all__ = [
     "ContainerInfo",
     "ContainerList",
-    "Done",
-    "ExitInfo",
     "InspectResult",
-    "Outcome",
-    "OutcomeWord",
     "PidList",
     "ProcessInfo",
     "TaskInfo",
-    "TaskStarted",
     "TaskStatus",
     "VersionInfo",
 ]
-
-OutcomeWord: TypeAlias = Literal["ok", "error", "refused", "stale", "unknown"]
-"""The five ways a command ends: done, failed, not allowed, meant for a state that is past, undecidable after a crash."""
 
 TaskStatus: TypeAlias = Literal["unknown", "created", "running", "stopped", "paused", "pausing"]
 """A task's status in containerd's words (containerd.v1.types.Status)."""
@@ -89,26 +80,6 @@ class PidList(Struct, frozen=True, kw_only=True):
     processes: list[ProcessInfo]
 
 
-class TaskStarted(Struct, frozen=True, kw_only=True):
-    """Result of `start`."""
-
-    pid: int
-
-
-class ExitInfo(Struct, frozen=True, kw_only=True):
-    """How a task ended: result of `stop`, and of `delete` where there was a task. Null is what nobody knows."""
-
-    exit_status: int | None = None
-    exited_at: Nanos | None = None
-    killed: bool = False
-
-
-class Done(Struct, frozen=True, kw_only=True):
-    """Result of a command that has nothing to tell. `already` says that it was so before: nothing had to be done."""
-
-    already: bool = False
-
-
 class VersionInfo(Struct, frozen=True, kw_only=True):
     """Result of `version`."""
 
@@ -116,18 +87,3 @@ class VersionInfo(Struct, frozen=True, kw_only=True):
     bridge: str
     containerd: str
     containerd_revision: str
-
-
-class Outcome(Struct, frozen=True, kw_only=True):
-    """The reply to a command. Exactly one of `result` and `error` is set; which struct `result` is, the verb says."""
-
-    id: str
-    verb: str
-    node: str
-    outcome: OutcomeWord
-    namespace: str | None = None
-    container: str | None = None
-    result: Any = None
-    error: Failure | None = None
-    received_at: Nanos | None = None
-    finished_at: Nanos | None = None

@@ -1,0 +1,38 @@
+"""What can be asked of a node: one frozen struct per verb, holding the verb's options.
+
+The verb and the container stand in the subject, so NATS's own permissions are the access control; the body is the options
+as a JSON object, and an empty body is an object without members. An option that the verb does not have is refused: a
+misspelt `signal` must not silently become the default one.
+"""
+
+from __future__ import annotations
+
+from bridge.model.commands.command import Command, CommandId, Seconds
+from bridge.model.commands.groups import GROUPS, Group, groups_from
+from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Resume, Start, Stop
+from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Version
+from bridge.model.commands.signals import signal_number
+
+__all__ = [
+    "COMMANDS",
+    "Command",
+    "CommandId",
+    "Delete",
+    "GROUPS",
+    "Group",
+    "Inspect",
+    "Kill",
+    "List",
+    "Pause",
+    "Pids",
+    "Resume",
+    "Seconds",
+    "Start",
+    "Stop",
+    "Version",
+    "groups_from",
+    "signal_number",
+]
+
+COMMANDS: dict[str, type[Command]] = {command.verb: command for command in (*OBSERVING, *LIFECYCLE)}
+"""Verb -> struct."""

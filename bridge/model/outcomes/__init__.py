@@ -1,0 +1,32 @@
+"""What comes back from a command: one outcome, with a typed result or one failure."""
+
+from __future__ import annotations
+
+from bridge.model.outcomes.containers import (
+    ContainerInfo,
+    ContainerList,
+    InspectResult,
+    PidList,
+    ProcessInfo,
+    TaskInfo,
+    TaskStatus,
+    VersionInfo,
+)
+from bridge.model.outcomes.lifecycle import Done, ExitInfo, TaskStarted
+from bridge.model.outcomes.outcome import Outcome, OutcomeWord
+
+__all__ = [
+    "ContainerInfo",
+    "ContainerList",
+    "Done",
+    "ExitInfo",
+    "InspectResult",
+    "Outcome",
+    "OutcomeWord",
+    "PidList",
+    "ProcessInfo",
+    "TaskInfo",
+    "TaskStarted",
+    "TaskStatus",
+    "VersionInfo",
+]

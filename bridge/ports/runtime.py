@@ -1,0 +1,104 @@
+"""What control needs of containerd."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo
+
+__all__ = ["ContainerRuntime", "ContainerStore", "RuntimeVersion", "TaskLifecycle", "TaskView", "Tasks"]
+
+
+class RuntimeVersion(NamedTuple):
+    """What containerd says of itself."""
+
+    version: str
+    revision: str
+
+
+class ContainerStore(Protocol):
+    """containerd's records of containers. Errors are `CommandFailed` with containerd's own words."""
+
+    async def list(self, namespace: str | None, filters: Sequence[str] = ()) -> Sequence[ContainerInfo]:
+        """Return the containers of a namespace, or of every one, with their tasks; `filters` are containerd's own."""
+        ...
+
+    async def get(self, namespace: str, container: str) -> ContainerInfo:
+        """Return one container's record with its spec, without its task. `not_found` where there is none."""
+        ...
+
+    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
+        """Remove the snapshot, unless kept, and the record. `failed_precondition` while there is a task."""
+        ...
+
+
+class TaskLifecycle(Protocol):
+    """What changes a task. Errors are `CommandFailed` with containerd's own words."""
+
+    async def create(self, namespace: str, container: str) -> int:
+        """Make a task without stdio from the container's record and snapshot; return its pid.
+
+        `already_exists` if there is one, ended or not.
+        """
+        ...
+
+    async def start(self, namespace: str, container: str) -> int:
+        """Run a created task; return its pid."""
+        ...
+
+    async def pause(self, namespace: str, container: str) -> None:
+        """Freeze it. `failed_precondition` unless it runs."""
+        ...
+
+    async def resume(self, namespace: str, container: str) -> None:
+        """Let it run on. `failed_precondition` unless it is paused."""
+        ...
+
+    async def kill(
+        self, namespace: str, container: str, signal: int, *, all_processes: bool = False, exec_id: str | None = None
+    ) -> None:
+        """Send a signal. `not_found` where there is no task, no such exec, or the process has ended."""
+        ...
+
+    async def delete(self, namespace: str, container: str) -> ExitInfo:
+        """Remove an ended task; return how it ended. `failed_precondition` while it runs."""
+        ...
+
+
+class TaskView(Protocol):
+    """What looks at a task. Errors are `CommandFailed` with containerd's own words."""
+
+    async def get(self, namespace: str, container: str) -> TaskInfo | None:
+        """Return the container's task, None where there is none. An absent container has none either."""
+        ...
+
+    async def pids(self, namespace: str, container: str) -> Sequence[ProcessInfo]:
+        """Return the processes of a running task. `not_found` where there is no task."""
+        ...
+
+    async def wait(self, namespace: str, container: str) -> ExitInfo:
+        """Wait until the task has ended; return how. At once for an ended one, `not_found` where there is none."""
+        ...
+
+
+class Tasks(TaskLifecycle, TaskView, Protocol):
+    """containerd's tasks."""
+
+
+class ContainerRuntime(Protocol):
+    """containerd as the commands need it."""
+
+    @property
+    def containers(self) -> ContainerStore:
+        """Its records of containers."""
+        ...
+
+    @property
+    def tasks(self) -> Tasks:
+        """Its tasks."""
+        ...
+
+    async def version(self) -> RuntimeVersion:
+        """Return containerd's version."""
+        ...

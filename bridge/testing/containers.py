@@ -1,0 +1,72 @@
+"""The containers of a containerd in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from bridge.errors import CommandFailed
+from bridge.model.identity import check_identifier
+from bridge.model.outcomes import ContainerInfo
+from bridge.testing.calls import Calls
+from bridge.testing.filters import BadFilter, container_filter
+from bridge.testing.task import Refusal
+
+if TYPE_CHECKING:
+    from bridge.testing.containerd import MemoryContainerd
+
+__all__ = ["MemoryContainers"]
+
+
+class MemoryContainers:
+    """Implements `bridge.ports.ContainerStore`. Made by `MemoryRuntime`."""
+
+    def __init__(self, containerd: MemoryContainerd, calls: Calls) -> None:
+        self._containerd = containerd
+        self._calls = calls
+
+    async def list(self, namespace: str | None, filters: Sequence[str] = ()) -> Sequence[ContainerInfo]:
+        """Return containers with their tasks; see the port."""
+
+        def found() -> Sequence[ContainerInfo]:
+            try:
+                matches = container_filter(filters)
+                if namespace is not None:
+                    check_identifier(namespace, "namespace")
+            except BadFilter as error:
+                raise Refusal("invalid_argument", f"filters: {error}") from error
+            except ValueError as error:
+                raise Refusal("invalid_argument", str(error)) from error
+            return [
+                structs.replace(one.record, spec=None, task=one.task and one.task.info)
+                for (where, _), one in sorted(self._containerd.containers.items())
+                if namespace in {None, where} and matches(one.record)
+            ]
+
+        return await self._calls.call(f"list the containers in {namespace or 'every namespace'}", found)
+
+    async def get(self, namespace: str, container: str) -> ContainerInfo:
+        """Return one container's record; see the port."""
+        return await self._calls.call(
+            f"look at {container} in {namespace}", lambda: self._calls.container(namespace, container).record
+        )
+
+    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
+        """Remove the snapshot, unless kept, and the record; see the port."""
+
+        def remove() -> None:
+            found = self._calls.container(namespace, container)
+            if found.task is not None:
+                # containerd itself would leave the task behind, out of reach; so these are not its words.
+                status = found.task.info.status
+                sentence = (
+                    f"cannot delete {container} in {namespace}: it has a task, which is {status}: delete that first"
+                )
+                raise CommandFailed("failed_precondition", sentence)
+            if not keep_snapshot:
+                self._containerd.snapshots.discard((namespace, found.record.snapshot_key))
+            self._containerd.remove(namespace, container)
+
+        await self._calls.call(f"delete {container} in {namespace}", remove)
