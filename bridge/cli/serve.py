@@ -57,7 +57,10 @@ def serve(
         typer.Option(readable=False, metavar="DIR", help=f"Where stdio's FIFOs are ({_DEFAULT.fifo_dir})."),
     ] = None,
     commands: Annotated[
-        str | None, typer.Option(metavar="GROUPS", help="Commands to take: observe, lifecycle, all; none unless given.")
+        str | None,
+        typer.Option(
+            metavar="GROUPS", help="Commands to take: observe, lifecycle, exec, create, all; none unless given."
+        ),
     ] = None,
     foreign: Annotated[
         bool | None, typer.Option("--foreign", help="Let commands change containers of dockerd and the kubelet too.")

@@ -227,13 +227,13 @@ async def test_what_needs_a_task_says_that_there_is_none(node: Node, verb: str) 
     assert await node.failure(verb) == ("not_found", "container web.1 has no task: start it first")
 
 
-@pytest.mark.parametrize("call", ["pause", "resume", "delete_task", "start"])
+@pytest.mark.parametrize("call", ["pause", "resume", "delete", "start"])
 async def test_containerds_word_for_a_wrong_state_is_a_failed_precondition(node: Node, call: str) -> None:
     await node.run(*SLEEP)
     if call == "pause":
         await node.ok("pause")
     with pytest.raises(CommandFailed) as failed:
-        await getattr(node.runtime, call)(node.ctr.namespace, "web.1")
+        await getattr(node.runtime.tasks, call)(node.ctr.namespace, "web.1")
     assert (failed.value.code, bool(failed.value.containerd)) == ("failed_precondition", True)
 
 

@@ -142,8 +142,10 @@ def test_groups_are_read_from_one_text(text: str, groups: set[str]) -> None:
 
 
 def test_a_group_that_does_not_exist_is_refused_with_the_choice() -> None:
-    with pytest.raises(ValueError, match="'exec' does not exist: choose from observe, lifecycle, all, none"):
-        groups_from("observe,exec")
+    with pytest.raises(
+        ValueError, match="'shell' does not exist: choose from observe, lifecycle, exec, create, all, none"
+    ):
+        groups_from("observe,shell")
 
 
 @pytest.mark.parametrize("text", ["all,observe", "none,observe", "lifecycle,none"])
