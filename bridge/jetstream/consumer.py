@@ -12,22 +12,23 @@ import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
-from nats.aio.msg import Msg
+from msgspec import Struct
 from nats.aio.subscription import Subscription
 
 from bridge.jetstream.api import PREFIX, api
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied
+from bridge.jetstream.parser import Delivered
 
 __all__ = ["Consumer", "Doubt", "Place"]
 
-PORTION: Final = 2_000
+PORTION: Final = 10_000
 PORTION_BYTES: Final = 8 * 1024 * 1024
-"""A portion ends with whichever comes first."""
+"""A portion ends with whichever comes first. Between two of them the server has nothing to do: they had better be long."""
 
 HEARTBEAT_S: Final = 5.0
 PULL_S: Final = 30.0
@@ -47,7 +48,7 @@ class Doubt(Exception):
     """The consumer has to be replaced; nobody's error."""
 
 
-class Place(NamedTuple):
+class Place(Struct, frozen=True, gc=False):
     """What the reply subject of a delivered message says of it."""
 
     stream_sequence: int
@@ -68,7 +69,7 @@ class Consumer:
         self._subscription: Subscription | None = None
         self._made = False
         self._pulls = 0
-        self._arrived: deque[Msg] = deque()
+        self._arrived: deque[Delivered] = deque()
         self._news = asyncio.Event()
         self._denied: Denied | None = None
 
@@ -86,7 +87,7 @@ class Consumer:
             nats.errors.Error: it does not answer.
         """
         self._link.watch(self._wake)
-        self._subscription = await self._connection.client.subscribe(f"{self._inbox}.*", cb=self._on_message)
+        self._subscription = await self._connection.client.listen(f"{self._inbox}.*", self._on_message)
         fixed = {
             "name": self._name,
             "ack_policy": "none",
@@ -114,7 +115,7 @@ class Consumer:
             if made and self._connection.connected:
                 await api(self._connection, f"CONSUMER.DELETE.{self._stream}.{self._name}", timeout=1.0)
 
-    async def messages(self, *, wait: bool) -> AsyncGenerator[tuple[Msg, Place], None]:
+    async def messages(self, *, wait: bool) -> AsyncGenerator[tuple[Delivered, Place], None]:
         """Iterate over its messages; for ever with `wait`, else as long as there are some.
 
         Raises:
@@ -123,30 +124,31 @@ class Consumer:
         """
         expected = 1
         limit = PORTION_BYTES
+        arrived = self._arrived
         async with self._connection.denials(self._on_denied):
             while True:
                 await self._pull(limit, wait=wait)
                 taken = 0
                 while taken < (PORTION if limit else 1):
-                    message = await self._arrival()
-                    status = self._status(message)
-                    if status == _OF_BEFORE:
-                        continue
-                    if status == HEARTBEAT:
-                        _compare(message, expected)
-                    elif status in {NO_MESSAGES, TIMEOUT} or (
-                        status == CONFLICT and "MaxBytes" in _description(message)
-                    ):
-                        break  # the portion has ended
-                    elif status is not None:
-                        raise Doubt(f"{status} {_description(message)}")
-                    else:
+                    message = arrived.popleft() if arrived else await self._arrival()
+                    status = None if message.data else self._status(message)
+                    if status is None:
                         place = _place(message.reply)
                         if place.consumer_sequence != expected:
                             raise Doubt(f"number {expected} is missing")
                         expected += 1
                         taken += 1
                         yield message, place
+                    elif status == _OF_BEFORE:
+                        continue
+                    elif status == HEARTBEAT:
+                        _compare(message, expected)
+                    elif status in {NO_MESSAGES, TIMEOUT} or (
+                        status == CONFLICT and "MaxBytes" in _description(message)
+                    ):
+                        break  # the portion has ended
+                    else:
+                        raise Doubt(f"{status} {_description(message)}")
                 # A message that is larger than a whole portion comes alone.
                 limit = 0 if status == CONFLICT and not taken else PORTION_BYTES
                 if not wait and not taken and limit:
@@ -169,13 +171,14 @@ class Consumer:
         except NATS_ERRORS as error:
             raise Doubt(str(error)) from error
 
-    def _status(self, message: Msg) -> str | None:
+    def _status(self, message: Delivered) -> str | None:
         # None for an event. What the server says of a pull carries that pull's subject, and may come after the next one.
-        if message.data or not message.headers or "Status" not in message.headers:
-            return None
-        return message.headers["Status"] if message.subject == f"{self._inbox}.{self._pulls}" else _OF_BEFORE
+        status = message.headers.get("Status")
+        if status is None or message.subject == f"{self._inbox}.{self._pulls}":
+            return status
+        return _OF_BEFORE
 
-    async def _arrival(self) -> Msg:
+    async def _arrival(self) -> Delivered:
         while not self._arrived:
             # What the server sent into a connection that is lost is lost too, and nothing after it would tell.
             if not self._link.alive:
@@ -190,7 +193,7 @@ class Consumer:
             self._news.clear()
         return self._arrived.popleft()
 
-    async def _on_message(self, message: Msg) -> None:
+    def _on_message(self, message: Delivered) -> None:
         self._arrived.append(message)
         self._news.set()
 
@@ -203,8 +206,8 @@ class Consumer:
         self._news.set()
 
 
-def _compare(heartbeat: Msg, expected: int) -> None:
-    last = (heartbeat.headers or {}).get("Nats-Last-Consumer")
+def _compare(heartbeat: Delivered, expected: int) -> None:
+    last = heartbeat.headers.get("Nats-Last-Consumer")
     if last is not None and last != str(expected - 1):
         raise Doubt(f"the server has delivered up to number {last}, here came {expected - 1}")
 
@@ -221,5 +224,5 @@ def _place(reply: str) -> Place:
         raise Doubt(f"a message without a place: {reply!r}") from error
 
 
-def _description(message: Msg) -> str:
-    return str((message.headers or {}).get("Description") or "")
+def _description(message: Delivered) -> str:
+    return message.headers.get("Description", "")

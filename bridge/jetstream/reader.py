@@ -13,14 +13,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
-from nats.aio.msg import Msg
-
 from bridge.errors import BadEnvelope, LogRefused, LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt, Place
 from bridge.jetstream.errors import ApiError, Denied, log_errors
 from bridge.jetstream.filters import collide, matches, reduced
+from bridge.jetstream.parser import Delivered
 from bridge.jetstream.streams import NO_STREAM, stream_name
 from bridge.model.codec import decode
 from bridge.model.nanos import Nanos, format_rfc3339, now, parse_rfc3339
@@ -231,7 +230,7 @@ class _Reading:
             config["filter_subjects"] = self._server_filters
         return config
 
-    def _event(self, message: Msg, place: Place) -> StoredEvent | None:
+    def _event(self, message: Delivered, place: Place) -> StoredEvent | None:
         if self._our_filters and not any(matches(pattern, message.subject) for pattern in self._our_filters):
             return None
         try:
@@ -243,7 +242,7 @@ class _Reading:
             return None
 
 
-def _stored(message: Msg, place: Place) -> StoredEvent:
+def _stored(message: Delivered, place: Place) -> StoredEvent:
     return StoredEvent(
         stream_sequence=place.stream_sequence,
         stored_at=Nanos(place.stored_at),

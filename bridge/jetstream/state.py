@@ -19,7 +19,6 @@ from contextlib import aclosing
 from typing import Final
 
 import nats.errors
-from nats.aio.msg import Msg
 
 from bridge.errors import LogRefused, LogUnavailable
 from bridge.jetstream.api import api
@@ -29,6 +28,7 @@ from bridge.jetstream.consumer import Consumer, Doubt, Place
 from bridge.jetstream.errors import ApiError, Denied, log_errors
 from bridge.jetstream.keys import OPERATION, Key, WrongRevision, is_mark, keys_in
 from bridge.jetstream.lanes import Lanes
+from bridge.jetstream.parser import Delivered
 from bridge.jetstream.reader import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S
 from bridge.jetstream.streams import NO_STREAM
 from bridge.model.identity import new_ulid
@@ -273,14 +273,14 @@ class _Following:
         first, self._complete = not self._complete, True
         return first
 
-    def _entry(self, message: Msg, place: Place) -> StateEntry | None:
+    def _entry(self, message: Delivered, place: Place) -> StateEntry | None:
         # None for what has been handed out already, or is nothing of ours.
         try:
             key = Subjects.parse_state_key(message.subject[self._prefix :])
         except ValueError as error:
             log.warning("skipping revision %d of bucket %s: %s", place.stream_sequence, self._bucket, error)
             return None
-        removed = any(is_mark(name, value) for name, value in (message.headers or {}).items())
+        removed = any(is_mark(name, value) for name, value in message.headers.items())
         before = self._known.get(key)
         if removed:
             self._known.pop(key, None)

@@ -18,6 +18,7 @@ from bridge.config import NatsConfig
 from bridge.errors import ConfigError
 from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.errors import Denied, LinkLost
+from bridge.jetstream.parser import Delivered
 from tests.fix_nats import NatsServerFactory
 from tests.testbed import NatsServer, Proxy
 
@@ -212,6 +213,33 @@ async def test_subscriptions_live_through_a_restart(nats_server_factory: NatsSer
         await connection.linked()
         await connection.client.publish("a.b", b"x")
         assert (await subscription.next_msg(timeout=5)).data == b"x"
+
+
+async def test_a_listener_gets_what_comes_in_its_order_and_through_a_restart(
+    nats_server_factory: NatsServerFactory,
+) -> None:
+    server = nats_server_factory()
+    came: list[Delivered] = []
+    async with connected(server.url) as connection:
+        subscription = await connection.client.listen("news.*", came.append)
+        for number in range(3):
+            await connection.client.publish(f"news.{number}", b"x", reply="back", headers={"a": str(number)})
+        await connection.client.flush()
+        assert [(one.subject, one.reply, one.data, one.headers) for one in came] == [
+            (f"news.{number}", "back", b"x", {"a": str(number)}) for number in range(3)
+        ]
+        link = connection.link
+        server.restart()
+        await link.lost()
+        await connection.linked()
+        await connection.client.publish("news.3", b"")
+        await connection.client.flush()
+        assert came[3:] == [Delivered("news.3", "", b"")]
+        await subscription.unsubscribe()
+        await connection.client.publish("news.4", b"")
+        await connection.client.flush()
+        assert len(came) == 4
+        assert connection.client._listeners == {}
 
 
 async def test_a_loss_and_a_return_are_one_line_each(

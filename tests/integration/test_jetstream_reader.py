@@ -503,6 +503,7 @@ async def test_nothing_stays_with_the_client_either(
     for _ in range(5):
         await read(reader)
     assert len(connection.client._subs) == before
+    assert connection.client._listeners == {}
 
 
 async def test_without_a_stream_there_is_nothing_to_read(reader: JetStreamReader, connection: Connection) -> None:

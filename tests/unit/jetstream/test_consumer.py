@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,8 +15,9 @@ from nats.aio.msg import Msg
 import bridge.jetstream.consumer as consumer_module
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.consumer import Consumer, Doubt, _place
+from bridge.jetstream.consumer import Consumer, Doubt, Place, _place
 from bridge.jetstream.errors import Denied
+from bridge.jetstream.parser import Delivered, Listener
 
 INBOX = "_INBOX.x"
 
@@ -28,14 +29,14 @@ class Server:
         self.link = Link()
         self.pulls: list[dict[str, Any]] = []
         self.denied: Callable[[Denied], None] = lambda _: None
-        self._deliver: Callable[[Msg], Awaitable[None]] | None = None
-        client = SimpleNamespace(new_inbox=lambda: INBOX, subscribe=self._subscribe, publish=self._publish)
+        self._deliver: Listener | None = None
+        client = SimpleNamespace(new_inbox=lambda: INBOX, listen=self._listen, publish=self._publish)
         connection = SimpleNamespace(client=client, request=self._request, denials=self._denials, connected=True)
         self.consumer = Consumer(cast("Connection", connection), "S", self.link)
 
-    async def _subscribe(self, subject: str, cb: Callable[[Msg], Awaitable[None]]) -> object:
+    async def _listen(self, subject: str, listener: Listener) -> object:
         assert subject == f"{INBOX}.*"
-        self._deliver = cb
+        self._deliver = listener
         return SimpleNamespace(unsubscribe=self._unsubscribe)
 
     async def _unsubscribe(self) -> None:
@@ -57,17 +58,15 @@ class Server:
     async def message(self, number: int, *, sequence: int | None = None, pending: int = 9) -> None:
         assert self._deliver is not None
         reply = f"$JS.ACK.S.c.1.{sequence or number}.{number}.1700000000000000000.{pending}"
-        await self._deliver(Msg(cast("Any", None), subject="e.x", reply=reply, data=b"body"))
+        self._deliver(Delivered("e.x", reply, b"body"))
 
     async def status(
         self, code: str, description: str = "", *, pull: int | None = None, last: str | None = None
     ) -> None:
         assert self._deliver is not None
         subject = f"{INBOX}.{pull or len(self.pulls)}"
-        said = {"Status": code, "Description": description}
-        if last is not None:
-            said["Nats-Last-Consumer"] = last
-        await self._deliver(Msg(cast("Any", None), subject=subject, headers=said))
+        line = "" if last is None else f"Nats-Last-Consumer: {last}\r\n"
+        self._deliver(Delivered(subject, "", b"", f"NATS/1.0 {code} {description}\r\n{line}\r\n".encode()))
 
 
 @pytest.fixture
@@ -223,8 +222,8 @@ async def test_the_denial_of_something_else_does_not(server: Server) -> None:
         ("$JS.ACK._.acchash.S.c.1.20.10.1700000000000000001.5.token", (20, 10, 1700000000000000001, 5)),
     ],
 )
-def test_a_place_is_read_from_both_forms_of_the_reply_subject(reply: str, place: tuple[int, ...]) -> None:
-    assert _place(reply) == place
+def test_a_place_is_read_from_both_forms_of_the_reply_subject(reply: str, place: tuple[int, int, int, int]) -> None:
+    assert _place(reply) == Place(*place)
 
 
 @pytest.mark.parametrize("reply", ["", "a.b", "$JS.ACK.S.c.1.x.10.17.5"])
