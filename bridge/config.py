@@ -22,7 +22,7 @@ from bridge.model.commands import Group, groups_from
 from bridge.model.identity import check_identifier, check_node
 from bridge.model.subjects import Subjects
 
-__all__ = ["Config", "ENVIRONMENT", "NatsConfig", "Size", "load"]
+__all__ = ["Config", "ENVIRONMENT", "NatsConfig", "Size", "load", "option"]
 
 ENVIRONMENT = "CONTAINERD_BRIDGE_"
 """Prefix of the environment variables: `CONTAINERD_BRIDGE_STATE_DIR`, `CONTAINERD_BRIDGE_NATS_CREDS`, ..."""
@@ -137,7 +137,7 @@ def load(options: Mapping[str, Any], *, file: Path | None = None, environ: Mappi
     path = file if file is not None else Path(named) if named else None
     given = {} if path is None else _from_file(path)
     given |= _from_environment(environ)
-    given |= {field: _Given(value, _option(field)) for field, value in options.items() if value is not None}
+    given |= {field: _Given(value, option(field)) for field, value in options.items() if value is not None}
     node = given.get("node")
     if node is None or node.value == "":
         given["node"] = _Given(_host_name(), "the host's name")
@@ -208,7 +208,8 @@ def _is_service_link(name: str, value: str) -> bool:
     return _SERVICE_LINK.fullmatch(name) is not None
 
 
-def _option(field: str) -> str:
+def option(field: str) -> str:
+    """Return the option of the command line for a setting."""
     return "--" + ("nats" if field == "nats.url" else field.replace(".", "-").replace("_", "-"))
 
 

@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Room -> the other rooms of ours that it may import. Everybody may import `bridge` itself, which is the version."""
 
-LAZILY = {("bridge.cli.serve", "bridge.daemon")}
+LAZILY = {("bridge.cli.running", "bridge.daemon")}
 """Module -> room that it may import inside a function: who only reads events does not load the daemon."""
 
 FOREIGN: dict[str, set[str]] = {
@@ -222,7 +222,7 @@ def checked(root: Path, files: dict[str, str]) -> list[str]:
             "capture/feed.py",
             "from bridge.ports import EventLog\nfrom bridge.capture.outbox import Outbox\nimport bridge",
         ),
-        ("cli/serve.py", "def f():\n    from bridge.daemon import run"),
+        ("cli/running.py", "def f():\n    from bridge.daemon import run"),
         ("daemon.py", "from bridge import health\nimport bridge.jetstream.log\nimport bridge.containerd"),
         ("_pb/tasks_pb2.py", "import grpc\n" * (LONGEST + 1)),
     ],
@@ -255,7 +255,12 @@ def test_what_keeps_the_rules_is_left_alone(tmp_path: Path, file: str, text: str
         ("capture/feed.py", 3, "def f():\n    import nats", "bridge.capture may not import nats"),
         ("capture/feed.py", 3, "if TYPE_CHECKING:\n    import nats", "bridge.capture may not import nats"),
         ("capture/feed.py", 2, "importlib.import_module('nats')", "bridge.capture may not import nats"),
-        ("cli/serve.py", 2, "from bridge.daemon import run", "bridge.cli.serve may import bridge.daemon only inside"),
+        (
+            "cli/running.py",
+            2,
+            "from bridge.daemon import run",
+            "bridge.cli.running may import bridge.daemon only inside",
+        ),
         ("cli/events.py", 3, "def f():\n    import bridge.daemon", "bridge.cli may not import bridge.daemon"),
         ("helpers.py", 1, "", "bridge.helpers is no room of the architecture"),
         ("model/long.py", LONGEST + 1, "x = 1\n" * LONGEST, f"{LONGEST + 1} lines, {LONGEST} at most"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
@@ -12,7 +11,7 @@ from typer.main import get_command
 import bridge
 from bridge.cli import doctor, events, history, inspect, nodes, ps, schema, settings, state, verbs
 from bridge.cli.connection import Connect
-from bridge.cli.exits import PROGRAM, USAGE, complain
+from bridge.cli.exits import PROGRAM, USAGE, Exit, complain
 from bridge.cli.help import Command, Group
 from bridge.cli.serve import serve
 from bridge.client import connect as connect_to_nats
@@ -93,19 +92,14 @@ def _program(
         raise typer.Exit(USAGE)
 
 
-def main(arguments: Sequence[str] | None = None, *, connect: Connect = connect_to_nats) -> int:
-    """Run one command and return its exit status.
-
-    Status 0 is success, 1 a command that failed, 2 wrong usage or configuration, 70 a mistake of ours, 130 an interrupt,
-    141 a reader of the output that went away.
-
-    Args:
-        arguments: what stands behind the program's name; the process's own unless given.
-        connect: how the client commands reach the bus.
-    """
-    given = sys.argv[1:] if arguments is None else list(arguments)
+def main(arguments: Sequence[str], *, connect: Connect | None = None) -> int:
+    """Run one command and return its exit status; see `bridge.cli.main`."""
     try:
-        status = get_command(app).main(args=given, prog_name=PROGRAM, standalone_mode=False, obj=connect)
+        status = get_command(app).main(
+            args=list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=connect or connect_to_nats
+        )
+    except Exit as end:
+        return end.status
     except _UsageError as error:
         # Without click's list of similar options, which are hardly ever what was meant: the hint leads to all of them.
         message: str = getattr(error, "message", "") if hasattr(error, "possibilities") else error.format_message()

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from bridge.cli.durations import clock, span
-from bridge.cli.terminal import printable
+from bridge.cli.printable import printable
 from bridge.model import events, node_events
 from bridge.model.envelope import WORDS, Event, Recorded, Unrecognized
 from bridge.model.state import ContainerState

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from bridge.cli.connection import Opening, opening_command
 from bridge.cli.options import Json
-from bridge.cli.terminal import Columns, Terminal, printable
+from bridge.cli.printable import printable
+from bridge.cli.terminal import Columns, Terminal
 from bridge.client import ConfigError, Finding
 
 __all__ = ["doctor"]

@@ -13,12 +13,10 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-import typer
-
-from bridge.cli.terminal import printable
+from bridge.cli.printable import printable
 from bridge.errors import BridgeError, CommandFailed, ConfigError
 
-__all__ = ["PROGRAM", "USAGE", "complain", "complaint", "exits", "while_read"]
+__all__ = ["PROGRAM", "USAGE", "Exit", "complain", "complaint", "exits", "while_read"]
 
 PROGRAM = "containerd-bridge"
 
@@ -45,32 +43,40 @@ def complaint(error: BridgeError | ValueError) -> str:
     return f"{error} (containerd: {words})" if words and words not in str(error) else str(error)
 
 
+class Exit(Exception):
+    """The command has ended, and everything is said; `status` is the process's."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 @contextmanager
-def exits() -> Iterator[None]:
-    """Turn whatever ends a command into its exit status.
+def exits(*passing: type[Exception]) -> Iterator[None]:
+    """Turn whatever ends a command into its exit status, but for what is passed on as it is.
 
     Raises:
-        typer.Exit: with that status.
+        Exit: with that status.
     """
     try:
         yield
         sys.stdout.flush()
-    except (typer.Exit, typer.Abort, typer.BadParameter):
+    except passing:
         raise
     except BrokenPipeError as error:
         # Whoever read our output has what they wanted. The interpreter's own flush at the end must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(PIPE) from error
+        raise Exit(PIPE) from error
     except KeyboardInterrupt as error:
-        raise typer.Exit(INTERRUPTED) from error
+        raise Exit(INTERRUPTED) from error
     except BridgeError as error:
         log.debug("details", exc_info=error)
         complain(complaint(error))
-        raise typer.Exit(USAGE if isinstance(error, ConfigError) else 1) from error
+        raise Exit(USAGE if isinstance(error, ConfigError) else 1) from error
     except Exception as error:
         log.debug("details", exc_info=error)
         complain(f"unexpected {type(error).__name__}: {error}; run with --log-level debug for details")
-        raise typer.Exit(INTERNAL) from error
+        raise Exit(INTERNAL) from error
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from bridge.cli.details import colour, details, ending, status_colour, word
 from bridge.cli.durations import clock, day, span
 from bridge.cli.events import one_line
 from bridge.cli.options import Container, Json, Namespaces, NodeNames
-from bridge.cli.terminal import Columns, Terminal, printable
+from bridge.cli.printable import printable
+from bridge.cli.terminal import Columns, Terminal
 from bridge.client import Bus, CommandFailed, LogRefused, Moment
 from bridge.client.containers import SHORTEST
 from bridge.model.nanos import Nanos

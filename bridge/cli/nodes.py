@@ -12,7 +12,8 @@ from bridge.cli.connection import client_command
 from bridge.cli.durations import ago
 from bridge.cli.exits import PROGRAM, complain, complaint
 from bridge.cli.options import Json, NodeNames
-from bridge.cli.terminal import Columns, Terminal, printable
+from bridge.cli.printable import printable
+from bridge.cli.terminal import Columns, Terminal
 from bridge.client import Bus, CommandFailed, KnownNode, Node
 from bridge.client.known import known
 from bridge.errors import LogError

@@ -25,7 +25,8 @@ from bridge.cli.options import (
     NoTruncate,
     checked,
 )
-from bridge.cli.terminal import Columns, Terminal, printable
+from bridge.cli.printable import printable
+from bridge.cli.terminal import Columns, Terminal
 from bridge.client import Bus, CommandFailed, Doubt, LogRefused, read_point
 from bridge.model.codec import to_builtins
 from bridge.model.nanos import Nanos

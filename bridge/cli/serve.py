@@ -1,11 +1,7 @@
-"""`containerd-bridge serve`: the daemon, and how it logs."""
+"""`containerd-bridge serve`: its options, and what the help says of them."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,8 +18,8 @@ from bridge.cli.connection import (
     NatsToken,
     NatsUser,
 )
-from bridge.config import Config, load
-from bridge.model.nanos import Nanos, format_rfc3339
+from bridge.cli.running import run
+from bridge.config import Config
 
 __all__ = ["serve"]
 
@@ -118,8 +114,6 @@ def serve(
 
     Every option is also an environment variable (CONTAINERD_BRIDGE_STATE_DIR, ...) and a key of the TOML file.
     """
-    from bridge import daemon  # noqa: PLC0415 - the other commands need neither gRPC nor the daemon
-
     options: dict[str, Any] = {
         "containerd": containerd,
         "namespace": namespace or None,
@@ -149,38 +143,4 @@ def serve(
         "nats.tls_first": nats_tls_first,
         "nats.replicas": nats_replicas,
     }
-    settings = load(options, file=config)
-    configure_logging(settings)
-    asyncio.run(daemon.run(settings))
-
-
-def configure_logging(config: Config) -> None:
-    """Log to standard error: for people on a terminal, one JSON object per line elsewhere."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines() if sys.stderr.isatty() else _Json())
-    logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
-    for chatty in ("asyncio", "uvicorn.error", "nats"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-
-
-def _time(record: logging.LogRecord) -> str:
-    return format_rfc3339(Nanos(int(record.created * 1e9)))[:23] + "Z"
-
-
-class _Lines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        text = f"{_time(record)} {record.levelname.lower():7} {record.getMessage()}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
-
-
-class _Json(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": _time(record),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+    run(options, config)

@@ -8,7 +8,8 @@ import typer
 
 from bridge.cli.connection import client_command
 from bridge.cli.options import Json, Namespaces, NodeNames
-from bridge.cli.terminal import Terminal, printable
+from bridge.cli.printable import printable
+from bridge.cli.terminal import Terminal
 from bridge.client import Bus, Difference, Verified
 
 __all__ = ["rebuild", "verify"]

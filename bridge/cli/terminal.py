@@ -13,9 +13,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from bridge.cli.printable import printable
 from bridge.model.codec import encode_any
 
-__all__ = ["Columns", "Terminal", "printable"]
+__all__ = ["Columns", "Terminal"]
 
 _LONG_ID: Final = re.compile(r"[0-9a-f]{64}")
 _SHORT: Final = 12
@@ -81,8 +82,3 @@ class Columns:
             line.append(" " * (width - cell_len(str(cell)) + self._gap))
         line.rstrip()
         return line
-
-
-def printable(text: str) -> str:
-    """Return `text` with everything that a terminal would act on written as an escape."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

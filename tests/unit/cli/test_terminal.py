@@ -2,7 +2,8 @@
 
 import pytest
 
-from bridge.cli.terminal import Columns, Terminal, printable
+from bridge.cli.printable import printable
+from bridge.cli.terminal import Columns, Terminal
 
 LONG = "0123456789abcdef" * 4
 
