@@ -36,8 +36,8 @@ from bridge.ports import Entry, Observed
 
 __all__ = ["Ledger", "Memory"]
 
-REMEMBERED = 4_096
-"""Containers whose accounts stay in memory, 3 KB each; the others are read from the outbox when they turn up again. That costs
+REMEMBERED = 2_048
+"""Containers whose accounts stay in memory, 2.5 KB each; the others are read from the outbox when they turn up again. That costs
 25 µs, and hosts with more containers than this that are busy at the same time are rare."""
 
 Key: TypeAlias = tuple[str, str]

@@ -96,6 +96,11 @@ class _Amount(NamedTuple):
         return _Amount(self.rows - other.rows, self.bytes - other.bytes)
 
 
+_REMEMBER: Final = """INSERT INTO containers VALUES (?, ?, ?, ?) ON CONFLICT (namespace, container)
+    DO UPDATE SET state = excluded.state, deleted_at = excluded.deleted_at"""
+"""Not INSERT OR REPLACE: that takes the old row out and puts the new one in, for half as much again."""
+
+
 class Outbox:
     """The writing side; belongs to one thread from `open` to `close`, but for what says otherwise."""
 
@@ -223,7 +228,7 @@ class Outbox:
                 gone = self._let_go(kept, acknowledged, _LET_GO if spares else -1, spares=spares)
                 kept = kept.minus(gone)
                 db.executemany("INSERT INTO entries VALUES (?, ?)", rows)
-                db.executemany("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?)", containers)
+                db.executemany(_REMEMBER, containers)
                 db.executemany(
                     "UPDATE meta SET value = ? WHERE key = ?",
                     [(last, "last_n"), (upto, "acknowledged"), (at, "acknowledged_at"), (proven or 0, "proven")],
