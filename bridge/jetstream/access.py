@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import nkeys  # type: ignore[import-untyped]
-
 from bridge.config import NatsConfig
 from bridge.errors import ConfigError
 
@@ -151,6 +149,8 @@ def _creds_options(path: Path) -> dict[str, Any]:
 
 
 def _key_pair(text: str, what: str) -> Any:
+    import nkeys  # type: ignore[import-untyped] # noqa: PLC0415 - a MiB of PyNaCl that only those pay who log in so
+
     try:
         seed = text.strip().encode("ascii")
         prefix, raw = nkeys.decode_seed(bytearray(seed))
