@@ -88,7 +88,7 @@ class Folded:
         state = self._ends.get(place)
         if state is None and recorded.sequence > 1:
             self._begin(place, event)
-        if self._point is not None and place not in self._points and self._is_behind(event):
+        if self._point is not None and self._is_behind(event) and place not in self._points:
             self._points[place] = state
         self._ends[place] = evolve(state, recorded)
         if place in self._onward:
