@@ -50,6 +50,15 @@ def test_what_was_committed_is_there_after_it_is_opened_again(path: Path) -> Non
         assert OutboxReader(path).after(0, 10) == entries(1, 3)
 
 
+def test_a_container_is_what_was_said_of_it_last(path: Path) -> None:
+    with Outbox(path) as outbox:
+        for newest in (row(3), row(20, deleted_at=9), row(21)):
+            outbox.commit([], [newest, row(container="other")], 0, None)
+            assert outbox.container("default", "web.1") == newest
+            assert outbox.container("default", "other") == row(container="other")
+            assert (newest in list(outbox.containers())) is (newest.deleted_at is None)
+
+
 def test_a_process_that_is_killed_leaves_what_it_committed_and_nothing_else(path: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path; from bridge.capture.outbox import Outbox;"
