@@ -138,8 +138,9 @@ async def rebuild(
     written = removed = left = 0
     for key in found.differences:
         state = found.should(key)
-        change = Change(key=key, value=None if state is None else encode_any(as_kept(state)))
-        if not await store.replace(change, revision=found.kept.revisions.get(key, 0)):
+        value = None if state is None else encode_any(as_kept(state))
+        [made] = await store.write([Change(key=key, value=value, revision=found.kept.revisions.get(key, 0))])
+        if made is None:
             left += 1
         elif state is None:
             removed += 1

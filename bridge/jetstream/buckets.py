@@ -18,7 +18,7 @@ from bridge.jetstream.filters import covers
 from bridge.jetstream.streams import MUST_BE_UNSET, SECOND, config_error, create, existing, shown
 from bridge.model.subjects import Subjects
 
-__all__ = ["bucket_stream", "declared_bucket", "ensure_buckets", "key_subject", "weaknesses"]
+__all__ = ["bucket_stream", "declared_bucket", "ensure_buckets", "ensure_states", "key_subject", "weaknesses"]
 
 DUPLICATE_WINDOW: Final = 120 * SECOND
 """As every KV client makes it. What is written again later is written again, which does no harm under a key."""
@@ -86,8 +86,13 @@ async def ensure_buckets(connection: Connection, subjects: Subjects, *, replicas
         ConfigError: one is weaker, or cannot be made; the sentence says what to do.
         LogUnavailable: JetStream does not answer at present.
     """
-    await _ensure(connection, subjects.state_bucket, "The state of every container (containerd-bridge)", replicas)
+    await ensure_states(connection, subjects, replicas=replicas)
     await _ensure(connection, subjects.node_bucket, "Which bridge writes as which node (containerd-bridge)", replicas)
+
+
+async def ensure_states(connection: Connection, subjects: Subjects, *, replicas: int = 1) -> None:
+    """Make sure of the bucket of states alone; raises as `ensure_buckets` does."""
+    await _ensure(connection, subjects.state_bucket, "The state of every container (containerd-bridge)", replicas)
 
 
 async def _ensure(connection: Connection, bucket: str, description: str, replicas: int) -> None:

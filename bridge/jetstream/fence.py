@@ -108,10 +108,7 @@ class Fence:
             LogConflict: never again.
             LogUnavailable: not until the lease is renewed.
         """
-        if not self._lease.held:
-            raise self._lease.lost or LogUnavailable(
-                f"the lease of node {self._node} has run out and could not be renewed yet"
-            )
+        self._lease.check()
 
     async def mend(self) -> None:
         """See to a refused append: return when the same entries may be appended again.

@@ -105,11 +105,18 @@ class Lanes(Publisher):
         elif reply.error is not None:
             append.fail(log_error(reply.error, self.stream))
         else:
-            index = int(subject.rpartition(".")[2])
-            if index in append.flying and index not in append.acknowledged:
-                append.acknowledged.append(index)
+            if self._acknowledge(append, int(subject.rpartition(".")[2])):
                 if reply.duplicate:
                     append.repeated += 1
                 else:
                     append.sequence = max(append.sequence, reply.seq)
-                append.advance()
+
+    @staticmethod
+    def _acknowledge(append: Append, index: int) -> bool:
+        # Whether it was waited for: an answer may come twice.
+        assert isinstance(append, _Round)
+        if index not in append.flying or index in append.acknowledged:
+            return False
+        append.acknowledged.append(index)
+        append.advance()
+        return True

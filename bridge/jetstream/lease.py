@@ -86,6 +86,18 @@ class JetStreamLease:
         """Whether we may write now; see `NodeLease.held`."""
         return self.lost is None and _seconds() < self._until
 
+    def check(self) -> None:
+        """Return if we may write now.
+
+        Raises:
+            LogConflict: never again.
+            LogUnavailable: not until it is renewed.
+        """
+        if not self.held:
+            raise self.lost or LogUnavailable(
+                f"the lease of node {self.record.node} has run out and could not be renewed yet"
+            )
+
     async def acquire(self) -> None:
         """Take the lease; see `NodeLease.acquire`.
 

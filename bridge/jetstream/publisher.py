@@ -14,7 +14,7 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import msgspec
 import nats.errors
@@ -68,6 +68,14 @@ class Receipt(NamedTuple):
     repeated: int
 
 
+class Guard(Protocol):
+    """Tells whether something may be written now."""
+
+    def check(self) -> None:
+        """Return if it may; raises a LogError that says why not."""
+        ...
+
+
 class Append:
     """One append under way: what it waits for, and why it failed."""
 
@@ -76,7 +84,7 @@ class Append:
         """Stands in the reply subjects, and so tells its answers from those to an append before."""
         self.entries = entries
         self.link = link
-        self.fence: Fence | None = None
+        self.guard: Guard | None = None
         self.sequence = 0
         self.repeated = 0
         """For its `Receipt`."""
@@ -98,11 +106,11 @@ class Append:
         self._news.set()
 
     def check(self) -> None:
-        """Raise the failure, if there is one. Before each write: also what the fence has against it."""
+        """Raise the failure, if there is one. Before each write: also what the guard has against it."""
         if self.failure is not None:
             raise self.failure
-        if self.fence is not None:
-            self.fence.check()
+        if self.guard is not None:
+            self.guard.check()
 
     async def news(self, seconds: float) -> bool:
         """Wait for an advance or a failure.
@@ -126,10 +134,13 @@ class Publisher(ABC):
     in_one_order: ClassVar[bool]
     """See `EventLog.in_one_order`."""
 
-    def __init__(self, connection: Connection, stream: str, fence: Fence | None = None) -> None:
+    def __init__(
+        self, connection: Connection, stream: str, fence: Fence | None = None, *, guard: Guard | None = None
+    ) -> None:
         self.connection: Final = connection
         self.stream: Final = stream
         self.fence: Final = fence
+        self.guard: Final = guard or fence
         self.inbox: Final = connection.client.new_inbox()
         self._one_at_a_time = asyncio.Lock()
         self._append: Append | None = None
@@ -183,7 +194,7 @@ class Publisher(ABC):
 
         link.watch(on_loss)
         self._append = append
-        append.fence = self.fence
+        append.guard = self.guard
         try:
             async with self.connection.denials(lambda denied: self._on_denied(append, denied)):
                 append.check()
@@ -203,6 +214,9 @@ class Publisher(ABC):
             return self.connection.link
         except nats.errors.Error as error:
             raise LogUnavailable(f"stream {self.stream}: {explain(error)}") from error
+
+    def _named(self) -> str:
+        return f"stream {self.stream}"
 
     def _check(self, entries: Sequence[Entry]) -> int:
         # The server hangs up on what is too large or would break a line, so that must not be sent. Returns the largest.
@@ -261,7 +275,7 @@ class Publisher(ABC):
             info = await api(self.connection, f"STREAM.INFO.{self.stream}")
         except ApiError as error:
             if error.err_code == NO_STREAM:
-                return LogRefused(f"stream {self.stream} is gone: it is made anew unless it comes back", "no_stream")
+                return LogRefused(f"{self._named()} is gone: it is made anew unless it comes back", "no_stream")
             return log_error(error, self.stream)
         except NATS_ERRORS as error:
             return LogUnavailable(f"stream {self.stream}: {explain(error)}")

@@ -1,8 +1,8 @@
-"""The states of containers in their bucket: written side by side, one message in flight for each key, and followed.
+"""The states of containers in their bucket: written side by side (`bridge.jetstream.key_writer`), and followed.
 
-Writing is `Lanes` with a lane for each key, so it is as quick as appending on older servers is, and an answer that does not
-come ends it with `LogUnavailable` instead of leaving a value behind unseen. Every write has a message id, but a repeated one has
-another: what is written again stands there again.
+A bridge writes only while it holds its node's lease, which is looked at before every write to the socket. What may still
+arrive late, from a socket or a network that hung, is refused where the next holder has written the key meanwhile: then it stands
+at another revision than the one expected. A bucket that is gone is made anew.
 
 A follower reads with a consumer that begins with the last message of each key and then goes on; what the listing consists of it
 asks the server apart from that (`keys_in`), and it is complete when each of those keys has come. After every loss it lists
@@ -20,58 +20,51 @@ from typing import Final
 
 import nats.errors
 
-from bridge.errors import LogRefused, LogUnavailable
+from bridge.errors import ConfigError, LogRefused, LogUnavailable
 from bridge.jetstream.api import api
-from bridge.jetstream.buckets import bucket_stream, key_subject
+from bridge.jetstream.buckets import bucket_stream, ensure_states, key_subject
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt, Place
 from bridge.jetstream.errors import ApiError, Denied, log_errors
-from bridge.jetstream.keys import OPERATION, Key, WrongRevision, is_mark, keys_in
-from bridge.jetstream.lanes import Lanes
+from bridge.jetstream.key_writer import KeyWriter
+from bridge.jetstream.keys import Key, is_mark, keys_in
 from bridge.jetstream.parser import Delivered
+from bridge.jetstream.publisher import Guard
 from bridge.jetstream.reader import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S
 from bridge.jetstream.streams import NO_STREAM
-from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos, now
 from bridge.model.subjects import ContainerKey, Subjects
-from bridge.ports import Change, Entry, StateEntry
+from bridge.ports import Change, StateEntry
 
 __all__ = ["JetStreamStates", "open_states"]
 
 log = logging.getLogger(__name__)
 
-
-class _Put(Entry, frozen=True, kw_only=True, array_like=True, gc=False):
-    """A change as a message."""
-
-    removed: bool = False
-
-
-class _Writer(Lanes):
-    """Lanes whose entries are values of keys."""
-
-    def _lane(self, entry: Entry) -> str:
-        return entry.subject
-
-    def _header(self, entry: Entry) -> str:
-        removal = f"{OPERATION}: DEL\r\n" if isinstance(entry, _Put) and entry.removed else ""
-        return f"NATS/1.0\r\nNats-Msg-Id: {entry.id}\r\n{removal}\r\n"
+GONE_S: Final = 2.0
+"""A bucket has to be missing for so long before it is made anew: a cluster that starts may not know of it yet."""
 
 
 class JetStreamStates:
     """Implements `bridge.ports.StateStore`. Made by `open_states`."""
 
-    def __init__(self, connection: Connection, subjects: Subjects) -> None:
+    def __init__(self, connection: Connection, subjects: Subjects, lease: Guard | None, *, replicas: int) -> None:
         self._connection = connection
+        self._subjects = subjects
         self._bucket: Final = subjects.state_bucket
         self._stream: Final = bucket_stream(self._bucket)
-        self._writer = _Writer(connection, self._stream)
+        self._replicas = replicas
+        self._writer = KeyWriter(connection, self._bucket, lease)
+        self._last = 0
+        """Highest revision that was given out to us."""
+        self._turns = 0
+        """How often the bucket gave out a lower one than before."""
+        self._gone_since: float | None = None
 
     @property
     def session(self) -> object:
-        """The connection that it goes through; see `StateStore.session`."""
+        """The connection that it goes through, and the bucket behind it; see `StateStore.session`."""
         try:
-            return self._connection.link
+            return self._connection.link, self._turns
         except nats.errors.Error:
             return None
 
@@ -83,48 +76,50 @@ class JetStreamStates:
         """
         await self._writer.open()
 
-    async def write(self, changes: Sequence[Change]) -> None:
-        """Make all these changes; see `StateStore.write`.
+    async def write(self, changes: Sequence[Change]) -> list[int | None]:
+        """Make all these changes; see `StateStore.write`. With a lease, only as long as it is held.
 
         Raises:
-            LogUnavailable: unknown which are stored; write the same changes again.
+            LogUnavailable: unknown which are stored; or the lease has run out, and may be renewed.
             LogRefused: the bucket refuses; the sentence says why.
+            LogConflict: the lease is somebody else's.
         """
-        await self._writer.append(
-            [
-                _Put(
-                    n=number,
-                    id=new_ulid(),
-                    subject=key_subject(self._bucket, Subjects.state_key(change.key)),
-                    body=change.value or b"",
-                    removed=change.value is None,
-                )
-                for number, change in enumerate(changes, 1)
-            ]
+        made = await self._writer.write(
+            [(Subjects.state_key(change.key), change.value, change.revision) for change in changes]
         )
+        revisions = [revision for revision in made if revision is not None]
+        if revisions:
+            if min(revisions) <= self._last:
+                log.warning("bucket %s went back: it gave out revision %d again", self._bucket, min(revisions))
+                self._turns += 1
+            self._last = max(revisions)
+        return made
 
-    async def replace(self, change: Change, *, revision: int) -> bool:
-        """Make the change if the key stands at this revision; see `StateStore.replace`.
+    async def ensure(self) -> None:
+        """Make the bucket anew if it has been missing for two seconds; see `StateStore.ensure`.
 
         Raises:
-            LogUnavailable: it is open whether it was made.
-            LogRefused: the bucket refuses; the sentence says why.
+            LogUnavailable: JetStream does not answer.
+            LogRefused: it is missing, and not for so long; or it may not be made.
         """
-        key = Key(self._connection, self._bucket, Subjects.state_key(change.key))
-        expected = revision
-        if revision == 0:
-            standing = await key.get()
-            if standing is not None and standing.value is not None:
-                return False
-            expected = 0 if standing is None else standing.revision
         try:
-            if change.value is None:
-                await key.remove(expected=expected)
-            else:
-                await key.put(change.value, expected=expected)
-        except WrongRevision:
-            return False
-        return True
+            with log_errors(self._stream):
+                await api(self._connection, f"STREAM.INFO.{self._stream}")
+        except LogRefused as error:
+            if error.trouble != "no_stream":
+                raise
+            since = self._gone_since = self._gone_since or time.monotonic()
+            if time.monotonic() - since < GONE_S:
+                raise LogRefused(
+                    f"bucket {self._bucket} is gone: it is made anew unless it comes back", "no_stream"
+                ) from error
+            log.warning("bucket %s is gone, with all that was in it: making it anew", self._bucket)
+            try:
+                await ensure_states(self._connection, self._subjects, replicas=self._replicas)
+            except ConfigError as refusal:
+                raise LogRefused(str(refusal)) from refusal
+        self._gone_since = None
+        self._last = 0
 
     async def read(self, *, node: str | None = None, namespace: str | None = None) -> list[StateEntry]:
         """Return everything that stands there now; see `StateStore.read`.
@@ -158,13 +153,21 @@ class JetStreamStates:
                 yield entry
 
 
-async def open_states(connection: Connection, subjects: Subjects) -> JetStreamStates:
+async def open_states(
+    connection: Connection, subjects: Subjects, lease: Guard | None = None, *, replicas: int = 1
+) -> JetStreamStates:
     """Return the store of states, which lasts as long as the connection. The bucket must exist, see `ensure_buckets`.
+
+    Args:
+        connection: where.
+        subjects: whose bucket.
+        lease: what has to be held to write, None to write without.
+        replicas: of the bucket, should it have to be made anew.
 
     Raises:
         LogUnavailable: not connected.
     """
-    states = JetStreamStates(connection, subjects)
+    states = JetStreamStates(connection, subjects, lease, replicas=replicas)
     await states.open()
     return states
 
@@ -252,7 +255,9 @@ class _Following:
             info = await api(self._connection, f"STREAM.INFO.{self._stream}")
         except ApiError as error:
             if error.err_code == NO_STREAM:
-                raise LogRefused(f"there is no bucket {self._bucket}: a bridge makes it at its first start") from error
+                raise LogRefused(
+                    f"there is no bucket {self._bucket}: a bridge makes it at its start, and anew while it runs", "no_stream"
+                ) from error
             raise
         if info["created"] != self._created or info["state"]["last_seq"] < max(self._known.values(), default=0):
             # Another bucket of the same name, or one that went back: its revisions say nothing about those that we know.

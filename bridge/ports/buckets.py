@@ -16,10 +16,14 @@ __all__ = ["Change", "NodeLease", "NodeRecords", "StateEntry", "StateStore"]
 
 
 class Change(Struct, frozen=True, kw_only=True, gc=False):
-    """What is to stand under a container's key; None takes the key away."""
+    """What is to stand under a container's key; None takes the key away.
+
+    `revision` is the one that the key has to stand at for it, 0 where nothing may stand there; None for whatever it is.
+    """
 
     key: ContainerKey
     value: bytes | None
+    revision: int | None = None
 
 
 class StateEntry(Struct, frozen=True, kw_only=True):
@@ -36,33 +40,34 @@ class StateStore(Protocol):
 
     @property
     def session(self) -> object:
-        """The connection that it goes through, None without one.
+        """Stands for the store as it was written last, None without a connection. Compare two of them with `==`.
 
-        Another one than before means that the store may have been put back to an older copy meanwhile.
+        Another one than before means that the store may have been put back to an older copy, or made anew, meanwhile.
         """
         ...
 
-    async def write(self, changes: Sequence[Change]) -> None:
-        """Make all these changes; return when every one is stored.
-
-        Changes of one key are made in their order, those of different keys side by side. After an error some are made, of
-        each key the first ones; making the same changes again sets that right. Keys that are taken away leave the mark
-        that every KV client knows.
-
-        Raises:
-            LogUnavailable: unknown which are stored; write the same changes again.
-            LogRefused: the store answered and refuses; the sentence says why.
-        """
-        ...
-
-    async def replace(self, change: Change, *, revision: int) -> bool:
-        """Make the change if the key stands at this revision, 0 for "nothing stands there"; return whether it was made.
+    async def write(self, changes: Sequence[Change]) -> Sequence[int | None]:
+        """Make all these changes; return the revision of each, None where the key stands at another one than it has to.
 
         So nobody who writes meanwhile is overwritten. Keys that were taken away count as nothing.
 
+        Changes of one key are made in their order, those of different keys side by side. After an error some are made, of
+        each key the first ones; making the same changes again sets that right, where they demand no revision. Keys that are
+        taken away leave the mark that every KV client knows.
+
         Raises:
-            LogUnavailable: it is open whether it was made.
+            LogUnavailable: unknown which are stored; or the right to write has run out, and may be renewed.
             LogRefused: the store answered and refuses; the sentence says why.
+            LogConflict: somebody else has the right to write.
+        """
+        ...
+
+    async def ensure(self) -> None:
+        """Make the store anew if it is gone for good: not at once, since it may come back.
+
+        Raises:
+            LogUnavailable: the store does not answer.
+            LogRefused: it is gone, and not for long enough; or it may not be made.
         """
         ...
 

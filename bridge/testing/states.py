@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
-from bridge.errors import LogError, LogUnavailable
+from bridge.errors import LogError, LogRefused, LogUnavailable
 from bridge.model.nanos import now
 from bridge.model.subjects import ContainerKey
 from bridge.ports import Change, StateEntry
@@ -29,6 +29,7 @@ class MemoryStates:
         self._revision = 0
         self._faults: list[tuple[LogError, int]] = []
         self._up = True
+        self._gone = False
         self._session = object()
         self._news = asyncio.Event()
 
@@ -41,6 +42,11 @@ class MemoryStates:
     def forget(self, key: ContainerKey) -> None:
         """Lose a key without a mark, as a bucket does that is purged."""
         self.entries.pop(key, None)
+        self._tell()
+
+    def lose(self) -> None:
+        """Be gone, with all that was in it, until somebody makes it anew (`ensure`)."""
+        self._gone, self.entries = True, {}
         self._tell()
 
     @contextmanager
@@ -60,29 +66,26 @@ class MemoryStates:
         """The connection; see the port. Each time that it has been down there is another one."""
         return self._session if self._up else None
 
-    async def write(self, changes: Sequence[Change]) -> None:
+    async def write(self, changes: Sequence[Change]) -> list[int | None]:
         """Make all these changes; see the port."""
         await asyncio.sleep(0)
         self._demand_up()
         error, after = self._faults.pop(0) if self._faults else (None, len(changes))
-        for change in changes[:after]:
-            self._revision += 1
-            self.entries[change.key] = StateEntry(
-                key=change.key, value=change.value, revision=self._revision, stored_at=now()
-            )
+        made = [self._make(change) for change in changes[:after]]
         self._tell()
         if error is not None:
             raise error
+        return made
 
-    async def replace(self, change: Change, *, revision: int) -> bool:
-        """Make the change if the key stands at this revision; see the port."""
+    async def ensure(self) -> None:
+        """Make it anew if it is gone, at once; see the port."""
         await asyncio.sleep(0)
-        self._demand_up()
-        there = self.entries.get(change.key)
-        if (0 if there is None or there.value is None else there.revision) != revision:
-            return False
-        await self.write([change])
-        return True
+        gone, self._gone = self._gone, False
+        try:
+            self._demand_up()
+        except LogUnavailable:
+            self._gone = gone
+            raise
 
     async def read(self, *, node: str | None = None, namespace: str | None = None) -> list[StateEntry]:
         """Return everything that stands there now; see the port."""
@@ -100,7 +103,7 @@ class MemoryStates:
         yield None
         while True:
             news = self._news
-            for entry in self._changes(known, self._matching(node, namespace)) if self._up else ():
+            for entry in self._changes(known, self._matching(node, namespace)) if self._up and not self._gone else ():
                 if entry.value is None:
                     known.pop(entry.key, None)
                 else:
@@ -133,9 +136,22 @@ class MemoryStates:
         ]
         return sorted(found, key=lambda entry: entry.revision)
 
+    def _make(self, change: Change) -> int | None:
+        there = self.entries.get(change.key)
+        stands_at = 0 if there is None or there.value is None else there.revision
+        if change.revision not in {None, stands_at}:
+            return None
+        self._revision += 1
+        self.entries[change.key] = StateEntry(
+            key=change.key, value=change.value, revision=self._revision, stored_at=now()
+        )
+        return self._revision
+
     def _demand_up(self) -> None:
         if not self._up:
             raise LogUnavailable("the bucket does not answer: it is down")
+        if self._gone:
+            raise LogRefused("the bucket is gone", "no_stream")
 
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()

@@ -74,6 +74,10 @@ class Buckets(ABC):
     async def forget(self, where: ContainerKey) -> None:
         """Lose a key without a mark."""
 
+    @abstractmethod
+    async def lose_states(self) -> None:
+        """Lose the store of states with all that is in it."""
+
     async def values(self, **where: str) -> dict[str, bytes | None]:
         """What stands there now, by container."""
         return {entry.key.container: entry.value for entry in await self.states.read(**where)}
@@ -107,6 +111,9 @@ class MemoryBuckets(Buckets):
     async def forget(self, where: ContainerKey) -> None:
         self._states.forget(where)
 
+    async def lose_states(self) -> None:
+        self._states.lose()
+
 
 class JetStreamBuckets(Buckets):
     """Those of a real nats-server."""
@@ -127,6 +134,7 @@ class JetStreamBuckets(Buckets):
 
     def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(state_module, "PATIENCE_S", 0.5)
+        monkeypatch.setattr(state_module, "GONE_S", 0.1)
 
     @contextlib.asynccontextmanager
     async def down(self) -> AsyncIterator[None]:
@@ -136,3 +144,6 @@ class JetStreamBuckets(Buckets):
     async def forget(self, where: ContainerKey) -> None:
         subject = key_subject(SUBJECTS.state_bucket, Subjects.state_key(where))
         await api(self._connection, f"STREAM.PURGE.{bucket_stream(SUBJECTS.state_bucket)}", {"filter": subject})
+
+    async def lose_states(self) -> None:
+        await api(self._connection, f"STREAM.DELETE.{bucket_stream(SUBJECTS.state_bucket)}")

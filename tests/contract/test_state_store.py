@@ -2,15 +2,22 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
-from bridge.errors import LogUnavailable
+from bridge.errors import LogRefused, LogUnavailable
 from bridge.ports import Change, StateEntry
 from tests.contract.buckets import Buckets, gone, key, put
 
 
 def told(entry: StateEntry | None) -> tuple[str, bytes | None] | None:
     return None if entry is None else (entry.key.container, entry.value)
+
+
+async def made(buckets: Buckets, change: Change, *, at: int) -> bool:
+    """Make a change that demands this revision; tell whether it was made."""
+    [revision] = await buckets.states.write([msgspec.structs.replace(change, revision=at)])
+    return revision is not None
 
 
 async def test_what_is_written_stands_there(buckets: Buckets) -> None:
@@ -66,7 +73,7 @@ async def test_a_value_takes_the_place_of_the_one_that_was_read(buckets: Buckets
     await buckets.states.write([put(b"1"), put(b"other", "b")])
     revision = {entry.key.container: entry.revision for entry in await buckets.states.read()}["web.1"]
 
-    assert await buckets.states.replace(put(b"2"), revision=revision)
+    assert await made(buckets, put(b"2"), at=revision)
     assert await buckets.values() == {"web.1": b"2", "b": b"other"}
 
 
@@ -75,18 +82,18 @@ async def test_who_was_quicker_is_not_overwritten(buckets: Buckets) -> None:
     [before] = await buckets.states.read()
     await buckets.states.write([put(b"2")])
 
-    assert not await buckets.states.replace(put(b"ours"), revision=before.revision)
-    assert not await buckets.states.replace(gone(), revision=before.revision)
-    assert not await buckets.states.replace(put(b"ours"), revision=0)
+    assert not await made(buckets, put(b"ours"), at=before.revision)
+    assert not await made(buckets, gone(), at=before.revision)
+    assert not await made(buckets, put(b"ours"), at=0)
     assert await buckets.values() == {"web.1": b"2"}
 
 
 async def test_where_nothing_stands_a_value_is_put(buckets: Buckets) -> None:
     await buckets.states.write([put(b"x", "a"), gone("a")])
 
-    assert await buckets.states.replace(put(b"1", "a"), revision=0)
-    assert await buckets.states.replace(put(b"2", "b"), revision=0)
-    assert not await buckets.states.replace(put(b"3", "b"), revision=0)
+    assert await made(buckets, put(b"1", "a"), at=0)
+    assert await made(buckets, put(b"2", "b"), at=0)
+    assert not await made(buckets, put(b"3", "b"), at=0)
     assert await buckets.values() == {"a": b"1", "b": b"2"}
 
 
@@ -94,8 +101,50 @@ async def test_what_was_read_can_be_taken_away(buckets: Buckets) -> None:
     await buckets.states.write([put(b"x")])
     [entry] = await buckets.states.read()
 
-    assert await buckets.states.replace(gone(), revision=entry.revision)
+    assert await made(buckets, gone(), at=entry.revision)
     assert await buckets.values() == {}
+
+
+async def test_of_many_changes_those_are_made_whose_keys_stand_where_they_have_to(buckets: Buckets) -> None:
+    await buckets.states.write([put(b"1", "a"), put(b"1", "b"), put(b"1", "taken"), gone("taken")])
+    at = {entry.key.container: entry.revision for entry in await buckets.states.read()}
+    await buckets.states.write([put(b"theirs", "b")])
+
+    changes = [
+        msgspec.structs.replace(change, revision=at.get(change.key.container, 0))
+        for change in (put(b"2", "a"), put(b"2", "b"), put(b"2", "taken"), put(b"2", "new"))
+    ]
+    revisions = await buckets.states.write(changes)
+
+    now_at = {entry.key.container: entry.revision for entry in await buckets.states.read()}
+    assert revisions == [now_at["a"], None, now_at["taken"], now_at["new"]]
+    assert await buckets.values() == {"a": b"2", "b": b"theirs", "taken": b"2", "new": b"2"}
+
+
+async def test_a_store_that_is_gone_is_made_anew(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
+    buckets.impatient(monkeypatch)
+    await buckets.states.write([put(b"1", "a")])
+    await buckets.lose_states()
+    with pytest.raises(LogRefused) as refusal:
+        await buckets.states.write([put(b"1", "b")])
+    assert refusal.value.trouble == "no_stream"
+    assert "bucket" in str(refusal.value)
+    with pytest.raises(LogRefused) as refusal:
+        await buckets.states.read()
+    assert refusal.value.trouble == "no_stream"
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await buckets.states.ensure()
+            except LogRefused as refused:
+                assert refused.trouble == "no_stream"
+            else:
+                break
+    assert await buckets.values() == {}
+    await buckets.states.write([put(b"1", "b")])
+    assert await buckets.values() == {"b": b"1"}
+    await buckets.states.ensure()
+    assert await buckets.values() == {"b": b"1"}
 
 
 async def test_reading_can_be_about_one_node_or_one_namespace(buckets: Buckets) -> None:
