@@ -104,6 +104,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Free space that the outbox leaves on its disk; below it the bridge disconnects too."""
     outbox_retention_s: int = 600
     """Seconds for which an event is kept after the log has acknowledged it, for a log that goes backwards."""
+    audit_s: int = 300
+    """Seconds between two comparisons of the log with containerd's lists, and of the states that are kept with what is known."""
 
     @property
     def groups(self) -> frozenset[Group]:
@@ -370,6 +372,7 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("outbox_max_bytes", config.outbox_max_bytes, config.outbox_max_bytes >= MIB, "1MiB or more"),
         ("outbox_reserve_bytes", config.outbox_reserve_bytes, config.outbox_reserve_bytes >= 0, "0 or more"),
         ("outbox_retention_s", config.outbox_retention_s, config.outbox_retention_s >= 0, "0 or more"),
+        ("audit_s", config.audit_s, 1 <= config.audit_s <= 86_400, "from 1 to 86400 seconds"),
         ("nats.replicas", nats.replicas, 1 <= nats.replicas <= 5, "a number from 1 to 5"),
     ):
         if not good:

@@ -12,7 +12,7 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 
 import bridge
@@ -22,7 +22,7 @@ from bridge.capture.feed import Feed, node_observation
 from bridge.capture.holder import boot_id, has_ended, ourselves
 from bridge.capture.outbox import Outbox
 from bridge.capture.outbox_reader import OutboxReader
-from bridge.capture.projection import Projection
+from bridge.capture.projection import GONE_S, Projection
 from bridge.capture.recorder import Recorder
 from bridge.capture.repair import Repair
 from bridge.capture.room import Limits
@@ -57,6 +57,9 @@ from bridge.watch import Watch
 __all__ = ["DaemonFailed", "run"]
 
 log = logging.getLogger(__name__)
+
+HOPE_S = 1.0
+"""Part of `STOP_S` in which a connection to NATS that is lost may come back; without it, the outbox keeps what waits."""
 
 COMMANDS_S = 3.0
 """Part of `STOP_S` which commands under way may take to come to their end."""
@@ -123,15 +126,17 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     )
     lease = await stack.enter_async_context(_leasing(config, connection, ours, watch))
     event_log = await open_log(connection, config.subjects, lease, making)
-    states = await open_states(connection, config.subjects)
-    delivery, projection = await stack.enter_async_context(_delivering(config, event_log, states, outbox, watch))
+    states = await open_states(connection, config.subjects, lease, replicas=config.nats.replicas)
+    delivery, projection = await stack.enter_async_context(
+        _delivering(config, event_log, states, outbox, watch, lease=lease, connected=lambda: connection.connected)
+    )
     boot = Boot(config.state_dir / "boot_id", boot_id())
     proven, last_n = outbox.proven, outbox.last_n  # the outbox belongs to the recorder's thread from here on
     recorder = await stack.enter_async_context(
         _recording(config, outbox, delivery, projection, watch, kept_ns=stream.max_age)
     )
     inventory = await stack.enter_async_context(ContainerdInventory(config.containerd))
-    repair = Repair(inventory, recorder, namespaces=config.namespace)
+    repair = Repair(inventory, recorder, namespaces=config.namespace, audit_s=config.audit_s)
     feed = Feed(
         source,
         recorder,
@@ -200,7 +205,14 @@ async def _leasing(
 
 @asynccontextmanager
 async def _delivering(
-    config: Config, event_log: EventLog, states: StateStore, outbox: Outbox, watch: Watch
+    config: Config,
+    event_log: EventLog,
+    states: StateStore,
+    outbox: Outbox,
+    watch: Watch,
+    *,
+    lease: JetStreamLease,
+    connected: Callable[[], bool],
 ) -> AsyncIterator[tuple[Delivery, Projection]]:
     reader = OutboxReader(outbox.path)
     try:
@@ -218,22 +230,33 @@ async def _delivering(
             await delivery.resume()
         except LogError as error:
             raise ConfigError(f"the log cannot be read: {error}") from error
-        projection = Projection(states, node=config.node, log_id=outbox.log, reached=delivery.reached)
+        projection = Projection(
+            states,
+            node=config.node,
+            log_id=outbox.log,
+            reached=delivery.reached,
+            ours=lease.renew,
+            audit_s=config.audit_s,
+        )
 
         def known() -> Iterator[ContainerState]:
             with closing(OutboxReader(outbox.path)) as remembered:
-                for encoded in remembered.containers():
+                for encoded in remembered.containers(now() - int(GONE_S * 1e9)):
                     yield decode_as(encoded, ContainerState)
 
         async with watch.task(delivery.run(), "delivery"), watch.task(projection.run(known), "projection"):
             try:
                 yield delivery, projection
             finally:
+                hope_ends = watch.time_left() - HOPE_S
+
+                def worth() -> bool:
+                    return connected() or watch.time_left() > hope_ends
+
                 with suppress(TimeoutError):
-                    if delivery.refused is None:  # else waiting is in vain, and the outbox keeps it
-                        await asyncio.wait_for(delivery.settled(), watch.time_left())
-                    if delivery.refused is None and projection.refused is None:
-                        await asyncio.wait_for(projection.settled(), watch.time_left())
+                    await asyncio.wait_for(delivery.settled(worth), watch.time_left())
+                    if not delivery.behind:  # no state is written before its event is in the log
+                        await asyncio.wait_for(projection.settled(worth), watch.time_left())
                 if delivery.behind:
                     log.warning("%d events wait in the outbox for the next start", delivery.behind)
     finally:

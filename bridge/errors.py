@@ -32,6 +32,7 @@ __all__ = [
     "LogRefused",
     "LogUnavailable",
     "LogWentBack",
+    "PASSING",
     "SourceLost",
     "Trouble",
 ]
@@ -77,6 +78,10 @@ Trouble: TypeAlias = Literal[
 stream's or the account's limits), `too_large`, `wrong_stream` (it does not take our subjects, or another one answers) and
 `refused` (all the rest) last until somebody mends them, and the events wait in the outbox.
 """
+
+
+PASSING: Final[frozenset[Trouble]] = frozenset({"unavailable", "no_leader", "no_stream", "went_back"})
+"""Troubles that may be over within seconds, without anybody's help: a stream that is gone is made anew by then."""
 
 
 class BridgeError(Exception):

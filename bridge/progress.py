@@ -14,7 +14,8 @@ from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from bridge.capture.delivery import LATENCY_S, Delivery
+from bridge.capture.appends import LATENCY_S
+from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed
 from bridge.capture.projection import Projection
 from bridge.capture.recorder import Recorder

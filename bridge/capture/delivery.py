@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from msgspec import Struct
-
+from bridge.capture.appends import Appends, DeliveryStatistics
+from bridge.capture.haste import Haste
 from bridge.capture.outbox import OutboxDamagedError, OutboxError
 from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.replay import Replay
 from bridge.capture.tail import TAIL_BYTES, Tail
-from bridge.errors import BadEnvelope, LogConflict, LogError, LogRefused, LogUnavailable, LogWentBack, Trouble
+from bridge.errors import PASSING, BadEnvelope, LogConflict, LogError, LogRefused, LogUnavailable, LogWentBack
 from bridge.model.codec import decode
 from bridge.model.envelope import Position
 from bridge.model.identity import ulid_time
@@ -30,7 +27,7 @@ from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import NodeGap
 from bridge.ports import Entry, EventLog, LogEnd
 
-__all__ = ["Delivery", "DeliveryStatistics", "LATENCY_S"]
+__all__ = ["Delivery"]
 
 log = logging.getLogger(__name__)
 
@@ -44,35 +41,6 @@ SURE_S = 2.0
 
 READING_S = 60.0
 """A disk that cannot be read for longer ends the bridge."""
-
-LATENCY_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of the classes that appends are counted in by their time; one more is for those that took longer."""
-
-
-class DeliveryStatistics(Struct, frozen=True, kw_only=True):
-    """Delivery in numbers."""
-
-    behind: int
-    """Events that are not in the log yet."""
-    oldest_s: float
-    """How long ago the oldest of them was read; 0 where there is none."""
-    appends: int
-    """Appends that succeeded."""
-    appended: int
-    """Events in them."""
-    repeated: int
-    """Events that the log had already and skipped, as far as it says so (see `bridge.jetstream.publisher.Receipt`)."""
-    replayed: int
-    """Events that were appended again because the log had lost them."""
-    lost: int
-    """Positions that the log has lost and the outbox keeps no longer."""
-    troubles: dict[Trouble, int]
-    """Attempts that failed, by what was wrong."""
-    last_append_s: float
-    append_seconds: float
-    """Time that all of them took together."""
-    latency: tuple[int, ...]
-    """How many took no longer than each of `LATENCY_S`, and longer than the one before; and the rest."""
 
 
 class Delivery:
@@ -111,21 +79,21 @@ class Delivery:
         self._settled = asyncio.Event()
         self._moved = asyncio.Event()
         self._conflict = False
+        self._haste = Haste()
         self.position = acknowledged
         """Everything up to here is in the log."""
         self.last_n = last_n
         """The newest committed entry."""
         self.refused: str | None = None
         """Why the log takes nothing at present, or never again; None when it does."""
+        self._passing = True
+        """Whether what `refused` says may pass by itself within seconds."""
         self._gaps: list[NodeGap] = []
         self._tell_gap: Callable[[NodeGap], None] = self._gaps.append
         self._acknowledged_at = now() if acknowledged_at is None else acknowledged_at
         self._replay: Replay | None = None
         self._next_id = ""
-        self._appends = self._appended = self._repeated = self._replayed = self._lost = 0
-        self._troubles: dict[Trouble, int] = {}
-        self._last_append_s = self._append_seconds = 0.0
-        self._latency = [0] * (len(LATENCY_S) + 1)
+        self._appends = Appends()
 
     def committed(self, entries: Sequence[Entry]) -> None:
         """Take newly committed entries, in order."""
@@ -200,15 +168,11 @@ class Delivery:
         try:
             repeated = await self._log.append(needed)
         except LogError as error:
-            self._troubles[error.trouble] = self._troubles.get(error.trouble, 0) + 1
+            self._appends.failed(error.trouble)
             raise
-        took = time.monotonic() - began
-        self._latency[bisect_left(LATENCY_S, took)] += 1
-        self._last_append_s, self._append_seconds = took, self._append_seconds + took
-        self._appends, self._appended = self._appends + 1, self._appended + len(needed)
-        self._repeated += repeated
+        self._appends.succeeded(len(needed), repeated=repeated, seconds=time.monotonic() - began)
         if replay is not None:
-            self._replayed += sum(entry.n <= replay.upto for entry in needed)
+            self._appends.replayed += sum(entry.n <= replay.upto for entry in needed)
             replay.displace(entries)
         self._advance(entries[-1].n)
 
@@ -218,8 +182,9 @@ class Delivery:
         pause = FIRST_PAUSE_S
         log.warning("events wait in the outbox: %s", error)
         while True:
-            self.refused = str(error)
-            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+            self.refused, self._passing = str(error), error.trouble in PASSING
+            self._settled.set()  # whoever waits for the end has to know
+            await self._haste.pause(pause, shortest=FIRST_PAUSE_S)
             pause = min(pause * 2, LONGEST_PAUSE_S)
             try:
                 await self.resume()
@@ -281,7 +246,8 @@ class Delivery:
         return False
 
     def _lose(self, last: int, entries: Sequence[Entry]) -> None:
-        first, self._lost = self.position + 1, self._lost + last - self.position
+        first = self.position + 1
+        self._appends.lost += last - self.position
         self._say(
             f"the log went back: events {first} to {last} of outbox {self._outbox_log} are lost, "
             "and the outbox keeps them no longer",
@@ -298,7 +264,7 @@ class Delivery:
         log.warning("the log has again what it had lost, as far as the outbox kept it: up to event %d", n)
         if replay.displaced:
             first, last, count = replay.displaced
-            self._lost += count
+            self._appends.lost += count
             self._say(
                 f"the log went back: up to {count} of the events {first} to {last} of outbox {self._outbox_log} are lost, "
                 "since it had stored later ones of their containers already",
@@ -310,19 +276,7 @@ class Delivery:
 
     def statistics(self) -> DeliveryStatistics:
         """Return it in numbers."""
-        return DeliveryStatistics(
-            behind=self.behind,
-            oldest_s=self._oldest_s(),
-            appends=self._appends,
-            appended=self._appended,
-            repeated=self._repeated,
-            replayed=self._replayed,
-            lost=self._lost,
-            troubles=dict(self._troubles),
-            last_append_s=self._last_append_s,
-            append_seconds=self._append_seconds,
-            latency=tuple(self._latency),
-        )
+        return self._appends.statistics(behind=self.behind, oldest_s=self._oldest_s())
 
     def _oldest_s(self) -> float:
         # An event's id says when it was read. What is under way, or was last, is as old as the oldest that waits.
@@ -338,9 +292,18 @@ class Delivery:
             self._moved.clear()
             await self._moved.wait()
 
-    async def settled(self) -> None:
-        """Wait until everything committed so far is in the log, or until it is certain that it never will be."""
+    async def settled(self, worth: Callable[[], bool] | None = None) -> None:
+        """Wait until everything committed so far is in the log, or until it is certain that it never will be.
+
+        Args:
+            worth: for whoever has little time: attempts follow one another quickly from now on, and the waiting ends early at a
+                trouble that lasts, and where it is not worth it at one that may pass.
+        """
+        if worth is not None:
+            self._haste.hurry()
         while self.behind and not self._conflict:
+            if self.refused is not None and worth is not None and not (self._passing and worth()):
+                return
             self._settled.clear()
             await self._settled.wait()
 

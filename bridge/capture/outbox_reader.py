@@ -54,14 +54,17 @@ class OutboxReader:
                 rows.close()
         return found[:limit]
 
-    def containers(self) -> Iterator[bytes]:
-        """Iterate over what is remembered of containers whose record was not deleted, as the ledger encoded it.
+    def containers(self, gone_since: int) -> Iterator[bytes]:
+        """Iterate over what is remembered of containers, as the ledger encoded it; not of those deleted up to this time (ns).
 
         Raises:
             OutboxError: the disk fails.
         """
         with disk(self.path):
-            for (encoded,) in self._db.execute("SELECT state FROM containers WHERE deleted_at IS NULL"):
+            rows = self._db.execute(
+                "SELECT state FROM containers WHERE deleted_at IS NULL OR deleted_at > ?", (gone_since,)
+            )
+            for (encoded,) in rows:
                 yield encoded
 
     def close(self) -> None:

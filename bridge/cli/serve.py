@@ -105,6 +105,10 @@ def serve(
             help=f"How long events are kept once NATS has them ({_DEFAULT.outbox_retention_s}).",
         ),
     ] = None,
+    audit_s: Annotated[
+        int | None,
+        typer.Option(metavar="S", help=f"How often log and states are compared with what is ({_DEFAULT.audit_s})."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(readable=False, metavar="FILE", help="Settings as TOML.")] = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help=f"debug, info, warning or error ({_DEFAULT.log_level}).")
@@ -132,6 +136,7 @@ def serve(
         "outbox_max_bytes": outbox_max_bytes,
         "outbox_reserve_bytes": outbox_reserve_bytes,
         "outbox_retention_s": outbox_retention_s,
+        "audit_s": audit_s,
         "nats.user": nats_user,
         "nats.password": nats_password,
         "nats.token": nats_token,

@@ -104,12 +104,11 @@ class Lanes(Publisher):
             self._on_odd(append, f"{reply.stream} {reply.seq}")
         elif reply.error is not None:
             append.fail(log_error(reply.error, self.stream))
-        else:
-            if self._acknowledge(append, int(subject.rpartition(".")[2])):
-                if reply.duplicate:
-                    append.repeated += 1
-                else:
-                    append.sequence = max(append.sequence, reply.seq)
+        elif self._acknowledge(append, int(subject.rpartition(".")[2])):
+            if reply.duplicate:
+                append.repeated += 1
+            else:
+                append.sequence = max(append.sequence, reply.seq)
 
     @staticmethod
     def _acknowledge(append: Append, index: int) -> bool:

@@ -45,7 +45,8 @@ _OLD: Final = 3.0
 _LOOK_S: Final = 0.25
 """Between two looks at somebody else's lease, at the most."""
 
-_RELEASE_S: Final = 1.0
+_RELEASE_S: Final = 0.7
+"""Giving it back is among the last things at a stop, so little time is left (`bridge.watch.GRACE_S`). It lapses by itself too."""
 
 
 class JetStreamLease:
@@ -188,12 +189,13 @@ class JetStreamLease:
         """Give it back; see `NodeLease.release`."""
         if not self._revision or self.lost is not None:
             return
-        async with self._renewing:
-            self._until = 0.0
-            try:
+        self._until = 0.0
+        try:
+            async with asyncio.timeout(_RELEASE_S), self._renewing:
                 await self._key.remove(expected=self._revision, timeout=_RELEASE_S)
-            except (LogUnavailable, LogRefused, WrongRevision) as error:
-                log.warning("the lease of node %s could not be given back: %s", self.record.node, error)
+        except (LogUnavailable, LogRefused, WrongRevision, TimeoutError) as error:
+            why = str(error) or f"no answer within {_RELEASE_S:g} s"
+            log.warning("the lease of node %s could not be given back: %s", self.record.node, why)
 
     # -- inside
 

@@ -47,7 +47,9 @@ GONE_S: Final = 2.0
 class JetStreamStates:
     """Implements `bridge.ports.StateStore`. Made by `open_states`."""
 
-    def __init__(self, connection: Connection, subjects: Subjects, lease: Guard | None, *, replicas: int) -> None:
+    def __init__(
+        self, connection: Connection, subjects: Subjects, lease: Guard | None = None, *, replicas: int = 1
+    ) -> None:
         self._connection = connection
         self._subjects = subjects
         self._bucket: Final = subjects.state_bucket
@@ -256,7 +258,8 @@ class _Following:
         except ApiError as error:
             if error.err_code == NO_STREAM:
                 raise LogRefused(
-                    f"there is no bucket {self._bucket}: a bridge makes it at its start, and anew while it runs", "no_stream"
+                    f"there is no bucket {self._bucket}: a bridge makes it at its start, and anew while it runs",
+                    "no_stream",
                 ) from error
             raise
         if info["created"] != self._created or info["state"]["last_seq"] < max(self._known.values(), default=0):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bridge.capture import projection as projection_module
 from bridge.capture.projection import Projection
-from bridge.errors import LogRefused, LogUnavailable
+from bridge.errors import LogConflict, LogRefused, LogUnavailable
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.envelope import Sequence
 from bridge.model.limits import MAX_BODY
@@ -52,10 +52,11 @@ class Counted(MemoryStates):
         super().__init__()
         self.writes: list[ContainerKey] = []
 
-    async def write(self, changes: Iterable[Change]) -> None:
+    async def write(self, changes: Iterable[Change]) -> list[int | None]:
         changes = list(changes)
-        await super().write(changes)
-        self.writes += [change.key for change in changes]
+        made = await super().write(changes)
+        self.writes += [change.key for change, revision in zip(changes, made, strict=True) if revision is not None]
+        return made
 
     def found(self) -> dict[str, ContainerState]:
         """What stands there, by container."""
@@ -64,6 +65,19 @@ class Counted(MemoryStates):
             for entry in self.entries.values()
             if entry.value is not None
         }
+
+
+class Lease:
+    """Whether the node is ours, and what happens while that is asked."""
+
+    def __init__(self) -> None:
+        self.lost: LogConflict | None = None
+        self.asked = 0
+
+    async def renew(self) -> None:
+        self.asked += 1
+        if self.lost is not None:
+            raise self.lost
 
 
 class Log:
@@ -88,12 +102,31 @@ def store() -> Counted:
     return Counted()
 
 
+def project(
+    store: MemoryStates,
+    log: Log | None = None,
+    *,
+    gone_s: float = 600.0,
+    audit_s: float = 600.0,
+    lease: Lease | None = None,
+) -> Projection:
+    return Projection(
+        store,
+        node="n1",
+        log_id="log",
+        reached=(log or Log()).reached,
+        ours=(lease or Lease()).renew,
+        moment_s=0.01,
+        gone_s=gone_s,
+        audit_s=audit_s,
+    )
+
+
 @asynccontextmanager
 async def projecting(
-    store: MemoryStates, log: Log | None = None, known: Iterable[ContainerState] = (), gone_s: float = 600.0
+    store: MemoryStates, log: Log | None = None, known: Iterable[ContainerState] = (), **more: Any
 ) -> AsyncIterator[Projection]:
-    log = log or Log()
-    projection = Projection(store, node="n1", log_id="log", reached=log.reached, moment_s=0.01, gone_s=gone_s)
+    projection = project(store, log, **more)
     running = asyncio.create_task(projection.run(lambda: known))
     try:
         yield projection
@@ -274,3 +307,139 @@ async def test_labels_that_are_too_big_for_a_value_are_left_out(store: Counted) 
         projection.changed([big])
         await settled(projection)
     assert store.found() == {"web.1": replace(big, labels=None)}
+
+
+# -- a store that is not as it was left
+
+
+async def test_a_bucket_that_is_gone_is_made_anew_with_every_state(
+    store: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = [state("a"), state("b", 2)]
+    async with projecting(store, known=known) as projection:
+        await until(lambda: len(store.found()) == 2)
+        store.lose()
+        projection.changed([state("c", 3)])
+        known.append(state("c", 3))
+        await until(lambda: len(store.found()) == 3)
+    assert [record.message for record in caplog.records] == [
+        "the states of containers are not up to date: the bucket is gone",
+        "the states of containers are written again",
+    ]
+
+
+async def test_a_bucket_that_is_gone_is_found_out_while_nothing_happens(store: Counted) -> None:
+    async with projecting(store, known=[state("a")], audit_s=0.05):
+        await until(lambda: len(store.found()) == 1)
+        store.lose()
+        await until(lambda: len(store.found()) == 1)
+
+
+async def test_keys_that_somebody_else_changed_or_took_away_are_put_right_by_the_audit(
+    store: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = [state("a"), state("b", 2), state("c", 3)]
+    async with projecting(store, known=known, audit_s=0.05):
+        await until(lambda: len(store.found()) == 3)
+        right = store.found()
+        store.forget(key("a"))
+        await MemoryStates.write(store, [Change(key=key("b"), value=b"{}"), Change(key=key("d"), value=b"{}")])
+        await until(lambda: len(store.writes) == 6)
+        assert store.found() == right
+    assert "3 keys of containers were changed by somebody else" in caplog.messages
+
+
+async def test_what_is_right_is_not_written_by_an_audit(store: Counted) -> None:
+    lease = Lease()
+    async with projecting(store, known=[state("a")], audit_s=0.01, lease=lease):
+        await until(lambda: lease.asked > 5)
+    assert store.writes == [key("a")]
+
+
+async def test_after_writes_were_refused_everything_is_compared(store: Counted) -> None:
+    known = [state("a"), state("b", 2)]
+    async with projecting(store, known=known) as projection:
+        await until(lambda: len(store.found()) == 2)
+        store.fail(LogRefused("full"), after=0)
+        store.forget(key("b"))
+        known[0] = state("a", 3)
+        projection.changed([known[0]])
+        await settled(projection)
+        await until(lambda: store.found() == {"a": state("a", 3), "b": state("b", 2)})
+
+
+async def test_what_somebody_else_wrote_meanwhile_is_looked_at_before_it_is_overwritten(store: Counted) -> None:
+    """A rebuild by hand, for instance: the node is still ours."""
+    lease = Lease()
+    async with projecting(store, known=[state("a")], lease=lease) as projection:
+        await until(lambda: len(store.found()) == 1)
+        await MemoryStates.write(store, [Change(key=key("a"), value=encode_any(state("a", 7)))])
+        projection.changed([state("a", 2)])
+        await settled(projection)
+    assert lease.asked == 2
+    assert store.found() == {"a": state("a", 2)}
+
+
+async def test_what_the_next_bridge_of_the_node_wrote_is_never_overwritten(store: Counted) -> None:
+    lease = Lease()
+    projection = project(store, lease=lease)
+    running = asyncio.create_task(projection.run(lambda: [state("a")]))
+    await until(lambda: len(store.found()) == 1)
+    await MemoryStates.write(store, [Change(key=key("a"), value=encode_any(state("a", 7)))])
+    lease.lost = LogConflict("node n1 now has another bridge")
+    projection.changed([state("a", 2)])
+    with pytest.raises(LogConflict, match="another bridge"):
+        await asyncio.wait_for(running, WITHIN_S)
+    assert store.found() == {"a": state("a", 7)}
+
+
+async def test_a_container_that_ended_around_a_crash_stays_for_as_long_as_any_other(store: Counted) -> None:
+    """Its end is in the outbox, and under its key stands that it runs."""
+    await MemoryStates.write(store, [Change(key=key(), value=encode_any(state(status="running")))])
+    ended = gone(n=2)
+    async with projecting(store, known=[ended], gone_s=0.3):
+        await until(lambda: store.found() == {"web.1": ended})
+        await until(lambda: not store.found())
+    assert store.writes == [key(), key()]
+
+
+async def test_one_that_is_gone_and_has_no_key_gets_none(store: Counted) -> None:
+    async with projecting(store, known=[gone("a"), state("b")]):
+        await until(store.found)
+    assert store.writes == [key("b")]
+
+
+async def test_a_clock_that_was_ahead_holds_up_no_key(store: Counted) -> None:
+    ahead = replace(gone("ahead"), deleted_at=Nanos(now() + 10**15))
+    for one in (ahead, gone("ordinary")):
+        await MemoryStates.write(store, [Change(key=key(one.container), value=encode_any(one))])
+    async with projecting(store, gone_s=0.1):
+        await until(lambda: not store.found())
+
+
+# -- the end
+
+
+async def test_who_has_little_time_does_not_wait_for_a_refusal_that_lasts(store: Counted) -> None:
+    for _ in range(1000):
+        store.fail(LogRefused("full", "full"))
+    async with projecting(store) as projection:
+        projection.changed([state()])
+        async with asyncio.timeout(WITHIN_S):
+            await projection.settled(lambda: True)
+        assert projection.behind
+
+
+async def test_who_has_little_time_waits_for_one_that_passes_while_it_is_worth_it(store: Counted) -> None:
+    for _ in range(3):
+        store.fail(LogUnavailable("no answer"))
+    async with projecting(store) as projection:
+        projection.changed([state()])
+        async with asyncio.timeout(WITHIN_S):
+            await projection.settled(lambda: True)
+        assert not projection.behind
+        projection.changed([state(n=2)])
+        store.fail(LogUnavailable("no answer"))
+        async with asyncio.timeout(WITHIN_S):
+            await projection.settled(lambda: False)
+        assert projection.refused == "no answer"
