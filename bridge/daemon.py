@@ -130,8 +130,9 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     delivery, projection = await stack.enter_async_context(
         _delivering(config, event_log, states, outbox, watch, lease=lease, connected=lambda: connection.connected)
     )
-    boot = Boot(config.state_dir / "boot_id", boot_id())
-    proven, last_n = outbox.proven, outbox.last_n  # the outbox belongs to the recorder's thread from here on
+    boot = Boot(config.state_dir / "boot_id", boot_id(), log=outbox.log, last_n=outbox.last_n)
+    boot.begin()
+    proven = outbox.proven  # the outbox belongs to the recorder's thread from here on
     recorder = await stack.enter_async_context(
         _recording(config, outbox, delivery, projection, watch, kept_ns=stream.max_age)
     )
@@ -143,7 +144,6 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         repair,
         namespaces=config.namespace,
         proven=proven,
-        last_n=last_n,
         boot=boot,
         damage=outbox.damage,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, NoReturn, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -21,7 +21,7 @@ from bridge.capture.recorder import Recorder
 from bridge.capture.repair import Gap
 from bridge.errors import SourceLost
 from bridge.model.envelope import Event
-from bridge.model.events import SHIM_LOST
+from bridge.model.events import SHIM_LOST, UNSEEN
 from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import NodeConnected, NodeDisconnected, NodeGap, NodeHeartbeat
 from bridge.ports import EventSource, Observed, RuntimeVersion, Subscription
@@ -53,8 +53,11 @@ _FIRST: Final[dict[Cause, str]] = {
 class Mending(Protocol):
     """Tells what the gap before a subscription left out, and goes on looking for what is missing while that lasts."""
 
-    async def run(self, subscription: Subscription, gap: Gap) -> NoReturn:
-        """Do so until cancelled; raises SourceLost where the subscription has ended."""
+    async def run(self, subscription: Subscription, gap: Gap, repaired: Callable[[], None]) -> NoReturn:
+        """Do so until cancelled; raises SourceLost where the subscription has ended.
+
+        `repaired` is called when what the gap left out is committed, and what gaps before it left out that were not repaired.
+        """
         ...
 
 
@@ -88,7 +91,6 @@ class Feed:
         *,
         namespaces: Sequence[str] = (),
         proven: Nanos | None = None,
-        last_n: int = 0,
         boot: Boot | None = None,
         heartbeat_s: float = HEARTBEAT_S,
         damage: str | None = None,
@@ -101,7 +103,6 @@ class Feed:
             mending: tells what gaps left out.
             namespaces: what is followed, for the record; empty for all.
             proven: when the subscription was last known to be live, in an earlier run.
-            last_n: position of the last event of the earlier runs.
             boot: tells whether the host was rebooted since then.
             heartbeat_s: seconds between two probes.
             damage: why the outbox is another one than in the earlier run.
@@ -112,13 +113,16 @@ class Feed:
         self._heartbeat_s = heartbeat_s
         self._proven = proven
         self._mending = mending
-        self._last_n = last_n
         self._boot = boot
-        rebooted = boot is not None and boot.changed
+        self._instance: str | None = None
+        """The containerd of the last proven subscription."""
+        rebooted = boot is not None and boot.ended_before is not None
         self._cause: Cause = "first-start" if proven is None else "rebooted" if rebooted else "not-running"
         self._lost = _FIRST[self._cause]
         if damage is not None:
-            self._cause, self._lost = "outbox-lost", f"the outbox was damaged ({damage}) and a new one began"
+            # Of the two this is what costs more; that the host was rebooted also stands with every task that ended by it.
+            also = "; the host was rebooted before that" if rebooted else ""
+            self._cause, self._lost = "outbox-lost", f"the outbox was damaged ({damage}) and a new one began{also}"
         self.live = asyncio.Event()
         """Set while the subscription is proven live."""
         self.probe_ns: int | None = None
@@ -131,11 +135,11 @@ class Feed:
         while True:
             try:
                 self._check_room()
-                version = await self._source.version()
+                version, instance = await self._source.version(), await self._source.instance()
                 async with self._source.subscribe(self._recorder.submit) as subscription:
                     sent = now()
                     self.probe_ns = await subscription.probe()
-                    gap = self._went_live(sent, now(), version)
+                    gap = self._went_live(sent, now(), version, instance)
                     pause = FIRST_PAUSE_S
                     raise await self._watch(subscription, gap)
             except SourceLost as error:
@@ -152,7 +156,7 @@ class Feed:
         """Return why the subscription has ended or has to."""
         ended = asyncio.ensure_future(subscription.ended())
         beat = asyncio.ensure_future(self._beat(subscription))
-        mending = asyncio.ensure_future(self._mending.run(subscription, gap))
+        mending = asyncio.ensure_future(self._mending.run(subscription, gap, self._repaired))
         room = asyncio.ensure_future(self._watch_room())
         tasks = (ended, beat, mending, room)
         try:
@@ -184,7 +188,7 @@ class Feed:
         """Return it in numbers."""
         return FeedStatistics(gaps=dict(self._gaps), probe_ns=self.probe_ns)
 
-    def _went_live(self, sent: Nanos, answered: Nanos, version: RuntimeVersion) -> Gap:
+    def _went_live(self, sent: Nanos, answered: Nanos, version: RuntimeVersion, instance: str | None) -> Gap:
         # Only what was published after the first probe came back has been delivered for sure: the subscription may have begun
         # just before that, and long after it was asked for. The clock may have stepped back in between; a gap never ends
         # before it begins.
@@ -207,11 +211,17 @@ class Feed:
         dark = f" after {(until - since) / 1e9:.1f} s without proof ({self._lost})" if since is not None else ""
         log.info("following containerd %s%s", version.version, dark)
         self.live.set()
+        before, self._instance = self._instance, instance
+        restarted = cause == "stream-ended" and None not in {before, self._instance} and before != self._instance
+        return Gap(
+            unseen=SHIM_LOST if restarted else UNSEEN,
+            ended_before=None if self._boot is None else self._boot.ended_before,
+        )
+
+    def _repaired(self) -> None:
+        # No earlier: a run that ends before has to leave to the next one what the reboot means.
         if self._boot is not None:
             self._boot.keep()
-        if cause == "stream-ended":
-            return Gap(unseen=SHIM_LOST)
-        return Gap(ended_before=self._last_n if cause == "rebooted" else None)
 
     def _prove(self, sent: Nanos) -> None:
         """Note what an answered probe proves: that everything published before it was sent has been delivered."""

@@ -144,8 +144,13 @@ class Repair:
         self._unsettled: frozenset[ContainerId] = frozenset()
         self._audited_at: Nanos | None = None
 
-    async def run(self, subscription: Subscription, gap: Gap) -> NoReturn:
+    async def run(self, subscription: Subscription, gap: Gap, repaired: Callable[[], None]) -> NoReturn:
         """Repair what the gap before this subscription left out, then audit for ever.
+
+        Args:
+            subscription: proven live.
+            gap: the one before it.
+            repaired: called when all of the repair is committed, that of earlier gaps included.
 
         Raises:
             SourceLost: the subscription has ended.
@@ -158,7 +163,9 @@ class Repair:
             )
         self._open = gap
         await self._insist(subscription, gap)
+        await self._ask(lambda _ledger: (None, ()))  # answered when what was told is committed
         self._open = self.pending = None
+        repaired()
         while True:
             await asyncio.sleep(self._audit_s * random.uniform(0.9, 1.1))  # noqa: S311 - jitter, no secret
             try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from bridge._pb.containerd.services.introspection_pb2 import Introspection
 from bridge._pb.containerd.services.version_pb2 import Version
 from bridge._pb.google.protobuf.empty_pb2 import Empty
 from bridge.containerd.channel import answer, blocking_channel
@@ -51,10 +52,23 @@ class ContainerdSource:
         Raises:
             SourceLost: containerd cannot be reached.
         """
+        said = await self._ask(Version.Version)
+        return RuntimeVersion(said.version, said.revision)
+
+    async def instance(self) -> str | None:
+        """Return what tells this run of containerd from every other one; None before late 1.6.
+
+        Raises:
+            SourceLost: containerd cannot be reached.
+        """
+        said = await self._ask(Introspection.Server)
+        # A daemon in a container may have the same number at every start, and then another namespace of its own.
+        return f"{said.pid} in {said.pidns}" if said.pid else None
+
+    async def _ask(self, method: Any) -> Any:
         channel = blocking_channel(self._address)
         try:
             with source_errors(self._address):
-                said = await answer(Version.Version.bind(channel).future(Empty(), timeout=FIRST_ANSWER_S))
+                return await answer(method.bind(channel).future(Empty(), timeout=FIRST_ANSWER_S))
         finally:
             channel.close()
-        return RuntimeVersion(said.version, said.revision)

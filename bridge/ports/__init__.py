@@ -127,6 +127,14 @@ class EventSource(Protocol):
         """
         ...
 
+    async def instance(self) -> str | None:
+        """Return what tells this run of containerd from every other one, None where it does not say.
+
+        Raises:
+            SourceLost: containerd cannot be reached.
+        """
+        ...
+
 
 class ContainerLookup(Protocol):
     """What containers are, for events that do not say it themselves."""

@@ -72,6 +72,7 @@ class MemoryContainerd:
         """Namespace and key of every snapshot."""
         self.exchange = MemoryExchange()
         self.up = True
+        self.starts = 1
         self.runtime = MemoryRuntime(self)
         self.lookup = MemoryLookup(self)
         self.inventory = MemoryInventory(self)
@@ -207,6 +208,7 @@ class MemoryContainerd:
             yield
         finally:
             self.up = True
+            self.starts += 1
 
     # -- for the ways in
 

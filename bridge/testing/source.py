@@ -40,3 +40,8 @@ class MemorySource:
         """Return the version that it says it has; see the port."""
         self._containerd.demand_up()
         return self._containerd.about
+
+    async def instance(self) -> str | None:
+        """Return its run: another one each time that it has been down; see the port."""
+        self._containerd.demand_up()
+        return str(self._containerd.starts)

@@ -297,3 +297,14 @@ async def test_the_version_is_containerd_s_own(host: Host) -> None:
     version = await host.source.version()
     assert version.version.startswith("2.1.")
     assert version == await host.runtime.version()
+
+
+async def test_another_run_of_containerd_is_told_from_the_same_one(own_host: Host) -> None:
+    before = await own_host.source.instance()
+    assert before is not None
+    assert await own_host.source.instance() == before
+    async with own_host.down():
+        with pytest.raises(SourceLost):
+            await own_host.source.instance()
+    await own_host.until_back()
+    assert await own_host.source.instance() not in {before, None}

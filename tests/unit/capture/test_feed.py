@@ -28,6 +28,7 @@ class StubbornSource:
     def __init__(self) -> None:
         self.refusals: list[str] = []
         self.probe_failures: list[str] = []
+        self.run: str | None = None
         self.subscriptions = 0
         self.open = 0
         self.asked = self.answered = Nanos(0)
@@ -38,6 +39,9 @@ class StubbornSource:
         if self.refusals:
             raise SourceLost(self.refusals.pop(0))
         return RuntimeVersion("2.1.9", "abc")
+
+    async def instance(self) -> str | None:
+        return self.run
 
     @asynccontextmanager
     async def subscribe(self, deliver: Deliver) -> AsyncIterator[StubbornSource]:
@@ -104,11 +108,13 @@ class Mender:
 
     def __init__(self) -> None:
         self.gaps: list[Gap] = []
+        self.repaired: Callable[[], None] | None = None
         self.under_way = 0
         self.failure: asyncio.Future[SourceLost] | None = None
 
-    async def run(self, subscription: Subscription, gap: Gap) -> NoReturn:
+    async def run(self, subscription: Subscription, gap: Gap, repaired: Callable[[], None]) -> NoReturn:
         self.gaps.append(gap)
+        self.repaired = repaired
         self.under_way += 1
         self.failure = asyncio.get_running_loop().create_future()
         try:
@@ -262,28 +268,90 @@ async def test_a_disk_that_does_not_keep_up_costs_a_gap_and_not_memory() -> None
     assert gap.cause == "no-room"
 
 
-def booted(directory: Path, name: str | None) -> Boot:
-    return Boot(directory / "boot_id", name)
+def booted(directory: Path, name: str | None, *, log: str = "u", last_n: int = 7) -> Boot:
+    boot = Boot(directory / "boot_id", name, log=log, last_n=last_n)
+    boot.begin()
+    return boot
 
 
-async def causes(boot: Boot, proven: Nanos | None) -> tuple[list[str | None], list[Gap]]:
+async def causes(
+    boot: Boot, proven: Nanos | None, *, repair: bool = True, **more: Any
+) -> tuple[list[str | None], list[Gap]]:
     """The causes of the first gap of a run and of the one after its subscription was lost, and what they meant."""
     source, notes, mending = StubbornSource(), Notes(), Mender()
-    async with feeding(source, notes, mending=mending, proven=proven, boot=boot, last_n=7):
-        await notes.until(lambda: len(notes.of(NodeConnected)) == 1)
-        source.lose("stream removed")
-        await notes.until(lambda: len(notes.of(NodeConnected)) == 2)
-        await asyncio.sleep(0)
+    async with feeding(source, notes, mending=mending, proven=proven, boot=boot, **more):
+        for count in (1, 2):
+            await notes.until(lambda count=count: len(notes.of(NodeConnected)) == count)  # type: ignore[misc]
+            while len(mending.gaps) < count:
+                await asyncio.sleep(0)
+            assert mending.repaired is not None
+            if repair:
+                mending.repaired()
+            if count == 1:
+                source.lose("stream removed")
     return [event.cause for event in notes.events if isinstance(event, NodeGap)], mending.gaps
 
 
 async def test_a_gap_says_its_cause_and_what_it_means_for_the_tasks_of_before(tmp_path: Path) -> None:
-    lost = Gap(unseen=SHIM_LOST)
-    assert await causes(booted(tmp_path, "a"), None) == (["first-start", "stream-ended"], [Gap(), lost])
-    assert await causes(booted(tmp_path, "a"), Nanos(1)) == (["not-running", "stream-ended"], [Gap(), lost])
+    assert await causes(booted(tmp_path, "a"), None) == (["first-start", "stream-ended"], [Gap(), Gap()])
+    assert await causes(booted(tmp_path, "a"), Nanos(1)) == (["not-running", "stream-ended"], [Gap(), Gap()])
     after = Gap(unseen=UNSEEN, ended_before=7)
-    assert await causes(booted(tmp_path, "b"), Nanos(1)) == (["rebooted", "stream-ended"], [after, lost])
-    assert await causes(booted(tmp_path, "b"), Nanos(1)) == (["not-running", "stream-ended"], [Gap(), lost])
+    assert await causes(booted(tmp_path, "b"), Nanos(1)) == (["rebooted", "stream-ended"], [after, Gap()])
+    assert await causes(booted(tmp_path, "b"), Nanos(1)) == (["not-running", "stream-ended"], [Gap(), Gap()])
+
+
+async def test_a_reboot_is_known_until_what_it_left_is_in_the_log(tmp_path: Path) -> None:
+    """However many runs end before that. What they record themselves is of the new boot already."""
+    booted(tmp_path, "a").keep()
+    after = Gap(ended_before=7)
+    for last_n in (7, 9, 11):
+        boot = booted(tmp_path, "b", last_n=last_n)
+        found = await causes(boot, Nanos(1), repair=False)
+        assert found == (["rebooted", "stream-ended"], [after, after])
+    boot = booted(tmp_path, "c", last_n=20)
+    assert await causes(boot, Nanos(1)) == (["rebooted", "stream-ended"], [Gap(ended_before=20), Gap()])
+    assert booted(tmp_path, "c", last_n=22).ended_before is None
+
+
+async def test_a_new_outbox_counts_from_its_own_beginning(tmp_path: Path) -> None:
+    booted(tmp_path, "a").keep()
+    assert booted(tmp_path, "b", log="u", last_n=500).ended_before == 500
+    assert booted(tmp_path, "b", log="v", last_n=0).ended_before == 0
+    assert booted(tmp_path, "b", log="v", last_n=30).ended_before == 0
+
+
+async def test_a_reboot_and_a_damaged_outbox_are_both_told(tmp_path: Path) -> None:
+    booted(tmp_path, "a").keep()
+    source, notes, mending = StubbornSource(), Notes(), Mender()
+    boot = booted(tmp_path, "b", log="new", last_n=0)
+    async with feeding(source, notes, mending=mending, proven=Nanos(1), boot=boot, damage="the file is no database"):
+        await notes.until(lambda: bool(notes.of(NodeConnected)))
+        await asyncio.sleep(0)
+    gap = notes.events[0]
+    assert isinstance(gap, NodeGap)
+    assert gap.cause == "outbox-lost"
+    assert "the file is no database" in gap.reason
+    assert "rebooted" in gap.reason
+    assert mending.gaps == [Gap(ended_before=0)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "unseen"),
+    [("1", "2", SHIM_LOST), ("1", "1", UNSEEN), (None, "2", UNSEEN), ("1", None, UNSEEN), (None, None, UNSEEN)],
+)
+async def test_shims_are_called_lost_only_where_containerd_is_known_to_be_another(
+    before: str | None, after: str | None, unseen: str
+) -> None:
+    """A bridge that was suspended, or a probe that did not come back in time, loses none."""
+    source, notes, mending = StubbornSource(), Notes(), Mender()
+    source.run = before
+    async with feeding(source, notes, mending=mending):
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 1)
+        source.run = after
+        source.lose("a probe did not come back within 5 s")
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 2)
+        await asyncio.sleep(0)
+    assert mending.gaps == [Gap(), Gap(unseen=unseen)]
 
 
 async def test_a_lost_outbox_is_a_cause_of_its_own() -> None:
@@ -296,23 +364,31 @@ async def test_a_lost_outbox_is_a_cause_of_its_own() -> None:
     assert "the file is no database" in gap.reason
 
 
-async def test_a_boot_is_noted_when_the_subscription_is_proven_and_no_earlier(tmp_path: Path) -> None:
-    source, notes = StubbornSource(), Notes()
-    source.probe_failures = ["no echo"] * 1000
-    async with feeding(source, notes, boot=booted(tmp_path, "a")):
-        while source.subscriptions < 3:
-            await asyncio.sleep(0.001)
+async def test_a_boot_is_noted_when_its_repair_is_committed_and_no_earlier(tmp_path: Path) -> None:
+    source, notes, mending = StubbornSource(), Notes(), Mender()
+    async with feeding(source, notes, mending=mending, boot=booted(tmp_path, "a")):
+        await notes.until(lambda: len(notes.of(NodeConnected)) == 1)
+        while mending.repaired is None:
+            await asyncio.sleep(0)
         assert not (tmp_path / "boot_id").exists()
+        mending.repaired()
+        assert (tmp_path / "boot_id").read_text() == "a\n"
 
 
 def test_a_kernel_without_boots_has_never_another_one(tmp_path: Path) -> None:
     booted(tmp_path, "a").keep()
-    assert not booted(tmp_path, "a").changed
-    assert booted(tmp_path, "b").changed
+    assert booted(tmp_path, "a").ended_before is None
+    assert booted(tmp_path, "b").ended_before == 7
     boot = booted(tmp_path, None)
     boot.keep()
-    assert not boot.changed
-    assert (tmp_path / "boot_id").read_text() == "a"
+    assert boot.ended_before is None
+    assert (tmp_path / "boot_id").read_text() == "a\nb u 7\n"
+
+
+@pytest.mark.parametrize("text", ["", "a", "a\n", "a\nhalf", "a\nb u x\n", "a\nb u 7 8\n"])
+def test_a_note_that_is_not_whole_is_read_as_far_as_it_is(tmp_path: Path, text: str) -> None:
+    (tmp_path / "boot_id").write_text(text)
+    assert booted(tmp_path, "b", last_n=9).ended_before == (9 if text else None)
 
 
 async def test_mending_goes_with_its_subscription_and_may_end_it() -> None:

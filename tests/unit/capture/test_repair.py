@@ -45,6 +45,8 @@ class Bridge:
         self.bodies: list[bytes] = []
         """What was committed in all runs."""
         self.takes = 0
+        self.done_with: list[int] = []
+        """How much was committed whenever a repair was said to be done."""
         self.while_listed: list[Action] = []
         """What happens after each list was made and before it is handed over; the last one again and again."""
         self.before_list: list[Action] = []
@@ -58,6 +60,9 @@ class Bridge:
         _next(self.while_listed, self.takes)
         self.takes += 1
         return inventory
+
+    def done(self) -> None:
+        self.done_with.append(len(self.bodies))
 
     @asynccontextmanager
     async def following(self, gap: Gap | None = None, **options: float) -> AsyncIterator[Repair]:
@@ -94,7 +99,7 @@ class Bridge:
         repair = Repair(self, recorder, audit_s=audit_s)
         async with self.containerd.source().subscribe(recorder.submit) as subscription:
             await subscription.probe()
-            running = asyncio.create_task(repair.run(subscription, gap))
+            running = asyncio.create_task(repair.run(subscription, gap, self.done))
             try:
                 yield repair
             finally:
@@ -399,8 +404,22 @@ async def test_a_subscription_that_ends_meanwhile_ends_the_repair(bridge: Bridge
 
             bridge.while_listed = [fall_silent]
             with pytest.raises(SourceLost, match="a probe did not come back"):
-                await repair.run(subscription, Gap())
+                await repair.run(subscription, Gap(), bridge.done)
         assert repair.pending
+        assert bridge.done_with == []
+
+
+async def test_a_repair_is_done_when_all_of_it_is_committed(bridge: Bridge, containerd: MemoryContainerd) -> None:
+    for number in range(20):
+        await containerd.run(NAMESPACE, f"c{number}")
+    async with bridge.following():
+        await bridge.until(lambda: bool(bridge.done_with))
+        [committed] = bridge.done_with
+    told = [one for one in bridge.recorded[:committed] if isinstance(one.data, NodeReconciled)]
+    assert [one.told for one in bridge.repairs] == [
+        one.data.told for one in told if isinstance(one.data, NodeReconciled)
+    ]
+    assert bridge.repairs
 
 
 async def test_a_gap_that_was_not_repaired_is_repaired_with_the_next_one(
@@ -414,13 +433,15 @@ async def test_a_gap_that_was_not_repaired_is_repaired_with_the_next_one(
         repair = Repair(bridge, recorder)
         containerd.inventory.failing = "it is busy"
         async with containerd.source().subscribe(recorder.submit) as subscription:
-            first = asyncio.create_task(repair.run(subscription, Gap(ended_before=position)))
+            first = asyncio.create_task(repair.run(subscription, Gap(ended_before=position), bridge.done))
             await bridge.until(lambda: repair.statistics().failures > 0)
             first.cancel()
             await asyncio.wait((first,))
             containerd.inventory.failing = ""
-            second = asyncio.create_task(repair.run(subscription, Gap(unseen=SHIM_LOST)))
+            second = asyncio.create_task(repair.run(subscription, Gap(unseen=SHIM_LOST), bridge.done))
+            assert len(bridge.done_with) == 1
             await bridge.repaired(2)
+            await bridge.until(lambda: len(bridge.done_with) == 2)
             second.cancel()
             await asyncio.wait((second,))
     [end] = [one.data for one in bridge.recorded if isinstance(one.data, TaskExit)]
