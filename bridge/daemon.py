@@ -295,6 +295,7 @@ async def _recording(
             kept_ns=kept_ns,
         )
         recorder.start()
+        delivery.tell_backs(recorder.went_back)
         delivery.tell_gaps(lambda gap: recorder.submit(node_observation(gap)))
         recorder.submit(node_observation(NodeStarted(version=bridge.__version__, pid=os.getpid(), boot_id=boot_id())))
         try:

@@ -89,6 +89,10 @@ class Delivery:
         self._passing = True
         """Whether what `refused` says may pass by itself within seconds."""
         self._gaps: list[NodeGap] = []
+        self._back: list[int] = []
+        self._tell_back: Callable[[int], None] = self._back.append
+        self._tried = last_n
+        """Position up to which entries may have been sent; an earlier run may have sent all that it left."""
         self._tell_gap: Callable[[NodeGap], None] = self._gaps.append
         self._acknowledged_at = now() if acknowledged_at is None else acknowledged_at
         self._replay: Replay | None = None
@@ -107,6 +111,12 @@ class Delivery:
         self._tell_gap = tell
         while self._gaps:
             tell(self._gaps.pop(0))
+
+    def tell_backs(self, tell: Callable[[int], None]) -> None:
+        """Call `tell` with the position to which the log went back, whenever it does; also for what was found before the call."""
+        self._tell_back = tell
+        while self._back:
+            tell(self._back.pop(0))
 
     @property
     def held_bytes(self) -> int:
@@ -164,6 +174,7 @@ class Delivery:
         entries = await self._next()
         replay = self._replay
         needed = entries if replay is None else replay.of(entries)
+        self._tried = max(self._tried, entries[-1].n)
         began = time.monotonic()
         try:
             repeated = await self._log.append(needed)
@@ -233,7 +244,9 @@ class Delivery:
             upto,
             n,
         )
+        replay.tried = max(upto, self._tried)
         self._replay, self.position = replay, n
+        self._tell_back(n)
         return n
 
     async def _lacking(self, replay: Replay, n: int) -> bool:

@@ -126,7 +126,7 @@ class Outbox:
         self._room = Room(path.parent, self.limits)
         self._retention = Retention(self.limits.retention_s, 0, clock)
         self._waiting = self._kept = _Amount()
-        self._doubtful = False
+        self._doubtful = self._went_back = False
         self._commits, self._commit_seconds = 0, 0.0
         self._db: sqlite3.Connection | None = None
 
@@ -213,7 +213,8 @@ class Outbox:
         db = self._connected
         last = rows[-1][0] if rows else self.last_n
         upto = max(acknowledged, self.acknowledged)
-        at = Nanos(time.time_ns()) if acknowledged > self.acknowledged else self.acknowledged_at
+        caught_up = acknowledged > self.acknowledged or (self._went_back and acknowledged == self.acknowledged)
+        at = Nanos(time.time_ns()) if caught_up else self.acknowledged_at
         waiting, kept = self._waiting, self._kept
         added = _Amount(len(rows), sum(len(encoded) for _, encoded in rows))
         with disk(self.path):
@@ -242,7 +243,13 @@ class Outbox:
         self._doubtful = False
         self._waiting, self._kept = waiting.plus(added), kept
         self.last_n, self.acknowledged, self.acknowledged_at, self.proven = last, upto, at, proven
-        self._retention.acknowledge(upto)
+        self._retention.acknowledge(acknowledged)
+        self._went_back = self._went_back and not caught_up
+
+    def went_back(self, acknowledged: int) -> None:
+        """Note that the log went back: what is behind this position is kept for its whole time again, once it is acknowledged."""
+        self._retention.went_back(acknowledged)
+        self._went_back = True
 
     def seed(self, containers: Iterable[ContainerRow], proven: Nanos | None) -> None:
         """Begin with these containers and this proof; for an outbox that has given out nothing yet.

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from bridge.capture.ledger import Ledger
 from bridge.capture.outbox import Outbox, OutboxDamagedError, OutboxError, OutboxStatistics
@@ -62,6 +62,12 @@ Committed: TypeAlias = Callable[[Sequence[Entry], Sequence[ContainerState]], Non
 from them. Must return at once."""
 
 
+class _WentBack(NamedTuple):
+    """The log has everything up to here, and had more."""
+
+    position: int
+
+
 Question: TypeAlias = Callable[[Ledger], Iterable[Observed]]
 """Looks at the ledger, in the recorder's thread; returns the events that are to be recorded at once. May not raise."""
 
@@ -98,7 +104,7 @@ class Recorder:
         self._lookup = lookup
         self._committed = committed
         self._failed = failed
-        self._inbox: queue.SimpleQueue[Observed | Nanos | Question | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Observed | Nanos | _WentBack | Question | None] = queue.SimpleQueue()
         self._acknowledged = acknowledged
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._proven = outbox.proven
@@ -122,6 +128,10 @@ class Recorder:
     def prove(self, moment: Nanos) -> None:
         """Note that everything published before `moment` has been submitted; the outbox keeps it with what it proves."""
         self._inbox.put(moment)
+
+    def went_back(self, position: int) -> None:
+        """Note that the log went back to this position: what the outbox keeps behind it is kept for its whole time again."""
+        self._inbox.put(_WentBack(position))
 
     def consult(self, question: Question) -> None:
         """Have the thread ask a question: after everything that was submitted before is recorded, and before anything else is.
@@ -197,6 +207,8 @@ class Recorder:
                     self._proven = item
                 elif isinstance(item, Observed):
                     batch.append(item)
+                elif isinstance(item, _WentBack):
+                    self._outbox.went_back(item.position)
                 else:
                     return batch, item, True
                 if len(batch) >= BATCH:

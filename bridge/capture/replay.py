@@ -5,8 +5,8 @@ what it has of a container is everything up to the newest, and only what comes b
 twice, and nothing before its time.
 
 What is appended again has another message id than before (the event's own id stays what it is). A stream that was purged
-remembers the ids of what it no longer has, and would skip the events for half an hour. Within one replay the new ids are the
-same, so a retry is recognised.
+remembers the ids of what it no longer has, and would skip the events for half an hour; also those that it had stored when its
+acknowledgement was lost. Within one replay the new ids are the same, so a retry is recognised.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Replay:
     def __init__(self, outbox_log: str, upto: int) -> None:
         """Take the outbox's UUID, and the position up to which the log had acknowledged everything."""
         self.upto = upto
+        self.tried = upto
+        """Position up to which entries were sent to the log, acknowledged or not."""
         self.since: Nanos | None = None
         """When the newest event that the log still has was recorded; None where it has none."""
         self.from_the_first = False
@@ -75,7 +77,7 @@ class Replay:
     @property
     def end(self) -> int:
         """Position behind which everything is new again."""
-        return max(self.upto, self.highest)
+        return max(self.upto, self.highest, self.tried)
 
     def of(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return what of `entries` the log needs, as it has to be appended."""
@@ -83,7 +85,7 @@ class Replay:
         for entry in entries:
             if entry.n <= self._there.get(_lane(entry.subject), 0):
                 continue
-            again = entry.n <= self.upto
+            again = entry.n <= self.tried
             needed.append(msgspec.structs.replace(entry, id=f"{entry.id}.{self._mark}") if again else entry)
         return needed
 

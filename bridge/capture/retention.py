@@ -2,7 +2,8 @@
 
 A server acknowledges what it has written, not what its disk has (nats-server flushes every two minutes unless told otherwise),
 so for some time after its acknowledgement the outbox's copy may be the only one that survives. The time counts from the
-acknowledgement, by a clock that does not step, and from the start again for what an earlier run left.
+acknowledgement, by a clock that does not step, and from the start again for what an earlier run left. What had to be appended
+again, because the log went back, counts from its new acknowledgement.
 """
 
 from __future__ import annotations
@@ -35,6 +36,17 @@ class Retention:
         if self._marks and self._marks[-1][0] == second:
             self._marks.pop()
         self._marks.append((second, position))
+
+    def went_back(self, position: int) -> None:
+        """Note that nothing behind `position` is acknowledged any more: its time begins when it is again."""
+        if position >= self._newest:
+            return
+        second = int(self._clock())
+        while self._marks and self._marks[-1][1] > position:
+            second = self._marks.pop()[0]
+        if position > (self._marks[-1][1] if self._marks else self._over):
+            self._marks.append((second, position))
+        self._newest, self._over = position, min(self._over, position)
 
     @property
     def over(self) -> int:

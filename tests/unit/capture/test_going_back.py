@@ -162,6 +162,34 @@ async def test_a_log_that_was_purged_and_remembers_the_ids_gets_them_all_the_sam
     judge(log, last=50)
 
 
+async def test_a_purge_after_a_lost_acknowledgement_leaves_no_hole(host: Host, log: MemoryLog) -> None:
+    """The log remembers the ids of what it had stored and not been able to acknowledge."""
+    host.commit(50)
+    await host.deliver(log)
+    fresh = entries(10, first=51, containers=3, log=host.outbox.log)
+    host.outbox.commit(fresh, [], 50, None)
+    await log.append(fresh[:4])
+    del log.messages[:]  # the ids stay known
+    await host.deliver(log)
+    judge(log, last=60)
+
+
+async def test_that_the_log_went_back_is_told_with_where_to(host: Host, log: MemoryLog) -> None:
+    host.commit(99)
+    await host.deliver(log)
+    log.go_back(30)
+    backs: list[int] = []
+    async with host.delivering(log) as delivery:
+        delivery.tell_backs(backs.append)
+        [back] = backs
+        assert back == 69 if log.in_one_order else back <= 69
+        log.go_back(30)
+        fresh = entries(3, first=100, containers=3, log=host.outbox.log)
+        host.outbox.commit(fresh, [], 99, None)
+        delivery.committed(fresh)
+    assert len(backs) == 2
+
+
 async def test_what_the_outbox_keeps_no_longer_is_said_with_its_positions(
     host: Host, log: MemoryLog, caplog: pytest.LogCaptureFixture
 ) -> None:

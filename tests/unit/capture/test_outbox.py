@@ -119,6 +119,29 @@ def test_acknowledged_entries_are_kept_for_their_time_and_their_number_for_ever(
         assert (outbox.last_n, outbox.acknowledged) == (8, 7)
 
 
+def test_what_went_into_the_log_again_is_kept_for_its_whole_time_again(path: Path) -> None:
+    clock = Clock()
+    with Outbox(path, Limits(retention_s=600), clock=clock) as outbox:
+        outbox.commit(entries(1, 3), [], 0, None)
+        outbox.commit(entries(4, 6), [], 0, None)
+        outbox.commit([], [], 6, None)
+        first = outbox.acknowledged_at
+        clock.now += 500
+        outbox.went_back(3)
+        outbox.commit([], [], 3, None)
+        clock.now += 200
+        outbox.commit([], [], 6, None)  # the replay is done
+        assert outbox.acknowledged_at > first
+        outbox.commit([], [], 6, None)
+        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [4, 5, 6]
+        clock.now += 598
+        outbox.commit([], [], 6, None)
+        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == [4, 5, 6]
+        clock.now += 4
+        outbox.commit([], [], 6, None)
+        assert [entry.n for entry in OutboxReader(path).after(0, 10)] == []
+
+
 def test_after_a_restart_the_time_of_what_is_kept_begins_anew(path: Path) -> None:
     clock = Clock()
     with Outbox(path, Limits(retention_s=600), clock=clock) as outbox:

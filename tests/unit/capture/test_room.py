@@ -58,3 +58,29 @@ def test_of_each_second_one_mark_is_kept() -> None:
         now[0] += 0.01
         retention.acknowledge(n)
     assert len(retention._marks) <= 101
+
+
+def test_what_is_acknowledged_again_is_kept_for_its_whole_time_again() -> None:
+    now = [1_000.0]
+    retention = Retention(10, 5, lambda: now[0])
+    now[0] += 5
+    retention.acknowledge(9)
+    retention.went_back(7)
+    retention.went_back(8)
+    retention.acknowledge(7)
+    now[0] += 6
+    assert retention.over == 5
+    now[0] += 10
+    assert retention.over == 7
+    now[0] += 100
+    assert retention.over == 7
+    retention.acknowledge(9)
+    now[0] += 9
+    assert retention.over == 7
+    now[0] += 3
+    assert retention.over == 9
+    retention.went_back(4)
+    assert retention.over == 4
+    retention.acknowledge(9)
+    now[0] += 12
+    assert retention.over == 9
