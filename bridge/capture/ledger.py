@@ -5,7 +5,8 @@ incarnation of the container that it belongs to. The ledger also puts the contai
 the event, so that they are still there after the container is gone.
 
 It folds what it places: the state of every container is that which a reader gets who folds the log. An event that contradicts
-the state becomes an `Anomaly` that holds it.
+the state becomes an `Anomaly` that holds it. Where the first event of a container after a gap begins another task, the end of the
+one before, which nobody saw, is told in front of it.
 
 No I/O but the outbox's rows: the same observations after the same rows give the same entries, but for the ids.
 """
@@ -22,12 +23,14 @@ from bridge.capture.account import RECORDS, Account, enriched
 from bridge.capture.envelopes import NOTHING, EnvelopeWriter, described
 from bridge.capture.outbox import ContainerRow
 from bridge.capture.oversize import parts
+from bridge.capture.reconcile import missed
 from bridge.model.codec import decode_as, encode
 from bridge.model.envelope import Event, Position, Recorded, Sequence, format_source
 from bridge.model.events import Anomaly, ContainerCreate, ContainerEvent
 from bridge.model.fold import advance
 from bridge.model.identity import new_ulid
 from bridge.model.limits import MAX_BODY
+from bridge.model.node_events import NodeDisconnected, NodeReconciled, NodeStarted
 from bridge.model.outcomes import ContainerInfo
 from bridge.model.schema import dataschema_of
 from bridge.model.state import ContainerState
@@ -79,6 +82,8 @@ class Ledger:
         self._memory = memory
         self._accounts: OrderedDict[Key, Account] = OrderedDict()
         self._touched: dict[Key, Account] = {}
+        self._dark: int | None = None
+        """Behind which position nothing is known of containers that have not moved since; None where no gap is open."""
         self.anomalies = 0
         """Events since the start that could not be true."""
 
@@ -117,7 +122,12 @@ class Ledger:
         for observed, account in zip(batch, accounts, strict=True):
             if account is None:
                 self._place_elsewhere(observed, entries)
+                self._look_for_gaps(observed.event)
             else:
+                if self._dark is not None and account.state.position_in(self._log) <= self._dark:
+                    for one in missed(account.state, observed):
+                        account.learn(one, None)
+                        self._place(account, one, entries)
                 if known or type(observed.event) in RECORDS:
                     account.learn(observed, known.get(_key(account)))
                 self._place(account, observed, entries)
@@ -158,6 +168,12 @@ class Ledger:
                 yield decode_as(row.state, ContainerState)
 
     # -- inside
+
+    def _look_for_gaps(self, event: Event) -> None:
+        if isinstance(event, NodeStarted | NodeDisconnected):
+            self._dark = self._n
+        elif isinstance(event, NodeReconciled) and not event.audit:
+            self._dark = None
 
     def _account_of(self, observed: Observed) -> Account | None:
         """Return the account that the event goes to; None for one that belongs to no container."""

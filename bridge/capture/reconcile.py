@@ -42,7 +42,7 @@ from bridge.model.outcomes import ContainerInfo, TaskInfo
 from bridge.model.state import ContainerState
 from bridge.ports import ContainerId, Inventory, Observed
 
-__all__ = ["ALIVE", "Difference", "States", "differences"]
+__all__ = ["ALIVE", "Difference", "States", "differences", "missed"]
 
 ALIVE: Final = frozenset({"created", "running", "paused"})
 
@@ -115,7 +115,7 @@ def differences(
             continue
         state = known.get(key) or states.state(*key)
         info = inventory.containers.get(key)
-        telling = _Telling(state, inventory)
+        telling = _Telling(state, inventory.before, inventory.after)
         place = state.position_in(states.log)
         if ended_before is not None and place <= ended_before:
             telling.end(HOST_REBOOTED)
@@ -135,14 +135,31 @@ def differences(
             )
 
 
+def missed(state: ContainerState, observed: Observed) -> tuple[Observed, ...]:
+    """Return what nobody told before this event: the end of the task, or of the record, whose successor it begins.
+
+    For the first event of a container after a gap. A create that is older than what is known is a late one, and ends nothing.
+    """
+    event, time = observed.event, observed.time
+    if state.updated is None or time <= state.updated:
+        return ()
+    telling = _Telling(state, time, observed.recorded)
+    if isinstance(event, ContainerCreate):
+        if state.created_at is not None and state.deleted_at is None:
+            telling.remove(bare=False)
+    elif anomaly(state, event, time=time) is None and begins(state, event, time=time):
+        telling.end(UNSEEN)
+    return tuple(telling.events)
+
+
 class _Telling:
     """The events told of one container so far, and its state after them."""
 
-    def __init__(self, state: ContainerState, inventory: Inventory) -> None:
+    def __init__(self, state: ContainerState, at: Nanos, recorded: Nanos) -> None:
         self.state = state
         self.events: list[Observed] = []
-        self._at = inventory.before
-        self._recorded = inventory.after
+        self._at = at
+        self._recorded = recorded
 
     @property
     def _id(self) -> str:

@@ -40,7 +40,7 @@ PING_S: Final = 10
 """A peer that vanished without a word is noticed after two or three of these."""
 
 REQUEST_S: Final = 5.0
-CLOSE_S: Final = 0.6
+CLOSE_S: Final = 0.5
 """Closing is the last thing at a stop; whatever had to arrive has been acknowledged by then."""
 
 REPEAT_S: Final = 30.0

@@ -45,7 +45,7 @@ _OLD: Final = 3.0
 _LOOK_S: Final = 0.25
 """Between two looks at somebody else's lease, at the most."""
 
-_RELEASE_S: Final = 0.7
+_RELEASE_S: Final = 0.5
 """Giving it back is among the last things at a stop, so little time is left (`bridge.watch.GRACE_S`). It lapses by itself too."""
 
 

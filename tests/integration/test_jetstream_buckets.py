@@ -418,3 +418,68 @@ async def test_what_the_server_says_is_long_lapsed_is_taken_without_watching(nat
         second._key.get = counted  # type: ignore[method-assign]
         await second.acquire()
         assert looks == 1
+
+
+# -- the right to write, and a bucket that is not what it was
+
+
+async def test_without_the_lease_nothing_is_written(any_server: NatsServer) -> None:
+    async with connected(any_server.url) as connection:
+        await ensure_buckets(connection, SUBJECTS)
+        lease = JetStreamLease(connection, SUBJECTS, record())
+        states = await open_states(connection, SUBJECTS, lease)
+        with pytest.raises(LogUnavailable, match="has run out"):
+            await states.write([put(b"1", "a")])
+        await lease.acquire()
+        await states.write([put(b"1", "a")])
+        lease.lost = LogConflict("node n1 now has another bridge")
+        with pytest.raises(LogConflict, match="another bridge"):
+            await states.write([put(b"2", "a")])
+        assert [entry.value for entry in await states.read()] == [b"1"]
+
+
+async def test_a_lease_that_runs_out_in_the_middle_of_a_write_ends_it(any_server: NatsServer) -> None:
+    """So it is with a bridge that was suspended there: it goes on where it stood."""
+
+    class Lapsing:
+        looks = 3
+
+        def check(self) -> None:
+            self.looks -= 1
+            if self.looks < 0:
+                raise LogUnavailable("the lease has run out")
+
+    async with connected(any_server.url) as connection:
+        await ensure_buckets(connection, SUBJECTS)
+        states = await open_states(connection, SUBJECTS, Lapsing())
+        with pytest.raises(LogUnavailable, match="the lease has run out"):
+            await states.write([put(b"%d" % n, "a") for n in range(100)])
+        [entry] = await states.read()
+        assert entry.value in {b"0", b"1"}
+
+
+async def test_a_bucket_that_went_back_is_another_one_to_whoever_wrote_there(any_server: NatsServer) -> None:
+    async with connected(any_server.url) as connection:
+        states = await states_on(connection)
+        for n in range(3):
+            await states.write([put(b"%d" % n, "a")])
+        before = states.session
+        await states.write([put(b"3", "a")])
+        assert states.session == before
+        await api(connection, f"STREAM.DELETE.{STATES}")
+        await ensure_buckets(connection, SUBJECTS)
+        await states.write([put(b"4", "a")])
+        assert states.session != before
+
+
+async def test_a_bucket_that_is_gone_is_not_made_anew_at_once_since_it_may_come_back(any_server: NatsServer) -> None:
+    async with connected(any_server.url) as connection:
+        states = await states_on(connection)
+        await api(connection, f"STREAM.DELETE.{STATES}")
+        with pytest.raises(LogRefused, match="bucket containerd-state is gone: it is made anew unless it comes back"):
+            await states.write([put(b"1", "a")])
+        with pytest.raises(LogRefused, match="bucket containerd-state is gone: it is made anew unless it comes back"):
+            await states.ensure()
+        await ensure_buckets(connection, SUBJECTS)  # it comes back
+        await states.ensure()
+        await states.write([put(b"1", "a")])

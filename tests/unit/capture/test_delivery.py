@@ -304,3 +304,57 @@ async def test_the_age_of_what_waits_is_that_of_the_oldest(outbox: Outbox) -> No
         delivery.committed([old])
         await refused.wait()
         assert delivery.statistics().oldest_s == pytest.approx(time.time() - ulid_time(old.id), abs=60)
+
+
+# -- for whoever has little time
+
+
+async def test_who_has_little_time_waits_for_a_log_that_comes_back(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the middle of a long pause between two attempts."""
+    monkeypatch.setattr(delivery_module, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(delivery_module, "LONGEST_PAUSE_S", 1_000.0)
+    log = UnreliableLog(*[nothing_stored] * 20)
+    async with running(log, outbox) as delivery:
+        delivery.committed(commit(outbox, 3))
+        while len(log.appends) < 3:
+            await asyncio.sleep(0.001)
+        await asyncio.wait_for(delivery.settled(lambda: True), 10)
+    assert [entry.n for entry in log.stored] == [1, 2, 3]
+
+
+async def test_who_has_little_time_is_woken_by_a_refusal_and_asks_whether_it_is_worth_it(outbox: Outbox) -> None:
+    began, fails = asyncio.Event(), asyncio.Event()
+
+    class Slow(UnreliableLog):
+        async def append(self, entries: Sequence[Entry]) -> int:
+            began.set()
+            await fails.wait()
+            return await super().append(entries)
+
+    log = Slow(*[nothing_stored] * 1_000)
+    async with running(log, outbox) as delivery:
+        delivery.committed(commit(outbox, 3))
+        await began.wait()
+        asked: list[bool] = []
+
+        def worth() -> bool:
+            asked.append(len(asked) < 4)
+            return asked[-1]
+
+        waiting = asyncio.create_task(delivery.settled(worth))
+        await asyncio.sleep(0)
+        assert delivery.refused is None
+        fails.set()
+        await asyncio.wait_for(waiting, 10)
+        assert asked == [True] * 4 + [False]
+        assert delivery.behind == 3
+
+
+async def test_who_has_little_time_does_not_wait_for_a_trouble_that_lasts(outbox: Outbox) -> None:
+    log = UnreliableLog(*[full] * 100_000)
+    async with running(log, outbox) as delivery:
+        delivery.committed(commit(outbox, 3))
+        await asyncio.wait_for(delivery.settled(lambda: True), 10)
+        assert (delivery.behind, delivery.refused) == (3, "the stream is full")

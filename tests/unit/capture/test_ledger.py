@@ -20,7 +20,14 @@ from bridge.model.envelope import Event
 from bridge.model.fold import evolve
 from bridge.model.limits import MAX_BODY
 from bridge.model.nanos import Nanos
-from bridge.model.node_events import ImageCreate, NodeHeartbeat
+from bridge.model.node_events import (
+    ImageCreate,
+    NodeDisconnected,
+    NodeEvent,
+    NodeHeartbeat,
+    NodeReconciled,
+    NodeStarted,
+)
 from bridge.model.outcomes import ContainerInfo
 from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
@@ -364,6 +371,70 @@ def test_an_update_that_says_the_runtime_is_believed() -> None:
     assert book.ledger.state("k8s.io", "web.1").runtime == "r"
 
 
+# -- what nobody told in a gap
+
+STARTED = NodeStarted(version="1", pid=1)
+DISCONNECTED = NodeDisconnected(reason="the stream ended")
+RECONCILED = NodeReconciled(listed_at=Nanos(1), containers=1, told=0)
+NEXT = events.TaskCreate(container_id="web.1", pid=8)
+
+
+def of_node(event: Event) -> Observed:
+    return observed(event, None, None)
+
+
+def told(book: Book, *observations: Observed) -> list[tuple[str, str]]:
+    """What is recorded of containers, each with its origin."""
+    return [(one.data.word, one.origin) for one in book.place(*observations) if one.container is not None]
+
+
+@pytest.mark.parametrize("gap", [STARTED, DISCONNECTED], ids=["of this bridge", "of the subscription"])
+def test_the_end_of_a_task_that_nobody_saw_is_told_before_the_next_one(gap: Event) -> None:
+    book = Book()
+    book.place(observed(CREATE), observed(task_create()), observed(START))
+    before = book.ledger.state("k8s.io", "web.1").incarnation
+    book.place(of_node(gap))
+    exit_, delete, create = book.place(observed(NEXT, time=9))
+    assert [one.data.word for one in (exit_, delete, create)] == ["exit", "delete", "create"]
+    assert [one.origin for one in (exit_, delete, create)] == ["reconciled", "reconciled", "live"]
+    assert (exit_.data.pid, exit_.data.exit_status, exit_.data.reason) == (7, None, "unseen")
+    assert exit_.incarnation == delete.incarnation == before != create.incarnation
+    assert [one.sequence for one in (exit_, delete, create)] == [4, 5, 6]
+    assert told(book, observed(events.TaskStart(container_id="web.1", pid=8), time=10)) == [("start", "live")]
+
+
+def test_the_end_of_a_record_that_nobody_saw_is_told_before_the_next_one() -> None:
+    book = Book()
+    book.place(observed(replace(CREATE, labels={"app": "old"})), observed(task_create()), observed(START))
+    book.place(of_node(STARTED))
+    again = replace(CREATE, image="nginx:2", labels={"app": "new"})
+    placed = book.place(observed(again, time=9), observed(NEXT, time=10))
+    assert [one.data.word for one in placed] == ["exit", "delete", "container-delete", "container-create", "create"]
+    assert [one.data.labels["app"] for one in placed] == ["old"] * 3 + ["new"] * 2
+
+
+def test_nothing_is_told_where_nothing_is_missing() -> None:
+    book = Book()
+    book.place(observed(CREATE), observed(task_create()), observed(START), observed(EXIT))
+    deleted = events.TaskDelete(container_id="web.1", pid=7, exit_status=3, exited_at=Nanos(9))
+    book.place(observed(deleted), of_node(STARTED))
+    assert told(book, observed(NEXT, time=9)) == [("create", "live")]
+
+
+def test_while_no_gap_is_open_a_create_ends_nothing() -> None:
+    """Its predecessor's end may be on its way: shims try again for most of a minute."""
+    for before in [(), (of_node(STARTED), of_node(RECONCILED)), (of_node(STARTED), observed(START, "db"))]:
+        book = Book()
+        book.place(*before, observed(CREATE), observed(task_create()), observed(START))
+        assert told(book, observed(NEXT, time=9)) == [("create", "live")]
+
+
+def test_a_create_that_is_older_than_what_is_known_ends_nothing() -> None:
+    book = Book()
+    book.place(observed(task_create(), time=50), observed(START, time=60), of_node(STARTED))
+    assert told(book, observed(replace(NEXT, pid=6), time=40)) == [("create", "live")]
+
+
 HISTORY = st.lists(
     st.tuples(
         st.sampled_from("ab"),
@@ -381,6 +452,8 @@ HISTORY = st.lists(
                 events.ContainerUpdate(id="web.1", image="nginx:2", labels={"a": "b"}),
                 events.ContainerDelete(id="web.1"),
                 None,  # one that is too big for a message
+                DISCONNECTED,
+                RECONCILED,
             ]
         ),
     ),
@@ -400,7 +473,10 @@ def test_whoever_folds_the_log_comes_to_the_same_states(
     for number, (container, event) in enumerate(history + ends):
         if number % every == 0:
             book.reopened()
-        for recorded in book.place(observed(event or raw(b"x" * MAX_BODY), container), known=known):
-            folded[container] = evolve(folded.get(container), recorded)
+        of_node = isinstance(event, NodeEvent)
+        seen = observed(event or raw(b"x" * MAX_BODY), None if of_node else container, time=number)
+        for recorded in book.place(seen, known=known):
+            if not of_node:
+                folded[container] = evolve(folded.get(container), recorded)
     for container, state in folded.items():
         assert book.ledger.state("k8s.io", container) == state
