@@ -189,8 +189,12 @@ class NatsServer:
         os.kill(self.pid, signal.SIGHUP)
 
     def freeze(self) -> None:
-        """Stop the server's process (SIGSTOP): connections stay open and silent."""
+        """Stop the server's process (SIGSTOP): connections stay open and silent.
+
+        Returns when it stands still: until the thread that takes the signal gets its turn, the others go on.
+        """
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Let a frozen server go on (SIGCONT)."""
