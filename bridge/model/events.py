@@ -52,8 +52,8 @@ UNSEEN: Final = "unseen"
 """Reason of an end without status: it came in a time without subscription, and containerd does not know the task any more."""
 
 SHIM_LOST: Final = "shim-lost"
-"""Reason of an end without status: containerd was started again, and knows nothing more of a task that was alive before, while the
-container is still there. Its shim died; or all its processes ended, and containerd (from 1.7 on) cleared it away at its start."""
+"""Reason of an end without status: containerd was started again, and knows nothing more of a task that was alive before, though
+its container is still there. Its shim died; or all its processes ended, and containerd (from 1.7 on) cleared it away then."""
 
 HOST_REBOOTED: Final = "host-rebooted"
 """Reason of an end without status: the host went down with the task."""
