@@ -155,7 +155,7 @@ class Projection:
                 if self.refused is not None:
                     self.refused = None
                     log.warning("the states of containers are written again")
-            self._settled.set()
+                self._settled.set()
 
     async def settled(self, worth: Callable[[], bool] | None = None) -> None:
         """Wait until every state that was handed over so far is written.
@@ -193,7 +193,6 @@ class Projection:
             if self._doubt:  # somebody else writes there too
                 await asyncio.sleep(self._moment_s)
         except LogError:
-            self._doubt = True
             self._pending = due | self._pending
             raise
         finally:

@@ -423,10 +423,17 @@ def test_nothing_is_told_where_nothing_is_missing() -> None:
 
 def test_while_no_gap_is_open_a_create_ends_nothing() -> None:
     """Its predecessor's end may be on its way: shims try again for most of a minute."""
-    for before in [(), (of_node(STARTED), of_node(RECONCILED)), (of_node(STARTED), observed(START, "db"))]:
+    task = (observed(CREATE), observed(task_create()), observed(START))
+    for before in [task, (of_node(STARTED), *task), (*task, of_node(STARTED), of_node(RECONCILED))]:
         book = Book()
-        book.place(*before, observed(CREATE), observed(task_create()), observed(START))
+        book.place(*before)
         assert told(book, observed(NEXT, time=9)) == [("create", "live")]
+
+
+def test_an_audit_closes_no_gap() -> None:
+    book = Book()
+    book.place(observed(task_create()), observed(START), of_node(STARTED), of_node(replace(RECONCILED, audit=True)))
+    assert told(book, observed(NEXT, time=9))[0] == ("exit", "reconciled")
 
 
 def test_a_create_that_is_older_than_what_is_known_ends_nothing() -> None:
