@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ class Boot:
             last_n: position of its last event, before anything of this run.
         """
         self._path = path
+        self._beside = path.with_name(f"{path.name}.new")
         self._now = now
         self._kept, self._begun = _read(path)
         if now is not None and (self._begun is None or self._begun[:2] != (now, log)):
@@ -56,6 +58,8 @@ class Boot:
 
     def begin(self) -> None:
         """Note that this boot begins behind the last position; before anything of it is recorded."""
+        with suppress(OSError):
+            self._beside.unlink(missing_ok=True)  # what a crash left
         if self.ended_before is not None:
             self._write(f"{self._kept}\n{' '.join(map(str, self._begun or ()))}\n")
 
@@ -68,13 +72,12 @@ class Boot:
 
     def _write(self, text: str) -> None:
         # A disk that does not take it costs no more than the next gap's cause. Half a note would cost the reboot.
-        beside = self._path.with_name(f"{self._path.name}.new")
         try:
-            with beside.open("w", encoding="ascii") as file:
+            with self._beside.open("w", encoding="ascii") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(self._path)
+            self._beside.replace(self._path)
         except OSError as error:
             log.warning("the id of this boot cannot be written to %s: %s", self._path, error.strerror)
 

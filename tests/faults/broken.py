@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import sys
 import threading
 import time
@@ -24,7 +25,6 @@ from bridge.capture import feed
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed
 from bridge.capture.outbox import Outbox
-from bridge.capture.repair import Repair
 from bridge.cli import main
 from bridge.containerd import subscription
 from bridge.containerd.channel import blocking_channel
@@ -62,8 +62,8 @@ def impatient() -> None:
 
 
 def auditing() -> None:
-    """Compare the log with containerd's lists every few seconds: containerd 2.1 does not always say that a task is deleted."""
-    set_default(Repair.__init__, "audit_s", 2.0)
+    """Compare log and states every few seconds with what is: containerd 2.1 does not always say that a task is deleted."""
+    os.environ["CONTAINERD_BRIDGE_AUDIT_S"] = "2"
 
 
 HOUR_NS: Final = 3_600_000_000_000
@@ -173,7 +173,7 @@ def deleting() -> None:
     """Stop by throwing away first and looking whether all is delivered afterwards."""
     close = Outbox.close
 
-    async def settled(self: Delivery) -> None:
+    async def settled(self: Delivery, _worth: Callable[[], bool] | None = None) -> None:
         self.position = self.last_n
 
     def broken(self: Any) -> None:
