@@ -56,6 +56,7 @@ class JetStreamStates:
         self._stream: Final = bucket_stream(self._bucket)
         self._replicas = replicas
         self._writer = KeyWriter(connection, self._bucket, lease)
+        self._hears = False
         self._last = 0
         """Highest revision that was given out to us."""
         self._turns = 0
@@ -71,12 +72,13 @@ class JetStreamStates:
             return None
 
     async def open(self) -> None:
-        """Begin to hear the answers to what is written.
+        """Begin to hear the answers to what is written; else the first write does, since who only reads needs none.
 
         Raises:
             LogUnavailable: not connected.
         """
         await self._writer.open()
+        self._hears = True
 
     async def write(self, changes: Sequence[Change]) -> list[int | None]:
         """Make all these changes; see `StateStore.write`. With a lease, only as long as it is held.
@@ -86,6 +88,8 @@ class JetStreamStates:
             LogRefused: the bucket refuses; the sentence says why.
             LogConflict: the lease is somebody else's.
         """
+        if not self._hears:
+            await self.open()
         made = await self._writer.write(
             [(Subjects.state_key(change.key), change.value, change.revision) for change in changes]
         )
