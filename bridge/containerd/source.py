@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 
+import grpc
+
 from bridge._pb.containerd.services.introspection_pb2 import Introspection
 from bridge._pb.containerd.services.version_pb2 import Version
 from bridge._pb.google.protobuf.empty_pb2 import Empty
@@ -14,6 +16,7 @@ from bridge.containerd.channel import answer, blocking_channel
 from bridge.containerd.errors import source_errors
 from bridge.containerd.filters import event_filters
 from bridge.containerd.subscription import FIRST_ANSWER_S, ContainerdSubscription
+from bridge.errors import SourceLost
 from bridge.ports import Deliver, RuntimeVersion, Subscription
 
 __all__ = ["ContainerdSource"]
@@ -56,12 +59,17 @@ class ContainerdSource:
         return RuntimeVersion(said.version, said.revision)
 
     async def instance(self) -> str | None:
-        """Return what tells this run of containerd from every other one; None before late 1.6.
+        """Return what tells this run of containerd from every other one; None before late 1.6, or without that service.
 
         Raises:
             SourceLost: containerd cannot be reached.
         """
-        said = await self._ask(Introspection.Server)
+        try:
+            said = await self._ask(Introspection.Server)
+        except SourceLost as error:
+            if isinstance(error.__cause__, grpc.RpcError) and error.__cause__.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return None
+            raise
         # A daemon in a container may have the same number at every start, and then another namespace of its own.
         return f"{said.pid} in {said.pidns}" if said.pid else None
 

@@ -12,11 +12,14 @@ import pytest
 import bridge.jetstream.fast_ingest as fast_ingest_module
 from bridge.errors import ConfigError, LogUnavailable
 from bridge.jetstream.api import api
+from bridge.jetstream.buckets import bucket_stream, ensure_buckets
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS
 from bridge.jetstream.log import open_log
+from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import Making, ensure_events
-from bridge.ports import Entry, EventLog
+from bridge.model.subjects import ContainerKey
+from bridge.ports import Change, Entry, EventLog
 from tests.fix_nats import NatsServerFactory
 from tests.integration.jetstream_entries import STREAM, SUBJECTS, connected, entries, judge, kept
 from tests.testbed import NatsServer
@@ -133,3 +136,36 @@ async def test_what_is_not_replicated_is_not_stored_though_the_server_says_so(
         for server in followers:
             server.thaw()
         await eventually(log, sent)
+
+
+async def test_states_are_written_at_their_revisions_through_changes_of_the_leader(cluster: Cluster) -> None:
+    """Many keys at once, of each only one message under way: else a replicated stream would refuse them."""
+    keys = [ContainerKey("n1", "k8s.io", f"c{n}") for n in range(300)]
+    stream = bucket_stream(SUBJECTS.state_bucket)
+    async with log_on(cluster.url) as (connection, _):
+        await ensure_buckets(connection, SUBJECTS, replicas=3)
+        states = await open_states(connection, SUBJECTS, replicas=3)
+        at = dict.fromkeys(keys, 0)
+        for turn in range(6):
+            changes = [Change(key=key, value=b"%d" % turn, revision=at[key]) for key in keys]
+            writing = asyncio.create_task(states.write(changes))
+            if turn % 2:
+                await asyncio.sleep(random.uniform(0, 0.02))
+                with suppress(*NATS_ERRORS):
+                    await api(connection, f"STREAM.LEADER.STEPDOWN.{stream}", timeout=1)
+            try:
+                made = await writing
+            except LogUnavailable:
+                made = []
+            if not turn % 2 and made:
+                assert None not in made
+            async with asyncio.timeout(60):  # what was in doubt is looked at, and then written
+                while True:
+                    with suppress(LogUnavailable):
+                        at |= {entry.key: entry.revision for entry in await states.read()}
+                        left = [Change(key=c.key, value=c.value, revision=at[c.key]) for c in changes]
+                        if None not in await states.write(left):
+                            break
+            at = {entry.key: entry.revision for entry in await states.read()}
+        assert {entry.value for entry in await states.read()} == {b"5"}
+        assert set(at) == set(keys)

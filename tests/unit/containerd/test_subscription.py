@@ -365,6 +365,10 @@ async def test_the_version_is_containerds_own(source: ContainerdSource) -> None:
     assert await source.version() == ("1.2.3", "abc")
 
 
+async def test_a_containerd_without_introspection_does_not_say_which_run_it_is(source: ContainerdSource) -> None:
+    assert await source.instance() is None
+
+
 async def test_the_version_of_a_containerd_that_is_not_there_is_a_lost_source(tmp_path: Path) -> None:
     with pytest.raises(SourceLost, match="No such file or directory"):
         await ContainerdSource(tmp_path / "nope.sock").version()
