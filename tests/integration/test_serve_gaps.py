@@ -90,7 +90,7 @@ class Setup:
     """A containerd that may be treated badly, a namespace in it, and the options of a bridge that follows it."""
 
     def __init__(self, host: Containerd, ctr: Ctr, url: str, state_dir: Path) -> None:
-        self.host, self.ctr, self.url = host, ctr, url
+        self.host, self.ctr, self.url, self.state_dir = host, ctr, url, state_dir
         self.options = [
             *("--containerd", host.address, "--nats", url, "--node", "n1", "--state-dir", state_dir),
             *("--namespace", ctr.namespace),
@@ -284,3 +284,23 @@ def test_a_label_a_pause_and_an_exec_s_end_in_the_gap_are_told(bridge_factory: B
     assert of(messages, "web.1", "reconciled")[3:] == ["container-update", "paused", "exec-exit"]
     [end] = [message.data for message in messages if message.word == "exec-exit"]
     assert (end["id"], end["exit_status"], end["reason"]) == ("e1", None, "unseen")
+
+
+def test_after_another_boot_every_task_of_before_has_ended(bridge_factory: BridgeFactory, setup: Setup) -> None:
+    """The note of another boot stands for the reboot; a task that is there all the same is another one."""
+    setup.ctr.run("web.1", *ENDLESS)
+    bridge = follow(bridge_factory, setup)
+    note = setup.state_dir / "boot_id"
+    this = note.read_text()
+    bridge.kill()
+    note.write_text("another\n")
+    before = len(stored(setup.url))
+    bridge.start()
+    messages = repaired(setup.url, setup.ctr, 2)[before:]
+    assert of(messages, "web.1") == ["exit", "delete", "create", "start"]
+    assert ends(messages) == {"web.1": (None, "host-rebooted")}
+    assert [message.data["cause"] for message in messages if message.word == "gap"] == ["rebooted"]
+    deadline = time.monotonic() + 20
+    while note.read_text() != this:  # once the repair is committed, and no earlier
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
