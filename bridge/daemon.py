@@ -61,6 +61,9 @@ log = logging.getLogger(__name__)
 HOPE_S = 1.0
 """Part of `STOP_S` in which a connection to NATS that is lost may come back; without it, the outbox keeps what waits."""
 
+CLOSING_S = 0.5
+"""Part of `STOP_S` that is left, beside the grace, for giving the lease back and closing where NATS does not answer."""
+
 COMMANDS_S = 3.0
 """Part of `STOP_S` which commands under way may take to come to their end."""
 
@@ -254,9 +257,10 @@ async def _delivering(
                     return connected() or watch.time_left() > hope_ends
 
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(delivery.settled(worth), watch.time_left())
-                    if not delivery.behind:  # no state is written before its event is in the log
-                        await asyncio.wait_for(projection.settled(worth), watch.time_left())
+                    async with asyncio.timeout(max(0.1, watch.time_left() - CLOSING_S)):
+                        await delivery.settled(worth)
+                        if not delivery.behind:  # no state is written before its event is in the log
+                            await projection.settled(worth)
                 if delivery.behind:
                     log.warning("%d events wait in the outbox for the next start", delivery.behind)
     finally:
