@@ -299,7 +299,7 @@ def test_sigterm_during_the_start_ends_it_at_once(
         *("--containerd", ctr.host.address, "--nats", server.url, "--node", "n1", "--state-dir", tmp_path / "state")
     )
     bridge.until_logged("containerd ")
-    assert bridge.stop(within=2) == 0
+    assert bridge.stop(within=6) == 0  # and not the eight seconds that a stop may take
     server.thaw()
 
 
