@@ -41,6 +41,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--outbox-max-bytes": "2GiB",
     "--outbox-reserve-bytes": "0",
     "--outbox-retention-s": "60",
+    "--audit-s": "30",
     "--log-level": "WARNING",
 }
 FLAGS: Final = ("--foreign", "--nats-tls-first")
