@@ -47,6 +47,9 @@ class Bridge:
     program: Sequence[str] = ("-m", "bridge")
     """What Python runs."""
 
+    prefix: Sequence[str] = ()
+    """What Python is run by; it has to become Python's process, not to start one."""
+
     def __init__(self, *options: str | Path, environ: Mapping[str, str] | None = None) -> None:
         self.options = [str(option) for option in options]
         self.environ = environ
@@ -64,7 +67,7 @@ class Bridge:
     def start(self) -> None:
         """Start it, again after a `stop` or `kill`; the log goes on."""
         self._process = subprocess.Popen(
-            [sys.executable, *self.program, "serve", *self.options],
+            [*self.prefix, sys.executable, *self.program, "serve", *self.options],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -134,11 +137,12 @@ class Bridge:
 class Stored:
     """One message of the stream as a client that is not ours reads it."""
 
-    def __init__(self, subject: str, headers: Mapping[str, str], body: bytes, sequence: int) -> None:
+    def __init__(self, subject: str, headers: Mapping[str, str], body: bytes, sequence: int, at: int) -> None:
         self.subject = subject
         self.headers = headers
         self.body = body
         self.stream_sequence = sequence
+        self.stored_at = at
         self.event: dict[str, Any] = json.loads(body)
         self.data: dict[str, Any] = self.event["data"]
         self.word = subject.rsplit(".", 1)[1]
@@ -166,9 +170,10 @@ async def _stored(url: str, subject: str, stream: str) -> list[Stored]:
         pending = (await consumer.consumer_info()).num_pending or 0
         while pending:
             for message in await consumer.fetch(min(500, pending), timeout=10):
-                sequence = message.metadata.sequence.stream
-                found.append(Stored(message.subject, message.headers or {}, message.data, sequence))
-                pending = message.metadata.num_pending
+                told = message.metadata
+                at = round(told.timestamp.timestamp() * 1e6) * 1000
+                found.append(Stored(message.subject, message.headers or {}, message.data, told.sequence.stream, at))
+                pending = told.num_pending
         name = (await consumer.consumer_info()).name
         await consumer.unsubscribe()
         await js.delete_consumer(stream, name)

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import re
 import secrets
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
@@ -28,16 +29,14 @@ from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_error, log_errors
 from bridge.jetstream.fence import Fence
 from bridge.jetstream.filters import covers
+from bridge.jetstream.pace import Pace
 from bridge.jetstream.streams import HEADERS, NO_STREAM
 from bridge.model.envelope import CONTENT_TYPE
 from bridge.ports import Entry
 
-__all__ = ["Append", "BATCH", "Publisher", "Receipt", "Reply", "header"]
+__all__ = ["Append", "Publisher", "Receipt", "Reply", "header"]
 
 log = logging.getLogger(__name__)
-
-BATCH: Final = 2_000
-"""Entries that are under way at the most; a longer append is several, one after the other."""
 
 _LINE: Final = re.compile(r"[!-~]{1,1024} [!-~]{1,128}")
 """A subject and a message id that can stand in the protocol's lines. A server takes 4,096 bytes of them; ours are short."""
@@ -142,6 +141,7 @@ class Publisher(ABC):
         self.fence: Final = fence
         self.guard: Final = guard or fence
         self.inbox: Final = connection.client.new_inbox()
+        self._pace = Pace()
         self._one_at_a_time = asyncio.Lock()
         self._append: Append | None = None
 
@@ -159,10 +159,23 @@ class Publisher(ABC):
         """Store `entries` in their order; see `EventLog.append`."""
         sequence = repeated = 0
         async with self._one_at_a_time:
-            for start in range(0, len(entries), BATCH):
-                stored = await self._store_fenced(entries[start : start + BATCH])
+            start = 0
+            while start < len(entries):
+                portion = entries[start : self._pace.end(entries, start)]
+                stored = await self._store_portion(portion)
+                start += len(portion)
                 sequence, repeated = max(sequence, stored.sequence), repeated + stored.repeated
         return Receipt(sequence, repeated)
+
+    async def _store_portion(self, portion: Sequence[Entry]) -> Append:
+        began = time.monotonic()
+        try:
+            stored = await self._store_fenced(portion)
+        except LogError:
+            self._pace = Pace()
+            raise
+        self._pace.carried(portion, time.monotonic() - began)
+        return stored
 
     async def _store_fenced(self, entries: Sequence[Entry]) -> Append:
         try:

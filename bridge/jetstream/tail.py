@@ -22,8 +22,8 @@ from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.errors import log_errors
+from bridge.jetstream.pace import BATCH
 from bridge.jetstream.place import position_in
-from bridge.jetstream.publisher import BATCH
 from bridge.model.envelope import Position
 from bridge.model.node_events import NodeLease
 from bridge.model.subjects import Subjects, quote

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import sys
 import threading
@@ -21,12 +20,11 @@ import grpc
 
 from bridge import daemon
 from bridge._pb.containerd.services.events_pb2 import Events, SubscribeRequest
-from bridge.capture import feed
+from bridge.capture import outbox_file
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed
 from bridge.capture.outbox import Outbox
 from bridge.cli import main
-from bridge.containerd import subscription
 from bridge.containerd.channel import blocking_channel
 from bridge.containerd.source import ContainerdSource
 from bridge.containerd.subscription import ContainerdSubscription
@@ -34,8 +32,8 @@ from bridge.errors import LogRefused, LogUnavailable, SourceLost
 from bridge.jetstream import connection, fast_ingest, lanes
 from bridge.jetstream.log import open_log
 from bridge.jetstream.publisher import header
-from bridge.model.nanos import Nanos
 from bridge.ports import Entry
+from tests.faults.disk import record_changes
 
 
 def set_constant(module: object, name: str, value: object) -> None:
@@ -66,22 +64,9 @@ def auditing() -> None:
     os.environ["CONTAINERD_BRIDGE_AUDIT_S"] = "2"
 
 
-HOUR_NS: Final = 3_600_000_000_000
-
-
-def _clock(step: Callable[[int], int]) -> Callable[[], None]:
-    """Return a patch that makes the bridge's wall clock wrong: of whatever it stamps, and nothing else."""
-
-    def patch() -> None:
-        calls = itertools.count()
-
-        def wrong() -> Nanos:
-            return Nanos(time.time_ns() + step(next(calls)))
-
-        for module in (daemon, feed, subscription):
-            set_constant(module, "now", wrong)
-
-    return patch
+def recorded() -> None:
+    """Note what SQLite writes and syncs, for a disk whose power is cut."""
+    record_changes()
 
 
 # -- the mistakes
@@ -202,17 +187,33 @@ def marking() -> None:
     set_constant(Delivery, "_deliver", deliver)
 
 
+def _synchronous(how: str) -> Callable[[], None]:
+    """Return a patch that lets the outbox return from a commit before the disk has it, now and then or always."""
+
+    def patch() -> None:
+        prepare = outbox_file._prepare
+
+        def broken(db: Any, path: Any) -> Any:
+            meta = prepare(db, path)
+            db.execute(f"PRAGMA synchronous = {how}")
+            return meta
+
+        set_constant(outbox_file, "_prepare", broken)
+
+    return patch
+
+
 PATCHES: Final[dict[str, Callable[[], None]]] = {
     "impatient": impatient,
     "auditing": auditing,
-    "clock-hour-ahead": _clock(lambda _: HOUR_NS),
-    "clock-hour-behind": _clock(lambda _: -HOUR_NS),
-    "clock-stepping": _clock(lambda call: HOUR_NS if call // 20 % 2 else -HOUR_NS),
+    "recorded": recorded,
     "pipelined": pipelined,
     "unproven": unproven,
     "cancelling": cancelling,
     "deleting": deleting,
     "marking": marking,
+    "syncing-seldom": _synchronous("NORMAL"),
+    "syncing-never": _synchronous("OFF"),
 }
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ It is offline: it reads a `History` and nothing else, so it can be tried on hist
 project's, by their numbers: I1, I2 and I3 are about the stream (`order`), I4 about what it tells (`truth`), and here are those
 about the process:
 
-    I7  the bridge stays within its bounds
+    I7  the bridge stays within its bounds, and so does the time that an event waits: no container starves behind others
     I8  the bridge leaves no litter
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from bridge.model.nanos import parse_rfc3339
 from tests.faults.history import History
 from tests.faults.log import Log
 from tests.faults.order import COMMITTED, ONCE, ORDER
@@ -37,6 +38,32 @@ def _bounded(history: History, _log: Log) -> Iterator[Violation]:
             yield Violation("I7", f"{measure.what}: {measure.value:g}, the limit is {measure.limit:g}")
 
 
+STARVED_NS: Final = 30 * 10**9
+"""An event that was read so much earlier than one in front of it has been forgotten for the others' sake."""
+
+
+def _none_starves(history: History, log: Log) -> Iterator[Violation]:
+    if not history.true_clock or history.went_back:  # what is appended again stands where it may
+        return
+    newest, before = 0, None
+    for one in log.firsts:
+        recorded = parse_rfc3339(one.event["recordedtime"])
+        if before is not None and newest - recorded > STARVED_NS:
+            late = f"{(newest - recorded) / 1e9:.0f} s earlier than {before} in front of it"
+            yield Violation("I7", f"container {one.container}: {one} was read {late}")
+        if recorded > newest:
+            newest, before = recorded, one
+
+
+def _none_waits_too_long(history: History, log: Log) -> Iterator[Violation]:
+    if history.most_wait_s is None:
+        return
+    for one in log.firsts:
+        waited = one.message.stored_at - parse_rfc3339(one.event["recordedtime"])
+        if waited > history.most_wait_s * 1e9:
+            yield Violation("I7", f"container {one.container}: {one} has waited {waited / 1e9:.0f} s for the stream")
+
+
 def _no_litter(history: History, _log: Log) -> Iterator[Violation]:
     for left in history.litter:
         yield Violation("I8", left)
@@ -45,5 +72,5 @@ def _no_litter(history: History, _log: Log) -> Iterator[Violation]:
 _JUDGES: Final[Sequence[Callable[[History, Log], Iterator[Violation]]]] = (
     *(*COMMITTED, *ORDER, *ONCE),
     *(*TOLD, *TRUE),
-    *(_bounded, _no_litter),
+    *(_bounded, _none_starves, _none_waits_too_long, _no_litter),
 )

@@ -10,7 +10,8 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,27 +98,53 @@ class Outbox:
 
     @classmethod
     def read(cls, path: Path) -> Outbox:
-        """Read the file as it stands, not through the bridge's own code; a copy of it, since reading a WAL leaves traces."""
-        with tempfile.TemporaryDirectory(prefix="cb-outbox-") as copy:
-            for file in path.parent.glob(f"{path.name}*"):
-                if not file.name.endswith("-shm"):
-                    shutil.copy(file, copy)
-            db = sqlite3.connect(Path(copy) / path.name)
-            try:
-                meta = dict(db.execute("SELECT key, value FROM meta"))
-                rows = db.execute("SELECT encoded FROM entries ORDER BY last_n").fetchall()
-            finally:
-                db.close()
+        """Read the file as it stands, not through the bridge's own code."""
+        with _copy(path) as db:
+            meta = dict(db.execute("SELECT key, value FROM meta"))
+            rows = db.execute("SELECT encoded FROM entries ORDER BY last_n").fetchall()
         entries = [Committed(*entry) for (encoded,) in rows for entry in msgspec.msgpack.decode(encoded)]
         return cls(log=meta["log"], last_n=int(meta["last_n"]), entries=entries)
 
+    @staticmethod
+    def judged(path: Path) -> tuple[int, str | None]:
+        """Return the last position in the file, 0 where it cannot be read, and what SQLite finds wrong with it."""
+        try:
+            path.stat()
+            with _copy(path) as db:
+                [(said,)] = db.execute("PRAGMA integrity_check(1)").fetchall()
+                [(last_n,)] = db.execute("SELECT value FROM meta WHERE key = 'last_n'").fetchall()
+        except (OSError, sqlite3.Error, ValueError) as error:
+            return 0, str(error)
+        return int(last_n), None if said == "ok" else str(said)
+
+
+@contextmanager
+def _copy(path: Path) -> Iterator[sqlite3.Connection]:
+    """A copy of it, since reading a WAL leaves traces."""
+    with tempfile.TemporaryDirectory(prefix="cb-outbox-") as copy:
+        for file in path.parent.glob(f"{path.name}*"):
+            if not file.name.endswith("-shm"):
+                shutil.copy(file, copy)
+        with closing(sqlite3.connect(Path(copy) / path.name)) as db:
+            yield db
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """The power was cut. The bridge had said that so many positions were committed, and the outbox has so many, or is damaged."""
+
+    said: int
+    kept: int
+    damage: str | None = None
+
 
 class Message(NamedTuple):
-    """A message of the stream."""
+    """A message of the stream; `stored_at` is the server's time."""
 
     sequence: int
     subject: str
     body: bytes
+    stored_at: int = 0
 
     @property
     def event(self) -> dict[str, Any]:
@@ -179,7 +206,8 @@ class History:
 
     `in_one_order` is what the event log promises about events of different containers. `repaired` tells whether the bridge
     deduces after a gap what it missed: then the fold has to be what the lists say in every case, and else only where there
-    was no gap but the first.
+    was no gap but the first. Without a `true_clock` the bridge's times cannot be held against the others'; then a gap excuses
+    whatever is missing. An event may wait for the stream up to `most_wait_s`, where that is bounded at all.
     """
 
     made: list[Made] = field(default_factory=list)
@@ -192,6 +220,10 @@ class History:
     states: list[Kept] | None = None
     measures: list[Measure] = field(default_factory=list)
     litter: list[str] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
     excuses: list[Excuse] = field(default_factory=list)
     in_one_order: bool = True
     repaired: bool = False
+    true_clock: bool = True
+    went_back: bool = False
+    most_wait_s: float | None = None

@@ -20,7 +20,12 @@ from typing import Any, Self
 import grpc
 
 from bridge._pb.containerd.events_pb2 import TaskExit
-from bridge._pb.containerd.services.containers_pb2 import Container, Containers, CreateContainerRequest
+from bridge._pb.containerd.services.containers_pb2 import (
+    Container,
+    Containers,
+    CreateContainerRequest,
+    DeleteContainerRequest,
+)
 from bridge._pb.containerd.services.events_pb2 import Events, PublishRequest
 from bridge._pb.google.protobuf.any_pb2 import Any as AnyMessage
 from tests.faults.history import Made, Odd
@@ -50,6 +55,7 @@ class Publisher:
         self._channel = grpc.insecure_channel(f"unix://{address}", options=_OPTIONS)
         self._publish: Any = Events.Publish.bind(self._channel)
         self._create: Any = Containers.Create.bind(self._channel)
+        self._delete: Any = Containers.Delete.bind(self._channel)
         self._numbers: dict[str, Iterator[int]] = {}
 
     def __enter__(self) -> Self:
@@ -65,6 +71,11 @@ class Publisher:
             record = Container(id=name, image="none", runtime=RUNTIME, spec=SPEC)
             self._create(CreateContainerRequest(container=record), metadata=self._metadata, timeout=20)
         return names
+
+    def remove_containers(self, names: Sequence[str]) -> None:
+        """Remove such records."""
+        for name in names:
+            self._delete(DeleteContainerRequest(id=name), metadata=self._metadata, timeout=20)
 
     def exec_exit(self, container: str, *, timeout: float = 20) -> int | None:
         """Publish the container's next event and return its number; None where it is unknown whether containerd has it."""

@@ -1,6 +1,6 @@
 """What the checker asks of the stream itself: all that was committed, in its order, once.
 
-I1  what was committed to the outbox is in the stream, as it was committed
+I1  what was committed to the outbox is in the stream, as it was committed, and survives a power cut
 I2  events of a container, and positions of a log, stand in the stream in their order; never an inversion, and nothing of
     another log behind the lease of its successor
 I3  nothing is stored twice, nothing is invented, sequences have no holes, one exit counts for each task
@@ -46,6 +46,17 @@ def _as_committed(outbox: Outbox, there: dict[int, Stored]) -> Iterator[Violatio
         if one is not None and (one.id, one.message.subject, one.message.body) != (entry.id, entry.subject, entry.body):
             yield Violation(
                 "I1", f"{one} is not what outbox {outbox.log} holds there: {one.id}, committed as {entry.id}"
+            )
+
+
+def _survives_a_power_cut(history: History, _log: Log) -> Iterator[Violation]:
+    for cut in history.cuts:
+        if cut.damage is not None:
+            yield Violation("I1", f"after a power cut the outbox is damaged: {cut.damage}")
+        elif cut.kept < cut.said:
+            yield Violation(
+                "I1",
+                f"the metrics told of {cut.said} committed positions, and after a power cut the outbox has {cut.kept}",
             )
 
 
@@ -214,6 +225,6 @@ def _one_exit_for_each_task(_history: History, log: Log) -> Iterator[Violation]:
                 )
 
 
-COMMITTED = (_committed,)
+COMMITTED = (_committed, _survives_a_power_cut)
 ORDER = (_order, _sequences_in_order, _one_writer, _made_in_order, _seen_in_order)
 ONCE = (_once, _without_holes, _seen_once, _not_invented, _one_exit_for_each_task)

@@ -105,7 +105,7 @@ class Story:
 
     def gap(self, since: int | None, until: int) -> Message:
         told = None if since is None else format_rfc3339(since)
-        return self.node("gap", since=told, until=format_rfc3339(until), reason="it ended")
+        return self.node("gap", since=told, until=format_rfc3339(until), reason="it ended", cause="stream-ended")
 
     def _store(self, word: str, data: dict[str, Any], source: str, container: str | None, **more: Any) -> Message:
         n = len(self.committed) + 1

@@ -79,7 +79,7 @@ class Told(RuleBasedStateMachine):
     def _connect(self) -> None:
         self.clock += 1
         since = None if self.proven is None else Nanos(self.proven)
-        self._node(NodeGap(since=since, until=Nanos(self.clock), reason="it ended"))
+        self._node(NodeGap(since=since, until=Nanos(self.clock), reason="it ended", cause="stream-ended"))
         self._node(NodeConnected(containerd_version="2", containerd_revision="r"))
         self.clock += 1
 

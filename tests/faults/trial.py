@@ -6,65 +6,44 @@ open, what was published. Faults are in `tests.faults.trouble`; they use what is
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import random
-import re
 import signal
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
+from urllib.request import urlopen
 
-import nats
-import nats.errors
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import NotFoundError, ServiceUnavailableError
-
-from bridge.model.subjects import unquote
 from tests.faults.checker import Violation, agrees, check
 from tests.faults.cluster import Cluster
-from tests.faults.history import Dark, History, Kept, Listed, Lists, Made, Measure, Message, Outbox
+from tests.faults.disk import Disk
+from tests.faults.history import Cut, Dark, History, Measure, Outbox
+from tests.faults.lives import Lives
 from tests.faults.load import Background, Publisher, Runner
 from tests.faults.network import Network
+from tests.faults.remains import STREAM, Remains
+from tests.faults.subject import Boot, Clock, Subject
 from tests.faults.witness import Witness
-from tests.fix_bridge import WITHIN_S, Bridge, Stored, stored
+from tests.fix_bridge import WITHIN_S
 from tests.testbed import Containerd, Ctr, NatsServer
 
-T = TypeVar("T")
+__all__ = ["NODE", "STREAM", "UNBROKEN", "Fault", "Trial"]
 
 NODE = "n1"
-STREAM, STATES = "CONTAINERD_EVENTS", "KV_containerd-state"
 
 RSS_MIB = 250
 FILES = 48
 THREADS = 24
 STOP_S = 10.0
+LIVE_S = 10.0
+"""From a start to a proven subscription; the benchmarks tell what it is on a machine that does nothing else."""
 
 UNBROKEN = "impatient+auditing"
-
-KILL_SHIM = """
-for process in /proc/[0-9]*; do
-  case "$(tr '\\0' ' ' <"$process/cmdline")" in
-    *containerd-shim*" -namespace $1 "*" -id $2 "*) kill -9 "${process#/proc/}" ;;
-  esac
-done 2>/dev/null
-kill -9 $(cat "/run/containerd/io.containerd.runtime.v2.task/$1/$2/init.pid")
-"""
-
-EXECS = """
-export CONTAINERD_NAMESPACE=$1
-seq "$3" | xargs -P 4 -I{} ctr tasks exec --exec-id "x{}" "$2" true
-"""
-
-CTR_LEASE = re.compile(r"\d+-[\w-]{4}")
-"""ctr's own leases: one stays behind when containerd is killed under it."""
-
-STATE_FILES = {"lock", "outbox.db", "boot_id"}
 
 
 class Fault(NamedTuple):
@@ -77,15 +56,6 @@ class Fault(NamedTuple):
     def name(self) -> str:
         """Its name, for people."""
         return self.happen.__name__.replace("_", " ")
-
-
-class Subject(Bridge):
-    """The daemon under trial, with patches where it is to be broken or impatient."""
-
-    def __init__(self, patches: str, *options: str | Path) -> None:
-        super().__init__(*options)
-        if patches:
-            self.program = ("-m", "tests.faults.broken", patches)
 
 
 class Trial:
@@ -102,6 +72,9 @@ class Trial:
         cluster: Cluster | None = None,
         containerd: str = "2.1",
         proxied_containerd: bool = False,
+        disk: bool = False,
+        clock: bool = False,
+        stretch: float = 1.0,
     ) -> None:
         """Take what it is to be.
 
@@ -114,11 +87,19 @@ class Trial:
             cluster: three servers that are up, instead of one of its own. There is no `network` then.
             containerd: the generation.
             proxied_containerd: whether the bridge goes to containerd through `containerd_network`.
+            disk: whether what the bridge does not sync is lost when the power is cut: there is a `disk` then.
+            clock: whether the bridge's wall clock can be set, with `clock`.
+            stretch: how much longer than usual faults last, and of how much they are.
         """
         self.random = random.Random(seed)
         self.directory = directory
         self.history = History(in_one_order=version not in {"2.9", "2.10"}, repaired=True)
         self.injected: list[str] = []
+        self.stretch = stretch
+        self.starts_s: list[float] = []
+        """How long the bridge took from a start to a proven subscription, where both ends could be reached."""
+        self.disk: Disk | None = None
+        self.clock: Clock | None = None
         self._patches = patches
         self._options = options
         self._version = version
@@ -130,8 +111,10 @@ class Trial:
         self._line = 0
         self._killed = False
         self._containers: list[str] = []
-        self._ends: dict[str, tuple[int, int]] = {}
-        self._ended: list[Made] = []
+        self._with_disk = disk
+        self._with_clock = clock
+        self._metrics = ""
+        self._base_n = 0
         self.host: Containerd
         self.server: NatsServer
         self.network: Network
@@ -139,6 +122,9 @@ class Trial:
         self.ctr: Ctr
         self.publisher: Publisher
         self.runner: Runner
+        self.lives: Lives
+        self.remains: Remains
+        self.boot: Boot
         self.witness: Witness
         self.bridge: Subject
         self._where: tuple[str, ...] = ()
@@ -178,11 +164,25 @@ class Trial:
         closing.callback(lambda: self.witness.end(complete=False))
         self.publisher = closing.enter_context(Publisher(self.host.address, self.ctr.namespace))
         self.runner = Runner(self.ctr)
+        self.lives = Lives(self.ctr, self.random)
+        self.remains = Remains(lambda: self.server.url, self.ctr, self.directory)
+        self.boot = Boot(self.directory / "boot_id_of_the_host")
+        patches, environ = self._patches, dict[str, str]()
+        if self._with_disk:
+            self.disk = Disk(self.directory / "state", self.directory / "disk")
+            patches, environ = f"{patches}+recorded".lstrip("+"), {**environ, **self.disk.environ}
+            self._metrics = _free_address()
+            options += ["--http", self._metrics]
+        if self._with_clock:
+            self.clock = Clock(self.directory / "clock")
+            environ = {**environ, **self.clock.environ}
         self._where = ("--containerd", str(socket), "--nats", url, "--node", NODE, *options)
         self.bridge = Subject(
-            self._patches,
+            patches,
+            self.boot,
             *self._where,
             *("--state-dir", self.directory / "state", "--fifo-dir", self.directory / "fifo"),
+            environ=environ,
         )
         closing.enter_context(self.bridge)
         self.until_live()
@@ -251,6 +251,11 @@ class Trial:
     def _bridge_is_gone(self) -> None:
         self._since = time.time_ns()
         self._line = len(self.bridge.lines)
+        if self.disk is not None:
+            self.disk.catch_up()
+        self._read_outbox()
+
+    def _read_outbox(self) -> None:
         path = self.directory / "state" / "outbox.db"
         if path.exists():
             self.history.outboxes.append(Outbox.read(path))
@@ -258,13 +263,22 @@ class Trial:
     def start_bridge(self) -> None:
         """Start it again; it is not live yet when this returns."""
         assert self._since is not None, "it runs"
+        self._base_n, _ = Outbox.judged(self.directory / "state" / "outbox.db")
         self.history.darks.append(Dark(since=self._since, until=time.time_ns(), why="the bridge did not run"))
         self._since = None
         self.bridge.start()
 
+    def restart_bridge(self) -> None:
+        """Start it, wait until it is live, and note how long that took; both ends can be reached."""
+        began = time.monotonic()
+        self.start_bridge()
+        self.until_live()
+        self.starts_s.append(time.monotonic() - began)
+        self._measure("seconds from a start to a live subscription", self.starts_s[-1], LIVE_S)
+
     def second_bridge(self) -> Subject:
         """Return another bridge of the same node, which has a state directory of its own; not started yet."""
-        return Subject("", *self._where, "--state-dir", self.directory / "second")
+        return Subject("", self.boot, *self._where, "--state-dir", self.directory / "second")
 
     @contextmanager
     def frozen_bridge(self) -> Iterator[None]:
@@ -276,6 +290,27 @@ class Trial:
         finally:
             process.send_signal(signal.SIGCONT)
 
+    def cut_power(self, after_s: float) -> None:
+        """Kill the bridge after this time, and let its disk forget what was not synced; it is not started again.
+
+        Until the end its metrics are asked how much it has written down, and what they said last is held against what is there.
+        """
+        assert self.disk is not None, "there is no such disk"
+        said = self._base_n
+        end = time.monotonic() + after_s
+        while time.monotonic() < end:
+            with suppress(OSError):
+                said = self._base_n + _recorded(self._metrics)
+        self.bridge.kill()
+        self._killed = True
+        self._since = time.time_ns()
+        self._line = len(self.bridge.lines)
+        self.disk.cut(self.random)
+        kept, damage = Outbox.judged(self.directory / "state" / "outbox.db")
+        self.history.cuts.append(Cut(said=said, kept=kept, damage=damage))
+        if damage is None:
+            self._read_outbox()
+
     @property
     def _was_cut_off(self) -> bool:
         """Whether a bridge lost its connection to NATS without a chance to clean up."""
@@ -285,7 +320,7 @@ class Trial:
 
     def api(self, question: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask JetStream something, or tell it, as the stream's owner can."""
-        return insist(lambda: asyncio.run(_api(self.server.url, question, json.dumps(body or {}).encode())))
+        return self.remains.api(question, body)
 
     def until_stream(self) -> None:
         """Wait until there is a stream."""
@@ -301,6 +336,11 @@ class Trial:
     def went_back(self) -> None:
         """Note that the stream lacks what it had: what is appended again stands behind what came meanwhile."""
         self.history.in_one_order = False
+        self.history.went_back = True
+
+    def clock_is_wrong(self) -> None:
+        """Note that what the bridge says of times cannot be held against what others say."""
+        self.history.true_clock = False
 
     # -- containerd
 
@@ -316,71 +356,25 @@ class Trial:
         self.host.start()
         self.witness.begin()
 
-    # -- real containers
+    @contextmanager
+    def host_down(self) -> Iterator[None]:
+        """The host is rebooted: bridge, containerd and all tasks end at once, and behind the block there is another boot.
 
-    def running(self, count: int, *, lives_s: tuple[float, float]) -> list[str]:
-        """Start containers that end by themselves after a random time, each with a status of its own; return their names."""
-        names = []
-        for _ in range(count):
-            status = self.random.randint(1, 250)
-            name = f"d{len(self._ends)}"
-            life = f"sleep {self.random.uniform(*lives_s):.2f}; exit {status}"
-            began = time.time_ns()
-            self.ctr.run(name, "sh", "-c", life)
-            self._ends[name] = (status, began)
-            names.append(name)
-        return names
-
-    def until_ended(self, names: Sequence[str]) -> None:
-        """Wait until they do not run any more. Of those whose tasks are still there it can be known how they ended.
-
-        containerd 2.1 removes the task of a shim that has nothing left to run when it starts.
+        The bridge is not live yet behind it. NATS is on another host.
         """
-        deadline = time.monotonic() + WITHIN_S
-        while (left := self._statuses()) and any(left.get(name, "gone") not in {"STOPPED", "gone"} for name in names):
-            assert time.monotonic() < deadline, f"they do not end: {left}"
-            time.sleep(0.05)
-        for name in names:
-            if left.get(name) != "STOPPED":
-                continue
-            status, began = self._ends[name]
-            self._ended.append(
-                Made(
-                    namespace=self.ctr.namespace,
-                    container=name,
-                    word="exit",
-                    status=status,
-                    began=began,
-                    ended=time.time_ns(),
-                    kept=True,
-                )
-            )
-
-    def _statuses(self) -> dict[str, str]:
-        lines = (line.split() for line in self.ctr("tasks", "ls").splitlines()[1:])
-        return {name: status for name, _, status in lines}
-
-    def kill_shims(self, names: Sequence[str]) -> None:
-        """`kill -9` of their shims and of what they run."""
-        for name in names:
-            self.host.run("sh", "-c", KILL_SHIM, "kill", self.ctr.namespace, name)
-
-    def starve(self, count: int) -> None:
-        """Run containers that the kernel kills for want of memory."""
-        for _ in range(count):
-            name = f"d{len(self._ends)}"
-            self._ends[name] = (137, time.time_ns())
-            self.ctr.run(name, "tail", "/dev/zero", options=("--memory-limit", "8388608"))
-            self.until_ended([name])
-
-    def exec_storm(self, count: int) -> None:
-        """Run short execs side by side in one container, as fast as ctr can."""
-        name = f"d{len(self._ends)}"
-        self._ends[name] = (0, time.time_ns())
-        self.ctr.run(name, "sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
-        self.host.run("sh", "-c", EXECS, "execs", self.ctr.namespace, name, str(count))
-        self.ctr.kill(name)
-        self.ctr("tasks", "delete", "--force", name, check=False)
+        self.witness.end(complete=False)
+        if self.disk is None:
+            self.kill_bridge()
+        else:
+            self.cut_power(0.0)
+        since = time.time_ns()
+        self.host.power_off()
+        self.boot.again()
+        yield
+        self.history.darks.append(Dark(since=since, until=time.time_ns(), why="the host did not run"))
+        self.host.start()
+        self.witness.begin()
+        self.start_bridge()
 
     # -- the end
 
@@ -396,7 +390,7 @@ class Trial:
                 if number is not None:
                     sent.add(number)
                 again = time.monotonic() + 1.0  # the first may have fallen into a gap
-            arrived = {int(one.data["exit_status"]) for one in self._stored(subject)} & sent
+            arrived = {int(one.data["exit_status"]) for one in self.remains.stored(subject)} & sent
             if arrived:
                 break
             assert self.bridge.process.poll() is None, f"it ended: {self.bridge.log[-10:]}"
@@ -404,21 +398,18 @@ class Trial:
             time.sleep(0.05)
         self.witness.until("marker", max(sent))
 
-    def _stored(self, subject: str = ">") -> list[Stored]:
-        return insist(lambda: stored(self.server.url, subject))
-
     def finish(self) -> History:
         """Settle, stop the bridge in order, and gather what is left; return the history."""
         self.settle()
         self.witness.end(complete=True)
-        self._await_agreement()
+        self.await_agreement()
         self._measure_process()
-        self.stop_for_good(self._await_agreement)
-        self.history.litter += self._litter()
-        self.history.made = [*self.publisher.made, *self.runner.made, *self._ended]
+        self.stop_for_good(self.await_agreement)
+        self.history.litter += self.remains.litter(cut_off=self._was_cut_off)
+        self.history.made = [*self.publisher.made, *self.runner.made, *self.lives.made]
         self.history.odd = self.publisher.odd_ones
         self.history.watches = self.witness.watches
-        self.history.stream = self._messages()
+        self.history.stream = self.remains.messages()
         return self.history
 
     def verdict(self) -> list[Violation]:
@@ -441,19 +432,16 @@ class Trial:
             self.until_live()
             again()
 
-    def _await_agreement(self) -> None:
+    def await_agreement(self) -> None:
         """Read log, lists and states until they agree: for a moment they need not, when a gap is to be repaired for example."""
         deadline = time.monotonic() + WITHIN_S
         while True:
-            self.history.lists = [self._lists()]
-            self.history.stream = self._messages()
-            self.history.states = insist(lambda: asyncio.run(_states(self.server.url)))
+            self.history.lists = [self.remains.lists()]
+            self.history.stream = self.remains.messages()
+            self.history.states = self.remains.states()
             if agrees(self.history) or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
-
-    def _messages(self) -> list[Message]:
-        return [Message(one.stream_sequence, one.subject, one.body) for one in self._stored()]
 
     def _measure(self, what: str, value: float, limit: float) -> None:
         self.history.measures.append(Measure(what=what, value=value, limit=limit))
@@ -465,93 +453,16 @@ class Trial:
         self._measure("threads", int(status["Threads"]), THREADS)
         self._measure("open files", len(os.listdir(process / "fd")), FILES)
 
-    def _lists(self) -> Lists:
-        containers = {name: Listed(status="none") for name in self.ctr("containers", "ls", "-q").split()}
-        for line in self.ctr("tasks", "ls").splitlines()[1:]:
-            name, pid, status = line.split()
-            containers[name] = Listed(status=status.lower(), pid=int(pid) or None)
-        return Lists(namespace=self.ctr.namespace, containers=containers)
 
-    def _litter(self) -> Iterator[str]:
-        lingers_s = LINGERS_S if self._was_cut_off else 0.0
-        yield from insist(lambda: asyncio.run(_consumers(self.server.url, lingers_s=lingers_s)))
-        for left in sorted(os.listdir(self.directory / "state")):
-            if left not in STATE_FILES:
-                yield f"{left} is left in the state directory"
-        fifos = self.directory / "fifo"
-        for left in sorted(os.listdir(fifos)) if fifos.exists() else ():
-            yield f"{left} is left in the directory of FIFOs"
-        for lease in self.ctr("leases", "ls", "-q").split():
-            if not CTR_LEASE.fullmatch(lease):
-                yield f"lease {lease} is left in containerd"
-        for left in self.host.run("sh", "-c", "ls -d /tmp/c*d-checkpoint*", check=False).stdout.split():
-            yield f"{left} is left on the host"
-        if "containerd-bridge" in self.host.ctr("namespaces", "ls", "-q").split():
-            yield "a namespace containerd-bridge is left in containerd"
+def _free_address() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
-def insist(work: Callable[[], T]) -> T:
-    """Do what a server may refuse that has just come back, until it does not."""
-    deadline = time.monotonic() + WITHIN_S
-    while True:
-        try:
-            return work()
-        except (ServiceUnavailableError, nats.errors.Error, TimeoutError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
-LINGERS_S = 60.0
-"""The consumer of a process that was killed, or cut off, goes by itself after this long."""
-
-
-async def _api(url: str, question: str, body: bytes) -> dict[str, Any]:
-    client = await nats.connect(url)
-    try:
-        answer: dict[str, Any] = json.loads((await client.request(f"$JS.API.{question}", body, timeout=5)).data)
-    finally:
-        await client.close()
-    assert "error" not in answer, answer
-    return answer
-
-
-async def _states(url: str) -> list[Kept]:
-    """Read what stands under every key of the bucket of states; a word of this node and nothing else is there."""
-    client = await nats.connect(url)
-    try:
-        js = client.jetstream()
-        config = ConsumerConfig(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, ack_policy=AckPolicy.NONE)
-        consumer = await js.pull_subscribe("$KV.containerd-state.>", stream=STATES, config=config)
-        info = await consumer.consumer_info()
-        found, pending = [], info.num_pending or 0
-        while pending:
-            for message in await consumer.fetch(min(500, pending), timeout=10):
-                pending = message.metadata.num_pending
-                if "KV-Operation" not in (message.headers or {}):  # else it says that there is nothing any more
-                    namespace, container = (unquote(token) for token in message.subject.split(".")[3:])
-                    found.append(Kept(namespace, container, message.data))
-        await consumer.unsubscribe()
-        await js.delete_consumer(STATES, info.name)
-        return found
-    finally:
-        await client.close()
-
-
-async def _consumers(url: str, *, lingers_s: float) -> list[str]:
-    """Say which consumers are left that do not go by themselves within so many seconds."""
-    client = await nats.connect(url)
-    try:
-        js = client.jetstream()
-        found: list[str] = []
-        for stream in await js.streams_info():
-            name = stream.config.name
-            assert name is not None
-            with suppress(NotFoundError):
-                for consumer in await js.consumers_info(name):
-                    threshold = consumer.config.inactive_threshold
-                    if consumer.config.durable_name or not threshold or threshold > lingers_s:
-                        found.append(f"consumer {consumer.name} is left on stream {name}")
-        return found
-    finally:
-        await client.close()
+def _recorded(address: str) -> int:
+    """Return how many events the bridge says that it has committed since its start."""
+    with urlopen(f"http://{address}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    [line] = [line for line in text.splitlines() if line.startswith("containerd_bridge_events_recorded_total ")]
+    return int(float(line.split()[1]))

@@ -10,6 +10,7 @@ import resource
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -19,7 +20,7 @@ from tests.testbed import CtrFailedError
 
 def wait(trial: Trial, shortest: float, longest: float) -> float:
     """Let a random time pass: the length of a fault, or where in the load it begins. Never a wait for a condition."""
-    seconds = trial.random.uniform(shortest, longest)
+    seconds = trial.random.uniform(shortest, longest * trial.stretch)
     time.sleep(seconds)
     return seconds
 
@@ -31,12 +32,11 @@ def bridge_killed(trial: Trial) -> None:
     """`kill -9` 5 to 500 ms after it was live, or before it was."""
     wait(trial, 0.005, 0.5)
     trial.kill_bridge()
-    trial.start_bridge()
     if trial.random.random() < 0.3:
+        trial.start_bridge()
         wait(trial, 0.0, 0.8)
         trial.kill_bridge()
-        trial.start_bridge()
-    trial.until_live()
+    trial.restart_bridge()
 
 
 def bridge_stopped(trial: Trial) -> None:
@@ -51,6 +51,16 @@ def bridge_stopped(trial: Trial) -> None:
     if down:
         trial.network.accept()
     trial.start_bridge()
+    trial.until_live()
+
+
+def power_cut(trial: Trial) -> None:
+    """The bridge ends, and its disk has what was synced and some of the rest; now and then it happens again at the start."""
+    trial.cut_power(trial.random.uniform(0.1, 1.0))
+    trial.start_bridge()
+    if trial.random.random() < 0.3:
+        trial.cut_power(trial.random.uniform(0.2, 1.0))
+        trial.start_bridge()
     trial.until_live()
 
 
@@ -144,6 +154,13 @@ def network_slow(trial: Trial) -> None:
     trial.network.slow()
 
 
+def network_crawls(trial: Trial) -> None:
+    """Half a second each way and 32 KiB a second, as over a bad line."""
+    trial.network.slow(latency_s=0.5, bytes_per_s=32 * 1024)
+    wait(trial, 2.0, 4.0)
+    trial.network.slow()
+
+
 # -- the disk
 
 
@@ -170,6 +187,8 @@ def state_directory_lost(trial: Trial) -> None:
     trial.stop_for_good()
     state = trial.directory / "state"
     state.rename(trial.directory / f"lost{len(list(trial.directory.iterdir()))}")
+    if trial.disk is not None:
+        trial.disk.forget()
     trial.start_bridge()
     trial.until_live()
 
@@ -219,20 +238,37 @@ def containerd_killed(trial: Trial) -> None:
 
 def containers_end_in_the_dark(trial: Trial) -> None:
     """Containers that run when containerd is killed, some of which end before it is back."""
-    names = trial.running(4, lives_s=(0.1, 2.0))
+    names = trial.lives.running(round(6 * min(trial.stretch, 3)), lives_s=(0.1, 2.0 * trial.stretch))
     with trial.containerd_down():
         wait(trial, 0.5, 1.5)
     trial.until_live()
-    trial.until_ended(names)
+    trial.lives.until_ended(names)
 
 
 def shims_killed_in_the_dark(trial: Trial) -> None:
     """Shims that are killed while containerd is away: nobody will ever say how their tasks ended."""
-    names = trial.running(3, lives_s=(600, 600))
+    names = trial.lives.running(3, lives_s=(600, 600))
     with trial.containerd_down():
-        trial.kill_shims(names)
+        trial.lives.kill_shims(names)
         wait(trial, 0.0, 0.5)
     trial.until_live()
+
+
+def host_rebooted(trial: Trial) -> None:
+    """The host loses everything but its disks; of tasks that ran nobody will ever say how they ended."""
+    trial.lives.running(2, lives_s=(600, 600))
+    with trial.host_down():
+        wait(trial, 0.0, 0.5)
+    trial.until_live()
+
+
+def clock_steps(trial: Trial) -> None:
+    """The bridge's wall clock is an hour ahead or behind for a while, and steps there and back."""
+    assert trial.clock is not None, "the bridge has no clock of its own"
+    trial.clock_is_wrong()
+    trial.clock.set(trial.random.choice([-3600, 3600]))
+    wait(trial, 0.5, 2.0)
+    trial.clock.set(0)
 
 
 def containerd_frozen(trial: Trial) -> None:
@@ -272,8 +308,8 @@ def garbage(trial: Trial) -> None:
 def out_of_memory(trial: Trial) -> None:
     """A container that is killed for want of memory, and one with a storm of short execs."""
     with suppress(CtrFailedError):
-        trial.starve(1)
-        trial.exec_storm(8)
+        trial.lives.starve(round(2 * min(trial.stretch, 3)))
+        trial.lives.exec_storm(round(20 * min(trial.stretch, 3)))
 
 
 # -- a cluster
@@ -319,13 +355,17 @@ FAULTS: Final = (
     Fault(10, garbage),
     Fault(11, another_bridge),
     Fault(18, store_restored),
+    Fault(19, power_cut),
     Fault(20, stream_deleted),
     Fault(20, stream_full),
     Fault(21, bridge_frozen),
     Fault(21, containerd_frozen),
     Fault(25, out_of_memory),
     Fault(26, network_slow),
+    Fault(26, network_crawls),
     Fault(28, bridge_stopped),
+    Fault(29, host_rebooted),
+    Fault(29, clock_steps),
 )
 """What the long form draws from for a single server."""
 
@@ -341,5 +381,8 @@ TAKES_THE_STREAM: Final = frozenset({store_restored, stream_deleted})
 
 TAKES_THE_OUTBOX: Final = frozenset({state_directory_lost})
 """And those after which the stream alone has it: who loses both has lost it."""
+
+NEEDS: Final[dict[Callable[[Trial], None], str]] = {power_cut: "disk", clock_steps: "clock"}
+"""What a trial has to have for it."""
 
 BY_NAME: Final = {fault.happen.__name__: fault for fault in (*FAULTS, *CLUSTER_FAULTS)}

@@ -47,6 +47,18 @@ level = "{log_level}"
 """
 
 
+POWER_OFF = """
+kill -9 -1
+for namespace in /run/containerd/runc/*/; do
+  [ -d "$namespace" ] && basename "$namespace" >>"{shared}/cgroups"
+done
+until [ "$(ls -d /proc/[0-9]* | wc -l)" -le 5 ]; do sleep 0.01; done
+awk '$2 ~ "^/run/containerd/" {{ print $2 }}' /proc/mounts | sort -r | xargs -r umount -l
+rm -rf /run/containerd
+"""
+"""Process 1 and who sends it stay. Whoever has ended is gone from /proc when his parent, process 1 by then, has noticed."""
+
+
 class Containerd:
     """One containerd host of generation "1.6", "1.7" or "2.1": a context manager that starts and closes it.
 
@@ -183,6 +195,18 @@ class Containerd:
     def thaw(self) -> None:
         """Let a frozen containerd go on (SIGCONT)."""
         self._ask("signal CONT")
+
+    def power_off(self) -> None:
+        """End whatever runs in the host, and forget what a reboot forgets: mounts, and what containerd and runc know of tasks.
+
+        `start` is the reboot's other half. Containers, images and content are still there then, and no task.
+        """
+        self.run("sh", "-c", POWER_OFF.format(shared=self.shared))
+        deadline = time.monotonic() + READY_WITHIN_S
+        while self.alive:
+            if time.monotonic() > deadline:
+                raise DiedError(f"containerd {self.version} does not end with its host")
+            time.sleep(POLL_S)
 
     def kill_shims(self, namespace: str) -> int:
         """`kill -9` the shims of a namespace, wait for their end and return how many there were; their containers go on."""

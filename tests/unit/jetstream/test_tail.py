@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.jetstream.publisher import BATCH
+from bridge.jetstream.pace import BATCH
 from bridge.jetstream.tail import TAIL, _count, _Placed
 from bridge.model.envelope import Position
 
