@@ -13,7 +13,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.faults.broken import QUIET_S
+from tests.faults.checker import check
 from tests.faults.conftest import TrialFactory
+from tests.faults.history import History
 from tests.faults.trial import UNBROKEN, Trial
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -88,6 +90,17 @@ CASES = (
     # What the outbox keeps would heal it at the next start.
     Case("marking", kills_without_nats, "I1", ("--outbox-retention-s", "0")),
 )
+
+
+@pytest.mark.parametrize("mistake", ["syncing-seldom", "syncing-never"])
+def test_an_outbox_that_returns_before_the_disk_has_it_is_found_by_a_power_cut(
+    trial_factory: TrialFactory, mistake: str
+) -> None:
+    """The unbroken one goes through the same in test_special.py."""
+    trial = trial_factory(patches=f"{UNBROKEN}+{mistake}", disk=True)
+    with trial.under_load():
+        trial.cut_power(1.0)
+    assert {violation.invariant for violation in check(History(cuts=trial.history.cuts))} == {"I1"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.mistake)

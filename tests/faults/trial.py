@@ -360,7 +360,7 @@ class Trial:
     def host_down(self) -> Iterator[None]:
         """The host is rebooted: bridge, containerd and all tasks end at once, and behind the block there is another boot.
 
-        The bridge is not live yet behind it. NATS is on another host.
+        The bridge is not started again behind it. NATS is on another host.
         """
         self.witness.end(complete=False)
         if self.disk is None:
@@ -374,7 +374,6 @@ class Trial:
         self.history.darks.append(Dark(since=since, until=time.time_ns(), why="the host did not run"))
         self.host.start()
         self.witness.begin()
-        self.start_bridge()
 
     # -- the end
 

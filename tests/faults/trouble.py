@@ -259,6 +259,7 @@ def host_rebooted(trial: Trial) -> None:
     trial.lives.running(2, lives_s=(600, 600))
     with trial.host_down():
         wait(trial, 0.0, 0.5)
+    trial.start_bridge()
     trial.until_live()
 
 
