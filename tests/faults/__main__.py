@@ -1,13 +1,15 @@
 """The long form: `python -m tests.faults --minutes 30 --seed 7`. Random faults from the whole set, round after round.
 
 A round is one trial with a seed of its own, which decides what it is made of and what happens to it; the time at which things
-happen under load is the machine's. A round that fails is told with its seed, and how to have it again.
+happen under load is the machine's. A round that fails is told with its seed, and how to have it again. In the end there is a table,
+and how long the log took to say again what containerd lists (R, see `recovery`).
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import statistics
 import sys
 import tempfile
 import time
@@ -21,8 +23,9 @@ from typing import Any
 
 from tests.faults.checker import Violation
 from tests.faults.cluster import Cluster
+from tests.faults.recovery import CONTAINERS, Recovery
 from tests.faults.trial import UNBROKEN, Fault, Trial
-from tests.faults.trouble import ANYWHERE, BY_NAME, CLUSTER_FAULTS, FAULTS, TAKES_THE_OUTBOX, TAKES_THE_STREAM
+from tests.faults.trouble import ANYWHERE, BY_NAME, CLUSTER_FAULTS, FAULTS, NEEDS, TAKES_THE_OUTBOX, TAKES_THE_STREAM
 
 
 @dataclass
@@ -37,18 +40,32 @@ class Tally:
     stored: int = 0
     failed: list[int] = field(default_factory=list)
     violations: int = 0
+    starts_s: list[float] = field(default_factory=list)
+    recoveries_s: list[float] = field(default_factory=list)
 
     def table(self) -> str:
         """Return it as a table."""
         lines = [f"{'fault':45} {'injected':>8} {'in rounds that failed':>22}"]
-        lines += [f"{name:45} {count:8} {self.blamed[name]:22}" for name, count in sorted(self.injected.items())]
+        lines += [
+            f"{fault.number:2}  {fault.name:41} {self.injected[fault.name]:8} {self.blamed[fault.name]:22}"
+            for fault in (*FAULTS, *CLUSTER_FAULTS)
+            if self.injected[fault.name]
+        ]
         lines += [
             f"{'all':45} {self.injected.total():8}",
             f"{self.rounds} rounds, {self.made} events made, {self.seen} seen by the witness, {self.stored} stored",
+            f"from a start after kill -9 to live: {_told(self.starts_s)}",
+            f"R, from both ends reachable to log == lists with {CONTAINERS} containers: {_told(self.recoveries_s)}",
             f"{self.violations} violations in {len(self.failed)} rounds"
             + (f", with the seeds {', '.join(map(str, self.failed))}" if self.failed else ""),
         ]
         return "\n".join(lines)
+
+
+def _told(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "not measured"
+    return f"median {statistics.median(seconds):.2f} s, at the most {max(seconds):.2f} s, {len(seconds)} times"
 
 
 def say(text: str) -> None:
@@ -67,12 +84,14 @@ def round_of(seed: int, only: Sequence[Fault], patches: str) -> tuple[dict[str, 
         "containerd": lot.choice(["2.1", "2.1", "1.7", "1.6"]),
         "version": "2.15" if cluster else lot.choice(["2.15", "2.15", "2.10", "2.9"]),
         "cluster": cluster,
+        "stretch": lot.choice([1.0, 1.0, 1.0, 4.0]),
     }
     possible = [*CLUSTER_FAULTS, *ANYWHERE] if cluster else list(FAULTS)
     possible = [fault for fault in possible if fault in only] or possible
     faults = [lot.choice(possible) for _ in range(lot.randint(3, 8))]
     if any(fault.happen in TAKES_THE_STREAM for fault in faults):
         faults = [fault for fault in faults if fault.happen not in TAKES_THE_OUTBOX]
+    settings |= {NEEDS[fault.happen]: True for fault in faults if fault.happen in NEEDS}
     return settings, faults, lot.choice([100, 300, 1000])
 
 
@@ -101,6 +120,7 @@ def run_round(seed: int, tally: Tally, only: Sequence[Fault], patches: str) -> N
         tally.made += len(trial.history.made)
         tally.seen += sum(len(watch.seen) for watch in trial.history.watches)
         tally.stored += len(trial.history.stream)
+        tally.starts_s += trial.starts_s
         say(f"  {time.monotonic() - began:.0f} s, {len(trial.history.stream)} events")
     if found or trouble:
         tally.failed.append(seed)
@@ -112,6 +132,14 @@ def run_round(seed: int, tally: Tally, only: Sequence[Fault], patches: str) -> N
         for violation in found:
             say(f"  {violation}")
         say(f"{trouble or ''}  again: python -m tests.faults --seed {seed} --rounds 1")
+
+
+def measure_recovery(seed: int, tally: Tally, times: int = 3) -> None:
+    """Measure R, in a trial in which nothing else happens."""
+    with tempfile.TemporaryDirectory(prefix="cb-faults-") as directory, ExitStack() as closing:
+        trial = closing.enter_context(Trial(Path(directory), seed=seed, patches="", proxied_containerd=True))
+        recovery = Recovery(trial)
+        tally.recoveries_s += [recovery.seconds() for _ in range(times)]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -132,11 +160,13 @@ def main(arguments: Sequence[str]) -> int:
     tally = Tally()
     end = time.monotonic() + options.minutes * 60
     try:
+        if options.rounds is None:
+            measure_recovery(seed, tally)
         while time.monotonic() < end and (options.rounds is None or tally.rounds < options.rounds):
             run_round(seed + tally.rounds, tally, [BY_NAME[name] for name in options.only], options.broken)
     except KeyboardInterrupt:
         say("interrupted")
-    say(tally.table())
+    say(f"{tally.table()}\nseed {seed}")
     return 1 if tally.failed else 0
 
 

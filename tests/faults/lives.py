@@ -55,10 +55,7 @@ class Lives:
 
         containerd 2.1 removes the task of a shim that has nothing left to run when it starts.
         """
-        deadline = time.monotonic() + WITHIN_S
-        while (left := self._statuses()) and any(left.get(name, "gone") not in {"STOPPED", "gone"} for name in names):
-            assert time.monotonic() < deadline, f"they do not end: {left}"
-            time.sleep(0.05)
+        left = self._until_stopped(names)
         for name in names:
             if left.get(name) != "STOPPED":
                 continue
@@ -74,6 +71,12 @@ class Lives:
                     kept=True,
                 )
             )
+
+    def kill(self, names: Sequence[str]) -> None:
+        """`kill -9` of what they run, and wait for their ends."""
+        for name in names:
+            self._ctr.kill(name)
+        self._until_stopped(names)
 
     def kill_shims(self, names: Sequence[str]) -> None:
         """`kill -9` of their shims and of what they run."""
@@ -99,3 +102,10 @@ class Lives:
 
     def _statuses(self) -> dict[str, str]:
         return {name: status for name, (_, status) in tasks(self._ctr).items()}
+
+    def _until_stopped(self, names: Sequence[str]) -> dict[str, str]:
+        deadline = time.monotonic() + WITHIN_S
+        while (left := self._statuses()) and any(left.get(name, "gone") not in {"STOPPED", "gone"} for name in names):
+            assert time.monotonic() < deadline, f"they do not end: {left}"
+            time.sleep(0.05)
+        return left

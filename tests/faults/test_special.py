@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bridge.model.nanos import parse_rfc3339
 from tests.faults.checker import Log, folded
 from tests.faults.conftest import TrialFactory
 from tests.faults.log import is_gap
+from tests.faults.recovery import Recovery
 from tests.faults.trial import STREAM, Trial
 from tests.faults.trouble import BY_NAME
 from tests.guards import needs_the_machine
@@ -88,6 +90,21 @@ def test_hundreds_of_containers_over_a_crawling_line_stay_in_order_and_none_star
         load.until_done(60)
     trial.settle()
     trial.network.slow()
+    assert trial.verdict() == []
+
+
+R_S = 5.0
+"""What the README promises for 500 containers."""
+
+
+def test_within_seconds_after_both_ends_are_back_the_log_says_what_containerd_lists_of_500_containers(
+    trial_factory: TrialFactory,
+) -> None:
+    trial = trial_factory(patches="", proxied_containerd=True)  # with the bridge's own patience
+    recovery = Recovery(trial)
+    took = [recovery.seconds() for _ in range(3)]
+    sys.stdout.write(f"R: {', '.join(f'{seconds:.2f}' for seconds in took)} s\n")
+    assert max(took) < R_S
     assert trial.verdict() == []
 
 
