@@ -97,7 +97,7 @@ class FastIngest(Publisher):
         self._doubt = True  # what a process before us left under way counts as doubt too
 
     async def _store(self, entries: Sequence[Entry]) -> Append:
-        flow = max(1, min(FLOW, FLIGHT // OUTSTANDING // max(1, self._check(entries))))
+        flow = max(1, min(FLOW, FLIGHT // OUTSTANDING // max(1, self._largest)))
         doubt, self._doubt = self._doubt, True
         batch = _Batch(entries, self._link(), flow)
         await self._publish(batch)

@@ -142,6 +142,8 @@ class Publisher(ABC):
         self.guard: Final = guard or fence
         self.inbox: Final = connection.client.new_inbox()
         self._pace = Pace()
+        self._largest = 0
+        """Bytes of the largest body in the append under way."""
         self._one_at_a_time = asyncio.Lock()
         self._append: Append | None = None
 
@@ -159,6 +161,7 @@ class Publisher(ABC):
         """Store `entries` in their order; see `EventLog.append`."""
         sequence = repeated = 0
         async with self._one_at_a_time:
+            self._largest = self._check(entries)
             start = 0
             while start < len(entries):
                 portion = entries[start : self._pace.end(entries, start)]

@@ -1,8 +1,8 @@
 """The long form: `python -m tests.faults --minutes 30 --seed 7`. Random faults from the whole set, round after round.
 
 A round is one trial with a seed of its own, which decides what it is made of and what happens to it; the time at which things
-happen under load is the machine's. A round that fails is told with its seed, and how to have it again. In the end there is a table,
-and how long the log took to say again what containerd lists (R, see `recovery`).
+happen under load is the machine's. A round that fails is told with its seed, and how to have it again. In the end there is a
+table, and how long the log took to say again what containerd lists (R, see `recovery`).
 """
 
 from __future__ import annotations

@@ -144,10 +144,15 @@ class Disk:
             self._notes.unlink()
         return self._image
 
-    def cut(self, lot: random.Random) -> None:
-        """Cut the power under a bridge that has been killed: its files are what the disk has."""
+    def cut(self, lot: random.Random, share: float | None = None) -> None:
+        """Cut the power under a bridge that has been killed: its files are what the disk has.
+
+        Args:
+            lot: decides what is there that was not synced.
+            share: how much of that; None for nothing, or some or most of it.
+        """
         image = self.catch_up()
-        files = image.cut(lot, lot.choice([0.0, 0.0, 0.3, 0.7]))
+        files = image.cut(lot, lot.choice([0.0, 0.0, 0.3, 0.7]) if share is None else share)
         for there in self._directory.glob("outbox.db*"):
             there.unlink()
         self._image = Image()

@@ -99,7 +99,7 @@ def test_an_outbox_that_returns_before_the_disk_has_it_is_found_by_a_power_cut(
     """The unbroken one goes through the same in test_special.py."""
     trial = trial_factory(patches=f"{UNBROKEN}+{mistake}", disk=True)
     with trial.under_load():
-        trial.cut_power(1.0)
+        trial.cut_power(1.0, share=0.0)
     assert {violation.invariant for violation in check(History(cuts=trial.history.cuts))} == {"I1"}
 
 

@@ -13,12 +13,13 @@ from msgspec import structs
 
 from bridge.capture.outbox import Outbox as RealOutbox
 from bridge.model.codec import decode_as, encode_any
-from bridge.model.nanos import format_rfc3339
+from bridge.model.nanos import format_rfc3339, parse_rfc3339
 from bridge.model.state import ContainerState
 from bridge.ports import Entry
 from tests.faults.checker import Log, Violation, check, folded
 from tests.faults.history import (
     Committed,
+    Cut,
     Dark,
     Excuse,
     History,
@@ -580,3 +581,76 @@ def test_the_outbox_is_read_as_the_bridge_wrote_it(tmp_path: Path) -> None:
         assert sorted(tmp_path.iterdir()) == before
     assert (read.log, read.last_n) == (outbox.log, 2)
     assert read.entries == [Committed(1, "i", "s", b"b"), Committed(2, "j", "t", b"c")]
+
+
+# -- power cuts, clocks, and the time that events wait
+
+
+def test_fewer_positions_after_a_power_cut_than_the_metrics_had_told() -> None:
+    story = life()
+    story.history.cuts += [Cut(said=3, kept=3), Cut(said=3, kept=5)]
+    assert check(story.end()) == []
+    story.history.cuts.append(Cut(said=9, kept=8))
+    [violation] = check(story.history)
+    assert violation.invariant == "I1"
+    assert "9 committed positions" in violation.sentence
+
+
+def test_a_file_that_a_power_cut_has_damaged() -> None:
+    story = life()
+    story.history.cuts.append(Cut(said=0, kept=0, damage="page 7"))
+    assert [str(violation) for violation in check(story.end())] == [
+        "I1: after a power cut the outbox is damaged: page 7"
+    ]
+
+
+def test_two_gaps_that_tell_of_one_time() -> None:
+    story = life()
+    story.node("disconnected")
+    story.gap(story.clock - 5, story.clock)
+    story.gap(story.clock - 5, story.clock)
+    story.node("connected")
+    assert [violation.sentence.partition(", and ")[2] for violation in check(story.end())] == [
+        "2 gaps say since when it was not"
+    ]
+
+
+def test_with_a_wrong_clock_a_gap_excuses_whatever_is_missing_and_without_one_nothing_is() -> None:
+    for gaps, expected in ((0, {"I4"}), (1, set())):
+        story = life(true_clock=False)
+        story.history.made.append(made("b", 5, story.clock + 6))
+        story.history.darks.append(Dark(since=story.clock + 2, until=story.clock + 8, why="it did not run"))
+        for _ in range(gaps):
+            story.node("disconnected")
+            story.gap(1, 2)
+            story.node("connected")
+        assert invariants(check(story.end())) == expected
+
+
+def recorded(message: Message, at: int) -> Message:
+    return message._replace(body=json.dumps({**message.event, "recordedtime": format_rfc3339(at)}).encode())
+
+
+def test_an_event_that_others_have_overtaken_for_half_a_minute() -> None:
+    story = life()
+    history = story.end()
+    history.outboxes.clear()
+    for seconds, expected in ((29, set()), (31, {"I7"})):
+        for number, message in enumerate(history.stream):
+            history.stream[number] = recorded(message, 40 * 10**9)
+        history.stream[6] = recorded(history.stream[6], (40 - seconds) * 10**9)
+        assert invariants(check(history)) == expected
+    history.went_back = True
+    assert check(history) == []
+
+
+def test_an_event_that_has_waited_for_longer_than_it_may() -> None:
+    story = life(most_wait_s=2.0)
+    history = story.end()
+    at = [parse_rfc3339(message.event["recordedtime"]) for message in history.stream]
+    history.stream[:] = [message._replace(stored_at=at[number]) for number, message in enumerate(history.stream)]
+    assert check(history) == []
+    history.stream[5] = history.stream[5]._replace(stored_at=at[5] + 3 * 10**9)
+    [violation] = check(history)
+    assert violation.invariant == "I7"
+    assert "has waited 3 s" in violation.sentence

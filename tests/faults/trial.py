@@ -290,10 +290,11 @@ class Trial:
         finally:
             process.send_signal(signal.SIGCONT)
 
-    def cut_power(self, after_s: float) -> None:
+    def cut_power(self, after_s: float, share: float | None = None) -> None:
         """Kill the bridge after this time, and let its disk forget what was not synced; it is not started again.
 
-        Until the end its metrics are asked how much it has written down, and what they said last is held against what is there.
+        Of what was not synced there is `share`, or as much as the lot decides. Until the end the bridge's metrics are asked how
+        much it has written down, and what they said last is held against what is there.
         """
         assert self.disk is not None, "there is no such disk"
         said = self._base_n
@@ -305,7 +306,7 @@ class Trial:
         self._killed = True
         self._since = time.time_ns()
         self._line = len(self.bridge.lines)
-        self.disk.cut(self.random)
+        self.disk.cut(self.random, share)
         kept, damage = Outbox.judged(self.directory / "state" / "outbox.db")
         self.history.cuts.append(Cut(said=said, kept=kept, damage=damage))
         if damage is None:

@@ -131,7 +131,7 @@ async def test_what_is_not_replicated_is_not_stored_though_the_server_says_so(
         await asyncio.sleep(0.2)
         with pytest.raises(LogUnavailable, match="does not acknowledge within"):
             await log.append(sent)
-        with pytest.raises(LogUnavailable, match="acknowledged event 60, and does not have it"):
+        with pytest.raises(LogUnavailable, match=r"acknowledged event \d+, and does not have it"):
             await log.append(sent)
         for server in followers:
             server.thaw()

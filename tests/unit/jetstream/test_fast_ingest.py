@@ -13,6 +13,7 @@ import pytest
 from nats.aio.msg import Msg
 
 import bridge.jetstream.fast_ingest as fast_ingest_module
+import bridge.jetstream.pace as pace_module
 from bridge.errors import LogConflict, LogError, LogRefused, LogUnavailable
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
@@ -150,7 +151,8 @@ async def test_nothing_follows_the_first_message_before_the_server_has_greeted()
         assert len(await server.until(1)) == 1
 
 
-async def test_no_more_than_two_acknowledgements_are_outstanding() -> None:
+async def test_no_more_than_two_acknowledgements_are_outstanding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace_module, "FIRST", pace_module.MOST)
     async with appending(2000) as (server, _):
         await server.until(1)
         await server.answer({"type": "ack", "seq": 0, "msgs": 10})
