@@ -24,8 +24,8 @@ def test_the_log_is_whole_and_in_order_through_changes_kills_and_a_partition_of_
     trial_factory: TrialFactory, cluster: Cluster
 ) -> None:
     trial = trial_factory(seed=1, cluster=cluster)
-    with trial.under_load():
-        trial.suffer(BY_NAME["leader_steps_down"], 3)
+    with trial.under_load(rate=1000):
+        trial.suffer(BY_NAME["leader_steps_down"], 5)
         trial.suffer(BY_NAME["servers_killed_in_turn"])
         trial.suffer(BY_NAME["leader_cut_off"])
     assert trial.verdict() == []

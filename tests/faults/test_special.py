@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ def test_what_is_stored_and_not_marked_is_not_stored_again_when_the_server_has_f
         trial.start_bridge()
         trial.until_live()
     assert trial.verdict() == []
+
+
+@pytest.mark.parametrize("outage_s", [0.2, 2.0, 10.0])
+def test_every_process_ends_once_however_long_containerd_is_away(trial_factory: TrialFactory, outage_s: float) -> None:
+    trial = trial_factory(seed=3)
+    names = trial.lives.running(10, lives_s=(0.0, outage_s + 1.0))
+    with trial.under_load():
+        with trial.containerd_down():
+            time.sleep(outage_s)  # the outage itself
+        trial.until_live()
+        trial.lives.until_ended(names)
+    assert trial.verdict() == []
+    ends = Counter(one.container for one in Log(trial.history.stream).firsts if one.word == "exit")
+    assert {name: ends[name] for name in names} == dict.fromkeys(names, 1)
 
 
 def memory_of(host: Containerd) -> int:
