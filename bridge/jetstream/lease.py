@@ -74,7 +74,7 @@ class JetStreamLease:
         self._revision = 0
         self._until = 0.0
         self._renewing = asyncio.Lock()
-        self._patience = min(REQUEST_S, max(0.5, record.lease_s / _RENEWALS))
+        self._patience = min(REQUEST_S, max(0.5, record.lease_s / 2))  # a slow line's answer comes late, and counts
         self.record = record
         """What we write."""
         self.before: NodeRecord | None = None
