@@ -48,7 +48,7 @@ class Tally:
         lines = [f"{'fault':45} {'injected':>8} {'in rounds that failed':>22}"]
         lines += [
             f"{fault.number:2}  {fault.name:41} {self.injected[fault.name]:8} {self.blamed[fault.name]:22}"
-            for fault in (*FAULTS, *CLUSTER_FAULTS)
+            for fault in sorted((*FAULTS, *CLUSTER_FAULTS), key=lambda fault: fault.number)
             if self.injected[fault.name]
         ]
         lines += [
