@@ -8,7 +8,9 @@ misspelt `signal` must not silently become the default one.
 from __future__ import annotations
 
 from bridge.model.commands.command import Command, CommandId, Seconds
+from bridge.model.commands.creating import CREATING, Create, MountOption, Run, RuncOptions
 from bridge.model.commands.groups import GROUPS, Group, groups_from
+from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Resume, Start, Stop
 from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Version
 from bridge.model.commands.signals import signal_number
@@ -17,15 +19,23 @@ __all__ = [
     "COMMANDS",
     "Command",
     "CommandId",
+    "Create",
     "Delete",
     "GROUPS",
     "Group",
+    "Images",
+    "Import",
     "Inspect",
     "Kill",
     "List",
+    "MountOption",
     "Pause",
     "Pids",
+    "Pull",
     "Resume",
+    "Rmi",
+    "Run",
+    "RuncOptions",
     "Seconds",
     "Start",
     "Stop",
@@ -34,5 +44,5 @@ __all__ = [
     "signal_number",
 ]
 
-COMMANDS: dict[str, type[Command]] = {command.verb: command for command in (*OBSERVING, *LIFECYCLE)}
+COMMANDS: dict[str, type[Command]] = {command.verb: command for command in (*OBSERVING, *LIFECYCLE, *CREATING, *IMAGES)}
 """Verb -> struct."""

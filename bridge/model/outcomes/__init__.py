@@ -12,19 +12,37 @@ from bridge.model.outcomes.containers import (
     TaskStatus,
     VersionInfo,
 )
+from bridge.model.outcomes.creating import (
+    Created,
+    ImageInfo,
+    ImageList,
+    ImageRemoved,
+    Imported,
+    Progress,
+    Pulled,
+    Ran,
+)
 from bridge.model.outcomes.lifecycle import Done, ExitInfo, TaskStarted
 from bridge.model.outcomes.outcome import Outcome, OutcomeWord
 
 __all__ = [
     "ContainerInfo",
     "ContainerList",
+    "Created",
     "Done",
     "ExitInfo",
+    "ImageInfo",
+    "ImageList",
+    "ImageRemoved",
+    "Imported",
     "InspectResult",
     "Outcome",
     "OutcomeWord",
     "PidList",
     "ProcessInfo",
+    "Progress",
+    "Pulled",
+    "Ran",
     "TaskInfo",
     "TaskStarted",
     "TaskStatus",
