@@ -17,21 +17,21 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from bridge.control import lifecycle, observe
+from bridge.control import creation, images, lifecycle, observe
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.control.order import Order, read_order
 from bridge.control.policy import Policy
-from bridge.control.verb import Place, Verb
+from bridge.control.verb import Judge, Place, Removing, Verb, hush, permit
 from bridge.errors import CommandFailed
 from bridge.model.commands import Command, Group
 from bridge.model.events import CommandRecorded, Failure
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
-from bridge.ports import CommandRequest, ContainerRuntime
+from bridge.ports import CommandRequest, ContainerRuntime, ObjectSource, Tell
 
 __all__ = ["VERBS", "DispatchStatistics", "Dispatcher", "Record"]
 
@@ -42,7 +42,11 @@ OBSERVING_WIDTH = 16
 
 OBSERVING_WAITING = 1_000
 
-VERBS: Mapping[str, Verb] = MappingProxyType({**observe.VERBS, **lifecycle.VERBS})
+IMAGES_WIDTH = 4
+IMAGES_WAITING = 64
+"""Images that come or go at the same time: each takes the network and the disk to itself."""
+
+VERBS: Mapping[str, Verb] = MappingProxyType({**observe.VERBS, **lifecycle.VERBS, **creation.VERBS, **images.VERBS})
 """Verb -> coroutine, of every family."""
 
 Record: TypeAlias = Callable[[str, str, CommandRecorded, str], None]
@@ -79,6 +83,10 @@ class Dispatcher:
         namespaces: Collection[str] = (),
         clock: Callable[[], Nanos] = now,
         lanes: Lanes | None = None,
+        judge: Judge = permit,
+        tell: Tell = hush,
+        objects: ObjectSource | None = None,
+        removing: Removing | None = None,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -91,6 +99,10 @@ class Dispatcher:
             namespaces: the only namespaces that may be commanded; none means every one.
             clock: wall clock, for the outcome's two times.
             lanes: lanes with other bounds than the default ones.
+            judge: has the last word on the spec of a new container.
+            tell: takes how far long commands have come.
+            objects: the bus's object stores.
+            removing: deletes containers that were run with `rm`.
         """
         self._node = node
         self._runtime = runtime
@@ -98,6 +110,8 @@ class Dispatcher:
         self._record = record
         self._clock = clock
         self._lanes = lanes or Lanes()
+        self._given: dict[str, Any] = {"judge": judge, "tell": tell, "objects": objects, "removing": removing}
+        self._images = Lane("this node's images", width=IMAGES_WIDTH, waiting=IMAGES_WAITING)
         self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
         self._outcomes: Counter[tuple[str, OutcomeWord]] = Counter()
         self._scopes: set[asyncio.Timeout] = set()
@@ -169,6 +183,8 @@ class Dispatcher:
             followed=self._policy.namespaces,
             namespace=order.subject.namespace,
             container=order.subject.container,
+            command_id=order.id,
+            **self._given,
         )
         async with self._breakable(), self._turn(order):
             order.began = True
@@ -209,16 +225,17 @@ class Dispatcher:
             raise _BrokenOff from error
 
     def _turn(self, order: Order) -> AbstractAsyncContextManager[None]:
-        return self._lanes.turn(*order.target) if order.changes and order.target else self._observing.turn()
+        if not order.changes:
+            return self._observing.turn()
+        return self._lanes.turn(*order.target) if order.target else self._images.turn()
 
     # -- its end
 
     def _break_off(self, order: Order) -> Outcome:
         verb, container = order.subject.verb, order.subject.container
         if order.undecided:
-            sentence = (
-                f"the bridge stopped in the middle of {verb}: inspect container {container} to see how far it came"
-            )
+            look = f"inspect container {container}" if container else "look at the images"
+            sentence = f"the bridge stopped in the middle of {verb}: {look} to see how far it came"
             return self._finish(order, "unknown", failure=Failure(code="unknown", message=sentence))
         sentence = f"the bridge stopped before {verb} was done: it had no effect, send it again"
         return self._finish(order, "error", failure=Failure(code="unavailable", message=sentence))
@@ -246,6 +263,8 @@ class Dispatcher:
 
     def _leave_event(self, order: Order, outcome: Outcome) -> None:
         if order.target is None:
+            if order.kind is not None and order.kind.targets != "container":
+                return  # images are in a namespace, and no container's log tells of them
             log.warning("command %s names no container that could exist: it is recorded here only", order)
             return
         namespace, container = order.target

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from bridge.errors import CommandFailed
-from bridge.model.outcomes import ContainerInfo, TaskInfo
-from bridge.ports import ContainerRuntime
+from bridge.model.commands import Create
+from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
+from bridge.ports import ContainerRuntime, ObjectSource, Tell
 
-__all__ = ["Place", "Verb", "record_at", "task_at"]
+__all__ = ["Judge", "Place", "Removing", "Verb", "hush", "permit", "record_at", "task_at"]
+
+Judge: TypeAlias = Callable[["Place", Create, dict[str, Any]], None]
+"""Takes the spec of a new container as it would be made, whole, before its record is; raises `refused` where it may not be."""
+
+
+class Removing(Protocol):
+    """Whoever deletes containers once they have ended."""
+
+    def watch(self, namespace: str, container: str) -> None:
+        """Delete this one when its task has ended. Returns at once."""
+        ...
+
+
+def permit(_place: Place, _command: Create, _spec: dict[str, Any]) -> None:
+    """Let every spec pass."""
+
+
+def hush(_progress: Progress) -> None:
+    """Tell nobody."""
 
 
 class Place(Struct, frozen=True, kw_only=True):
     """Where a command works: this node's runtime, and what the subject names.
 
-    `followed` are the namespaces that a command for all of them means; empty for really all.
+    Attributes:
+        followed: the namespaces that a command for all of them means; empty for really all.
+        command_id: what the command is called for ever; what it makes is labelled with it.
+        judge: has the last word on the spec of a new container.
+        tell: takes how far a long command has come.
+        objects: the bus's object stores, where there are any.
+        removing: deletes containers that were run with `rm`, where there is somebody who does.
     """
 
     runtime: ContainerRuntime
@@ -25,6 +51,11 @@ class Place(Struct, frozen=True, kw_only=True):
     followed: frozenset[str] = frozenset()
     namespace: str | None = None
     container: str | None = None
+    command_id: str = ""
+    judge: Judge = permit
+    tell: Tell = hush
+    objects: ObjectSource | None = None
+    removing: Removing | None = None
 
     @property
     def target(self) -> tuple[str, str]:

@@ -100,7 +100,7 @@ class ImageStore(Protocol):
         """Remove the record, and never content; with `sync` return after containerd has collected its garbage."""
         ...
 
-    async def pull(self, namespace: str, wanted: Pull, tell: Tell) -> ImageInfo:
+    async def pull(self, namespace: str, wanted: Pull, tell: Tell, *, lease: str) -> ImageInfo:
         """Fetch an image from its registry and unpack it. `unimplemented` where containerd cannot."""
         ...
 

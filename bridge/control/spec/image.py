@@ -11,16 +11,15 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
+from bridge.control.lifecycle import STOP_SIGNAL_LABEL
 from bridge.control.spec.default import DEFAULT_PATH
 from bridge.errors import CommandFailed
+from bridge.model import labels
 from bridge.model.commands import Create
 
 __all__ = ["ImageConfig", "apply_image", "environment", "image_config", "image_labels"]
 
-STOP_SIGNAL_LABEL: Final = "io.containerd.image.config.stop-signal"
-"""Where containerd's clients keep the image's StopSignal, and where `stop` finds it."""
-
-RESERVED: Final = ("containerd.io/", "io.cri-containerd", "containerd-bridge/")
+RESERVED: Final = ("containerd.io/", "io.cri-containerd", labels.OURS)
 """Beginnings of labels that an image may not set: they mean something to containerd, or to us."""
 
 LONGEST_LABEL: Final = 4096
@@ -69,13 +68,13 @@ def apply_image(spec: dict[str, Any], config: ImageConfig, command: Create) -> N
 
 def image_labels(config: ImageConfig) -> dict[str, str]:
     """Return the labels that a container gets from its image: those that mean nothing to containerd, and its stop signal."""
-    labels = {
+    given = {
         key: value
         for key, value in (config.labels or {}).items()
         if not key.startswith(RESERVED) and len(key.encode()) + len(value.encode()) <= LONGEST_LABEL
     }
-    labels[STOP_SIGNAL_LABEL] = config.stop_signal or "SIGTERM"
-    return labels
+    given[STOP_SIGNAL_LABEL] = config.stop_signal or "SIGTERM"
+    return given
 
 
 def environment(given: Sequence[str], wanted: Sequence[str], *, tty: bool) -> list[str]:
