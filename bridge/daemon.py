@@ -35,6 +35,8 @@ from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.control.dispatch import Dispatcher
+from bridge.control.lanes import Lanes
+from bridge.control.removal import Removal
 from bridge.errors import BridgeError, ConfigError, LogError, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.connection import Connection, connect
@@ -42,6 +44,8 @@ from bridge.jetstream.embedded import EmbeddedServer
 from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
+from bridge.jetstream.objects import JetStreamObjects
+from bridge.jetstream.progress import ProgressTeller
 from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import Making, ensure_events
 from bridge.model.codec import decode_as
@@ -330,7 +334,17 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
             )
         )
 
-    async with ContainerdRuntime(config.containerd) as runtime:
+    lanes = Lanes()
+    async with (
+        ContainerdRuntime(config.containerd) as runtime,
+        ProgressTeller(connection, config.subjects, config.node) as progress,
+        AsyncExitStack() as stack,
+    ):
+        removal = None
+        if "create" in config.groups:
+            removal = await stack.enter_async_context(
+                Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes)
+            )
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -338,6 +352,10 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
             foreign=config.foreign,
             namespaces=config.namespace,
             record=record,
+            lanes=lanes,
+            tell=progress.tell,
+            objects=JetStreamObjects(connection),
+            removing=removal,
         )
         inbox = MicroInbox(
             connection, config.subjects, config.node, version=bridge.__version__, groups=sorted(config.groups)

@@ -21,6 +21,7 @@ from bridge.client.known import KnownNode
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
 from bridge.client.standing import Doubt, NodeStanding
+from bridge.client.transport import Transport
 from bridge.client.verification import Difference, Rebuilt, Verified
 from bridge.errors import BridgeError, CommandFailed, ConfigError, LogRefused, LogUnavailable
 from bridge.ports import NodePresence, StoredEvent
@@ -46,6 +47,7 @@ __all__ = [
     "Point",
     "Rebuilt",
     "StoredEvent",
+    "Transport",
     "Verified",
     "connect",
     "read_point",

@@ -19,9 +19,10 @@ from bridge.containerd.content import Content, Written, is_digest
 from bridge.containerd.manifests import LARGEST, Blob, Manifest, is_index, is_manifest
 from bridge.containerd.tar_stream import Member, TarStream
 from bridge.errors import CommandFailed
+from bridge.model.references import full_reference
 from bridge.ports import Archive, Descriptor
 
-__all__ = ["familiar_to_full", "read_archive"]
+__all__ = ["read_archive"]
 
 REF: Final = "containerd.io/gc.ref.content"
 """Label of a blob, followed by a dot and a name of its own: keeps the blob whose digest it holds."""
@@ -37,6 +38,9 @@ DOCKER_LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar"
 MOST_ENTRIES: Final = 100_000
 MOST_KEPT: Final = 64 << 20
 """Bytes of small files that are kept in memory until it is known which of them are manifests."""
+
+_NO_BLOBS: Final = {"index.json", "manifest.json", "oci-layout", "repositories", "json", "VERSION"}
+"""Files that say what the others are. Everything else is kept as content, until it is known what is none."""
 
 _BLOB: Final = re.compile(r"blobs/sha256/([0-9a-f]{64})", re.ASCII)
 _GZIP: Final = b"\x1f\x8b"
@@ -94,6 +98,9 @@ class _Intake:
         if member.link is not None:
             self._links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.link)).lstrip("/")
             return
+        if posixpath.basename(name) in _NO_BLOBS:
+            self._keep(name, await _whole(stream))
+            return
         blob = _BLOB.fullmatch(name)
         expected = f"sha256:{blob[1]}" if blob else ""
         begin = bytearray()
@@ -110,10 +117,13 @@ class _Intake:
         if begin.startswith(_GZIP):
             self._packed.add(name)
         if written.size < LARGEST and bytes(begin[:64]).lstrip()[:1] in {b"{", b"["}:
-            self._kept += len(begin)
-            if self._kept > MOST_KEPT:
-                raise CommandFailed("invalid_argument", f"the archive has more than {MOST_KEPT} bytes of manifests")
-            self.small[name] = bytes(begin)
+            self._keep(name, bytes(begin))
+
+    def _keep(self, name: str, data: bytes) -> None:
+        self._kept += len(data)
+        if self._kept > MOST_KEPT:
+            raise CommandFailed("invalid_argument", f"the archive has more than {MOST_KEPT} bytes of manifests")
+        self.small[name] = data
 
     # -- an OCI image layout
 
@@ -191,13 +201,13 @@ class _Intake:
         return written
 
 
-def familiar_to_full(name: str) -> str:
-    """Return an image's whole name: `nginx` is `docker.io/library/nginx:latest` (distribution/reference)."""
-    first, slash, _ = name.partition("/")
-    if not slash or not (set(".:") & set(first) or first == "localhost"):
-        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
-    last = name.rpartition("/")[2]
-    return name if ":" in last or "@" in last else f"{name}:latest"
+async def _whole(stream: TarStream) -> bytes:
+    data = bytearray()
+    async for piece in stream.pieces():
+        data += piece
+        if len(data) > LARGEST:
+            raise CommandFailed("invalid_argument", f"an index in the archive has more than {LARGEST} bytes")
+    return bytes(data)
 
 
 def _name_in(blob: Blob) -> str:
@@ -210,12 +220,12 @@ def _name_in(blob: Blob) -> str:
 
 
 def _named(found: list[tuple[str, Descriptor]], name: str) -> dict[str, Descriptor]:
-    named = {familiar_to_full(own): descriptor for own, descriptor in found if own}
+    named = {full_reference(own): descriptor for own, descriptor in found if own}
     nameless = [descriptor for own, descriptor in found if not own]
     if name and nameless:
-        named[familiar_to_full(name)] = nameless[0]
+        named[full_reference(name)] = nameless[0]
     elif name and len(found) == 1:
-        named = {familiar_to_full(name): found[0][1]}
+        named = {full_reference(name): found[0][1]}
     elif name:
         raise CommandFailed("invalid_argument", f"the archive names {len(named)} images itself: leave {name} out")
     if not named:

@@ -192,6 +192,10 @@ class Subjects:
             case _:
                 raise ValueError(f"{subject!r} is not the subject of a command under {self.root!r}")
 
+    def progress(self, node: str, command_id: str) -> str:
+        """Return the subject on which a node tells how far a command has come."""
+        return f"{self.root}.progress.{quote(node)}.{quote(command_id)}"
+
     # -- keys: <node>.<namespace>.<container> in bucket <root>-state, <node> in bucket <root>-nodes
 
     @property
@@ -203,6 +207,11 @@ class Subjects:
     def node_bucket(self) -> str:
         """The key-value bucket with the record of every node."""
         return f"{self.root}-nodes"
+
+    @property
+    def archive_bucket(self) -> str:
+        """The object store in which archives of images lie on their way to a node."""
+        return f"{self.root}-archives"
 
     @staticmethod
     def state_key(key: ContainerKey) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from contextlib import AbstractAsyncContextManager
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -19,7 +20,9 @@ __all__ = [
     "LeaseStore",
     "Leased",
     "NewContainer",
+    "ObjectShelf",
     "ObjectSource",
+    "ProgressFeed",
     "SnapshotStore",
     "Tell",
 ]
@@ -166,12 +169,46 @@ class LeaseStore(Protocol):
 
 
 class ObjectSource(Protocol):
-    """The bus's object stores."""
+    """The bus's object stores, for who reads."""
 
     def read(self, bucket: str, name: str) -> Archive:
         """Return an object's bytes in order, as they are read; a wrong digest is an error before the end.
 
         Raises:
             CommandFailed: while it is read: `not_found`, or `unavailable` where the bus does not give it.
+        """
+        ...
+
+
+class ObjectShelf(Protocol):
+    """The bus's object stores, for who writes."""
+
+    async def put(self, bucket: str, name: str, file: BinaryIO, read: Callable[[int], None]) -> None:
+        """Write a file as an object; the bucket is made where there is none.
+
+        Args:
+            bucket: which store.
+            name: the object's name.
+            file: what it is to be; it is read in a thread.
+            read: takes how many bytes have been read so far; in that thread.
+
+        Raises:
+            CommandFailed: `unavailable`; then there is no such object.
+        """
+        ...
+
+    async def remove(self, bucket: str, name: str) -> None:
+        """Take an object away; that there is none is as good."""
+        ...
+
+
+class ProgressFeed(Protocol):
+    """What nodes tell of the progress of commands."""
+
+    def listen(self, node: str, command_id: str, tell: Tell) -> AbstractAsyncContextManager[None]:
+        """Hand over what a node tells of a command, from the moment of entering to that of leaving.
+
+        Raises:
+            CommandFailed: on entering: `unavailable`.
         """
         ...

@@ -52,7 +52,6 @@ class Pulled(Struct, frozen=True, kw_only=True):
     """Result of `pull`."""
 
     image: ImageInfo
-    unpacked: bool = True
 
 
 class Imported(Struct, frozen=True, kw_only=True):
