@@ -24,6 +24,10 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.IGNORECASE | r
 _UNITS: Final[dict[str, int]] = {unit: 1024**power for power, unit in enumerate(("b", "k", "m", "g", "t"))} | {"": 1}
 
 
+def _container_id(text: str) -> str:
+    return check_identifier(text, "container id")
+
+
 def _size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
@@ -94,7 +98,7 @@ class CreateOptions(Struct, frozen=True, kw_only=True):
             "--id",
             metavar="ID",
             help="The container's id; a new one unless given.",
-            callback=checked(lambda text: check_identifier(text, "container id")),
+            callback=checked(_container_id),
         ),
     ] = None
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A name for people, kept as a label.")] = (
