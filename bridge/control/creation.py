@@ -48,9 +48,6 @@ LARGEST_LIST: Final = 1 << 20
 UNDO_S: Final = 20.0
 """How long undoing may take when the bridge is told to stop meanwhile; what is left then is found at the next start."""
 
-OPEN_CODES: Final = {"unknown", "deadline_exceeded", "unavailable"}
-"""Codes after which a container may have been made all the same."""
-
 
 # -- create
 
@@ -117,7 +114,7 @@ async def _make(place: Place, command: Create, command_id: str, lease: str) -> C
             if error.code == "already_exists":
                 raise _taken(place, error.containerd) from error
             # It may have been made before the answer was lost.
-            if error.code not in OPEN_CODES or await _is_there(place, command_id) is not True:
+            if not await _is_there(place, command_id):
                 raise
     return Created(
         container=container,
@@ -181,8 +178,10 @@ async def _spec(place: Place, command: Create, snapshotter: str, image: ImageCon
     async def read(path: str) -> bytes | None:
         return await place.runtime.snapshots.read(namespace, snapshotter, container, path, most=LARGEST_LIST)
 
-    wanted = command.user or config.user or ""
-    spec["process"]["user"] = process_user(wanted, await read(PASSWD), await read(GROUP))
+    passwd, group = await read(PASSWD), await read(GROUP)
+    # Who names a group wants that one alone; what an image names is only its first, and containerd's client adds the others.
+    alone = command.user is not None and ":" in command.user
+    spec["process"]["user"] = process_user(command.user or config.user or "", passwd, group, alone=alone)
     apply_options(spec, command)
     return spec
 

@@ -1,7 +1,8 @@
-"""The spec that containerd's own client begins with, letter for letter as `ctr run` has it in 1.6, 1.7 and 2.x.
+"""The spec that containerd's own client begins with, letter for letter as `ctr` has it in 1.6, 1.7 and 2.x.
 
 What the generations differ in is the version that stands in it, which runtimes do not act on, and the one masked path that
-1.6 did not know; masking it there as well takes nothing away.
+1.6 did not know; masking it there as well takes nothing away. (`ctr run` adds CPU shares of 1024, a default of its own option;
+under the second version of control groups that is less than a process of the host has, so it stays out.)
 """
 
 from __future__ import annotations
@@ -119,7 +120,6 @@ def default_spec(namespace: str, container: str) -> dict[str, Any]:
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READ_ONLY),
             "resources": {
-                "cpu": {"shares": 1024},
                 "devices": [{"allow": False, "access": "rwm"}, *(_allowed(*device) for device in _DEVICES)],
             },
         },

@@ -84,7 +84,7 @@ def _resources(resources: dict[str, Any], command: Create) -> None:
         resources["memory"] = {"limit": command.memory}
     if command.cpus is not None:
         quota = max(LEAST_QUOTA_US, round(command.cpus * CPU_PERIOD_US))
-        resources["cpu"] |= {"quota": quota, "period": CPU_PERIOD_US}
+        resources["cpu"] = {"quota": quota, "period": CPU_PERIOD_US}
     if command.pids_limit is not None:
         resources["pids"] = {"limit": command.pids_limit}
 

@@ -30,13 +30,14 @@ class _Group(NamedTuple):
     members: list[str]
 
 
-def process_user(wanted: str, passwd: bytes | None, group: bytes | None) -> dict[str, Any]:
+def process_user(wanted: str, passwd: bytes | None, group: bytes | None, *, alone: bool = False) -> dict[str, Any]:
     """Return `process.user` of the spec.
 
     Args:
         wanted: `USER` or `USER:GROUP`, names or numbers; empty for root.
         passwd: the image's /etc/passwd, None where it has none.
         group: its /etc/group likewise.
+        alone: whether the user is in no other groups, whatever /etc/group says.
 
     Raises:
         CommandFailed: `invalid_argument`: a name is not there, or a number is none.
@@ -54,7 +55,7 @@ def process_user(wanted: str, passwd: bytes | None, group: bytes | None) -> dict
     else:
         user = _find(_users(passwd), lambda one: one.uid == number) or _User("", number, 0)
     gid = _group_id(of, group) if colon else user.gid
-    return _with_groups({"uid": user.uid, "gid": gid}, user.name, group)
+    return _with_groups({"uid": user.uid, "gid": gid}, "" if alone else user.name, group)
 
 
 def _group_id(name: str, group: bytes | None) -> int:
