@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import grpc
 import grpc.aio
 
-from bridge._pb.containerd.services import content_pb2
+from bridge._pb.containerd.services import content_pb2, leases_pb2
 from bridge._pb.google.protobuf.field_mask_pb2 import FieldMask
 from bridge.containerd.channel import in_namespace
 from bridge.containerd.deadlines import LOOK_S, UNPACK_S
@@ -47,6 +47,7 @@ class Content:
 
     def __init__(self, channel: Any) -> None:
         self._content = content_pb2.ContentStub(channel)
+        self._leases = leases_pb2.LeasesStub(channel)
 
     async def size(self, namespace: str, digest: str) -> int | None:
         """Return how many bytes a blob has, None where it is not there."""
@@ -115,6 +116,7 @@ class Content:
         """
         total = hashlib.sha256()
         size = 0
+        there = False
 
         async def measured() -> AsyncIterator[bytes]:
             nonlocal size
@@ -133,10 +135,27 @@ class Content:
                     raise
                 async for _ in pieces:  # the digest is what it is only at the end
                     pass
+                there = True
         digest = f"sha256:{total.hexdigest()}"
         _compare(digest, expected)
+        if there:
+            await self._hold(namespace, digest, lease)
         await self.label(namespace, digest, labels or {})
         return Written(digest, size)
+
+    async def _hold(self, namespace: str, digest: str, lease: str) -> None:
+        """Put a blob that was there already under the lease, and see that it was not garbage that has gone meanwhile.
+
+        containerd collects garbage in one piece: what is still there after this stays.
+        """
+        resource = leases_pb2.Resource(id=digest, type="content")
+        with command_errors(f"hold {digest} in {namespace}"):
+            request = leases_pb2.AddResourceRequest(id=lease, resource=resource)
+            await self._leases.AddResource(request, timeout=LOOK_S, metadata=in_namespace(namespace))
+        if await self.size(namespace, digest) is None:
+            raise CommandFailed(
+                "unavailable", f"content {digest} was garbage that went in this very moment: send the command again"
+            )
 
     async def _upload(
         self,

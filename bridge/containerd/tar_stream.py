@@ -52,7 +52,7 @@ class TarStream:
         self._lock = threading.Lock()
         self._waiting: Future[Any] | None = None
         self._over = False
-        self._next: Member | BaseException | None = None
+        self._next: Member | None = None
         self._peeked = False
 
     async def __aenter__(self) -> Self:
@@ -84,8 +84,6 @@ class TarStream:
             self._next, self._peeked = None, False
             if found is None:
                 return
-            if isinstance(found, BaseException):
-                raise found
             yield found
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -94,6 +92,8 @@ class TarStream:
             item = await self._queue.get()
             if isinstance(item, bytes):
                 yield item
+            elif isinstance(item, BaseException):
+                raise item
             else:
                 self._next, self._peeked = item, True
 

@@ -145,7 +145,9 @@ async def test_a_spec_is_the_one_that_ctr_makes(node: Node, options: dict[str, A
     await node.ok("create", image=BUSYBOX, command=SLEEP, **options)
     if "--user" in flags and node.ctr.host.version == "1.6":  # its ctr has no such option
         return
-    if {"--tty", "--net-host"} & set(flags):  # for which `ctr run` wants a terminal itself, and files that the host lacks
+    if {"--tty", "--net-host"} & set(
+        flags
+    ):  # for which `ctr run` wants a terminal itself, and files that the host lacks
         await asyncio.to_thread(node.ctr, "containers", "create", *flags, BUSYBOX, "theirs", *SLEEP)
     else:
         await asyncio.to_thread(node.ctr.run, "theirs", *SLEEP, options=flags)
