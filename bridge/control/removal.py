@@ -87,6 +87,11 @@ class Removal:
         self._watching[key] = task
         task.add_done_callback(lambda _: self._watching.pop(key, None))
 
+    @property
+    def watching(self) -> int:
+        """How many containers are waited for."""
+        return len(self._watching)
+
     async def swept(self) -> None:
         """Wait until what an earlier bridge left has been looked for."""
         assert self._sweep is not None

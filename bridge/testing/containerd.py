@@ -40,7 +40,7 @@ from bridge.model.node_events import ImageCreate, ImageDelete, ImageUpdate
 from bridge.model.outcomes import ContainerInfo
 from bridge.ports import Observed, RuntimeVersion
 from bridge.testing.exchange import MemoryExchange
-from bridge.testing.images import MemoryImage, MemorySnapshot
+from bridge.testing.images import GC_ROOT, MemoryImage, MemorySnapshot
 from bridge.testing.inventory import MemoryInventory
 from bridge.testing.lookup import MemoryLookup
 from bridge.testing.program import RUNS, Program
@@ -289,8 +289,8 @@ class MemoryContainerd:
         if any(where == namespace for where, _ in self.leases):
             return
         used = {one.record.snapshot_key for (where, _), one in self.containers.items() if where == namespace}
-        for where, key in list(self.snapshots):
-            if where == namespace and key not in used:
+        for (where, key), snapshot in list(self.snapshots.items()):
+            if where == namespace and key not in used and GC_ROOT not in snapshot.labels:
                 del self.snapshots[where, key]
 
     # -- inside

@@ -10,11 +10,12 @@ from msgspec import structs
 from bridge.errors import CommandFailed
 from bridge.model.identity import check_identifier
 from bridge.model.naming import name_from_labels
-from bridge.model.nanos import now
+from bridge.model.nanos import format_rfc3339, now
 from bridge.model.outcomes import ContainerInfo
 from bridge.ports import Defaults, NewContainer
 from bridge.testing.calls import Calls
 from bridge.testing.filters import BadFilter, container_filter
+from bridge.testing.images import GC_ROOT
 from bridge.testing.task import Refusal
 
 if TYPE_CHECKING:
@@ -103,8 +104,11 @@ class MemoryContainers:
                     f"cannot delete {container} in {namespace}: it has a task, which is {status}: delete that first"
                 )
                 raise CommandFailed("failed_precondition", sentence)
-            if not keep_snapshot:
-                self._containerd.snapshots.pop((namespace, found.record.snapshot_key), None)
+            key = (namespace, found.record.snapshot_key)
+            snapshot = self._containerd.snapshots.pop(key, None)
+            if keep_snapshot and snapshot is not None:
+                kept = {**snapshot.labels, GC_ROOT: format_rfc3339(now())}
+                self._containerd.snapshots[key] = structs.replace(snapshot, labels=kept)
             self._containerd.remove(namespace, container)
 
         await self._calls.call(f"delete {container} in {namespace}", remove)

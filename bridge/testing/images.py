@@ -24,11 +24,21 @@ from bridge.testing.task import Refusal
 if TYPE_CHECKING:
     from bridge.testing.containerd import MemoryContainerd
 
-__all__ = ["MemoryImage", "MemoryImages", "MemoryLeases", "MemorySnapshot", "MemorySnapshots", "memory_image"]
+__all__ = [
+    "GC_ROOT",
+    "MemoryImage",
+    "MemoryImages",
+    "MemoryLeases",
+    "MemorySnapshot",
+    "MemorySnapshots",
+    "memory_image",
+]
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 FULL_NAME = "io.containerd.image.name"
+GC_ROOT = "containerd.io/gc.root"
+"""Label of what is no garbage."""
 
 
 class MemoryImage(Struct, frozen=True, kw_only=True):

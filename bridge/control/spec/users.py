@@ -98,7 +98,7 @@ def _groups(group: bytes | None) -> Iterator[_Group]:
 
 
 def _lines(text: bytes | None, least: int) -> Iterator[list[str]]:
-    for line in (text or b"").decode("utf-8", "surrogateescape").splitlines():
+    for line in (text or b"").decode("utf-8", "surrogateescape").split("\n"):
         fields = line.strip().split(":")
         if fields[0] and not fields[0].startswith("#") and len(fields) >= least:
             yield fields
