@@ -22,7 +22,6 @@ from bridge.cli.exits import USAGE, complain, complaint
 from bridge.cli.options import Json, NodeName
 from bridge.cli.terminal import Columns, Terminal, printable
 from bridge.client import Bus, CommandFailed
-from bridge.config import ENVIRONMENT
 from bridge.model.commands import Pull
 from bridge.model.identity import new_ulid
 from bridge.model.outcomes import ImageInfo, Progress
@@ -71,7 +70,7 @@ async def pull(
         str, typer.Option("--hosts-dir", metavar="DIR", help="The node's directory with hosts.toml files.")
     ] = "",
     user: Annotated[
-        str, typer.Option("--user", "-u", metavar="NAME", help=f"Password in ${ENVIRONMENT}REGISTRY_PASSWORD.")
+        str, typer.Option("--user", "-u", metavar="NAME", help="Its password is read from $REGISTRY_PASSWORD.")
     ] = "",
     namespace: Namespace = "default",
     node: NodeName = None,
@@ -86,7 +85,7 @@ async def pull(
         "plain_http": plain_http,
         "hosts_dir": hosts_dir,
         "username": user,
-        "password": os.environ.get(f"{ENVIRONMENT}REGISTRY_PASSWORD", "") if user else "",
+        "password": os.environ.get("REGISTRY_PASSWORD", "") if user else "",
     }
     try:
         command = msgspec.convert(fields, Pull)
