@@ -154,7 +154,8 @@ def read_mounted(root: str, mounts: Sequence[Mount], path: str, *, most: int) ->
             if None in layers:
                 raise CommandFailed(
                     "failed_precondition",
-                    f"{path} of the image cannot be read: the directories of its snapshot are not to be seen from here",
+                    f"{path} of the image cannot be read, the bridge does not see the directories of its snapshot: give the user "
+                    "by numbers, as UID:GID, or run the bridge where it sees the process of containerd",
                 )
             return FileTree([each for each in layers if each is not None]).read(path, most=most)
     except TooLong:
@@ -179,7 +180,7 @@ def _directories(mounts: Sequence[Mount]) -> list[str]:
     kinds = ", ".join(mount.type for mount in mounts) or "nothing"
     raise CommandFailed(
         "failed_precondition",
-        f"the snapshotter mounts {kinds}, which cannot be looked into for names: give the user by numbers, as UID:GID",
+        f"the snapshotter mounts {kinds}, which cannot be looked into: give the user by numbers, as UID:GID",
     )
 
 

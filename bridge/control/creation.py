@@ -175,15 +175,37 @@ async def _spec(place: Place, command: Create, snapshotter: str, image: ImageCon
     spec = default_spec(namespace, container)
     apply_image(spec, config, command)
 
+    spec["process"]["user"] = await _user(place, command.user, config.user, snapshotter)
+    apply_options(spec, command)
+    return spec
+
+
+async def _user(place: Place, wanted: str | None, of_image: str | None, snapshotter: str) -> dict[str, Any]:
+    """Return who the process is. Numbers will do where the image's lists cannot be seen, as from inside of a container."""
+    namespace, container = place.target
+    unseen: list[CommandFailed] = []
+
     async def read(path: str) -> bytes | None:
-        return await place.runtime.snapshots.read(namespace, snapshotter, container, path, most=LARGEST_LIST)
+        try:
+            return await place.runtime.snapshots.read(namespace, snapshotter, container, path, most=LARGEST_LIST)
+        except CommandFailed as error:
+            if error.code != "failed_precondition":
+                raise
+            unseen.append(error)
+            return None
 
     passwd, group = await read(PASSWD), await read(GROUP)
     # Who names a group wants that one alone; what an image names is only its first, and containerd's client adds the others.
-    alone = command.user is not None and ":" in command.user
-    spec["process"]["user"] = process_user(command.user or config.user or "", passwd, group, alone=alone)
-    apply_options(spec, command)
-    return spec
+    alone = wanted is not None and ":" in wanted
+    try:
+        user = process_user(wanted or of_image or "", passwd, group, alone=alone)
+    except CommandFailed:
+        if unseen:
+            raise unseen[0] from None
+        raise
+    if unseen:
+        log.warning("%s is in no groups but its first: %s", place, unseen[0])
+    return user
 
 
 def _labels(command: Create, image: ImageContent | None, command_id: str) -> dict[str, str]:

@@ -187,8 +187,9 @@ async def test_an_oci_layout_is_taken_in_whole(empty: Node) -> None:
     assert [image.name for image in imported.images] == [BUSYBOX] == empty.names()
     assert imported.bytes == len(data)
     assert empty.ctr("leases", "ls", "-q") == ""
-    # It is held by its name alone, and by nothing that a garbage collection takes away.
-    empty.ctr("images", "rm", "--sync", "docker.io/library/none:1", check=False)
+    # From here on it is held by its name alone.
+    await empty.runtime.leases.create(empty.ctr.namespace, "garbage", {})
+    await empty.runtime.leases.delete(empty.ctr.namespace, "garbage", sync=True)
     await empty.ok("run", "web.1", image=BUSYBOX, command=SLEEP)
 
 

@@ -25,7 +25,7 @@ from tests.fix_bridge import Bridge, BridgeFactory, until_stored
 from tests.integration.test_containerd_runtime import GENERATIONS
 from tests.integration.test_creation import NOTHING, left
 from tests.integration.test_images import busybox
-from tests.testbed import BUSYBOX, Containerd, Ctr, Registry
+from tests.testbed import BUSYBOX, Containerd, Ctr, Proxy, Registry
 from tests.testbed.image import content
 
 SLEEP = ["sleep", "1000"]
@@ -137,37 +137,56 @@ def test_rm_outlives_the_daemon(daemon: Bridge, cli: Cli, ours: Ctr) -> None:
     until(lambda: left(ours) == NOTHING)
 
 
-def test_killed_at_any_moment_the_daemon_leaves_a_whole_container_or_nothing(
-    daemon: Bridge, ours: Ctr, nats_url: str
-) -> None:
-    """kill -9 in the middle of `create`, a little later each time; the same command then ends what was begun."""
+REACHED: list[tuple[str, Callable[[dict[str, list[str]]], bool]]] = [
+    ("the lease", lambda found: bool(found["leases"])),
+    ("the snapshot", lambda found: bool(found["snapshots"])),
+    ("the record", lambda found: bool(found["containers"])),
+]
 
-    async def send(container: str, command_id: str, *, timeout: float) -> Any:
+
+@pytest.mark.parametrize(("moment", "reached"), REACHED, ids=[name for name, _ in REACHED])
+async def test_a_daemon_that_is_killed_in_the_middle_leaves_a_whole_container_or_nothing(
+    bridge_factory: BridgeFactory,
+    ours: Ctr,
+    nats_url: str,
+    tmp_path: Path,
+    moment: str,
+    reached: Callable[[dict[str, list[str]]], bool],
+) -> None:
+    async def send(*, timeout: float) -> Any:
         async with connect(nats_url) as bus:
             node = await bus.node("n1")
-            command = Create(id=command_id, image=BUSYBOX, command=SLEEP)
-            return await node.send(command, namespace=ours.namespace, container=container, timeout=timeout)
+            command = Create(id="c1", image=BUSYBOX, command=SLEEP)
+            return await node.send(command, namespace=ours.namespace, container="web.1", timeout=timeout)
 
-    async def send_and_kill(container: str, command_id: str, after: float) -> None:
-        sending = asyncio.create_task(send(container, command_id, timeout=3))
-        await asyncio.sleep(after)
+    async def come_true(condition: Callable[[dict[str, list[str]]], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition(await asyncio.to_thread(left, ours)):
+                pass
+
+    async with Proxy(ours.host.address) as proxy:
+        daemon = bridge_factory(
+            *("--containerd", proxy.address, "--nats", nats_url, "--node", "n1", "--namespace", ours.namespace),
+            *("--state-dir", tmp_path / "state", "--commands", "all"),
+        )
+        await asyncio.to_thread(daemon.live)
+        proxy.slow(latency_s=0.3)  # so that there is a middle
+        sending = asyncio.create_task(send(timeout=60))
+        await come_true(reached)
         daemon.kill()
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
+        proxy.slow()
 
-    for step in range(6):
-        container, command_id = f"web.{step}", f"c-{step}"
         after = len(daemon.lines)
-        asyncio.run(send_and_kill(container, command_id, 0.6 + 0.02 * step))
         daemon.start()
-        daemon.live(after=after)
-        until(lambda: not left(ours)["leases"])
-        found = left(ours)
-        assert found["containers"] == found["snapshots"], found
-        outcome = asyncio.run(send(container, command_id, timeout=30))
+        await asyncio.to_thread(lambda: daemon.live(after=after))
+        whole = ["web.1"] if moment == "the record" else []
+        await come_true(lambda found: found == NOTHING | {"containers": whole, "snapshots": whole})
+
+        outcome = await send(timeout=60)
         assert outcome.outcome == "ok", outcome.error
-        assert container in left(ours)["containers"]
-    assert sorted(left(ours)["containers"]) == sorted(left(ours)["snapshots"]) == [f"web.{step}" for step in range(6)]
+        assert left(ours) == NOTHING | {"containers": ["web.1"], "snapshots": ["web.1"]}
 
 
 # -- images

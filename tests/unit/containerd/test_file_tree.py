@@ -139,7 +139,7 @@ def test_another_root_is_taken_for_the_root(layers: list[Path], tmp_path: Path) 
     [
         ([Mount(type="erofs", source="/dev/loop0")], 100, "mounts erofs, which cannot be looked into"),
         ([], 100, "mounts nothing"),
-        ([Mount(type="bind", source="/not/there")], 100, "not to be seen from here"),
+        ([Mount(type="bind", source="/not/there")], 100, "the bridge does not see the directories of its snapshot"),
     ],
 )
 def test_what_cannot_be_looked_into_is_told(mounts: list[Mount], most: int, sentence: str) -> None:

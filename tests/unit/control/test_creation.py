@@ -174,6 +174,31 @@ async def test_what_cannot_be_made_is_told(containerd: MemoryContainerd, command
     assert nothing(containerd)
 
 
+class Blind:
+    """Snapshots that cannot be looked into."""
+
+    def __init__(self, snapshots: Any) -> None:
+        self._snapshots = snapshots
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._snapshots, name)
+
+    async def read(self, *_: Any, **__: Any) -> bytes:
+        raise CommandFailed("failed_precondition", "it cannot be seen: give the user by numbers")
+
+
+async def test_numbers_do_where_the_image_cannot_be_looked_into(containerd: MemoryContainerd) -> None:
+    runtime: Any = Faulty(containerd.runtime)
+    runtime.snapshots = Blind(containerd.runtime.snapshots)
+    with pytest.raises(CommandFailed, match="give the user by numbers"):
+        await creation.create(place(runtime), Create(image=IMAGE))
+    assert nothing(containerd)
+    await creation.create(place(runtime), Create(image=IMAGE, user="7"))
+    record = containerd.containers["default", "web.1"].record
+    assert record.spec is not None
+    assert record.spec["process"]["user"] == {"uid": 7, "gid": 0, "additionalGids": [0]}
+
+
 async def test_an_image_that_is_not_there_is_told(containerd: MemoryContainerd) -> None:
     with pytest.raises(CommandFailed) as failed:
         await creation.create(place(containerd.runtime), Create(image="docker.io/library/none:1"))
