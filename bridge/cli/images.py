@@ -20,7 +20,8 @@ from bridge.cli.creating import Namespace
 from bridge.cli.durations import ago
 from bridge.cli.exits import USAGE, complain, complaint
 from bridge.cli.options import Json, NodeName
-from bridge.cli.terminal import Columns, Terminal, printable
+from bridge.cli.printable import printable
+from bridge.cli.terminal import Columns, Terminal
 from bridge.client import Bus, CommandFailed
 from bridge.model.commands import Pull
 from bridge.model.identity import new_ulid
