@@ -20,6 +20,7 @@ from bridge.capture.boot import Boot
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.holder import boot_id, has_ended, ourselves
+from bridge.capture.knowledge import Knowledge
 from bridge.capture.outbox import Outbox
 from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.projection import GONE_S, Projection
@@ -37,6 +38,7 @@ from bridge.containerd.source import ContainerdSource
 from bridge.control.dispatch import Dispatcher
 from bridge.control.lanes import Lanes
 from bridge.control.removal import Removal
+from bridge.control.verb import Known
 from bridge.errors import BridgeError, ConfigError, LogError, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.connection import Connection, connect
@@ -156,7 +158,8 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
     if config.groups:
-        await stack.enter_async_context(_commands(config, connection, recorder, watch))
+        known = Knowledge(feed, recorder).state
+        await stack.enter_async_context(_commands(config, connection, recorder, watch, known=known))
     if listener is not None:
         from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
 
@@ -319,7 +322,9 @@ async def _recording(
 
 
 @asynccontextmanager
-async def _commands(config: Config, connection: Connection, recorder: Recorder, watch: Watch) -> AsyncIterator[None]:
+async def _commands(
+    config: Config, connection: Connection, recorder: Recorder, watch: Watch, *, known: Known
+) -> AsyncIterator[None]:
     def record(namespace: str, container: str, event: CommandRecorded, command_id: str) -> None:
         moment = now()
         recorder.submit(
@@ -336,7 +341,7 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
 
     lanes = Lanes()
     async with (
-        ContainerdRuntime(config.containerd) as runtime,
+        ContainerdRuntime(config.containerd, bundle_root=config.bundle_root) as runtime,
         ProgressTeller(connection, config.subjects, config.node) as progress,
         AsyncExitStack() as stack,
     ):
@@ -356,6 +361,7 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
             tell=progress.tell,
             objects=JetStreamObjects(connection),
             removing=removal,
+            known=known,
         )
         inbox = MicroInbox(
             connection, config.subjects, config.node, version=bridge.__version__, groups=sorted(config.groups)

@@ -9,7 +9,22 @@ import typer
 from typer.main import get_command
 
 import bridge
-from bridge.cli import creating, doctor, events, history, images, inspect, nodes, ps, schema, settings, state, verbs
+from bridge.cli import (
+    creating,
+    doctor,
+    events,
+    history,
+    images,
+    inspect,
+    nodes,
+    ps,
+    schema,
+    settings,
+    state,
+    stats,
+    top,
+    verbs,
+)
 from bridge.cli.connection import Connect
 from bridge.cli.exits import PROGRAM, USAGE, Exit, complain
 from bridge.cli.help import Command, Group
@@ -31,15 +46,20 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
         "inspect": inspect.inspect,
         "pids": inspect.pids,
         "images": images.images,
+        "stats": stats.stats,
+        "top": top.top,
+        "wait": verbs.wait,
     },
     "Act": {
         "run": creating.run,
         "create": creating.create,
         "start": verbs.start,
         "stop": verbs.stop,
+        "restart": verbs.restart,
         "kill": verbs.kill,
         "pause": verbs.pause,
         "resume": verbs.resume,
+        "update": verbs.update,
         "delete": verbs.delete,
     },
     "Images": {

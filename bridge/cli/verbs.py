@@ -1,13 +1,13 @@
-"""The commands that change how containers run: what each does at one place, and the doing of it at several.
+"""The commands that change how containers run, or wait for that: what each does at one place, and the doing of it at several.
 
-As with docker, each takes several containers and prints the name of each one that is done.
+As with docker, each takes several containers and prints the name of each one that is done, or what is asked of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Concatenate, ParamSpec
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeAlias
 
 import typer
 from msgspec import Struct
@@ -18,9 +18,13 @@ from bridge.cli.options import Containers, Json, Namespace, NodeName, Signal, ch
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.cli.terminal import Terminal
 from bridge.client import Bus, CommandFailed, Place
+from bridge.errors import BadEnvelope
+from bridge.model import outcomes
+from bridge.model.codec import decode_as, encode_any
+from bridge.model.commands import Update, size_of
 from bridge.model.events import Failure
 
-__all__ = ["delete", "kill", "pause", "resume", "start", "stop"]
+__all__ = ["delete", "kill", "pause", "restart", "resume", "start", "stop", "update", "wait"]
 
 P = ParamSpec("P")
 
@@ -48,6 +52,17 @@ _TARGETS = [
 def _check_grace(seconds: float) -> None:
     if not 0 <= seconds <= LONGEST_GRACE_S:
         raise ValueError(f"{seconds:g} is no time to wait: give 0 to {LONGEST_GRACE_S} seconds")
+
+
+def _said(name: str, result: Struct | None) -> str:
+    """Return what is printed of one that is done; what was left behind is complained of."""
+    match result:
+        case outcomes.WaitResult(exit_status=status):
+            return "?" if status is None else str(status)
+        case outcomes.Deleted(left=left):
+            for sentence in left:
+                complain(sentence)
+    return name
 
 
 def _for_each_container(body: Callable[Concatenate[Place, P], Coroutine[Any, Any, Struct]]) -> Callable[..., None]:
@@ -82,7 +97,7 @@ def _for_each_container(body: Callable[Concatenate[Place, P], Coroutine[Any, Any
                     failed = True
                     complain(sentence)
                 elif not as_json:
-                    terminal.line(name)
+                    terminal.line(_said(name, deed.result))
         finally:
             for task in deeds:
                 task.cancel()
@@ -99,20 +114,110 @@ async def start(at: Place) -> Struct:
     return await at.node.start(at.container, namespace=at.namespace)
 
 
+Grace: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--time", "-t", metavar="SECONDS", help="How long to wait before killing.", callback=checked(_check_grace)
+    ),
+]
+
+
 @_for_each_container
-async def stop(
-    at: Place,
-    *,
-    grace: Annotated[
-        float,
-        typer.Option(
-            "--time", "-t", metavar="SECONDS", help="How long to wait before killing.", callback=checked(_check_grace)
-        ),
-    ] = 10.0,
-    signal: Signal = None,
-) -> Struct:
+async def stop(at: Place, *, grace: Grace = 10.0, signal: Signal = None) -> Struct:
     """End containers: ask, wait, then kill."""
     return await at.node.stop(at.container, namespace=at.namespace, grace=grace, signal=signal)
+
+
+@_for_each_container
+async def restart(at: Place, *, grace: Grace = 10.0, signal: Signal = None) -> Struct:
+    """End containers and run them again; what does not run is started."""
+    return await at.node.restart(at.container, namespace=at.namespace, grace=grace, signal=signal)
+
+
+def _limit(option: str, metavar: str, help: str, check: Callable[[Any], object] | None = None) -> Any:  # noqa: A002
+    field = option.removeprefix("--").replace("-", "_")
+    return typer.Option(
+        option, metavar=metavar, help=help, callback=checked(check or (lambda value: _check_limit(field, value)))
+    )
+
+
+def _check_limit(field: str, value: Any) -> None:
+    """See that the contract takes this value."""
+    try:
+        decode_as(encode_any({field: value}), Update)
+    except BadEnvelope as error:
+        raise ValueError(f"{value!r} is not valid: {str(error).partition(' - ')[0]}") from error
+
+
+@_for_each_container
+async def update(
+    at: Place,
+    *,
+    memory: Annotated[
+        str | None, _limit("--memory", "SIZE", "Most memory, such as 512m; -1 for no limit.", size_of)
+    ] = None,
+    memory_swap: Annotated[
+        str | None, _limit("--memory-swap", "SIZE", "Most memory and swap together.", size_of)
+    ] = None,
+    memory_reservation: Annotated[
+        str | None, _limit("--memory-reservation", "SIZE", "What it is held to while memory is short.", size_of)
+    ] = None,
+    cpus: Annotated[float | None, _limit("--cpus", "N", "Processors' worth of time, such as 1.5.")] = None,
+    cpu_shares: Annotated[int | None, _limit("--cpu-shares", "N", "Share where processors are short.")] = None,
+    cpu_quota: Annotated[int | None, _limit("--cpu-quota", "US", "Time in each period; -1 for no limit.")] = None,
+    cpu_period: Annotated[int | None, _limit("--cpu-period", "US", "That period.")] = None,
+    cpuset_cpus: Annotated[str | None, _limit("--cpuset-cpus", "LIST", "Processors to run on, such as 0-2,4.")] = None,
+    cpuset_mems: Annotated[str | None, _limit("--cpuset-mems", "LIST", "Memory nodes to use.")] = None,
+    pids_limit: Annotated[int | None, _limit("--pids-limit", "N", "Most processes; -1 for no limit.")] = None,
+    blkio_weight: Annotated[int | None, _limit("--blkio-weight", "N", "Share of disk time, 10 to 1000.")] = None,
+    annotation: Annotated[
+        list[str] | None,
+        typer.Option("--annotation", metavar="K=V", help="Add to the spec's, or take away with K= (repeatable)."),
+    ] = None,
+    task_only: Annotated[
+        bool, typer.Option("--task-only", help="Not in the record: the next task is as before.")
+    ] = False,
+) -> Struct:
+    """Change limits of containers, at once and for their next tasks."""
+    return await at.node.update(
+        at.container,
+        namespace=at.namespace,
+        memory=memory,
+        memory_swap=memory_swap,
+        memory_reservation=memory_reservation,
+        cpus=cpus,
+        cpu_shares=cpu_shares,
+        cpu_quota=cpu_quota,
+        cpu_period=cpu_period,
+        cpuset_cpus=cpuset_cpus,
+        cpuset_mems=cpuset_mems,
+        pids_limit=pids_limit,
+        blkio_weight=blkio_weight,
+        annotations=dict(each.partition("=")[::2] for each in annotation or ()),
+        task_only=task_only,
+    )
+
+
+@_for_each_container
+async def wait(
+    at: Place,
+    *,
+    exec_id: Annotated[
+        str | None, typer.Option("--exec", metavar="EXEC", help="Wait for this additional process.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Give up after this long.", callback=checked(_check_grace)),
+    ] = None,
+) -> Struct:
+    """Wait until containers have ended and print how.
+
+    An exit status a line, in the order given; `?` for one that nobody knows. It goes on through restarts of the bridge.
+    """
+    result = await at.node.wait(at.container, namespace=at.namespace, exec_id=exec_id, timeout=timeout)
+    if not result.ended:
+        raise CommandFailed("deadline_exceeded", f"{at.container} has not ended within {timeout:g} s")
+    return result
 
 
 @_for_each_container

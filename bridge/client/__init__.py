@@ -18,6 +18,7 @@ from bridge.client.containers import Listing, Place
 from bridge.client.filters import EventFilter
 from bridge.client.history import Moment
 from bridge.client.known import KnownNode
+from bridge.client.measuring import Look, Measured, Meter
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
 from bridge.client.standing import Doubt, NodeStanding
@@ -39,6 +40,9 @@ __all__ = [
     "Listing",
     "LogRefused",
     "LogUnavailable",
+    "Look",
+    "Measured",
+    "Meter",
     "Moment",
     "Node",
     "NodePresence",

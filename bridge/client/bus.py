@@ -10,6 +10,7 @@ from bridge.client.containers import Listing, Place, listing, locate
 from bridge.client.filters import EventFilter
 from bridge.client.history import Moment, life
 from bridge.client.known import KnownNode, known
+from bridge.client.measuring import Meter
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point, show_point
 from bridge.client.reading import read
@@ -341,6 +342,16 @@ class Bus:
         if node is not None and namespace is not None:
             return Place(node=Node(node, self._sender, self.subjects), namespace=namespace, container=container)
         return await locate(await self._choice(node or ()), container, namespace)
+
+    def meter(self, *, nodes: Sequence[Node] = (), namespace: Names = (), places: Sequence[Place] = ()) -> Meter:
+        """Return what looks again and again at how much containers use: those of `places`, else all that these nodes run.
+
+        Args:
+            nodes: whose containers.
+            namespace: only those of these namespaces.
+            places: only these containers.
+        """
+        return Meter(nodes, namespaces=names(namespace) or [None], places=places)
 
     async def _choice(self, node: Names) -> list[Node]:
         chosen = names(node)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -12,7 +13,7 @@ from msgspec import Struct
 from bridge.errors import CODES, BadEnvelope, CommandFailed
 from bridge.model import commands, outcomes
 from bridge.model.codec import decode_as, encode_any
-from bridge.model.commands import Command, signal_number
+from bridge.model.commands import Command, signal_number, size_of
 from bridge.model.events import Failure
 from bridge.model.identity import check_identifier, check_node
 from bridge.model.outcomes import ContainerInfo, ImageInfo, Outcome, ProcessInfo
@@ -27,11 +28,13 @@ _TIMEOUTS = {
     "list": 30.0,
     "inspect": 15.0,
     "pids": 15.0,
+    "stats": 30.0,
     "version": 10.0,
     "start": 60.0,
     "pause": 30.0,
     "resume": 30.0,
     "kill": 30.0,
+    "update": 30.0,
     "delete": 60.0,
     "create": 900.0,
     "run": 900.0,
@@ -45,10 +48,34 @@ _TIMEOUTS = {
 _STOP_MARGIN = 15.0
 """Seconds beyond the grace time of a `stop`: to kill what is left, and to see it end."""
 
+_WAIT_MARGIN = 10.0
+"""Seconds beyond the time of a `wait`: for an end that only the log knows to come there."""
+
+WAIT_S: Final = 20.0
+"""How long one request waits for an end; then the node is asked again. So long goes unnoticed that it has gone."""
+
+FIRST_WAIT_S: Final = 1.0
+
+PATIENCE_S: Final = 60.0
+"""How long a node that was there may be away while an end is waited for: its bridge starts again in seconds."""
+
+_AGAIN_S = 0.5
+
+_FOR_EVER = 86_400.0
+_AWAY = {"unavailable", "deadline_exceeded"}
+
 
 def timeout_of(command: Command) -> float:
     """Return how long the outcome of `command` may take, in seconds."""
-    return command.grace + _STOP_MARGIN if isinstance(command, commands.Stop) else _TIMEOUTS[command.verb]
+    match command:
+        case commands.Stop(grace=grace):
+            return grace + _STOP_MARGIN
+        case commands.Restart(grace=grace):
+            return grace + _STOP_MARGIN + _TIMEOUTS["start"]
+        case commands.Wait(timeout=timeout):
+            return (_FOR_EVER if timeout is None else timeout) + _WAIT_MARGIN
+        case _:
+            return _TIMEOUTS[command.verb]
 
 
 class Node:
@@ -84,6 +111,67 @@ class Node:
         """Return the processes of a running container."""
         return (await self._ask(commands.Pids(), outcomes.PidList, namespace, container)).processes
 
+    async def stats(
+        self, container: str | None = None, *, namespace: str | None = None, containers: Sequence[str] = ()
+    ) -> builtins.list[outcomes.TaskStats]:
+        """Return what running containers use: one, those of a namespace, or all; `containers` are the only ones, by id.
+
+        `bridge.model.usage` makes percentages of two of these.
+        """
+        if container is not None and namespace is None:
+            namespace = "default"
+        command = commands.Stats(containers=builtins.list(containers))
+        found = await self._ask(command, outcomes.StatsList, namespace, container)
+        return found.stats
+
+    async def wait(
+        self,
+        container: str,
+        *,
+        namespace: str = "default",
+        exec_id: str | None = None,
+        timeout: float | None = None,
+    ) -> outcomes.WaitResult:
+        """Wait until the container's task, or one exec, has ended; return how. At once where it has.
+
+        It goes on through restarts of the bridge, of containerd and of NATS, and means the task that was there when it began.
+        After `timeout` seconds, where given, it returns with `ended` false.
+
+        Raises:
+            CommandFailed: as everywhere; `unavailable` too where the node was away for `PATIENCE_S`.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        asked_for = FIRST_WAIT_S  # short, so that a node which goes at once is known to have been there
+        heard: float | None = None
+        incarnation: str | None = None
+        while True:
+            left = asked_for if deadline is None else max(0.0, min(asked_for, deadline - loop.time()))
+            command = commands.Wait(timeout=left, exec_id=exec_id, incarnation=incarnation)
+            try:
+                outcome = await self.send(command, namespace=namespace, container=container)
+            except CommandFailed as error:
+                if error.code not in _AWAY or heard is None or loop.time() - heard > PATIENCE_S:
+                    raise
+            else:
+                was_there, heard, asked_for = heard is not None, loop.time(), WAIT_S
+                if outcome.outcome == "ok":
+                    result = self._read(outcome, outcomes.WaitResult)
+                    if result.ended or (deadline is not None and loop.time() >= deadline):
+                        return result
+                    incarnation = result.incarnation or incarnation
+                    continue
+                failed = _failed(outcome)
+                if failed.code == "not_found" and was_there:
+                    return outcomes.WaitResult(
+                        ended=True, incarnation=incarnation
+                    )  # its owner has deleted it meanwhile
+                if failed.code != "unavailable":
+                    raise failed
+            if deadline is not None and loop.time() >= deadline:
+                return outcomes.WaitResult(ended=False, incarnation=incarnation)
+            await asyncio.sleep(_AGAIN_S)
+
     async def version(self) -> outcomes.VersionInfo:
         """Return the versions of the bridge and of its containerd."""
         return await self._ask(commands.Version(), outcomes.VersionInfo, None, None)
@@ -91,6 +179,54 @@ class Node:
     async def start(self, container: str, *, namespace: str = "default") -> outcomes.TaskStarted:
         """Run the container."""
         return await self._ask(commands.Start(), outcomes.TaskStarted, namespace, container)
+
+    async def restart(
+        self, container: str, *, namespace: str = "default", grace: float = 10.0, signal: str | int | None = None
+    ) -> outcomes.Restarted:
+        """End the container's task as `stop` does, and run a new one; what does not run is only started."""
+        if signal is not None:
+            signal_number(signal)
+        return await self._ask(commands.Restart(grace=grace, signal=signal), outcomes.Restarted, namespace, container)
+
+    async def update(
+        self,
+        container: str,
+        *,
+        namespace: str = "default",
+        memory: str | int | None = None,
+        memory_swap: str | int | None = None,
+        memory_reservation: str | int | None = None,
+        cpus: float | None = None,
+        cpu_shares: int | None = None,
+        cpu_quota: int | None = None,
+        cpu_period: int | None = None,
+        cpuset_cpus: str | None = None,
+        cpuset_mems: str | None = None,
+        pids_limit: int | None = None,
+        blkio_weight: int | None = None,
+        annotations: Mapping[str, str] | None = None,
+        task_only: bool = False,
+    ) -> outcomes.Updated:
+        """Change the container's limits, of its task and in its record; see `bridge.model.commands.Update` for each."""
+        for size in (memory, memory_swap, memory_reservation):
+            if size is not None:
+                size_of(size)
+        command = commands.Update(
+            memory=memory,
+            memory_swap=memory_swap,
+            memory_reservation=memory_reservation,
+            cpus=cpus,
+            cpu_shares=cpu_shares,
+            cpu_quota=cpu_quota,
+            cpu_period=cpu_period,
+            cpuset_cpus=cpuset_cpus,
+            cpuset_mems=cpuset_mems,
+            pids_limit=pids_limit,
+            blkio_weight=blkio_weight,
+            annotations=dict(annotations or {}),
+            task_only=task_only,
+        )
+        return await self._ask(command, outcomes.Updated, namespace, container)
 
     async def pause(self, container: str, *, namespace: str = "default") -> outcomes.Done:
         """Freeze the container's processes."""
@@ -124,10 +260,10 @@ class Node:
 
     async def delete(
         self, container: str, *, namespace: str = "default", force: bool = False, keep_snapshot: bool = False
-    ) -> outcomes.ExitInfo:
-        """Remove the container, its ended task and its snapshot."""
+    ) -> outcomes.Deleted:
+        """Remove the container, its ended task, its snapshot and its bundle; return how the task ended, and what had to stay."""
         command = commands.Delete(force=force, keep_snapshot=keep_snapshot)
-        return await self._ask(command, outcomes.ExitInfo, namespace, container)
+        return await self._ask(command, outcomes.Deleted, namespace, container)
 
     # -- containers and images
 
@@ -200,11 +336,14 @@ class Node:
         outcome = await self.send(command, namespace=namespace, container=container)
         if outcome.outcome != "ok":
             raise _failed(outcome)
+        return self._read(outcome, kind)
+
+    def _read(self, outcome: Outcome, kind: type[R]) -> R:
         try:
             return decode_as(encode_any(outcome.result), kind)
         except BadEnvelope as error:
             raise CommandFailed(
-                "internal", f"{self.name} answered {command.verb} with something else than its result: {error}"
+                "internal", f"{self.name} answered {outcome.verb} with something else than its result: {error}"
             ) from error
 
     def _own(self, container: ContainerInfo) -> ContainerInfo:

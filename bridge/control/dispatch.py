@@ -2,7 +2,8 @@
 
 Commands that change a container go through its lane, one after another in the order of arrival. Those that only look do
 not queue behind a slow `stop`: they share one lane of their own for the whole node, wide and bounded too. What they see is
-the state of that moment, which may be the middle of another command.
+the state of that moment, which may be the middle of another command. Those that only wait have another, wider one, so that
+waiting for hours keeps nobody from looking.
 
 Every command that would change a container leaves a `CommandRecorded` event of it, whatever its outcome, refused ones
 included. Commands that only look leave none (a monitoring program would drown the log), and neither do those whose
@@ -21,11 +22,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from bridge.control import creation, images, lifecycle, observe
+from bridge.control import creation, images, lifecycle, limits, observe, stats, waiting
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.control.order import Order, read_order
 from bridge.control.policy import Policy
-from bridge.control.verb import Judge, Place, Removing, Verb, hush, permit
+from bridge.control.verb import Judge, Known, Place, Removing, Verb, hush, nobody_knows, permit
 from bridge.errors import CommandFailed
 from bridge.model.commands import Command, Group
 from bridge.model.events import CommandRecorded, Failure
@@ -46,7 +47,21 @@ IMAGES_WIDTH = 4
 IMAGES_WAITING = 64
 """Images that come or go at the same time: each takes the network and the disk to itself."""
 
-VERBS: Mapping[str, Verb] = MappingProxyType({**observe.VERBS, **lifecycle.VERBS, **creation.VERBS, **images.VERBS})
+LASTING_WIDTH = 512
+"""Commands that only wait, at the same time: each is a call to containerd that stays open, and a task here, 20 KiB together.
+A quarter of what the inbox takes, so that there is always room for others."""
+
+VERBS: Mapping[str, Verb] = MappingProxyType(
+    {
+        **observe.VERBS,
+        **stats.VERBS,
+        **waiting.VERBS,
+        **lifecycle.VERBS,
+        **limits.VERBS,
+        **creation.VERBS,
+        **images.VERBS,
+    }
+)
 """Verb -> coroutine, of every family."""
 
 Record: TypeAlias = Callable[[str, str, CommandRecorded, str], None]
@@ -87,6 +102,7 @@ class Dispatcher:
         tell: Tell = hush,
         objects: ObjectSource | None = None,
         removing: Removing | None = None,
+        known: Known = nobody_knows,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -103,6 +119,7 @@ class Dispatcher:
             tell: takes how far long commands have come.
             objects: the bus's object stores.
             removing: deletes containers that were run with `rm`.
+            known: tells the states of containers as the log has them.
         """
         self._node = node
         self._runtime = runtime
@@ -113,8 +130,10 @@ class Dispatcher:
         self._given: dict[str, Any] = {"judge": judge, "tell": tell, "objects": objects, "removing": removing}
         self._images = Lane("this node's images", width=IMAGES_WIDTH, waiting=IMAGES_WAITING)
         self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
+        self._lasting = Lane("what happens on this node", width=LASTING_WIDTH, waiting=0)
+        self._known = known
         self._outcomes: Counter[tuple[str, OutcomeWord]] = Counter()
-        self._scopes: set[asyncio.Timeout] = set()
+        self._scopes: dict[asyncio.Timeout, Order] = {}
         self._handling = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -143,14 +162,19 @@ class Dispatcher:
                 is `unknown`: it may have taken effect.
         """
         self._stopping = True
+        self._break(lambda order: order.lasting)  # what they wait for may be hours away, and they may be asked again
         try:
             async with asyncio.timeout(within):
                 await self._quiet.wait()
         except TimeoutError:
             log.warning("%d commands are broken off: they took longer than %.1f s", self._handling, within)
-            for scope in self._scopes:
-                scope.reschedule(0)  # long past on the loop's clock: its body is cancelled now
+            self._break(lambda _: True)
             await self._quiet.wait()
+
+    def _break(self, chosen: Callable[[Order], bool]) -> None:
+        for scope, order in self._scopes.items():
+            if chosen(order):
+                scope.reschedule(0)  # long past on the loop's clock: its body is cancelled now
 
     def statistics(self) -> DispatchStatistics:
         """Return the counts since the beginning and how full the lanes are now."""
@@ -185,8 +209,9 @@ class Dispatcher:
             container=order.subject.container,
             command_id=order.id,
             **self._given,
+            known=self._known,
         )
-        async with self._breakable(), self._turn(order):
+        async with self._breakable(order), self._turn(order):
             order.began = True
             return await VERBS[command.verb](place, command)
 
@@ -209,16 +234,16 @@ class Dispatcher:
         return order.command
 
     @asynccontextmanager
-    async def _breakable(self) -> AsyncIterator[None]:
+    async def _breakable(self, order: Order) -> AsyncIterator[None]:
         """Let `stop` break off what is inside, and nothing else that times out be taken for that."""
         scope = asyncio.timeout(None)
         try:
             async with scope:
-                self._scopes.add(scope)
+                self._scopes[scope] = order
                 try:
                     yield
                 finally:
-                    self._scopes.discard(scope)
+                    del self._scopes[scope]
         except TimeoutError as error:
             if not scope.expired():
                 raise
@@ -226,7 +251,7 @@ class Dispatcher:
 
     def _turn(self, order: Order) -> AbstractAsyncContextManager[None]:
         if not order.changes:
-            return self._observing.turn()
+            return (self._lasting if order.lasting else self._observing).turn()
         return self._lanes.turn(*order.target) if order.target else self._images.turn()
 
     # -- its end

@@ -45,6 +45,11 @@ class Order(Struct, kw_only=True):
         return self.kind is not None and self.kind.group != "observe"
 
     @property
+    def lasting(self) -> bool:
+        """Whether the verb only waits."""
+        return self.kind is not None and self.kind.lasting
+
+    @property
     def undecided(self) -> bool:
         """Whether, broken off now, nobody could say if it has had an effect."""
         return self.began and self.changes
@@ -75,8 +80,10 @@ class Order(Struct, kw_only=True):
         verb, namespace, container = kind.verb, self.subject.namespace, self.subject.container
         if kind.targets == "container" and (namespace is None or container is None):
             raise CommandFailed("invalid_argument", f"{verb} is for one container: name its namespace and its id")
-        if kind.targets != "container" and container is not None:
+        if kind.targets in {"node", "namespace"} and container is not None:
             raise CommandFailed("invalid_argument", f"{verb} is for no single container: leave {container!r} out")
+        if container is not None and namespace is None:
+            raise CommandFailed("invalid_argument", f"container {container!r} is in a namespace: name that too")
         if kind.targets == "node" and namespace is not None:
             raise CommandFailed("invalid_argument", f"{verb} is for the whole node: leave namespace {namespace!r} out")
         try:

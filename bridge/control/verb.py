@@ -10,9 +10,10 @@ from msgspec import Struct
 from bridge.errors import CommandFailed
 from bridge.model.commands import Create
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
+from bridge.model.state import ContainerState
 from bridge.ports import ContainerRuntime, ObjectSource, Tell
 
-__all__ = ["Judge", "Place", "Removing", "Verb", "hush", "permit", "record_at", "task_at"]
+__all__ = ["Judge", "Place", "Removing", "Verb", "hush", "permit", "record_at", "task_at", "Known", "nobody_knows"]
 
 Judge: TypeAlias = Callable[["Place", Create, dict[str, Any]], None]
 """Takes the spec of a new container as it would be made, whole, before its record is; raises `refused` where it may not be."""
@@ -34,6 +35,19 @@ def hush(_progress: Progress) -> None:
     """Tell nobody."""
 
 
+Known: TypeAlias = Callable[[str, str], Awaitable[ContainerState]]
+"""Tells the state of a container as the log has it, with everything that containerd had told when it was asked.
+
+Raises:
+    CommandFailed: `unavailable`: the subscription to containerd is not live, so nobody can say.
+"""
+
+
+async def nobody_knows(namespace: str, container: str) -> ContainerState:
+    """Be the `Known` of a node that follows no events."""
+    raise CommandFailed("unavailable", f"no events of container {container} in {namespace} are followed here")
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """Where a command works: this node's runtime, and what the subject names.
 
@@ -44,6 +58,7 @@ class Place(Struct, frozen=True, kw_only=True):
         tell: takes how far a long command has come.
         objects: the bus's object stores, where there are any.
         removing: deletes containers that were run with `rm`, where there is somebody who does.
+        known: asks for the state of a container as the log has it.
     """
 
     runtime: ContainerRuntime
@@ -56,6 +71,7 @@ class Place(Struct, frozen=True, kw_only=True):
     tell: Tell = hush
     objects: ObjectSource | None = None
     removing: Removing | None = None
+    known: Known = nobody_knows
 
     @property
     def target(self) -> tuple[str, str]:

@@ -7,12 +7,13 @@ misspelt `signal` must not silently become the default one.
 
 from __future__ import annotations
 
-from bridge.model.commands.command import Command, CommandId, Seconds
+from bridge.model.commands.amounts import UNLIMITED, size_of
+from bridge.model.commands.command import Command, CommandId, Seconds, Targets
 from bridge.model.commands.creating import CREATING, Create, MountOption, Run, RuncOptions
 from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
-from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Resume, Start, Stop
-from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Version
+from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Restart, Resume, Start, Stop, Update
+from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Stats, Version, Wait
 from bridge.model.commands.signals import signal_number
 
 __all__ = [
@@ -32,16 +33,23 @@ __all__ = [
     "Pause",
     "Pids",
     "Pull",
+    "Restart",
     "Resume",
     "Rmi",
     "Run",
     "RuncOptions",
     "Seconds",
     "Start",
+    "Stats",
     "Stop",
+    "Targets",
+    "UNLIMITED",
+    "Update",
     "Version",
+    "Wait",
     "groups_from",
     "signal_number",
+    "size_of",
 ]
 
 COMMANDS: dict[str, type[Command]] = {command.verb: command for command in (*OBSERVING, *LIFECYCLE, *CREATING, *IMAGES)}

@@ -8,7 +8,10 @@ from msgspec import Meta, Struct
 
 from bridge.model.commands.groups import Group
 
-__all__ = ["Command", "CommandId", "Seconds"]
+__all__ = ["Command", "CommandId", "Seconds", "Targets"]
+
+Targets: TypeAlias = Literal["node", "namespace", "container", "any"]
+"""What a command is for: the node, a namespace or all of them, one container; or any of these."""
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=86400)]
 # `$` alone would let a newline pass at the end, and an id goes into headers and keys.
@@ -23,6 +26,8 @@ class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     verb: ClassVar[str]
     group: ClassVar[Group]
     result: ClassVar[type[Struct]]
-    targets: ClassVar[Literal["node", "namespace", "container"]] = "container"
+    targets: ClassVar[Targets] = "container"
+    lasting: ClassVar[bool] = False
+    """Whether it only waits, perhaps for hours: such commands have a bound of their own, and end when the bridge stops."""
 
     id: CommandId | None = None

@@ -23,6 +23,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--node": "web1",
     "--state-dir": "some/dir/",
     "--fifo-dir": "./fifo",
+    "--bundle-root": "/run/docker/containerd",
     "--commands": "observe,lifecycle",
     "--http": "127.0.0.1:9464",
     "--root": "containerd2",

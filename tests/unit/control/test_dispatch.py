@@ -11,17 +11,21 @@ from typing import Any
 import pytest
 
 import bridge
+from bridge.control import dispatch
 from bridge.control.creation import VERBS as CREATE
 from bridge.control.dispatch import VERBS, Dispatcher
 from bridge.control.images import VERBS as IMAGES
 from bridge.control.lanes import Lanes
 from bridge.control.lifecycle import VERBS as LIFECYCLE
+from bridge.control.limits import VERBS as LIMITS
 from bridge.control.observe import VERBS as OBSERVE
+from bridge.control.stats import VERBS as STATS
+from bridge.control.waiting import VERBS as WAITING
 from bridge.model.commands import COMMANDS, GROUPS, Group
 from bridge.model.events import CommandRecorded, Failure
 from bridge.model.identity import ULID_PATTERN
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import Done, ExitInfo, Outcome, TaskStarted, VersionInfo
+from bridge.model.outcomes import Done, ExitInfo, Outcome, TaskStarted, TaskStats, VersionInfo
 from bridge.model.subjects import CommandSubject
 from bridge.ports import CommandRequest
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask, failure
@@ -92,9 +96,9 @@ async def settle() -> None:
 
 def test_every_verb_of_the_contract_has_its_coroutine_in_the_module_of_its_group() -> None:
     assert set(VERBS) == set(COMMANDS)
-    assert {verb for verb in VERBS if COMMANDS[verb].group == "lifecycle"} == set(LIFECYCLE)
-    assert {verb for verb in VERBS if COMMANDS[verb].group == "observe"} == {*OBSERVE, "images"}
     assert {verb for verb in VERBS if COMMANDS[verb].group == "create"} == {*CREATE, *IMAGES} - {"images"}
+    assert {verb for verb in VERBS if COMMANDS[verb].group == "lifecycle"} == {*LIFECYCLE, *LIMITS}
+    assert {verb for verb in VERBS if COMMANDS[verb].group == "observe"} == {*OBSERVE, *STATS, *WAITING, "images"}
 
 
 # -- outcomes
@@ -365,6 +369,36 @@ async def test_a_slow_stop_holds_up_neither_other_containers_nor_those_who_look(
     await slow
 
 
+async def test_however_many_wait_nobody_is_kept_from_looking(ask: Asked) -> None:
+    ask.runtime.add(task=SmallTask("running"))
+    waiting = [asyncio.create_task(ask("wait")) for _ in range(dispatch.OBSERVING_WIDTH + 1)]
+    await settle()
+    assert (await asyncio.wait_for(ask("inspect"), 10)).outcome == "ok"
+    ask.runtime.made["default", "web.1"].end(3)
+    assert {(await one).result.exit_status for one in waiting} == {3}
+
+
+async def test_more_waits_than_there_is_room_for_are_exhausted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "LASTING_WIDTH", 2)
+    ask = Asked()
+    ask.runtime.add(task=SmallTask("running"))
+    waiting = [asyncio.create_task(ask("wait")) for _ in range(2)]
+    await settle()
+    assert (await ask.failure("wait"))[1] == "exhausted"
+    ask.runtime.made["default", "web.1"].end(3)
+    assert [(await one).outcome for one in waiting] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(("namespace", "container"), [(None, None), ("default", None), ("default", "web.1")])
+async def test_stats_are_of_one_container_or_of_several(
+    ask: Asked, namespace: str | None, container: str | None
+) -> None:
+    ask.runtime.add(task=SmallTask("running"))
+    ask.runtime.stats = [TaskStats(namespace="default", container="web.1", read_at=Nanos(1))]
+    outcome = await ask("stats", container, namespace)
+    assert [one.container for one in outcome.result.stats] == ["web.1"]
+
+
 async def test_a_lane_that_is_full_is_exhausted_and_recorded() -> None:
     ask = Asked(lanes=Lanes(waiting_per_lane=0))
     ask.runtime.add(task=SmallTask("running", ignores={TERM}))
@@ -430,6 +464,18 @@ async def test_a_look_that_is_broken_off_had_no_effect(ask: Asked) -> None:
     error = (await looking).error
     assert error is not None
     assert error.code == "unavailable"
+
+
+async def test_who_only_waits_is_sent_home_at_once_when_the_bridge_stops(ask: Asked) -> None:
+    ask.runtime.add(task=SmallTask("running"))
+    waiting = asyncio.create_task(ask("wait"))
+    await settle()
+    await asyncio.wait_for(ask.dispatcher.stop(within=60), 10)
+    outcome = await waiting
+    assert outcome.error is not None
+    assert (outcome.outcome, outcome.error.code) == ("error", "unavailable")
+    assert outcome.error.message == "the bridge stopped before wait was done: it had no effect, send it again"
+    assert ask.recorded == []
 
 
 async def test_a_timeout_inside_a_verb_is_not_taken_for_the_bridges_end(ask: Asked) -> None:
