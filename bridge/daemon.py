@@ -20,6 +20,7 @@ from bridge.capture.boot import Boot
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.holder import boot_id, has_ended, ourselves
+from bridge.capture.knowledge import Knowledge
 from bridge.capture.outbox import Outbox
 from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.projection import GONE_S, Projection
@@ -35,8 +36,13 @@ from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.control.dispatch import Dispatcher
+from bridge.control.journal import Journal
+from bridge.control.parts import Control
+from bridge.control.telling import Teller
+from bridge.control.verb import Known
 from bridge.errors import BridgeError, ConfigError, LogError, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
+from bridge.jetstream.commands import JetStreamCommands
 from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
 from bridge.jetstream.inbox import MicroInbox
@@ -66,6 +72,9 @@ CLOSING_S = 0.5
 
 COMMANDS_S = 3.0
 """Part of `STOP_S` which commands under way may take to come to their end."""
+
+RECOVERY_S = 15.0
+"""How long commands that were under way when the bridge ended wait for the gap to be repaired, before they are looked at."""
 
 
 class DaemonFailed(BridgeError):
@@ -151,8 +160,12 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         damage=outbox.damage,
     )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
+    control: Control | None = None
     if config.groups:
-        await stack.enter_async_context(_commands(config, connection, recorder, watch))
+        known = Knowledge(feed, recorder).state
+        control = await stack.enter_async_context(
+            _commands(config, connection, recorder, watch, known=known, repair=repair)
+        )
     if listener is not None:
         from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
 
@@ -165,6 +178,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
             repair=repair,
             lease=lease,
             connected=lambda: connection.connected,
+            control=control,
         )
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
@@ -315,7 +329,11 @@ async def _recording(
 
 
 @asynccontextmanager
-async def _commands(config: Config, connection: Connection, recorder: Recorder, watch: Watch) -> AsyncIterator[None]:
+async def _commands(
+    config: Config, connection: Connection, recorder: Recorder, watch: Watch, *, known: Known, repair: Repair
+) -> AsyncIterator[Control]:
+    loop = asyncio.get_running_loop()
+
     def record(namespace: str, container: str, event: CommandRecorded, command_id: str) -> None:
         moment = now()
         recorder.submit(
@@ -330,7 +348,15 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
             )
         )
 
-    async with ContainerdRuntime(config.containerd) as runtime:
+    def failed(error: BaseException) -> None:
+        # From the journal's thread.
+        loop.call_soon_threadsafe(watch.fail, f"journal: {error}")
+
+    async with AsyncExitStack() as stack:
+        journal = stack.enter_context(Journal(config.state_dir / "journal.db", failed=failed))
+        teller = Teller(JetStreamCommands(connection, config.subjects), written=journal.told)
+        runtime = await stack.enter_async_context(ContainerdRuntime(config.containerd))
+        await stack.enter_async_context(watch.task(teller.run(), "outcomes"))
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -338,13 +364,32 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
             foreign=config.foreign,
             namespaces=config.namespace,
             record=record,
+            journal=journal,
+            tell=teller.tell,
+            known=known,
         )
         inbox = MicroInbox(
             connection, config.subjects, config.node, version=bridge.__version__, groups=sorted(config.groups)
         )
+        await _recover(dispatcher, journal, inbox, repair)
         async with inbox.serve(list(COMMANDS), dispatcher.handle):
             log.info("taking commands: %s", ", ".join(sorted(config.groups)))
             try:
-                yield
+                yield Control(dispatcher=dispatcher, journal=journal, teller=teller)
             finally:
                 await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
+        with suppress(TimeoutError):
+            if teller.refused is None:  # else waiting is in vain, and the journal keeps it
+                await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
+
+
+async def _recover(dispatcher: Dispatcher, journal: Journal, inbox: MicroInbox, repair: Repair) -> None:
+    """Find out what became of commands that were under way when the bridge ended, before any new one is taken."""
+    if any(row.started_at is not None for row in await journal.unfinished()):
+        # What containerd did meanwhile is part of what shows it.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(repair.settled.wait(), RECOVERY_S)
+    for row, outcome in await dispatcher.recover():
+        log.warning("command %s of an earlier run: %s", row.id, outcome.outcome)
+        if row.reply:
+            await inbox.answer(row.reply, outcome)

@@ -18,12 +18,14 @@ from bridge.client.states import Places, states_at, states_now
 from bridge.client.verification import Rebuilt, Verified, rebuild, verify
 from bridge.errors import CommandFailed, ConfigError, LogError, LogRefused
 from bridge.model.nanos import Nanos, now
+from bridge.model.outcomes import CommandState
 from bridge.model.selection import Names, Selection, names
 from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
 from bridge.ports import (
     BusInspector,
     CommandSender,
+    CommandStates,
     EventReader,
     NodePresence,
     NodeRecords,
@@ -47,6 +49,7 @@ class Bus:
         *,
         states: StateStore | None = None,
         inspector: BusInspector | None = None,
+        commands: CommandStates | None = None,
     ) -> None:
         """Take what carries it.
 
@@ -57,12 +60,14 @@ class Bus:
             records: the nodes' records; without, only nodes that take commands are known.
             states: the states that are kept beside the log; without, states are only had `at` a point.
             inspector: what looks at the bus itself; without, there is no `checkup`.
+            commands: how each command stands; without, nobody knows that of a command which he did not send.
         """
         self._reader = reader
         self._sender = sender
         self._records = records
         self._states = states
         self._inspector = inspector
+        self._commands = commands
         self.subjects = subjects
 
     # -- events
@@ -224,6 +229,22 @@ class Bus:
         if self._states is None:
             raise LogRefused("no states are kept beside this log")
         return self._states
+
+    # -- commands
+
+    async def command(self, command_id: str, *, node: str | None = None) -> Sequence[CommandState]:
+        """Return how the command of this id stands: on each node that was given it, mostly one; empty where nobody knows it.
+
+        Raises:
+            LogUnavailable: what is kept of commands does not answer.
+            LogRefused: nothing is kept of commands, or it may not be read.
+        """
+        return await self._kept_commands().get(command_id, node=node)
+
+    def _kept_commands(self) -> CommandStates:
+        if self._commands is None:
+            raise LogRefused("nothing is kept of commands on this bus")
+        return self._commands
 
     # -- nodes
 

@@ -11,6 +11,7 @@ from bridge.client.bus import Bus
 from bridge.config import Config, NatsConfig
 from bridge.errors import ConfigError
 from bridge.jetstream import connection
+from bridge.jetstream.commands import JetStreamCommands
 from bridge.jetstream.embedded import embedded_config
 from bridge.jetstream.inspection import JetStreamInspector
 from bridge.jetstream.nodes import JetStreamNodes
@@ -57,6 +58,7 @@ async def connect(
             JetStreamNodes(opened, subjects),
             states=JetStreamStates(opened, subjects),
             inspector=JetStreamInspector(opened, subjects),
+            commands=JetStreamCommands(opened, subjects),
         )
 
 

@@ -33,6 +33,7 @@ _TIMEOUTS = {
     "resume": 30.0,
     "kill": 30.0,
     "delete": 60.0,
+    "cancel": 30.0,
 }
 """Seconds to wait for an outcome. Commands on one container run one after another, so each may have to wait for another."""
 

@@ -4,6 +4,9 @@ Commands that change a container go through its lane, one after another in the o
 not queue behind a slow `stop`: they share one lane of their own for the whole node, wide and bounded too. What they see is
 the state of that moment, which may be the middle of another command.
 
+What changes something takes effect at most once under its id (`bridge.control.once`). What a crash left open is looked for at
+the next start (`recover`), and never done again.
+
 Every command that would change a container leaves a `CommandRecorded` event of it, whatever its outcome, refused ones
 included. Commands that only look leave none (a monitoring program would drown the log), and neither do those whose
 subject names no container that could exist, since there is nowhere to record them; a warning in the log file says so.
@@ -13,25 +16,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from bridge.control import lifecycle, observe
+from bridge.control import conditions, lifecycle, observe
+from bridge.control.aftermath import Aftermath
+from bridge.control.conditions import Stale
+from bridge.control.ends import Ends, Record, Tell, failure_of
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
+from bridge.control.memory import MemoryJournal
+from bridge.control.once import Once, mistake, stopped_before
 from bridge.control.order import Order, read_order
 from bridge.control.policy import Policy
-from bridge.control.verb import Place, Verb
+from bridge.control.running import BrokenOff, Postponed
+from bridge.control.verb import Known, Place, Verb, nobody_knows
 from bridge.errors import CommandFailed
-from bridge.model.commands import Command, Group
-from bridge.model.events import CommandRecorded, Failure
+from bridge.model.commands import Cancel, Command, Group
+from bridge.model.events import Failure
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
-from bridge.ports import CommandRequest, ContainerRuntime
+from bridge.ports import CommandJournal, CommandRequest, ContainerRuntime, JournalRow
 
 __all__ = ["VERBS", "DispatchStatistics", "Dispatcher", "Record"]
 
@@ -42,11 +50,11 @@ OBSERVING_WIDTH = 16
 
 OBSERVING_WAITING = 1_000
 
-VERBS: Mapping[str, Verb] = MappingProxyType({**observe.VERBS, **lifecycle.VERBS})
-"""Verb -> coroutine, of every family."""
+ELSEWHERE_WIDTH = 8
+"""Commands at the same time that change something else than a container."""
 
-Record: TypeAlias = Callable[[str, str, CommandRecorded, str], None]
-"""Takes namespace, container, event and command id, for the container's log. Returns at once."""
+VERBS: Mapping[str, Verb] = MappingProxyType({**observe.VERBS, **lifecycle.VERBS})
+"""Verb -> coroutine, of every family; `cancel` is the dispatcher's own."""
 
 
 class DispatchStatistics(NamedTuple):
@@ -56,16 +64,14 @@ class DispatchStatistics(NamedTuple):
     """By verb and outcome; a verb that does not exist counts as "?"."""
     changing: LaneStatistics
     observing: LaneStatistics
-
-
-class _BrokenOff(Exception):
-    """The bridge stops before the command has come to its end."""
+    under_way: int
+    """Changing commands that were received and have no outcome yet."""
 
 
 class Dispatcher:
-    """Takes commands for one node; `handle` is the `CommandHandler` of a `CommandInbox`.
+    """Takes commands for one node; `handle` is the `CommandHandler` of a `CommandInbox`, `carry_out` that of jobs.
 
-    Call `stop` before leaving the inbox's context, else that waits for the longest command.
+    Call `recover` before the first command, and `stop` before leaving the inbox's context, else that waits for the longest one.
     """
 
     def __init__(
@@ -79,6 +85,9 @@ class Dispatcher:
         namespaces: Collection[str] = (),
         clock: Callable[[], Nanos] = now,
         lanes: Lanes | None = None,
+        journal: CommandJournal | None = None,
+        tell: Tell = lambda _state: None,
+        known: Known = nobody_knows,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -91,15 +100,24 @@ class Dispatcher:
             namespaces: the only namespaces that may be commanded; none means every one.
             clock: wall clock, for the outcome's two times.
             lanes: lanes with other bounds than the default ones.
+            journal: what remembers commands; in memory unless given.
+            tell: told how each changing command stands.
+            known: tells the states of containers as the log has them.
         """
         self._node = node
         self._runtime = runtime
         self._policy = Policy(groups=frozenset(groups), foreign=foreign, namespaces=frozenset(namespaces))
-        self._record = record
         self._clock = clock
         self._lanes = lanes or Lanes()
         self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
-        self._outcomes: Counter[tuple[str, OutcomeWord]] = Counter()
+        self._elsewhere = Lane("this node", width=ELSEWHERE_WIDTH)
+        self._journal: CommandJournal = MemoryJournal() if journal is None else journal
+        self._known = known
+        self._ends = Ends(node, self._journal, record=record, tell=tell, clock=clock)
+        self._aftermath = Aftermath(node, self._journal, self._ends, self.place)
+        self._changing = Once(
+            self, verbs=VERBS, journal=self._journal, ends=self._ends, aftermath=self._aftermath, clock=clock
+        )
         self._scopes: set[asyncio.Timeout] = set()
         self._handling = 0
         self._quiet = asyncio.Event()
@@ -111,24 +129,31 @@ class Dispatcher:
 
         Cancelled, the command still leaves its event; the outcome in it is `unknown` if the command had begun.
         """
-        order = read_order(request, self._clock())
-        self._handling += 1
-        self._quiet.clear()
-        try:
-            return await self._outcome(order)
-        finally:
-            self._handling -= 1
-            if not self._handling:
-                self._quiet.set()
+        with self._counted():
+            order = read_order(request, self._clock())
+            try:
+                return await (self._changing.carry_out(order) if order.once else self._outcome(order))
+            except Postponed:
+                return self._ends.outcome(order, "error", failure=stopped_before(order))
+
+    async def carry_out(self, request: CommandRequest) -> Outcome | None:
+        """Carry out one job and return its outcome; None where the bridge stops before it has begun: leave it in its stream."""
+        with self._counted():
+            order = read_order(request, self._clock())
+            try:
+                return await (self._changing.carry_out(order) if order.once else self._outcome(order))
+            except Postponed:
+                return None
 
     async def stop(self, *, within: float) -> None:
-        """Take no more commands, and return when every one under way has its outcome.
+        """Take no more commands, and return when every one under way has its outcome, but for jobs that have not begun.
 
         Args:
             within: seconds that they may take; then the rest is interrupted. What had not begun is `unavailable`, what had
-                is `unknown`: it may have taken effect.
+                is looked at, and `unknown` unless it shows what came of it.
         """
         self._stopping = True
+        self._changing.stop_waiting()
         try:
             async with asyncio.timeout(within):
                 await self._quiet.wait()
@@ -136,45 +161,57 @@ class Dispatcher:
             log.warning("%d commands are broken off: they took longer than %.1f s", self._handling, within)
             for scope in self._scopes:
                 scope.reschedule(0)  # long past on the loop's clock: its body is cancelled now
+            self._changing.break_off()
             await self._quiet.wait()
 
     def statistics(self) -> DispatchStatistics:
         """Return the counts since the beginning and how full the lanes are now."""
-        return DispatchStatistics(dict(self._outcomes), self._lanes.statistics(), self._observing.statistics())
+        return DispatchStatistics(
+            dict(self._ends.counts),
+            self._lanes.statistics(),
+            self._observing.statistics(),
+            len(self._changing.running),
+        )
 
-    # -- the way of one command
+    async def recover(self) -> list[tuple[JournalRow, Outcome]]:
+        """End what an earlier run of the bridge left open, by looking; see `Aftermath.recover`."""
+        return await self._aftermath.recover()
+
+    # -- commands that do not
 
     async def _outcome(self, order: Order) -> Outcome:
         try:
             result = await self._carry_out(order)
         except CommandFailed as error:
-            failure = Failure(code=error.code, message=error.message, containerd=error.containerd)
-            return self._finish(order, "refused" if error.code == "refused" else "error", failure=failure)
-        except _BrokenOff:
-            return self._break_off(order)
+            word: OutcomeWord = "refused" if error.code == "refused" else "error"
+            outcome = self._ends.outcome(order, word, failure=failure_of(error))
+        except Stale as error:
+            failure = Failure(code="failed_precondition", message=str(error))
+            outcome = self._ends.outcome(order, "stale", failure=failure)
+        except BrokenOff:
+            outcome = self._ends.outcome(order, "error", failure=stopped_before(order))
         except asyncio.CancelledError:
-            self._break_off(order)
+            self._ends.publish(order, self._ends.outcome(order, "error", failure=stopped_before(order)))
             raise
         except Exception:
             log.exception("command %s failed in a way that nobody thought of", order)
-            sentence = f"{order.subject.verb} failed by a mistake of the bridge itself: its log file has the details"
-            return self._finish(order, "error", failure=Failure(code="internal", message=sentence))
-        return self._finish(order, "ok", result=result)
+            outcome = self._ends.outcome(order, "error", failure=mistake(order))
+        else:
+            outcome = self._ends.outcome(order, "ok", result=result)
+        return self._ends.publish(order, outcome)
 
     async def _carry_out(self, order: Order) -> Struct:
-        command = self._accepted(order)
-        place = Place(
-            runtime=self._runtime,
-            node=self._node,
-            followed=self._policy.namespaces,
-            namespace=order.subject.namespace,
-            container=order.subject.container,
-        )
-        async with self._breakable(), self._turn(order):
-            order.began = True
+        command = self.accepted(order)
+        async with self.breakable(), self.turn(order):
+            place = self.place(order)
+            await conditions.check(place, command, self._clock())
+            if isinstance(command, Cancel):
+                return await self._changing.cancel(command, self._node)
             return await VERBS[command.verb](place, command)
 
-    def _accepted(self, order: Order) -> Command:
+    # -- inside
+
+    def accepted(self, order: Order) -> Command:
         """Judge the order: who it is for first, then what is allowed, then whether it makes sense."""
         subject = order.subject
         if subject.node != self._node:
@@ -188,12 +225,35 @@ class Dispatcher:
         if order.flaw is not None:
             raise order.flaw
         if self._stopping:
+            if order.request.via == "job":
+                raise Postponed
             raise CommandFailed("unavailable", f"the bridge on node {self._node} is stopping: send it again later")
         assert order.command is not None
         return order.command
 
+    def place(self, order: Order) -> Place:
+        """Return where the command works."""
+        return Place(
+            runtime=self._runtime,
+            node=self._node,
+            followed=self._policy.namespaces,
+            namespace=order.subject.namespace,
+            container=order.subject.container,
+            command_id=order.id,
+            known=self._known,
+        )
+
+    def turn(self, order: Order, queued: Callable[[], None] = lambda: None) -> AbstractAsyncContextManager[None]:
+        """Wait for the command's turn; `queued` is called where it has to wait."""
+        patient = order.request.via == "job"
+        if not order.once:
+            return self._observing.turn(patient=patient)
+        if order.target is None:
+            return self._elsewhere.turn(patient=patient, queued=queued)
+        return self._lanes.turn(*order.target, patient=patient, queued=queued)
+
     @asynccontextmanager
-    async def _breakable(self) -> AsyncIterator[None]:
+    async def breakable(self) -> AsyncIterator[None]:
         """Let `stop` break off what is inside, and nothing else that times out be taken for that."""
         scope = asyncio.timeout(None)
         try:
@@ -206,60 +266,15 @@ class Dispatcher:
         except TimeoutError as error:
             if not scope.expired():
                 raise
-            raise _BrokenOff from error
+            raise BrokenOff from error
 
-    def _turn(self, order: Order) -> AbstractAsyncContextManager[None]:
-        return self._lanes.turn(*order.target) if order.changes and order.target else self._observing.turn()
-
-    # -- its end
-
-    def _break_off(self, order: Order) -> Outcome:
-        verb, container = order.subject.verb, order.subject.container
-        if order.undecided:
-            sentence = (
-                f"the bridge stopped in the middle of {verb}: inspect container {container} to see how far it came"
-            )
-            return self._finish(order, "unknown", failure=Failure(code="unknown", message=sentence))
-        sentence = f"the bridge stopped before {verb} was done: it had no effect, send it again"
-        return self._finish(order, "error", failure=Failure(code="unavailable", message=sentence))
-
-    def _finish(
-        self, order: Order, word: OutcomeWord, *, result: Struct | None = None, failure: Failure | None = None
-    ) -> Outcome:
-        outcome = Outcome(
-            id=order.id,
-            verb=order.subject.verb,
-            node=self._node,
-            outcome=word,
-            namespace=order.subject.namespace,
-            container=order.subject.container,
-            result=result,
-            error=failure,
-            received_at=order.received_at,
-            finished_at=self._clock(),
-        )
-        self._outcomes[order.subject.verb if order.kind else "?", word] += 1
-        if order.changes:
-            log.info("command %s: %s%s", order, word, f", {failure.message!r}" if failure else "")
-            self._leave_event(order, outcome)
-        return outcome
-
-    def _leave_event(self, order: Order, outcome: Outcome) -> None:
-        if order.target is None:
-            log.warning("command %s names no container that could exist: it is recorded here only", order)
-            return
-        namespace, container = order.target
-        event = CommandRecorded(
-            container_id=container,
-            command_id=order.id,
-            verb=outcome.verb,
-            outcome=outcome.outcome,
-            options=order.options,
-            error=outcome.error,
-            received_at=outcome.received_at,
-            finished_at=outcome.finished_at,
-        )
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._handling += 1
+        self._quiet.clear()
         try:
-            self._record(namespace, container, event, order.id)
-        except Exception:
-            log.exception("command %s is not recorded", order)
+            yield
+        finally:
+            self._handling -= 1
+            if not self._handling:
+                self._quiet.set()

@@ -2,22 +2,79 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bridge.errors import CommandFailed
 from bridge.model.outcomes import ContainerInfo, TaskInfo
+from bridge.model.state import ContainerState
 from bridge.ports import ContainerRuntime
 
-__all__ = ["Place", "Verb", "record_at", "task_at"]
+__all__ = ["Interruption", "Known", "Place", "Verb", "nobody_knows", "record_at", "task_at"]
+
+
+class Interruption:
+    """How somebody who takes a command back reaches the verb that is carrying it out.
+
+    A verb says where it can be interrupted by waiting there through `waits`; nowhere else anything happens to it.
+    """
+
+    def __init__(self) -> None:
+        self._wanted = asyncio.Event()
+        self._listening = 0
+
+    @property
+    def possible(self) -> bool:
+        """Whether the verb waits now, and can be interrupted."""
+        return self._listening > 0
+
+    def interrupt(self) -> None:
+        """Let what waits come back."""
+        self._wanted.set()
+
+    async def waits(self, for_: asyncio.Future[Any], *, timeout: float | None = None) -> bool:
+        """Wait until `for_` is done or the time is over; return whether it is done. Its result and errors are left in it.
+
+        Raises:
+            CommandFailed: `cancelled`: the command was taken back meanwhile.
+        """
+        wanted = asyncio.ensure_future(self._wanted.wait())
+        self._listening += 1
+        try:
+            ends: set[asyncio.Future[Any]] = {for_, wanted}
+            await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._listening -= 1
+            wanted.cancel()
+        if not for_.done() and self._wanted.is_set():
+            raise CommandFailed("cancelled", "the command was cancelled")
+        return for_.done()
+
+
+Known: TypeAlias = Callable[[str, str], Awaitable[ContainerState]]
+"""Tells the state of a container as the log has it, with everything that containerd had told when it was asked.
+
+Raises:
+    CommandFailed: `unavailable`: the subscription to containerd is not live, so nobody can say.
+"""
+
+
+async def nobody_knows(namespace: str, container: str) -> ContainerState:
+    """Be the `Known` of a node that follows no events."""
+    raise CommandFailed("unavailable", f"no events of container {container} in {namespace} are followed here")
 
 
 class Place(Struct, frozen=True, kw_only=True):
     """Where a command works: this node's runtime, and what the subject names.
 
-    `followed` are the namespaces that a command for all of them means; empty for really all.
+    Attributes:
+        followed: the namespaces that a command for all of them means; empty for really all.
+        command_id: the command's. What is made for it is named after it, so that it is found again after a crash.
+        known: asks for the state of a container as the log has it.
+        interruption: where a verb that waits hears that the command was taken back.
     """
 
     runtime: ContainerRuntime
@@ -25,6 +82,9 @@ class Place(Struct, frozen=True, kw_only=True):
     followed: frozenset[str] = frozenset()
     namespace: str | None = None
     container: str | None = None
+    command_id: str = ""
+    known: Known = nobody_knows
+    interruption: Interruption = field(default_factory=Interruption)
 
     @property
     def target(self) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from bridge.ports.buckets import Change, NodeLease, NodeRecords, StateEntry, Sta
 from bridge.ports.commands import CommandHandler, CommandInbox, CommandRequest, CommandSender, NodePresence
 from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
+from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
 
@@ -29,8 +30,10 @@ __all__ = [
     "Change",
     "CommandHandler",
     "CommandInbox",
+    "CommandJournal",
     "CommandRequest",
     "CommandSender",
+    "CommandStates",
     "ContainerId",
     "ContainerLookup",
     "ContainerRuntime",
@@ -44,6 +47,7 @@ __all__ = [
     "InventorySource",
     "Grant",
     "Granted",
+    "JournalRow",
     "LogEnd",
     "LogExtent",
     "NodeLease",

@@ -7,7 +7,8 @@ misspelt `signal` must not silently become the default one.
 
 from __future__ import annotations
 
-from bridge.model.commands.command import Command, CommandId, Seconds
+from bridge.model.commands.command import PRECONDITIONS, Command, CommandId, Seconds
+from bridge.model.commands.desk import DESK, Cancel
 from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Resume, Start, Stop
 from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Version
@@ -15,6 +16,7 @@ from bridge.model.commands.signals import signal_number
 
 __all__ = [
     "COMMANDS",
+    "Cancel",
     "Command",
     "CommandId",
     "Delete",
@@ -23,6 +25,7 @@ __all__ = [
     "Inspect",
     "Kill",
     "List",
+    "PRECONDITIONS",
     "Pause",
     "Pids",
     "Resume",
@@ -34,5 +37,5 @@ __all__ = [
     "signal_number",
 ]
 
-COMMANDS: dict[str, type[Command]] = {command.verb: command for command in (*OBSERVING, *LIFECYCLE)}
+COMMANDS: dict[str, type[Command]] = {command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE)}
 """Verb -> struct."""

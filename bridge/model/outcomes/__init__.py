@@ -14,8 +14,11 @@ from bridge.model.outcomes.containers import (
 )
 from bridge.model.outcomes.lifecycle import Done, ExitInfo, TaskStarted
 from bridge.model.outcomes.outcome import Outcome, OutcomeWord
+from bridge.model.outcomes.standing import Cancelled, CommandState, Stage, Via
 
 __all__ = [
+    "Cancelled",
+    "CommandState",
     "ContainerInfo",
     "ContainerList",
     "Done",
@@ -25,8 +28,10 @@ __all__ = [
     "OutcomeWord",
     "PidList",
     "ProcessInfo",
+    "Stage",
     "TaskInfo",
     "TaskStarted",
     "TaskStatus",
     "VersionInfo",
+    "Via",
 ]

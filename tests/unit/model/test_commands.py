@@ -41,7 +41,7 @@ def test_the_defaults_are_those_of_docker() -> None:
 
 def test_only_lifecycle_commands_change_anything() -> None:
     changing = {verb for verb, command in COMMANDS.items() if command.group == "lifecycle"}
-    assert changing == {"start", "pause", "resume", "kill", "stop", "delete"}
+    assert changing == {"start", "pause", "resume", "kill", "stop", "delete", "cancel"}
 
 
 @pytest.mark.parametrize("name", ["a", "01K9ZQ0000000000000000000A", "deploy-7.web_1", "x" * 64])
