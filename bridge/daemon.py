@@ -29,35 +29,27 @@ from bridge.capture.repair import Repair
 from bridge.capture.room import Limits
 from bridge.capture.state_dir import claimed
 from bridge.capture.takeover import take_over
+from bridge.commanding import commanding
 from bridge.config import Config
 from bridge.containerd.channel import check_socket
 from bridge.containerd.inventory import ContainerdInventory
 from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
-from bridge.control.dispatch import Dispatcher
-from bridge.control.journal import Journal
 from bridge.control.parts import Control
-from bridge.control.telling import Teller
-from bridge.control.verb import Known
 from bridge.errors import BridgeError, ConfigError, LogError, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
-from bridge.jetstream.commands import JetStreamCommands
 from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
-from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
 from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import Making, ensure_events
 from bridge.model.codec import decode_as
-from bridge.model.commands import COMMANDS
-from bridge.model.events import CommandRecorded
-from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
-from bridge.ports import Entry, EventLog, Observed, StateStore
+from bridge.ports import Entry, EventLog, StateStore
 from bridge.watch import Watch
 
 __all__ = ["DaemonFailed", "run"]
@@ -69,12 +61,6 @@ HOPE_S = 1.0
 
 CLOSING_S = 0.5
 """Part of `STOP_S` that is left, beside the grace, for giving the lease back and closing where NATS does not answer."""
-
-COMMANDS_S = 3.0
-"""Part of `STOP_S` which commands under way may take to come to their end."""
-
-RECOVERY_S = 15.0
-"""How long commands that were under way when the bridge ended wait for the gap to be repaired, before they are looked at."""
 
 
 class DaemonFailed(BridgeError):
@@ -162,9 +148,18 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
     control: Control | None = None
     if config.groups:
-        known = Knowledge(feed, recorder).state
+        runtime = await stack.enter_async_context(ContainerdRuntime(config.containerd))
         control = await stack.enter_async_context(
-            _commands(config, connection, recorder, watch, known=known, repair=repair)
+            commanding(
+                config,
+                connection,
+                runtime,
+                watch,
+                submit=recorder.submit,
+                known=Knowledge(feed, recorder).state,
+                repaired=repair.settled.wait,
+                lease=lease,
+            )
         )
     if listener is not None:
         from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
@@ -326,70 +321,3 @@ async def _recording(
                 watch.give_up(f"the disk did not take {recorder.waiting} events in time{why}")
             # What the thread handed over last has to reach delivery before that is asked whether it is done.
             await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def _commands(
-    config: Config, connection: Connection, recorder: Recorder, watch: Watch, *, known: Known, repair: Repair
-) -> AsyncIterator[Control]:
-    loop = asyncio.get_running_loop()
-
-    def record(namespace: str, container: str, event: CommandRecorded, command_id: str) -> None:
-        moment = now()
-        recorder.submit(
-            Observed(
-                event=event,
-                namespace=namespace,
-                container=container,
-                time=moment,
-                recorded=moment,
-                origin="command",
-                correlation_id=command_id,
-            )
-        )
-
-    def failed(error: BaseException) -> None:
-        # From the journal's thread.
-        loop.call_soon_threadsafe(watch.fail, f"journal: {error}")
-
-    async with AsyncExitStack() as stack:
-        journal = stack.enter_context(Journal(config.state_dir / "journal.db", failed=failed))
-        teller = Teller(JetStreamCommands(connection, config.subjects), written=journal.told)
-        runtime = await stack.enter_async_context(ContainerdRuntime(config.containerd))
-        await stack.enter_async_context(watch.task(teller.run(), "outcomes"))
-        dispatcher = Dispatcher(
-            config.node,
-            runtime,
-            groups=config.groups,
-            foreign=config.foreign,
-            namespaces=config.namespace,
-            record=record,
-            journal=journal,
-            tell=teller.tell,
-            known=known,
-        )
-        inbox = MicroInbox(
-            connection, config.subjects, config.node, version=bridge.__version__, groups=sorted(config.groups)
-        )
-        await _recover(dispatcher, journal, inbox, repair)
-        async with inbox.serve(list(COMMANDS), dispatcher.handle):
-            log.info("taking commands: %s", ", ".join(sorted(config.groups)))
-            try:
-                yield Control(dispatcher=dispatcher, journal=journal, teller=teller)
-            finally:
-                await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
-        with suppress(TimeoutError):
-            if teller.refused is None:  # else waiting is in vain, and the journal keeps it
-                await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
-
-
-async def _recover(dispatcher: Dispatcher, journal: Journal, inbox: MicroInbox, repair: Repair) -> None:
-    """Find out what became of commands that were under way when the bridge ended, before any new one is taken."""
-    if any(row.started_at is not None for row in await journal.unfinished()):
-        # What containerd did meanwhile is part of what shows it.
-        with suppress(TimeoutError):
-            await asyncio.wait_for(repair.settled.wait(), RECOVERY_S)
-    for row, outcome in await dispatcher.recover():
-        log.warning("command %s of an earlier run: %s", row.id, outcome.outcome)
-        if row.reply:
-            await inbox.answer(row.reply, outcome)

@@ -34,7 +34,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge.health": {"bridge.errors"},
     "bridge.progress": {"bridge.errors", "bridge.ports", "bridge.capture", "bridge.control", "bridge.watch"},
     "bridge.watch": {"bridge.errors"},
+    "bridge.commanding": {
+        "bridge.config",
+        "bridge.control",
+        "bridge.errors",
+        "bridge.jetstream",
+        "bridge.model",
+        "bridge.ports",
+        "bridge.watch",
+    },
     "bridge.daemon": {
+        "bridge.commanding",
         "bridge.capture",
         "bridge.config",
         "bridge.containerd",

@@ -17,15 +17,18 @@ from bridge.client.connect import connect
 from bridge.client.containers import Listing, Place
 from bridge.client.filters import EventFilter
 from bridge.client.history import Moment
+from bridge.client.jobs import Accepted, Jobs, JobView
 from bridge.client.known import KnownNode
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
+from bridge.client.sending import Sending, derived_id
 from bridge.client.standing import Doubt, NodeStanding
 from bridge.client.verification import Difference, Rebuilt, Verified
 from bridge.errors import BridgeError, CommandFailed, ConfigError, LogRefused, LogUnavailable
 from bridge.ports import NodePresence, StoredEvent
 
 __all__ = [
+    "Accepted",
     "BridgeError",
     "Bus",
     "CommandFailed",
@@ -33,6 +36,8 @@ __all__ = [
     "Difference",
     "Doubt",
     "EventFilter",
+    "JobView",
+    "Jobs",
     "KnownNode",
     "Finding",
     "Listing",
@@ -45,8 +50,10 @@ __all__ = [
     "Place",
     "Point",
     "Rebuilt",
+    "Sending",
     "StoredEvent",
     "Verified",
     "connect",
+    "derived_id",
     "read_point",
 ]

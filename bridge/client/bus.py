@@ -9,6 +9,7 @@ from bridge.client.checkup import Finding, findings
 from bridge.client.containers import Listing, Place, listing, locate
 from bridge.client.filters import EventFilter
 from bridge.client.history import Moment, life
+from bridge.client.jobs import Jobs
 from bridge.client.known import KnownNode, known
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point, show_point
@@ -18,14 +19,12 @@ from bridge.client.states import Places, states_at, states_now
 from bridge.client.verification import Rebuilt, Verified, rebuild, verify
 from bridge.errors import CommandFailed, ConfigError, LogError, LogRefused
 from bridge.model.nanos import Nanos, now
-from bridge.model.outcomes import CommandState
 from bridge.model.selection import Names, Selection, names
 from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
 from bridge.ports import (
     BusInspector,
     CommandSender,
-    CommandStates,
     EventReader,
     NodePresence,
     NodeRecords,
@@ -49,7 +48,7 @@ class Bus:
         *,
         states: StateStore | None = None,
         inspector: BusInspector | None = None,
-        commands: CommandStates | None = None,
+        jobs: Jobs | None = None,
     ) -> None:
         """Take what carries it.
 
@@ -60,15 +59,15 @@ class Bus:
             records: the nodes' records; without, only nodes that take commands are known.
             states: the states that are kept beside the log; without, states are only had `at` a point.
             inspector: what looks at the bus itself; without, there is no `checkup`.
-            commands: how each command stands; without, nobody knows that of a command which he did not send.
+            jobs: durable jobs, and how each command stands; without, there is neither.
         """
         self._reader = reader
         self._sender = sender
         self._records = records
         self._states = states
         self._inspector = inspector
-        self._commands = commands
         self.subjects = subjects
+        self.jobs = Jobs(subjects) if jobs is None else jobs
 
     # -- events
 
@@ -230,22 +229,6 @@ class Bus:
             raise LogRefused("no states are kept beside this log")
         return self._states
 
-    # -- commands
-
-    async def command(self, command_id: str, *, node: str | None = None) -> Sequence[CommandState]:
-        """Return how the command of this id stands: on each node that was given it, mostly one; empty where nobody knows it.
-
-        Raises:
-            LogUnavailable: what is kept of commands does not answer.
-            LogRefused: nothing is kept of commands, or it may not be read.
-        """
-        return await self._kept_commands().get(command_id, node=node)
-
-    def _kept_commands(self) -> CommandStates:
-        if self._commands is None:
-            raise LogRefused("nothing is kept of commands on this bus")
-        return self._commands
-
     # -- nodes
 
     async def standings(self, *, node: Names = ()) -> list[NodeStanding]:
@@ -318,7 +301,7 @@ class Bus:
                 names them.
         """
         if name is not None:
-            return Node(name, self._sender, self.subjects)
+            return self._node(name)
         nodes = await self._answering()
         if len(nodes) > 1:
             raise CommandFailed(
@@ -352,12 +335,15 @@ class Bus:
                 node that may have it did not answer.
         """
         if node is not None and namespace is not None:
-            return Place(node=Node(node, self._sender, self.subjects), namespace=namespace, container=container)
+            return Place(node=self._node(node), namespace=namespace, container=container)
         return await locate(await self._choice(node or ()), container, namespace)
+
+    def _node(self, name: str) -> Node:
+        return Node(name, self._sender, self.subjects, self.jobs)
 
     async def _choice(self, node: Names) -> list[Node]:
         chosen = names(node)
-        return [Node(name, self._sender, self.subjects) for name in chosen] if chosen else await self._answering()
+        return [self._node(name) for name in chosen] if chosen else await self._answering()
 
     async def _answering(self) -> list[Node]:
         present = await self.nodes()
@@ -366,7 +352,7 @@ class Bus:
                 "unavailable",
                 "no node on this bus takes commands: switch them on with `containerd-bridge serve --commands`",
             )
-        return [Node(node.node, self._sender, self.subjects) for node in present]
+        return [self._node(node.node) for node in present]
 
 
 async def _admitted(

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from bridge.client.bus import Bus
+from bridge.client.jobs import Jobs
 from bridge.config import Config, NatsConfig
 from bridge.errors import ConfigError
 from bridge.jetstream import connection
 from bridge.jetstream.commands import JetStreamCommands
 from bridge.jetstream.embedded import embedded_config
 from bridge.jetstream.inspection import JetStreamInspector
+from bridge.jetstream.job_store import JetStreamJobStore
 from bridge.jetstream.nodes import JetStreamNodes
 from bridge.jetstream.reader import JetStreamReader
 from bridge.jetstream.sender import NatsSender
@@ -58,7 +60,7 @@ async def connect(
             JetStreamNodes(opened, subjects),
             states=JetStreamStates(opened, subjects),
             inspector=JetStreamInspector(opened, subjects),
-            commands=JetStreamCommands(opened, subjects),
+            jobs=Jobs(subjects, store=JetStreamJobStore(opened, subjects), states=JetStreamCommands(opened, subjects)),
         )
 
 

@@ -29,7 +29,7 @@ from bridge.control.conditions import Stale
 from bridge.control.ends import Ends, Record, Tell, failure_of
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.control.memory import MemoryJournal
-from bridge.control.once import Once, mistake, stopped_before
+from bridge.control.once import Bus, Once, mistake, stopped_before
 from bridge.control.order import Order, read_order
 from bridge.control.policy import Policy
 from bridge.control.running import BrokenOff, Postponed
@@ -88,6 +88,8 @@ class Dispatcher:
         journal: CommandJournal | None = None,
         tell: Tell = lambda _state: None,
         known: Known = nobody_knows,
+        bus: Bus | None = None,
+        allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -103,6 +105,8 @@ class Dispatcher:
             journal: what remembers commands; in memory unless given.
             tell: told how each changing command stands.
             known: tells the states of containers as the log has them.
+            bus: what the bus knows of jobs; needed where another bridge of this node may have had them.
+            allowed: tells whether this bridge is the one of its node now.
         """
         self._node = node
         self._runtime = runtime
@@ -116,7 +120,14 @@ class Dispatcher:
         self._ends = Ends(node, self._journal, record=record, tell=tell, clock=clock)
         self._aftermath = Aftermath(node, self._journal, self._ends, self.place)
         self._changing = Once(
-            self, verbs=VERBS, journal=self._journal, ends=self._ends, aftermath=self._aftermath, clock=clock
+            self,
+            verbs=VERBS,
+            journal=self._journal,
+            ends=self._ends,
+            aftermath=self._aftermath,
+            clock=clock,
+            bus=bus,
+            allowed=allowed,
         )
         self._scopes: set[asyncio.Timeout] = set()
         self._handling = 0
@@ -222,6 +233,10 @@ class Dispatcher:
             )
         order.check_target(order.kind)
         self._policy.check(order.kind, subject.namespace)
+        if order.request.via == "job" and not order.once:
+            raise CommandFailed(
+                "invalid_argument", f"{subject.verb} is for now or not at all: send it as a request, not as a job"
+            )
         if order.flaw is not None:
             raise order.flaw
         if self._stopping:

@@ -86,8 +86,8 @@ class Ends:
             error = outcome.error
             log.info("command %s: %s%s", order, outcome.outcome, f", {error.message!r}" if error else "")
             self._leave_event(order, outcome)
-            if order.once and not known:
-                self._tell(self._state(order, "finished", outcome))
+        if (order.once or order.request.via == "job") and not known:
+            self._tell(self._state(order, "finished", outcome))
         return outcome
 
     async def finish(self, order: Order, row: JournalRow, outcome: Outcome) -> Outcome:
@@ -117,6 +117,7 @@ class Ends:
             container=order.subject.container,
             received_at=order.received_at,
             started_at=order.started_at,
+            journal=self._journal.identity,
             outcome=outcome,
         )
 

@@ -131,6 +131,12 @@ class Journal:
 
     # -- CommandJournal
 
+    @property
+    def identity(self) -> str:
+        """The file's UUID; see the port."""
+        assert self._file is not None
+        return self._file.identity
+
     async def look(self, command_id: str) -> JournalRow | None:
         """Return what stands there of a command; see the port."""
         return await self._ask(lambda file: file.look(command_id))

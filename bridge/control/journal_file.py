@@ -54,6 +54,8 @@ class JournalFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db, self._meta, self.damage = open_file(JOURNAL, path)
+        self.identity = self._meta["log"]
+        """Its UUID."""
         with disk(JOURNAL, path):
             rows = int(self._db.execute("SELECT count(*) FROM commands").fetchone()[0])
         self.rows = rows

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Outcome
 from bridge.ports import JournalRow
@@ -21,6 +22,8 @@ class MemoryJournal:
         self._told: set[str] = set()
         self._attempts: dict[int, int] = {}
         self._stream = ""
+        self.identity = new_ulid()
+        """See the port."""
 
     async def look(self, command_id: str) -> JournalRow | None:
         """Return what stands there of a command; see the port."""

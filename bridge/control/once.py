@@ -19,16 +19,16 @@ from bridge.control.conditions import Stale
 from bridge.control.ends import Ends, JournalLost, failure_of
 from bridge.control.failpoint import failpoint
 from bridge.control.order import Order
-from bridge.control.running import BrokenOff, Running, TakenBack
+from bridge.control.running import BrokenOff, Postponed, Running, TakenBack
 from bridge.control.verb import Place, Verb
 from bridge.errors import CommandFailed
 from bridge.model.commands import Cancel, Command
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import Cancelled, Outcome, OutcomeWord
+from bridge.model.outcomes import Cancelled, CommandState, Outcome, OutcomeWord
 from bridge.ports import CommandJournal
 
-__all__ = ["Desk", "Once", "mistake", "stopped_before"]
+__all__ = ["Bus", "Desk", "Once", "mistake", "stopped_before"]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,22 @@ class Desk(Protocol):
         ...
 
 
+class Bus(Protocol):
+    """What the bus knows of commands, once it answers: for jobs, which may have come to another bridge of this node before."""
+
+    async def seen(self, command_id: str) -> CommandState | None:
+        """Return how the command stands there."""
+        ...
+
+    async def told(self, command_id: str) -> None:
+        """Wait until what was told of the command stands there."""
+        ...
+
+    async def ours(self) -> None:
+        """Wait until this bridge is the one of its node, if it is not."""
+        ...
+
+
 class Once:
     """Carries out changing commands of one node."""
 
@@ -68,8 +84,12 @@ class Once:
         ends: Ends,
         aftermath: Aftermath,
         clock: Callable[[], Nanos],
+        bus: Bus | None,
+        allowed: Callable[[], bool],
     ) -> None:
-        """Take what it works with."""
+        """Take what it works with; see the dispatcher."""
+        self._bus = bus
+        self._allowed = allowed
         self._desk = desk
         self._verbs = verbs
         self._journal = journal
@@ -138,6 +158,8 @@ class Once:
                 await self._journal.reopen(order.id, order.request.delivery)
             row = await self._journal.look(order.id)
         except CommandFailed as error:
+            if order.request.via == "job":
+                raise Postponed from error
             return self._ends.publish(order, self._failed(order, error), known=True)
         if row is not None:
             if row.digest != order.digest:
@@ -149,6 +171,8 @@ class Once:
         try:
             return await self._in_turn(running, self._desk.accepted(order))
         except CommandFailed as error:  # it was not accepted, or nothing could be written down of it
+            if order.request.via == "job" and error.code == "unavailable":
+                raise Postponed from error
             return self._ends.publish(order, self._failed(order, error))
 
     async def _in_turn(self, running: Running, command: Command) -> Outcome:
@@ -190,11 +214,16 @@ class Once:
         order, row = running.order, running.order.row
         place = self._desk.place(order)
         running.interruption = place.interruption
+        if self._bus is not None and order.request.via == "job":
+            found = await self._by_another(self._bus, running)
+            if found is not None:
+                return found
         unmet = await self._unmet(place, order, command)
         if unmet is not None:
             return await self._ends.finish(order, row, unmet)
+        at = order.started_at = self._clock()
+        await self._announce(running)
         running.seal()
-        at = self._clock()
         cancelled: asyncio.CancelledError | None = None
         try:
             async with self._desk.breakable():
@@ -202,8 +231,8 @@ class Once:
                 if before is not None and (before.started_at is not None or before.outcome is not None):
                     return before.outcome or await self._aftermath.end(before)
                 failpoint("journaled")
-                order.started_at = at
-                self._ends.stage(order, "started")
+                if self._bus is None or order.request.via != "job":
+                    self._ends.stage(order, "started")
                 outcome = await self._carried_out(order, place, command)
         except BrokenOff:
             outcome = await self._broken_off(order, at)
@@ -214,6 +243,35 @@ class Once:
         if cancelled is not None:
             raise cancelled
         return outcome
+
+    async def _by_another(self, bus: Bus, running: Running) -> Outcome | None:
+        """Return the outcome of a job that another bridge of this node began, None where none did.
+
+        What that one has on its disk is not here; what it told before it began is in the bucket.
+        """
+        order = running.order
+        async with running.waiting():
+            await bus.ours()
+            state = None if order.request.again else await bus.seen(order.id)
+        if state is None or state.stage == "accepted" or state.journal == self._journal.identity:
+            return None
+        outcome = state.outcome
+        if outcome is None:
+            outcome = await self._aftermath.looked_for(order, state.started_at or order.received_at)
+        return await self._ends.finish(order, order.row, outcome)
+
+    async def _announce(self, running: Running) -> None:
+        """Let the bus know of a job before it begins, so that no other bridge of this node begins it too."""
+        order = running.order
+        if self._bus is not None and order.request.via == "job":
+            self._ends.stage(order, "started")
+            async with running.waiting():
+                await self._bus.told(order.id)
+                await self._bus.ours()
+        elif not self._allowed():
+            raise CommandFailed(
+                "unavailable", "the lease of this node has run out: send it again later; nothing was done"
+            )
 
     async def _unmet(self, place: Place, order: Order, command: Command) -> Outcome | None:
         """Return the outcome of a command whose conditions do not hold, None where they do."""

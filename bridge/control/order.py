@@ -146,7 +146,7 @@ def read_order(request: CommandRequest, received_at: Nanos) -> Order:
         kind=kind,
         command=command,
         flaw=flaw,
-        id=(command.id if command else _id_in(body)) or new_ulid(),
+        id=(command.id if command else _id_in(body)) or request.name or new_ulid(),
         received_at=received_at,
         request=request,
     )

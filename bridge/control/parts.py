@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bridge.control.dispatch import Dispatcher
+from bridge.control.jobs import Worker
 from bridge.control.journal import Journal
 from bridge.control.telling import Teller
 
@@ -17,3 +18,4 @@ class Control(NamedTuple):
     dispatcher: Dispatcher
     journal: Journal
     teller: Teller
+    worker: Worker

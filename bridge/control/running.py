@@ -63,6 +63,8 @@ class Running:
             if self._why is None or not scope.expired():
                 raise
             raise self._why from error
+        finally:
+            self._scope = None
 
     def entered(self) -> None:
         """Its turn has come: from here on nothing is cancelled, and `seal` tells whether it was broken off."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from bridge.errors import LogError
+from bridge.errors import LogError, LogUnavailable
 from bridge.model.outcomes import CommandState
 from bridge.ports import CommandStates
 
@@ -36,18 +36,24 @@ class Teller:
         self,
         store: CommandStates,
         *,
+        node: str,
         written: Callable[[str], None] = lambda _command_id: None,
+        allowed: Callable[[], bool] = lambda: True,
         moment_s: float = MOMENT_S,
     ) -> None:
         """Take where to.
 
         Args:
             store: the bucket.
+            node: this node's name.
             written: told the id of each command whose outcome stands there now.
+            allowed: tells whether this bridge is the one of its node now; while it is not, nothing is told.
             moment_s: seconds within which what happens to a command that goes on is one write.
         """
         self._store = store
+        self._node = node
         self._written = written
+        self._allowed = allowed
         self._moment_s = moment_s
         self._pending: dict[str, CommandState] = {}
         self._writing: dict[str, CommandState] = {}
@@ -72,6 +78,24 @@ class Teller:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(command_id, []).append(future)
             await future
+
+    async def seen(self, command_id: str) -> CommandState | None:
+        """Return how a command of this node stands in the bucket, None where nothing does; wait for the bucket."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                return next(iter(await self._store.get(command_id, node=self._node)), None)
+            except LogError as error:
+                log.debug("how command %s stands cannot be told yet: %s", command_id, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def ours(self) -> None:
+        """Wait until this bridge is the one of its node, if it is not."""
+        while True:
+            if self._allowed():
+                return
+            await asyncio.sleep(FIRST_PAUSE_S)
 
     @property
     def behind(self) -> int:
@@ -112,6 +136,8 @@ class Teller:
         pause = FIRST_PAUSE_S
         while True:
             try:
+                if not self._allowed():
+                    raise LogUnavailable("the node's lease has run out")
                 await self._store.write(states)
             except LogError as error:
                 if self.refused is None:

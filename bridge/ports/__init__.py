@@ -20,6 +20,7 @@ from bridge.ports.buckets import Change, NodeLease, NodeRecords, StateEntry, Sta
 from bridge.ports.commands import CommandHandler, CommandInbox, CommandRequest, CommandSender, NodePresence
 from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
+from bridge.ports.jobs import Job, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
@@ -47,6 +48,9 @@ __all__ = [
     "InventorySource",
     "Grant",
     "Granted",
+    "Job",
+    "JobSource",
+    "JobStore",
     "JournalRow",
     "LogEnd",
     "LogExtent",
@@ -54,6 +58,7 @@ __all__ = [
     "NodePresence",
     "NodeRecords",
     "Observed",
+    "Quarantined",
     "RuntimeVersion",
     "Start",
     "StateEntry",

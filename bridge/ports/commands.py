@@ -23,6 +23,7 @@ class CommandRequest(Struct, frozen=True, kw_only=True):
         via: how it came.
         delivery: its place in the stream of jobs, 0 for a request.
         again: it is a job that never started and is tried once more.
+        name: its id where the body gives none: of a job, which may come more than once.
     """
 
     subject: CommandSubject
@@ -32,6 +33,7 @@ class CommandRequest(Struct, frozen=True, kw_only=True):
     via: Via = "request"
     delivery: int = 0
     again: bool = False
+    name: str = ""
 
 
 CommandHandler: TypeAlias = Callable[[CommandRequest], Awaitable[Outcome]]

@@ -50,6 +50,11 @@ class CommandJournal(Protocol):
     CommandFailed (`unavailable`) where the disk fails; then nothing was written, but for `finish`, which insists.
     """
 
+    @property
+    def identity(self) -> str:
+        """What tells this journal from every other one."""
+        ...
+
     async def look(self, command_id: str) -> JournalRow | None:
         """Return what stands there of a command."""
         ...

@@ -42,7 +42,7 @@ def bridge_at(factory: BridgeFactory, ctr: Ctr, url: str, state: Path, failpoint
 
 
 async def outcome_of(bus: Bus, command_id: str) -> Outcome | None:
-    found: list[CommandState] = list(await bus.command(command_id))
+    found: list[CommandState] = list(await bus.jobs.states(command_id))
     return found[0].outcome if found else None
 
 

@@ -7,7 +7,7 @@ misspelt `signal` must not silently become the default one.
 
 from __future__ import annotations
 
-from bridge.model.commands.command import PRECONDITIONS, Command, CommandId, Seconds
+from bridge.model.commands.command import PRECONDITIONS, Command, CommandId, Seconds, is_command_id
 from bridge.model.commands.desk import DESK, Cancel
 from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Resume, Start, Stop
@@ -34,6 +34,7 @@ __all__ = [
     "Stop",
     "Version",
     "groups_from",
+    "is_command_id",
     "signal_number",
 ]
 

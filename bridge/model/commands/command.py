@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
@@ -10,13 +11,17 @@ from bridge.model.commands.groups import Group
 from bridge.model.lifecycle import Status
 from bridge.model.nanos import Nanos
 
-__all__ = ["Command", "CommandId", "PRECONDITIONS", "Seconds"]
+__all__ = ["Command", "CommandId", "PRECONDITIONS", "Seconds", "is_command_id"]
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=86400)]
 # `$` alone would let a newline pass at the end, and an id goes into headers and keys.
-CommandId: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*(?!\n)$")
-]
+_ID: Final = r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*(?!\n)$"
+CommandId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=_ID)]
+
+
+def is_command_id(text: str) -> bool:
+    """Tell whether `text` can be the id of a command."""
+    return len(text) <= 64 and re.match(_ID, text) is not None
 
 
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

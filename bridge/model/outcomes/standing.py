@@ -19,7 +19,11 @@ Via: TypeAlias = Literal["request", "job"]
 
 
 class CommandState(Struct, frozen=True, kw_only=True):
-    """What is known of one command. `outcome` is there once it is finished, and never changes from then on."""
+    """What is known of one command. `outcome` is there once it is finished, and never changes from then on.
+
+    `journal` is the UUID of the journal that has it: another bridge of the node that finds a command started there cannot know
+    more than it sees.
+    """
 
     id: str
     verb: str
@@ -30,6 +34,7 @@ class CommandState(Struct, frozen=True, kw_only=True):
     container: str | None = None
     received_at: Nanos | None = None
     started_at: Nanos | None = None
+    journal: str = ""
     outcome: Outcome | None = None
 
 
