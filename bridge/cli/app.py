@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 import bridge
-from bridge.cli import doctor, events, history, inspect, nodes, ps, schema, settings, state, verbs
+from bridge.cli import doctor, events, history, inspect, jobs, nodes, ps, schema, settings, state, verbs
 from bridge.cli.connection import Connect
 from bridge.cli.exits import PROGRAM, USAGE, Exit, complain
 from bridge.cli.help import Command, Group
@@ -48,6 +48,14 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
     },
 }
 
+_OF_JOBS: Final[Mapping[str, Callable[..., Any]]] = {
+    "list": jobs.jobs,
+    "show": jobs.show,
+    "cancel": jobs.cancel,
+    "retry": jobs.retry,
+    "drop": jobs.drop,
+}
+
 _OF_STATE: Final[Mapping[str, Callable[..., Any]]] = {"verify": state.verify, "rebuild": state.rebuild}
 
 _SHORT: Final = {"serve": "Keep a containerd's events in JetStream, take commands for it."}
@@ -64,9 +72,13 @@ app = typer.Typer(
 _state = typer.Typer(cls=Group, rich_markup_mode=None)
 for _name, _function in _OF_STATE.items():
     _state.command(_name, cls=Command, rich_help_panel="Commands")(_function)
+_jobs = typer.Typer(cls=Group, rich_markup_mode=None)
+for _name, _function in _OF_JOBS.items():
+    _jobs.command(_name, cls=Command, rich_help_panel="Commands")(_function)
 for _section, _commands in _COMMANDS.items():
     for _name, _function in _commands.items():
         app.command(_name, cls=Command, rich_help_panel=_section, short_help=_SHORT.get(_name))(_function)
+app.add_typer(_jobs, name="jobs", rich_help_panel="Act", help="Durable jobs, and how every command stands.")
 app.add_typer(
     _state, name="state", rich_help_panel="More", help="Compare the states that are kept with the log, or mend them."
 )
