@@ -152,6 +152,10 @@ class DaemonProgress:
         yield _gauge("journal_rows", "Commands that the journal remembers.", journal.rows)
         yield _counter("journal_commits", "Commits to the journal.", journal.commits)
         yield _counter("journal_commit_seconds", "Time that they took together.", journal.commit_seconds)
+        jobs = control.worker.statistics()
+        yield _gauge("jobs_held", "Jobs in the bridge: waiting for their turn or being carried out.", jobs.held)
+        yield _counter("jobs_done", "Jobs that were taken out of their stream.", jobs.done)
+        yield _counter("jobs_quarantined", "Jobs that were put aside.", jobs.quarantined)
         yield _gauge("outcomes_behind", "Commands of which it is not told yet how they stand.", control.teller.behind)
 
 
