@@ -46,6 +46,7 @@ from bridge.jetstream.log import open_log
 from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import Making, ensure_events
 from bridge.model.codec import decode_as
+from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState

@@ -9,7 +9,8 @@ import typer
 from bridge.cli.connection import client_command
 from bridge.cli.durations import ago
 from bridge.cli.options import Json, NodeName, NodeNames
-from bridge.cli.terminal import Columns, Terminal, printable
+from bridge.cli.printable import printable
+from bridge.cli.terminal import Columns, Terminal
 from bridge.client import Bus, CommandFailed, JobView
 from bridge.model.codec import to_builtins
 
