@@ -38,6 +38,9 @@ ATTEMPTS: Final = 5
 HELD: Final = 2_000
 """Jobs in the bridge at the same time; the others wait in the stream."""
 
+BYTES_HELD: Final = 64 * 1024 * 1024
+"""Bytes of them."""
+
 CarryOut = Callable[[CommandRequest], Awaitable[Outcome | None]]
 
 
@@ -69,6 +72,7 @@ class Worker:
         journal: CommandJournal,
         teller: Teller,
         most: int = HELD,
+        bytes_held: int = BYTES_HELD,
     ) -> None:
         """Take where jobs come from and what carries them out.
 
@@ -80,6 +84,7 @@ class Worker:
             journal: counts how often a job was received.
             teller: knows when an outcome stands in the bucket.
             most: jobs in the bridge at the same time.
+            bytes_held: and their bytes.
         """
         self._source = source
         self._carry_out = carry_out
@@ -88,6 +93,8 @@ class Worker:
         self._journal = journal
         self._teller = teller
         self._most = most
+        self._most_bytes = bytes_held
+        self._bytes = 0
         self._held: dict[int, _Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
@@ -100,7 +107,7 @@ class Worker:
             async with aclosing(self._source.jobs()) as jobs:
                 async for job in jobs:
                     self._take(job)
-                    while len(self._held) >= self._most:
+                    while len(self._held) >= self._most or self._bytes >= self._most_bytes:
                         self._room.clear()
                         await self._room.wait()
             raise AssertionError("the stream of jobs ended")
@@ -124,6 +131,7 @@ class Worker:
             held.job = job  # it is here already; only the newest delivery can be acknowledged
             return
         held = self._held[job.sequence] = _Held(job)
+        self._bytes += len(job.body)
         task = asyncio.create_task(self._see_to(held), name=f"job {job.sequence}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -145,6 +153,7 @@ class Worker:
             log.exception("job %d stays in its stream and comes again", job.sequence)
         finally:
             del self._held[job.sequence]
+            self._bytes -= len(job.body)
             self._room.set()
 
     async def _brought_to_its_end(self, held: _Held, attempts: int) -> bool:

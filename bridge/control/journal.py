@@ -53,6 +53,9 @@ IDLE_S: Final = 1.0
 PAUSE_S, LASTING_S = 0.2, 60.0
 """Between two attempts while the disk fails; a disk that fails for longer ends the bridge."""
 
+STOP_S: Final = 2.0
+"""How long a stop waits for the disk. What it does not take is started, and is looked at after the next start."""
+
 
 class JournalStatistics(NamedTuple):
     """The journal in numbers."""
@@ -97,6 +100,7 @@ class Journal:
         self._kept_ns = int(kept_s * 1e9)
         self._most = most
         self._inbox: queue.SimpleQueue[_Ask | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._file: JournalFile | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -122,8 +126,9 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stopping.set()
         self._inbox.put(None)
-        self._thread.join(LASTING_S)
+        self._thread.join(STOP_S)
 
     def statistics(self) -> JournalStatistics:
         """Return it in numbers. From any thread."""
@@ -245,10 +250,14 @@ class Journal:
                 results = self._file.transact([ask.work for ask in batch])
             except DatabaseError as error:
                 batch = self._refused(batch, error)
-                if isinstance(error, DatabaseDamagedError) or time.monotonic() - since > LASTING_S:
+                if (
+                    isinstance(error, DatabaseDamagedError)
+                    or self._stopping.is_set()
+                    or time.monotonic() - since > LASTING_S
+                ):
                     self._hand_over(batch, [error] * len(batch))
                     raise
-                time.sleep(PAUSE_S)
+                self._stopping.wait(PAUSE_S)
                 batch += self._arrived()  # they too hear that it cannot be written
             else:
                 self._commits += 1

@@ -8,6 +8,7 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
     MemoryStates       the states of containers: write, read, follow
     MemoryNodes        the nodes' records and leases
     MemoryBus          the command plane: inboxes of nodes and a sender
+    MemoryCommands     how commands stand: write, read, wait
     MemoryJobs         durable jobs: send, take, put aside
 
 A consumer of events is tested against a log that says what the test wants:
@@ -19,6 +20,7 @@ A consumer of events is tested against a log that says what the test wants:
 """
 
 from bridge.testing.bus import MemoryBus
+from bridge.testing.commands import MemoryCommands
 from bridge.testing.containerd import MemoryContainerd
 from bridge.testing.jobs import MemoryJobs
 from bridge.testing.log import MemoryLog
@@ -29,6 +31,7 @@ from bridge.testing.states import MemoryStates
 
 __all__ = [
     "MemoryBus",
+    "MemoryCommands",
     "MemoryContainerd",
     "MemoryJobs",
     "MemoryLog",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,50 +11,15 @@ from bridge.control.dispatch import Dispatcher
 from bridge.control.jobs import ATTEMPTS, Worker
 from bridge.control.memory import MemoryJournal
 from bridge.control.telling import Teller
-from bridge.errors import LogUnavailable
 from bridge.model.commands import GROUPS
 from bridge.model.outcomes import CommandState, Outcome
 from bridge.model.subjects import Subjects
 from bridge.ports import JournalRow
-from bridge.testing.jobs import MemoryJobs
+from bridge.testing import MemoryCommands, MemoryJobs
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask
 
 TERM = 15
 SUBJECTS = Subjects()
-
-
-class States:
-    """A bucket of commands that can be down."""
-
-    def __init__(self) -> None:
-        self.states: dict[str, CommandState] = {}
-        self.history: list[tuple[str, str]] = []
-        self.up = asyncio.Event()
-        self.up.set()
-
-    async def write(self, states: Sequence[CommandState]) -> None:
-        if not self.up.is_set():
-            raise LogUnavailable("down")
-        for state in states:
-            self.states[state.id] = state
-            self.history.append((state.id, state.stage))
-
-    async def get(self, command_id: str, *, node: str | None = None) -> Sequence[CommandState]:
-        if not self.up.is_set():
-            raise LogUnavailable("down")
-        return [self.states[command_id]] if command_id in self.states else []
-
-    async def list(self, *, node: str | None = None) -> AsyncIterator[CommandState]:
-        for state in self.states.values():
-            yield state
-
-    async def wait(self, command_id: str, node: str, *, timeout: float | None) -> Outcome:
-        async with asyncio.timeout(20):
-            while True:
-                state = self.states.get(command_id)
-                if state is not None and state.outcome is not None:
-                    return state.outcome
-                await asyncio.sleep(0)
 
 
 class Node:
@@ -62,11 +27,11 @@ class Node:
         self.runtime = SmallRuntime()
         self.jobs = MemoryJobs()
         self.journal = MemoryJournal()
-        self.states = States()
+        self.states = MemoryCommands()
         self.held = True
 
     @asynccontextmanager
-    async def running(self, journal: MemoryJournal | None = None) -> AsyncIterator[Dispatcher]:
+    async def running(self, journal: MemoryJournal | None = None, **bounds: int) -> AsyncIterator[Dispatcher]:
         journal = journal or self.journal
         teller = Teller(self.states, node="web1", written=journal.told, allowed=lambda: self.held, moment_s=0.001)
         dispatcher = Dispatcher(
@@ -80,7 +45,9 @@ class Node:
             allowed=lambda: self.held,
         )
         source = self.jobs.source("web1")
-        worker = Worker(source, dispatcher.carry_out, node="web1", subjects=SUBJECTS, journal=journal, teller=teller)
+        worker = Worker(
+            source, dispatcher.carry_out, node="web1", subjects=SUBJECTS, journal=journal, teller=teller, **bounds
+        )
         await dispatcher.recover()
         tasks = [asyncio.create_task(teller.run()), asyncio.create_task(worker.run())]
         try:
@@ -99,7 +66,7 @@ class Node:
         await self.jobs.submit(subject, body, command_id=name, name=f"web1.{name}", **more)
 
     async def outcome(self, name: str) -> Outcome:
-        return await self.states.wait(name, "web1", timeout=None)
+        return await self.states.wait(name, "web1", timeout=20)
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(20):
@@ -123,12 +90,11 @@ async def test_without_the_bucket_it_neither_begins_nor_ends() -> None:
     node = Node()
     node.runtime.add(task=SmallTask("running"))
     async with node.running():
-        node.states.up.clear()
-        await node.send("pause", "a-1")
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert node.runtime.status() == "running"
-        node.states.up.set()
+        with node.states.down():
+            await node.send("pause", "a-1")
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert node.runtime.status() == "running"
         await node.until(0)
     assert node.runtime.status() == "paused"
 
@@ -182,7 +148,7 @@ async def test_a_bridge_with_another_journal_looks_at_what_the_former_one_began(
     node = Node()
     node.runtime.add(task=SmallTask("running"))
     state = CommandState(id="a-1", verb="kill", node="web1", stage="started", via="job", journal="the other one's")
-    node.states.states["a-1"] = state
+    node.states.states["web1", "a-1"] = state
     await node.send("kill", "a-1")
     async with node.running(MemoryJournal()):
         await node.until(0)
@@ -193,7 +159,7 @@ async def test_a_bridge_with_another_journal_looks_at_what_the_former_one_began(
 async def test_a_bridge_that_finds_its_own_mark_believes_its_journal() -> None:
     node = Node()
     node.runtime.add(task=SmallTask("running"))
-    node.states.states["a-1"] = CommandState(
+    node.states.states["web1", "a-1"] = CommandState(
         id="a-1", verb="pause", node="web1", stage="started", via="job", journal=node.journal.identity
     )
     await node.send("pause", "a-1")
@@ -214,6 +180,19 @@ async def test_one_that_was_received_too_often_is_put_aside_under_its_id() -> No
     assert (one.id, one.code, one.attempts) == ("a-1", "exhausted", ATTEMPTS + 1)
     assert node.runtime.status() == "running"
     assert (await node.outcome("a-1")).outcome == "error"
+
+
+async def test_jobs_that_are_too_big_together_wait_in_the_stream() -> None:
+    node = Node()
+    node.runtime.add(task=SmallTask("running", ignores={TERM}))
+    many = [node.send("stop", f"a-{number}", body=b'{"id":"a-%d"%s}' % (number, b" " * 2_000)) for number in range(30)]
+    await asyncio.gather(*many)
+    async with node.running(bytes_held=10_000) as dispatcher:
+        for _ in range(300):
+            await asyncio.sleep(0)
+        assert dispatcher.statistics().under_way == 5
+        node.runtime.made["default", "web.1"].end(0)
+        await node.until(0)
 
 
 async def test_what_started_and_failed_is_an_outcome_and_no_poison() -> None:

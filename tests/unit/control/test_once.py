@@ -386,6 +386,35 @@ async def test_what_ended_and_was_not_told_is_told_again(node: Node) -> None:
 
 # -- whatever comes
 
+
+@given(
+    st.sampled_from(["pause", "stop", "kill", "delete", "start", "cancel"]),
+    st.one_of(
+        st.binary(max_size=40),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+            max_leaves=6,
+        ).map(lambda value: json.dumps({"id": value, "x": value}).encode()),
+        st.text(max_size=80).map(lambda text: json.dumps({"id": text, "nothing": 1}).encode()),
+    ),
+    st.text(max_size=80),
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_sent_gets_a_code_and_does_nothing(verb: str, body: bytes, container: str) -> None:
+    async def run() -> None:
+        node = Node()
+        node.runtime.add(task=SmallTask("running"))
+        subject = CommandSubject("node", "default", container or None, verb)
+        outcome = await node.dispatcher.handle(CommandRequest(subject=subject, body=body or b"[]"))
+        assert outcome.error is not None
+        assert outcome.error.code in {"invalid_argument", "not_found"}
+        assert not {"pause", "kill", "delete", "create", "start"} & {call.split()[0] for call in node.runtime.calls}
+        assert node.journal.rows == {} or outcome.error.code == "not_found"
+
+    asyncio.run(run())
+
+
 COMMANDS_SENT = st.lists(
     st.tuples(
         st.sampled_from(["pause", "resume", "kill", "start", "stop"]),
