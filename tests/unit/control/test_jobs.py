@@ -99,6 +99,24 @@ async def test_without_the_bucket_it_neither_begins_nor_ends() -> None:
     assert node.runtime.status() == "paused"
 
 
+async def test_it_stays_in_its_stream_until_its_outcome_is_told() -> None:
+    node = Node()
+    node.runtime.add(task=SmallTask("running"))
+    node.runtime.gates["pause"] = gate = asyncio.Event()
+    async with node.running():
+        await node.send("pause", "a-1")
+        while "pause" not in node.runtime.calls:
+            await asyncio.sleep(0)
+        with node.states.down():
+            gate.set()
+            while node.journal.rows["a-1"].outcome is None:
+                await asyncio.sleep(0)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert len(node.jobs.jobs) == 1
+        await node.until(0)
+
+
 async def test_without_the_lease_nothing_begins() -> None:
     node = Node()
     node.runtime.add(task=SmallTask("running"))
