@@ -16,13 +16,17 @@ from bridge.config import Config
 from bridge.control.dispatch import Dispatcher
 from bridge.control.jobs import Worker
 from bridge.control.journal import Journal
+from bridge.control.lanes import Lanes
 from bridge.control.parts import Control
+from bridge.control.removal import Removal
 from bridge.control.telling import Teller
 from bridge.control.verb import Known
 from bridge.jetstream.commands import JetStreamCommands
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.job_source import JetStreamJobs
+from bridge.jetstream.objects import JetStreamObjects
+from bridge.jetstream.progress import ProgressTeller
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
@@ -92,6 +96,12 @@ async def commanding(
         states = JetStreamCommands(connection, config.subjects)
         teller = Teller(states, node=config.node, written=journal.told, allowed=lambda: lease.held)
         await stack.enter_async_context(watch.task(teller.run(), "outcomes"))
+        progress = await stack.enter_async_context(ProgressTeller(connection, config.subjects, config.node))
+        lanes, removal = Lanes(), None
+        if "create" in config.groups:
+            removal = await stack.enter_async_context(
+                Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes)
+            )
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -100,7 +110,11 @@ async def commanding(
             namespaces=config.namespace,
             record=record,
             journal=journal,
-            tell=teller.tell,
+            lanes=lanes,
+            tell=progress.tell,
+            objects=JetStreamObjects(connection),
+            removing=removal,
+            standing=teller.tell,
             known=known,
             bus=teller,
             allowed=lambda: lease.held,

@@ -9,7 +9,21 @@ import typer
 from typer.main import get_command
 
 import bridge
-from bridge.cli import doctor, events, history, inspect, jobs, nodes, ps, schema, settings, state, verbs
+from bridge.cli import (
+    creating,
+    doctor,
+    events,
+    history,
+    images,
+    inspect,
+    jobs,
+    nodes,
+    ps,
+    schema,
+    settings,
+    state,
+    verbs,
+)
 from bridge.cli.connection import Connect
 from bridge.cli.exits import PROGRAM, USAGE, Exit, complain
 from bridge.cli.help import Command, Group
@@ -30,14 +44,22 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
         "list": ps.list_containers,
         "inspect": inspect.inspect,
         "pids": inspect.pids,
+        "images": images.images,
     },
     "Act": {
+        "run": creating.run,
+        "create": creating.create,
         "start": verbs.start,
         "stop": verbs.stop,
         "kill": verbs.kill,
         "pause": verbs.pause,
         "resume": verbs.resume,
         "delete": verbs.delete,
+    },
+    "Images": {
+        "pull": images.pull,
+        "import": images.import_archive,
+        "rmi": images.rmi,
     },
     "More": {
         "doctor": doctor.doctor,
@@ -58,8 +80,14 @@ _OF_JOBS: Final[Mapping[str, Callable[..., Any]]] = {
 
 _OF_STATE: Final[Mapping[str, Callable[..., Any]]] = {"verify": state.verify, "rebuild": state.rebuild}
 
-_SHORT: Final = {"serve": "Keep a containerd's events in JetStream, take commands for it."}
+_SHORT: Final = {
+    "serve": "Keep a containerd's events in JetStream, take commands for it.",
+    "run": "Make a container, start it, and wait for its end.",
+}
 """What the list of commands says, where that is not the first sentence of the command's own help."""
+
+_AS_THEY_STAND: Final = {"run", "create"}
+"""Commands whose arguments are another program's: what stands behind the image is no option of ours."""
 
 app = typer.Typer(
     name=PROGRAM,
@@ -77,7 +105,13 @@ for _name, _function in _OF_JOBS.items():
     _jobs.command(_name, cls=Command, rich_help_panel="Commands")(_function)
 for _section, _commands in _COMMANDS.items():
     for _name, _function in _commands.items():
-        app.command(_name, cls=Command, rich_help_panel=_section, short_help=_SHORT.get(_name))(_function)
+        app.command(
+            _name,
+            cls=Command,
+            rich_help_panel=_section,
+            short_help=_SHORT.get(_name),
+            context_settings={"allow_interspersed_args": _name not in _AS_THEY_STAND},
+        )(_function)
 app.add_typer(_jobs, name="jobs", rich_help_panel="Act", help="Durable jobs, and how every command stands.")
 app.add_typer(
     _state, name="state", rich_help_panel="More", help="Compare the states that are kept with the log, or mend them."

@@ -23,6 +23,7 @@ from bridge.client.node import Node
 from bridge.client.points import Point, read_point
 from bridge.client.sending import Sending, derived_id
 from bridge.client.standing import Doubt, NodeStanding
+from bridge.client.transport import Transport
 from bridge.client.verification import Difference, Rebuilt, Verified
 from bridge.errors import BridgeError, CommandFailed, ConfigError, LogRefused, LogUnavailable
 from bridge.ports import NodePresence, StoredEvent
@@ -52,6 +53,7 @@ __all__ = [
     "Rebuilt",
     "Sending",
     "StoredEvent",
+    "Transport",
     "Verified",
     "connect",
     "derived_id",

@@ -16,6 +16,7 @@ from bridge.client.points import Point, read_point, show_point
 from bridge.client.reading import read
 from bridge.client.standing import Doubt, NodeStanding, doubt_of, gaps_around, moment_of, standings, unheard
 from bridge.client.states import Places, states_at, states_now
+from bridge.client.transport import Transport
 from bridge.client.verification import Rebuilt, Verified, rebuild, verify
 from bridge.errors import CommandFailed, ConfigError, LogError, LogRefused
 from bridge.model.nanos import Nanos, now
@@ -49,6 +50,7 @@ class Bus:
         states: StateStore | None = None,
         inspector: BusInspector | None = None,
         jobs: Jobs | None = None,
+        transport: Transport | None = None,
     ) -> None:
         """Take what carries it.
 
@@ -60,6 +62,7 @@ class Bus:
             states: the states that are kept beside the log; without, states are only had `at` a point.
             inspector: what looks at the bus itself; without, there is no `checkup`.
             jobs: durable jobs, and how each command stands; without, there is neither.
+            transport: what goes beside commands: their progress, archives of images.
         """
         self._reader = reader
         self._sender = sender
@@ -68,6 +71,11 @@ class Bus:
         self._inspector = inspector
         self.subjects = subjects
         self.jobs = Jobs(subjects) if jobs is None else jobs
+        self.transport = transport or Transport(subjects)
+
+    async def end(self) -> int:
+        """Return the stream's last sequence number: what is sent now has its events behind it."""
+        return (await self._reader.extent()).last_sequence
 
     # -- events
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from bridge.client.bus import Bus
 from bridge.client.jobs import Jobs
+from bridge.client.transport import Transport
 from bridge.config import Config, NatsConfig
 from bridge.errors import ConfigError
 from bridge.jetstream import connection
@@ -17,6 +18,8 @@ from bridge.jetstream.embedded import embedded_config
 from bridge.jetstream.inspection import JetStreamInspector
 from bridge.jetstream.job_store import JetStreamJobStore
 from bridge.jetstream.nodes import JetStreamNodes
+from bridge.jetstream.objects import JetStreamObjects
+from bridge.jetstream.progress import NatsProgress
 from bridge.jetstream.reader import JetStreamReader
 from bridge.jetstream.sender import NatsSender
 from bridge.jetstream.state import JetStreamStates
@@ -61,6 +64,7 @@ async def connect(
             states=JetStreamStates(opened, subjects),
             inspector=JetStreamInspector(opened, subjects),
             jobs=Jobs(subjects, store=JetStreamJobStore(opened, subjects), states=JetStreamCommands(opened, subjects)),
+            transport=Transport(subjects, NatsProgress(opened, subjects), JetStreamObjects(opened)),
         )
 
 

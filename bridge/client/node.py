@@ -17,7 +17,7 @@ from bridge.model.codec import decode_as, encode_any
 from bridge.model.commands import Command, signal_number
 from bridge.model.events import Failure
 from bridge.model.identity import check_identifier, check_node
-from bridge.model.outcomes import ContainerInfo, Outcome, ProcessInfo
+from bridge.model.outcomes import ContainerInfo, ImageInfo, Outcome, ProcessInfo
 from bridge.model.subjects import CommandSubject, Subjects
 from bridge.ports import CommandSender
 
@@ -36,6 +36,12 @@ _TIMEOUTS = {
     "kill": 30.0,
     "delete": 60.0,
     "cancel": 30.0,
+    "create": 900.0,
+    "run": 900.0,
+    "images": 60.0,
+    "pull": 3600.0,
+    "import": 3600.0,
+    "rmi": 120.0,
 }
 """Seconds to wait for an outcome. Commands on one container run one after another, so each may have to wait for another."""
 
@@ -145,6 +151,40 @@ class Node:
     async def cancel(self, command_id: str) -> outcomes.Cancelled:
         """Take a command back: out of its queue, or out of what it waits for where its verb can be interrupted."""
         return await self._ask(commands.Cancel(command=command_id), outcomes.Cancelled, None, None)
+
+    # -- containers and images
+
+    async def create(self, container: str, command: commands.Create, *, namespace: str = "default") -> outcomes.Created:
+        """Make a container of this id, as `command` says."""
+        return await self._ask(command, outcomes.Created, namespace, container)
+
+    async def run(self, container: str, command: commands.Run, *, namespace: str = "default") -> outcomes.Ran:
+        """Make a container of this id and start it, as `command` says; how it ends, the log of events tells."""
+        return await self._ask(command, outcomes.Ran, namespace, container)
+
+    async def images(
+        self, *, namespace: str = "default", filters: Sequence[str] = (), sizes: bool = True
+    ) -> builtins.list[ImageInfo]:
+        """Return the images of a namespace."""
+        command = commands.Images(filters=builtins.list(filters), sizes=sizes)
+        return (await self._ask(command, outcomes.ImageList, namespace, None)).images
+
+    async def pull(self, command: commands.Pull, *, namespace: str = "default") -> ImageInfo:
+        """Fetch an image from its registry; `Bus.transport.progress` tells how far it has come, where `command` has an id."""
+        return (await self._ask(command, outcomes.Pulled, namespace, None)).image
+
+    async def import_archive(self, command: commands.Import, *, namespace: str = "default") -> builtins.list[ImageInfo]:
+        """Take in the images of an archive that lies in an object store; `Bus.transport.archive` puts it there."""
+        return (await self._ask(command, outcomes.Imported, namespace, None)).images
+
+    async def rmi(
+        self, image: str, *, namespace: str = "default", force: bool = False, sync: bool = False
+    ) -> outcomes.ImageRemoved:
+        """Remove an image's name."""
+        command = commands.Rmi(image=image, force=force, sync=sync)
+        return await self._ask(command, outcomes.ImageRemoved, namespace, None)
+
+    # -- any command
 
     async def send(
         self,

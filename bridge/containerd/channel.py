@@ -27,6 +27,9 @@ __all__ = ["NAMESPACE_KEY", "aio_channel", "answer", "blocking_channel", "check_
 NAMESPACE_KEY: Final = "containerd-namespace"
 """The metadata key by which a call says in which namespace it works (containerd, pkg/namespaces/grpc.go)."""
 
+LEASE_KEY: Final = "containerd-lease"
+"""The one by which it says which lease holds what it makes (containerd, pkg/leases/grpc.go)."""
+
 MAX_MESSAGE: Final = (16 << 20) + (64 << 10)
 """Bytes. containerd takes and sends 16 MiB unless configured otherwise (containerd, defaults/defaults.go), while grpc's own
 4 MiB would let one big event end the stream. The slack is for what an envelope adds to its event."""
@@ -62,9 +65,11 @@ def aio_channel(address: Path) -> Any:
     return grpc.aio.insecure_channel(_target(address), options=_OPTIONS)
 
 
-def in_namespace(namespace: str) -> tuple[tuple[str, str], ...]:
-    """Return the metadata of a call that works in `namespace`."""
-    return ((NAMESPACE_KEY, namespace),)
+def in_namespace(namespace: str, lease: str | None = None) -> tuple[tuple[str, str], ...]:
+    """Return the metadata of a call that works in `namespace`; what it makes is held by `lease`, if one is given."""
+    if lease is None:
+        return ((NAMESPACE_KEY, namespace),)
+    return ((NAMESPACE_KEY, namespace), (LEASE_KEY, lease))
 
 
 async def answer(call: Any) -> Any:

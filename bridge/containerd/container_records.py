@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -42,6 +42,18 @@ class ContainerRecords:
                 if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                     raise
             return (await self._containers.List(request, **options)).containers
+
+    async def labels(self, namespace: str) -> Mapping[str, str]:
+        """Return a namespace's labels; one that is not there yet has none."""
+        with look_errors(f"look at namespace {namespace}"):
+            request = namespaces_pb2.GetNamespaceRequest(name=namespace)
+            try:
+                answer = await self._namespaces.Get(request, timeout=LOOK_S)
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    return {}
+                raise
+        return dict(answer.namespace.labels)
 
     async def namespaces(self) -> Sequence[str]:
         """Return the names of the namespaces there are."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
+import msgspec
+from msgspec import structs
+
+from bridge._pb.containerd import runc_pb2
 from bridge._pb.containerd.services import containers_pb2
+from bridge._pb.google.protobuf.any_pb2 import Any as WireAny
 from bridge.containerd.channel import in_namespace
 from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.deadlines import CHANGE_S
@@ -14,9 +19,20 @@ from bridge.containerd.records import container_info
 from bridge.containerd.snapshots import Snapshots
 from bridge.containerd.tasks import Tasks
 from bridge.errors import CommandFailed
+from bridge.model.commands import RuncOptions
 from bridge.model.outcomes import ContainerInfo
+from bridge.ports import Defaults, NewContainer
 
 __all__ = ["Containers"]
+
+SPEC: Final = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+"""Type of a spec, which stands there as JSON (containerd, pkg/oci; the number is the spec's major version)."""
+
+RUNC: Final = "io.containerd.runc.v2"
+OVERLAYFS: Final = "overlayfs"
+DEFAULT_RUNTIME: Final = "containerd.io/defaults/runtime"
+DEFAULT_SNAPSHOTTER: Final = "containerd.io/defaults/snapshotter"
+"""Labels of a namespace (containerd, client/client_opts.go, pkg/namespaces)."""
 
 
 class Containers:
@@ -41,6 +57,29 @@ class Containers:
         """Return one container's record with its spec, without its task."""
         return container_info(namespace, await self._records.one(namespace, container), with_spec=True)
 
+    async def create(self, namespace: str, wanted: NewContainer, *, lease: str | None = None) -> None:
+        """Make a record. Runtime options go into it, so that every task of the container gets them, whoever makes it."""
+        record = containers_pb2.Container(
+            id=wanted.id,
+            labels=wanted.labels,
+            image=wanted.image,
+            runtime=containers_pb2.Container.Runtime(name=wanted.runtime, options=_options(wanted.runc)),
+            spec=WireAny(type_url=SPEC, value=msgspec.json.encode(wanted.spec)),
+            snapshotter=wanted.snapshotter,
+            snapshot_key=wanted.snapshot_key,
+        )
+        with command_errors(f"create {wanted.id} in {namespace}"):
+            await self._containers.Create(
+                containers_pb2.CreateContainerRequest(container=record),
+                timeout=CHANGE_S,
+                metadata=in_namespace(namespace, lease),
+            )
+
+    async def defaults(self, namespace: str) -> Defaults:
+        """Return the runtime and the snapshotter that a namespace uses where nobody says otherwise."""
+        labels = await self._records.labels(namespace)
+        return Defaults(labels.get(DEFAULT_RUNTIME) or RUNC, labels.get(DEFAULT_SNAPSHOTTER) or OVERLAYFS)
+
     async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
         """Remove the snapshot, unless kept, and the record.
 
@@ -61,3 +100,10 @@ class Containers:
                 timeout=CHANGE_S,
                 metadata=in_namespace(namespace),
             )
+
+
+def _options(runc: RuncOptions | None) -> WireAny | None:
+    if runc is None:
+        return None
+    options = runc_pb2.Options(**structs.asdict(runc))
+    return WireAny(type_url=options.DESCRIPTOR.full_name, value=options.SerializeToString())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CHANGE_S", "LOOK_S", "MOUNT_S"]
+__all__ = ["CHANGE_S", "LOOK_S", "MOUNT_S", "UNPACK_S"]
 
 LOOK_S: Final = 30.0
 """Deadline of what only looks. A list asks every shim, and containerd gives one that hangs two seconds before it goes on
@@ -15,3 +15,6 @@ CHANGE_S: Final = 60.0
 
 MOUNT_S: Final = 120.0
 """Deadline of what makes or removes a root file system: mounting may fetch from afar, removing deletes every file."""
+
+UNPACK_S: Final = 1_800.0
+"""Deadline of what moves the whole of an image: a layer that is unpacked, a blob that is written."""

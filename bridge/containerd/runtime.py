@@ -15,10 +15,15 @@ from bridge._pb.google.protobuf.empty_pb2 import Empty
 from bridge.containerd.channel import aio_channel
 from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.containers import Containers
+from bridge.containerd.content import Content
 from bridge.containerd.deadlines import LOOK_S
 from bridge.containerd.errors import look_errors
+from bridge.containerd.images import Images
+from bridge.containerd.leases import Leases
 from bridge.containerd.snapshots import Snapshots
 from bridge.containerd.tasks import Tasks
+from bridge.containerd.transfer import Transfer
+from bridge.containerd.unpacking import Unpacking
 from bridge.ports import RuntimeVersion
 
 __all__ = ["ContainerdRuntime"]
@@ -27,11 +32,14 @@ __all__ = ["ContainerdRuntime"]
 class ContainerdRuntime:
     """The containerd behind one socket. Connects when first used, and again by itself after a loss.
 
-    Its parts, `containers`, `tasks`, are there once it is entered.
+    Its parts, `containers`, `tasks`, `images`, `snapshots` and `leases`, are there once it is entered.
     """
 
     containers: Containers
     tasks: Tasks
+    images: Images
+    snapshots: Snapshots
+    leases: Leases
 
     def __init__(self, address: Path) -> None:
         """Take the path of containerd's gRPC socket. Nothing is opened before `async with`."""
@@ -40,9 +48,13 @@ class ContainerdRuntime:
 
     async def __aenter__(self) -> Self:
         channel = self._channel = aio_channel(self._address)
-        records, snapshots = ContainerRecords(channel), Snapshots(channel)
-        self.tasks = Tasks(channel, records, snapshots)
-        self.containers = Containers(channel, records, snapshots, self.tasks)
+        records, content = ContainerRecords(channel), Content(channel)
+        unpacking = Unpacking(channel, content)
+        self.leases = Leases(channel, records)
+        self.snapshots = Snapshots(channel, self._address, unpacking)
+        self.images = Images(channel, content, unpacking, Transfer(channel, self.version))
+        self.tasks = Tasks(channel, records, self.snapshots)
+        self.containers = Containers(channel, records, self.snapshots, self.tasks)
         self._version = version_pb2.VersionStub(channel)
         return self
 

@@ -14,6 +14,7 @@ from bridge.containerd.deadlines import CHANGE_S, LOOK_S, MOUNT_S
 from bridge.containerd.errors import command_errors, look_errors
 from bridge.containerd.records import exit_info, needs, process_info, task_info
 from bridge.containerd.snapshots import Snapshots
+from bridge.model import labels
 from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo
 
 __all__ = ["Tasks"]
@@ -32,7 +33,7 @@ class Tasks:
     # -- what changes them
 
     async def create(self, namespace: str, container: str) -> int:
-        """Make a task without stdio from the container's record and snapshot; return its pid.
+        """Make a task from the container's record and snapshot; return its pid. It has no stdio, unless the record says where to.
 
         Neither runtime nor options are sent: containerd then takes both from the record, where options of a request would
         replace the record's as a whole and, since 2.0, would have to be runc's even for other runtimes.
@@ -41,12 +42,13 @@ class Tasks:
         input must stay empty: the end of /dev/null would hang it up.
         """
         record = await self._records.one(namespace, container)
-        wanted = needs(record)
+        wanted, output = needs(record), record.labels.get(labels.STDIO, "")
         request = tasks_pb2.CreateTaskRequest(
             container_id=container,
             rootfs=await self._snapshots.rootfs(namespace, record, wanted.mount_label),
             terminal=wanted.terminal,
-            stdout=NULL if wanted.terminal else "",
+            stdout=output or (NULL if wanted.terminal else ""),
+            stderr="" if wanted.terminal else output,
         )
         with command_errors(f"create a task of {container} in {namespace}"):
             answer = await self._tasks.Create(request, timeout=MOUNT_S, metadata=in_namespace(namespace))

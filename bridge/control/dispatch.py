@@ -19,27 +19,27 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from bridge.control import conditions, lifecycle, observe
+from bridge.control import conditions, creation, images, lifecycle, observe
 from bridge.control.aftermath import Aftermath
 from bridge.control.conditions import Stale
-from bridge.control.ends import Ends, Record, Tell, failure_of
+from bridge.control.ends import Ends, Record, Standing, failure_of
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.control.memory import MemoryJournal
 from bridge.control.once import Bus, Once, mistake, stopped_before
 from bridge.control.order import Order, read_order
 from bridge.control.policy import Policy
 from bridge.control.running import BrokenOff, Postponed
-from bridge.control.verb import Known, Place, Verb, nobody_knows
+from bridge.control.verb import Judge, Known, Place, Removing, Verb, hush, nobody_knows, permit
 from bridge.errors import CommandFailed
 from bridge.model.commands import Cancel, Command, Group
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
-from bridge.ports import CommandJournal, CommandRequest, ContainerRuntime, JournalRow
+from bridge.ports import CommandJournal, CommandRequest, ContainerRuntime, JournalRow, ObjectSource, Tell
 
 __all__ = ["VERBS", "DispatchStatistics", "Dispatcher", "Record"]
 
@@ -50,10 +50,11 @@ OBSERVING_WIDTH = 16
 
 OBSERVING_WAITING = 1_000
 
-ELSEWHERE_WIDTH = 8
-"""Commands at the same time that change something else than a container."""
+IMAGES_WIDTH = 4
+IMAGES_WAITING = 64
+"""Images that come or go at the same time: each takes the network and the disk to itself."""
 
-VERBS: Mapping[str, Verb] = MappingProxyType({**observe.VERBS, **lifecycle.VERBS})
+VERBS: Mapping[str, Verb] = MappingProxyType({**observe.VERBS, **lifecycle.VERBS, **creation.VERBS, **images.VERBS})
 """Verb -> coroutine, of every family; `cancel` is the dispatcher's own."""
 
 
@@ -86,10 +87,14 @@ class Dispatcher:
         clock: Callable[[], Nanos] = now,
         lanes: Lanes | None = None,
         journal: CommandJournal | None = None,
-        tell: Tell = lambda _state: None,
+        standing: Standing = lambda _state: None,
         known: Known = nobody_knows,
         bus: Bus | None = None,
         allowed: Callable[[], bool] = lambda: True,
+        judge: Judge = permit,
+        tell: Tell = hush,
+        objects: ObjectSource | None = None,
+        removing: Removing | None = None,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -103,21 +108,26 @@ class Dispatcher:
             clock: wall clock, for the outcome's two times.
             lanes: lanes with other bounds than the default ones.
             journal: what remembers commands; in memory unless given.
-            tell: told how each changing command stands.
+            standing: told how each changing command stands.
             known: tells the states of containers as the log has them.
             bus: what the bus knows of jobs; needed where another bridge of this node may have had them.
             allowed: tells whether this bridge is the one of its node now.
+            judge: has the last word on the spec of a new container.
+            tell: takes how far long commands have come.
+            objects: the bus's object stores.
+            removing: deletes containers that were run with `rm`.
         """
         self._node = node
         self._runtime = runtime
         self._policy = Policy(groups=frozenset(groups), foreign=foreign, namespaces=frozenset(namespaces))
         self._clock = clock
         self._lanes = lanes or Lanes()
+        self._given: dict[str, Any] = {"judge": judge, "tell": tell, "objects": objects, "removing": removing}
+        self._images = Lane("this node's images", width=IMAGES_WIDTH, waiting=IMAGES_WAITING)
         self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
-        self._elsewhere = Lane("this node", width=ELSEWHERE_WIDTH)
         self._journal: CommandJournal = MemoryJournal() if journal is None else journal
         self._known = known
-        self._ends = Ends(node, self._journal, record=record, tell=tell, clock=clock)
+        self._ends = Ends(node, self._journal, record=record, tell=standing, clock=clock)
         self._aftermath = Aftermath(node, self._journal, self._ends, self.place)
         self._changing = Once(
             self,
@@ -256,6 +266,7 @@ class Dispatcher:
             container=order.subject.container,
             command_id=order.id,
             known=self._known,
+            **self._given,
         )
 
     def turn(self, order: Order, queued: Callable[[], None] = lambda: None) -> AbstractAsyncContextManager[None]:
@@ -264,7 +275,7 @@ class Dispatcher:
         if not order.once:
             return self._observing.turn(patient=patient)
         if order.target is None:
-            return self._elsewhere.turn(patient=patient, queued=queued)
+            return self._images.turn(patient=patient, queued=queued)
         return self._lanes.turn(*order.target, patient=patient, queued=queued)
 
     @asynccontextmanager

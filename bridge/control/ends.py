@@ -17,14 +17,14 @@ from bridge.model.nanos import Nanos
 from bridge.model.outcomes import CommandState, Outcome, OutcomeWord, Stage
 from bridge.ports import CommandJournal, JournalRow
 
-__all__ = ["Ends", "JournalLost", "Record", "Tell", "failure_of"]
+__all__ = ["Ends", "JournalLost", "Record", "Standing", "failure_of"]
 
 log = logging.getLogger(__name__)
 
 Record: TypeAlias = Callable[[str, str, CommandRecorded, str], None]
 """Takes namespace, container, event and command id, for the container's log. Returns at once."""
 
-Tell: TypeAlias = Callable[[CommandState], None]
+Standing: TypeAlias = Callable[[CommandState], None]
 """Takes how a command stands, for whoever asks for it by its id. Returns at once."""
 
 
@@ -41,7 +41,7 @@ class Ends:
     """Ends commands of one node."""
 
     def __init__(
-        self, node: str, journal: CommandJournal, *, record: Record, tell: Tell, clock: Callable[[], Nanos]
+        self, node: str, journal: CommandJournal, *, record: Record, tell: Standing, clock: Callable[[], Nanos]
     ) -> None:
         """Take where an end is written to."""
         self._node = node
@@ -123,6 +123,8 @@ class Ends:
 
     def _leave_event(self, order: Order, outcome: Outcome) -> None:
         if order.target is None:
+            if order.kind is not None and order.kind.targets != "container":
+                return  # images are in a namespace, and no container's log tells of them
             log.warning("command %s names no container that could exist: it is recorded here only", order)
             return
         namespace, container = order.target

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
 from bridge.errors import CommandFailed
-from bridge.model.outcomes import ContainerInfo, TaskInfo
+from bridge.model.commands import Create
+from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
 from bridge.model.state import ContainerState
-from bridge.ports import ContainerRuntime
+from bridge.ports import ContainerRuntime, ObjectSource, Tell
 
-__all__ = ["Interruption", "Known", "Place", "Verb", "nobody_knows", "record_at", "task_at"]
+__all__ = [
+    "Interruption",
+    "Judge",
+    "Known",
+    "Place",
+    "Removing",
+    "Verb",
+    "hush",
+    "nobody_knows",
+    "permit",
+    "record_at",
+    "task_at",
+]
 
 
 class Interruption:
@@ -67,12 +80,36 @@ async def nobody_knows(namespace: str, container: str) -> ContainerState:
     raise CommandFailed("unavailable", f"no events of container {container} in {namespace} are followed here")
 
 
+Judge: TypeAlias = Callable[["Place", Create, dict[str, Any]], None]
+"""Takes the spec of a new container as it would be made, whole, before its record is; raises `refused` where it may not be."""
+
+
+class Removing(Protocol):
+    """Whoever deletes containers once they have ended."""
+
+    def watch(self, namespace: str, container: str) -> None:
+        """Delete this one when its task has ended. Returns at once."""
+        ...
+
+
+def permit(_place: Place, _command: Create, _spec: dict[str, Any]) -> None:
+    """Let every spec pass."""
+
+
+def hush(_progress: Progress) -> None:
+    """Tell nobody."""
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """Where a command works: this node's runtime, and what the subject names.
 
     Attributes:
         followed: the namespaces that a command for all of them means; empty for really all.
-        command_id: the command's. What is made for it is named after it, so that it is found again after a crash.
+        command_id: what the command is called for ever; what it makes is labelled with it.
+        judge: has the last word on the spec of a new container.
+        tell: takes how far a long command has come.
+        objects: the bus's object stores, where there are any.
+        removing: deletes containers that were run with `rm`, where there is somebody who does.
         known: asks for the state of a container as the log has it.
         interruption: where a verb that waits hears that the command was taken back.
     """
@@ -85,6 +122,10 @@ class Place(Struct, frozen=True, kw_only=True):
     command_id: str = ""
     known: Known = nobody_knows
     interruption: Interruption = field(default_factory=Interruption)
+    judge: Judge = permit
+    tell: Tell = hush
+    objects: ObjectSource | None = None
+    removing: Removing | None = None
 
     @property
     def target(self) -> tuple[str, str]:

@@ -192,6 +192,10 @@ class Subjects:
             case _:
                 raise ValueError(f"{subject!r} is not the subject of a command under {self.root!r}")
 
+    def progress(self, node: str, command_id: str) -> str:
+        """Return the subject on which a node tells how far a command has come."""
+        return f"{self.root}.progress.{quote(node)}.{quote(command_id)}"
+
     # -- jobs: <root>.jobs.<node>.<namespace>.<container>.<verb>, and the same behind `quarantine`
 
     def job(self, command: str) -> str:
@@ -247,6 +251,11 @@ class Subjects:
     def command_keys(node: str | None = None, command_id: str | None = None) -> str:
         """Return the pattern for the keys of commands; what is None matches everything in its place."""
         return f"{quote(node) if node else '*'}.{quote(command_id) if command_id else '*'}"
+
+    @property
+    def archive_bucket(self) -> str:
+        """The object store in which archives of images lie on their way to a node."""
+        return f"{self.root}-archives"
 
     @staticmethod
     def state_key(key: ContainerKey) -> str:

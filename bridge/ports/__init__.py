@@ -18,6 +18,21 @@ from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo
 from bridge.ports.buckets import Change, NodeLease, NodeRecords, StateEntry, StateStore
 from bridge.ports.commands import CommandHandler, CommandInbox, CommandRequest, CommandSender, NodePresence
+from bridge.ports.images import (
+    Archive,
+    Defaults,
+    Descriptor,
+    ImageContent,
+    ImageStore,
+    Leased,
+    LeaseStore,
+    NewContainer,
+    ObjectShelf,
+    ObjectSource,
+    ProgressFeed,
+    SnapshotStore,
+    Tell,
+)
 from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 from bridge.ports.jobs import Job, JobSource, JobStore, Quarantined
@@ -26,6 +41,7 @@ from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
 
 __all__ = [
+    "Archive",
     "BusFacts",
     "BusInspector",
     "Change",
@@ -39,27 +55,38 @@ __all__ = [
     "ContainerLookup",
     "ContainerRuntime",
     "ContainerStore",
+    "Defaults",
     "Deliver",
+    "Descriptor",
     "Entry",
     "EventLog",
     "EventReader",
     "EventSource",
-    "Inventory",
-    "InventorySource",
     "Grant",
     "Granted",
+    "ImageContent",
+    "ImageStore",
+    "Inventory",
+    "InventorySource",
     "Job",
     "JobSource",
     "JobStore",
     "JournalRow",
+    "LeaseStore",
+    "Leased",
     "LogEnd",
     "LogExtent",
+    "NewContainer",
     "NodeLease",
     "NodePresence",
     "NodeRecords",
+    "ObjectShelf",
+    "ObjectSource",
     "Observed",
     "Quarantined",
+    "ProgressFeed",
     "RuntimeVersion",
+    "SnapshotStore",
     "Start",
     "StateEntry",
     "StateStore",
@@ -68,6 +95,7 @@ __all__ = [
     "TaskLifecycle",
     "TaskView",
     "Tasks",
+    "Tell",
 ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo
+from bridge.ports.images import Defaults, ImageStore, LeaseStore, NewContainer, SnapshotStore
 
 __all__ = ["ContainerRuntime", "ContainerStore", "RuntimeVersion", "TaskLifecycle", "TaskView", "Tasks"]
 
@@ -26,6 +27,14 @@ class ContainerStore(Protocol):
 
     async def get(self, namespace: str, container: str) -> ContainerInfo:
         """Return one container's record with its spec, without its task. `not_found` where there is none."""
+        ...
+
+    async def create(self, namespace: str, wanted: NewContainer, *, lease: str | None = None) -> None:
+        """Make a record; what it refers to has to be there. `already_exists` where there is one of that id."""
+        ...
+
+    async def defaults(self, namespace: str) -> Defaults:
+        """Return the runtime and the snapshotter that a namespace uses where nobody says otherwise."""
         ...
 
     async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
@@ -97,6 +106,21 @@ class ContainerRuntime(Protocol):
     @property
     def tasks(self) -> Tasks:
         """Its tasks."""
+        ...
+
+    @property
+    def images(self) -> ImageStore:
+        """Its images."""
+        ...
+
+    @property
+    def snapshots(self) -> SnapshotStore:
+        """Its snapshots."""
+        ...
+
+    @property
+    def leases(self) -> LeaseStore:
+        """Its leases."""
         ...
 
     async def version(self) -> RuntimeVersion:

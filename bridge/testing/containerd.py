@@ -36,9 +36,11 @@ from bridge.model.events import (
 from bridge.model.identity import check_identifier
 from bridge.model.naming import name_from_labels
 from bridge.model.nanos import Nanos, now
+from bridge.model.node_events import ImageCreate, ImageDelete, ImageUpdate
 from bridge.model.outcomes import ContainerInfo
 from bridge.ports import Observed, RuntimeVersion
 from bridge.testing.exchange import MemoryExchange
+from bridge.testing.images import GC_ROOT, MemoryImage, MemorySnapshot
 from bridge.testing.inventory import MemoryInventory
 from bridge.testing.lookup import MemoryLookup
 from bridge.testing.program import RUNS, Program
@@ -68,14 +70,22 @@ class MemoryContainerd:
         self.about = RuntimeVersion(version, revision)
         self.containers: dict[tuple[str, str], MemoryContainer] = {}
         """By namespace and id."""
-        self.snapshots: set[tuple[str, str]] = set()
-        """Namespace and key of every snapshot."""
+        self.snapshots: dict[tuple[str, str], MemorySnapshot] = {}
+        """By namespace and key."""
+        self.images: dict[tuple[str, str], MemoryImage] = {}
+        """By namespace and name; see `put_image`."""
+        self.registry: dict[str, MemoryImage] = {}
+        """What can be pulled, by its whole name."""
+        self.leases: dict[tuple[str, str], dict[str, str]] = {}
+        """Labels by namespace and id."""
         self.exchange = MemoryExchange()
         self.up = True
         self.starts = 1
         self.runtime = MemoryRuntime(self)
         self.lookup = MemoryLookup(self)
         self.inventory = MemoryInventory(self)
+        self.programs: dict[str, Program] = {}
+        """What containers run that are made through `runtime`, by the first argument of their process; else `RUNS`."""
         self._pids = itertools.count(1001)
 
     def source(self, namespaces: Sequence[str] = (), *, probe_timeout_s: float = 5.0) -> MemorySource:
@@ -123,7 +133,7 @@ class MemoryContainerd:
             or {"ociVersion": "1.2.1", "process": {"args": [container], "cwd": "/"}, "root": {"path": "rootfs"}},
         )
         self.containers[namespace, container] = MemoryContainer(record, program)
-        self.snapshots.add((namespace, container))
+        self.snapshots[namespace, container] = MemorySnapshot()
         options = RuntimeOptions(type_url=RUNC_OPTIONS, value=b"")
         self.emit(
             ContainerCreate(id=container, image=image or None, runtime=RUNC, runtime_options=options),
@@ -136,6 +146,13 @@ class MemoryContainerd:
         self.add(namespace, container, program, **record)
         await self.runtime.tasks.create(namespace, container)
         return await self.runtime.tasks.start(namespace, container)
+
+    def put_image(self, namespace: str, image: MemoryImage) -> None:
+        """Make an image's record, from `bridge.testing.images.memory_image`; one of the same name is replaced."""
+        key = (namespace, image.info.name)
+        event = ImageUpdate if key in self.images else ImageCreate
+        self.images[key] = image
+        self.emit(event(name=image.info.name), namespace=namespace)
 
     def label(self, namespace: str, container: str, labels: Mapping[str, str]) -> None:
         """Add labels to a container; an empty value takes one away."""
@@ -250,6 +267,31 @@ class MemoryContainerd:
         """Remove a container's record."""
         del self.containers[namespace, container]
         self.emit(ContainerDelete(id=container), namespace=namespace, container=container)
+
+    def remove_image(self, namespace: str, name: str) -> None:
+        """Remove an image's record."""
+        del self.images[namespace, name]
+        self.emit(ImageDelete(name=name), namespace=namespace)
+
+    def make_record(self, record: ContainerInfo) -> None:
+        """Make a container's record, whose snapshot is there already; what it runs, `programs` says by its first argument."""
+        arguments = ((record.spec or {}).get("process") or {}).get("args") or [""]
+        program = self.programs.get(arguments[0], RUNS)
+        self.containers[record.namespace, record.id] = MemoryContainer(record, program)
+        self.emit(
+            ContainerCreate(id=record.id, image=record.image or None, runtime=record.runtime, runtime_options=None),
+            namespace=record.namespace,
+            container=record.id,
+        )
+
+    def collect_garbage(self, namespace: str) -> None:
+        """Remove the snapshots of a namespace that neither a record nor, while there is one, a lease refers to."""
+        if any(where == namespace for where, _ in self.leases):
+            return
+        used = {one.record.snapshot_key for (where, _), one in self.containers.items() if where == namespace}
+        for (where, key), snapshot in list(self.snapshots.items()):
+            if where == namespace and key not in used and GC_ROOT not in snapshot.labels:
+                del self.snapshots[where, key]
 
     # -- inside
 

@@ -9,9 +9,13 @@ from msgspec import structs
 
 from bridge.errors import CommandFailed
 from bridge.model.identity import check_identifier
+from bridge.model.naming import name_from_labels
+from bridge.model.nanos import format_rfc3339, now
 from bridge.model.outcomes import ContainerInfo
+from bridge.ports import Defaults, NewContainer
 from bridge.testing.calls import Calls
 from bridge.testing.filters import BadFilter, container_filter
+from bridge.testing.images import GC_ROOT
 from bridge.testing.task import Refusal
 
 if TYPE_CHECKING:
@@ -53,6 +57,41 @@ class MemoryContainers:
             f"look at {container} in {namespace}", lambda: self._calls.container(namespace, container).record
         )
 
+    async def create(self, namespace: str, wanted: NewContainer, *, lease: str | None = None) -> None:  # noqa: ARG002
+        """Make a record; see the port."""
+
+        def make() -> None:
+            try:
+                check_identifier(wanted.id, "container id")
+            except ValueError as error:
+                raise Refusal("invalid_argument", str(error)) from error
+            if (namespace, wanted.id) in self._containerd.containers:
+                raise Refusal("already_exists", f"container {wanted.id}: already exists")
+            moment = now()
+            self._containerd.make_record(
+                ContainerInfo(
+                    namespace=namespace,
+                    id=wanted.id,
+                    image=wanted.image,
+                    name=name_from_labels(wanted.labels),
+                    labels=dict(wanted.labels),
+                    runtime=wanted.runtime,
+                    snapshotter=wanted.snapshotter,
+                    snapshot_key=wanted.snapshot_key,
+                    created_at=moment,
+                    updated_at=moment,
+                    spec=wanted.spec,
+                )
+            )
+
+        await self._calls.call(f"create {wanted.id} in {namespace}", make)
+
+    async def defaults(self, namespace: str) -> Defaults:
+        """Return containerd's own defaults; see the port."""
+        return await self._calls.call(
+            f"look at namespace {namespace}", lambda: Defaults("io.containerd.runc.v2", "overlayfs")
+        )
+
     async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
         """Remove the snapshot, unless kept, and the record; see the port."""
 
@@ -65,8 +104,11 @@ class MemoryContainers:
                     f"cannot delete {container} in {namespace}: it has a task, which is {status}: delete that first"
                 )
                 raise CommandFailed("failed_precondition", sentence)
-            if not keep_snapshot:
-                self._containerd.snapshots.discard((namespace, found.record.snapshot_key))
+            key = (namespace, found.record.snapshot_key)
+            snapshot = self._containerd.snapshots.pop(key, None)
+            if keep_snapshot and snapshot is not None:
+                kept = {**snapshot.labels, GC_ROOT: format_rfc3339(now())}
+                self._containerd.snapshots[key] = structs.replace(snapshot, labels=kept)
             self._containerd.remove(namespace, container)
 
         await self._calls.call(f"delete {container} in {namespace}", remove)

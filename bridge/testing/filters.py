@@ -1,4 +1,4 @@
-"""containerd's filters, as `Containers.List` understands them.
+"""containerd's filters, as `Containers.List` and `Images.List` understand them.
 
 A filter is a comma-separated list of selectors that must all hold; several filters are alternatives, and none, or an empty
 one, matches everything. A selector is a path, alone ("is there") or with `==`, `!=` or `~=` (a regular expression, found
@@ -13,11 +13,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from bridge.model.outcomes import ContainerInfo
+from bridge.model.outcomes import ContainerInfo, ImageInfo
 
-__all__ = ["BadFilter", "container_filter"]
+__all__ = ["BadFilter", "container_filter", "image_filter"]
 
-Matches: TypeAlias = Callable[[ContainerInfo], bool]
+Fields: TypeAlias = Callable[[tuple[str, ...]], str | None]
+"""What a thing has under a path."""
 
 _FIELD = re.compile(r"\s*([A-Za-z0-9_]+)", re.ASCII)
 _QUOTED = re.compile(r'\s*"((?:[^"\\\n]|\\.)*)"')
@@ -37,8 +38,8 @@ class _Selector(NamedTuple):
     operator: str
     value: str
 
-    def holds(self, container: ContainerInfo) -> bool:
-        found = _field(container, self.path)
+    def holds(self, fields: Fields) -> bool:
+        found = fields(self.path)
         match self.operator:
             case "":
                 return found is not None
@@ -50,16 +51,31 @@ class _Selector(NamedTuple):
                 return found is not None and _search(self.value, found)
 
 
-def container_filter(filters: Sequence[str]) -> Matches:
+def container_filter(filters: Sequence[str]) -> Callable[[ContainerInfo], bool]:
     """Return what tells whether a container matches one of `filters`.
 
     Raises:
         BadFilter: one of them is wrong; the sentence says where.
     """
+    matches = _filter(filters)
+    return lambda container: matches(lambda path: _field(container, path))
+
+
+def image_filter(filters: Sequence[str]) -> Callable[[ImageInfo], bool]:
+    """Return what tells whether an image matches one of `filters`.
+
+    Raises:
+        BadFilter: one of them is wrong; the sentence says where.
+    """
+    matches = _filter(filters)
+    return lambda image: matches(lambda path: _image_field(image, path))
+
+
+def _filter(filters: Sequence[str]) -> Callable[[Fields], bool]:
     alternatives = [_Scanner(text).selectors() for text in filters]
     if not alternatives or not all(alternatives):
-        return lambda _container: True
-    return lambda container: any(all(selector.holds(container) for selector in each) for each in alternatives)
+        return lambda _fields: True
+    return lambda fields: any(all(selector.holds(fields) for selector in each) for each in alternatives)
 
 
 class _Scanner:
@@ -144,6 +160,17 @@ def _field(container: ContainerInfo, path: tuple[str, ...]) -> str | None:
         ("id",): container.id,
         ("image",): container.image,
         ("runtime", "name"): container.runtime,
+    }
+    return fields.get(path) or None
+
+
+def _image_field(image: ImageInfo, path: tuple[str, ...]) -> str | None:
+    if path[0] == "labels" and len(path) > 1:
+        return image.labels.get(".".join(path[1:]))
+    fields: Mapping[tuple[str, ...], str] = {
+        ("name",): image.name,
+        ("target", "digest"): image.digest,
+        ("target", "mediatype"): image.media_type,
     }
     return fields.get(path) or None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bridge.ports import RuntimeVersion
 from bridge.testing.calls import Calls
 from bridge.testing.containers import MemoryContainers
+from bridge.testing.images import MemoryImages, MemoryLeases, MemorySnapshots
 from bridge.testing.tasks import MemoryTasks
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ class MemoryRuntime:
         self._calls = Calls(containerd)
         self.containers = MemoryContainers(containerd, self._calls)
         self.tasks = MemoryTasks(containerd, self._calls)
+        self.images = MemoryImages(containerd, self._calls)
+        self.snapshots = MemorySnapshots(containerd, self._calls)
+        self.leases = MemoryLeases(containerd, self._calls)
 
     async def version(self) -> RuntimeVersion:
         """Return the version that it says it has."""

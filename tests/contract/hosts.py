@@ -17,6 +17,7 @@ from bridge.errors import CommandFailed
 from bridge.model.node_events import ImageCreate
 from bridge.ports import ContainerLookup, ContainerRuntime, EventSource, InventorySource
 from bridge.testing import MemoryContainerd, Program
+from bridge.testing.images import memory_image
 from tests.testbed import BUSYBOX, Ctr
 
 ID = "web.1"
@@ -46,6 +47,10 @@ class Host(ABC):
     @abstractmethod
     async def make(self, behaviour: Behaviour, container: str = ID, **labels: str) -> None:
         """Make a container's record and snapshot."""
+
+    @abstractmethod
+    async def put_image(self) -> None:
+        """See that the image BUSYBOX is there."""
 
     @abstractmethod
     async def until_listening(self, container: str = ID) -> None:
@@ -119,6 +124,9 @@ class MemoryHost(Host):
     async def make(self, behaviour: Behaviour, container: str = ID, **labels: str) -> None:
         self.containerd.add(self.namespace, container, self._PROGRAMS[behaviour], labels=labels)
 
+    async def put_image(self) -> None:
+        self.containerd.put_image(self.namespace, memory_image(BUSYBOX, {"Cmd": ["sh"]}))
+
     async def until_listening(self, container: str = ID) -> None:
         pass  # it always does
 
@@ -168,6 +176,9 @@ class RealHost(Host):
     async def make(self, behaviour: Behaviour, container: str = ID, **labels: str) -> None:
         options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
         await self._ctr("containers", "create", *options, BUSYBOX, container, *self._COMMANDS[behaviour])
+
+    async def put_image(self) -> None:
+        pass  # it came with the namespace
 
     async def until_listening(self, container: str = ID) -> None:
         task = await self.runtime.tasks.get(self.namespace, container)

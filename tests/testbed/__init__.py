@@ -18,6 +18,7 @@ from tests.testbed.errors import DiedError, UnavailableError
 from tests.testbed.image import BUSYBOX
 from tests.testbed.nats import NatsServer
 from tests.testbed.proxy import Proxy
+from tests.testbed.registry import Registry
 from tests.testbed.roots import VERSIONS
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "DiedError",
     "NatsServer",
     "Proxy",
+    "Registry",
     "UnavailableError",
 ]

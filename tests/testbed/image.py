@@ -5,6 +5,7 @@ import io
 import json
 import platform
 import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,19 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 OCI = "application/vnd.oci.image"
 
 
-def archive(busybox: bytes, *, name: str = BUSYBOX) -> bytes:
-    """The tar file that `ctr images import` takes, with `busybox` (a static binary) as everything there is in it."""
-    layer = _layer(busybox)
-    config = _json(
-        architecture=ARCHITECTURES.get(platform.machine(), platform.machine()),
-        os="linux",
-        config={"Env": ["PATH=/bin"], "Cmd": ["sh"]},
-        rootfs={"type": "layers", "diff_ids": [_digest(layer)]},
-    )
-    manifest = _json(
-        schemaVersion=2,
-        mediaType=f"{OCI}.manifest.v1+json",
-        config=_descriptor(f"{OCI}.config.v1+json", config),
-        layers=[_descriptor(f"{OCI}.layer.v1.tar", layer)],
-    )
+def archive(
+    busybox: bytes,
+    *,
+    name: str = BUSYBOX,
+    config: Mapping[str, Any] | None = None,
+    layers: Sequence[Mapping[str, bytes | str]] = (),
+) -> bytes:
+    """The tar file that `ctr images import` takes, with `busybox` (a static binary) as everything there is in it.
+
+    `config` says more of how to run it; each of `layers` lays files (bytes) and links (the path that they lead to) over it.
+    """
+    blobs = content(busybox, config=config, layers=layers)
+    manifest = blobs[-1]
     names = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
     index = _json(
         schemaVersion=2,
@@ -39,8 +38,45 @@ def archive(busybox: bytes, *, name: str = BUSYBOX) -> bytes:
         manifests=[_descriptor(f"{OCI}.manifest.v1+json", manifest) | {"annotations": names}],
     )
     files = {"oci-layout": _json(imageLayoutVersion="1.0.0"), "index.json": index}
-    files |= {f"blobs/{_digest(blob).replace(':', '/')}": blob for blob in (layer, config, manifest)}
+    files |= {f"blobs/{_digest(blob).replace(':', '/')}": blob for blob in blobs}
     return _tar([_file(path, data, mode=0o644) for path, data in files.items()])
+
+
+def content(
+    busybox: bytes,
+    *,
+    config: Mapping[str, Any] | None = None,
+    layers: Sequence[Mapping[str, bytes | str]] = (),
+) -> list[bytes]:
+    """The blobs of an image: its layers, its configuration and, last, its manifest."""
+    trees = [_layer(busybox), *(_tar([_any(path, what) for path, what in layer.items()]) for layer in layers)]
+    configuration = _json(
+        architecture=ARCHITECTURES.get(platform.machine(), platform.machine()),
+        os="linux",
+        config={"Env": ["PATH=/bin"], "Cmd": ["sh"], **(config or {})},
+        rootfs={"type": "layers", "diff_ids": [_digest(tree) for tree in trees]},
+    )
+    manifest = _json(
+        schemaVersion=2,
+        mediaType=f"{OCI}.manifest.v1+json",
+        config=_descriptor(f"{OCI}.config.v1+json", configuration),
+        layers=[_descriptor(f"{OCI}.layer.v1.tar", tree) for tree in trees],
+    )
+    return [*trees, configuration, manifest]
+
+
+def saved(busybox: bytes, *tags: str) -> bytes:
+    """The same image as `docker save` wrote it for years: each layer in a directory of its own, one of them linked to."""
+    layer, configuration, _ = content(busybox)
+    names = [{"Config": "config.json", "RepoTags": list(tags), "Layers": ["b/layer.tar"]}]
+    return _tar(
+        [
+            _file("a/layer.tar", layer, mode=0o644),
+            _entry("b/layer.tar", tarfile.SYMTYPE, link="../a/layer.tar"),
+            _file("config.json", configuration, mode=0o644),
+            _file("manifest.json", json.dumps(names).encode(), mode=0o644),
+        ]
+    )
 
 
 def write(busybox: Path, target: Path) -> None:
@@ -65,6 +101,10 @@ def _file(path: str, data: bytes, *, mode: int) -> tuple[tarfile.TarInfo, bytes]
     info = tarfile.TarInfo(path)
     info.mode, info.size = mode, len(data)
     return info, data
+
+
+def _any(path: str, what: bytes | str) -> tuple[tarfile.TarInfo, bytes]:
+    return _entry(path, tarfile.SYMTYPE, link=what) if isinstance(what, str) else _file(path, what, mode=0o644)
 
 
 def _tar(entries: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:

@@ -8,8 +8,10 @@ misspelt `signal` must not silently become the default one.
 from __future__ import annotations
 
 from bridge.model.commands.command import PRECONDITIONS, Command, CommandId, Seconds, is_command_id
+from bridge.model.commands.creating import CREATING, Create, MountOption, Run, RuncOptions
 from bridge.model.commands.desk import DESK, Cancel
 from bridge.model.commands.groups import GROUPS, Group, groups_from
+from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Resume, Start, Stop
 from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Version
 from bridge.model.commands.signals import signal_number
@@ -19,16 +21,24 @@ __all__ = [
     "Cancel",
     "Command",
     "CommandId",
+    "Create",
     "Delete",
     "GROUPS",
     "Group",
+    "Images",
+    "Import",
     "Inspect",
     "Kill",
     "List",
     "PRECONDITIONS",
+    "MountOption",
     "Pause",
     "Pids",
+    "Pull",
     "Resume",
+    "Rmi",
+    "Run",
+    "RuncOptions",
     "Seconds",
     "Start",
     "Stop",
@@ -38,5 +48,7 @@ __all__ = [
     "signal_number",
 ]
 
-COMMANDS: dict[str, type[Command]] = {command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE)}
+COMMANDS: dict[str, type[Command]] = {
+    command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES)
+}
 """Verb -> struct."""

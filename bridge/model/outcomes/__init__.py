@@ -12,6 +12,16 @@ from bridge.model.outcomes.containers import (
     TaskStatus,
     VersionInfo,
 )
+from bridge.model.outcomes.creating import (
+    Created,
+    ImageInfo,
+    ImageList,
+    ImageRemoved,
+    Imported,
+    Progress,
+    Pulled,
+    Ran,
+)
 from bridge.model.outcomes.lifecycle import Done, ExitInfo, TaskStarted
 from bridge.model.outcomes.outcome import Outcome, OutcomeWord
 from bridge.model.outcomes.standing import Cancelled, CommandState, Stage, Via
@@ -21,14 +31,22 @@ __all__ = [
     "CommandState",
     "ContainerInfo",
     "ContainerList",
+    "Created",
     "Done",
     "ExitInfo",
+    "ImageInfo",
+    "ImageList",
+    "ImageRemoved",
+    "Imported",
     "InspectResult",
     "Outcome",
     "OutcomeWord",
     "PidList",
     "ProcessInfo",
     "Stage",
+    "Progress",
+    "Pulled",
+    "Ran",
     "TaskInfo",
     "TaskStarted",
     "TaskStatus",

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from msgspec import structs
 
 from bridge.errors import Code, CommandFailed
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStatus
-from bridge.ports import RuntimeVersion
+from bridge.ports import Defaults, NewContainer, RuntimeVersion
 
 KILL = 9
 
@@ -53,6 +54,14 @@ class SmallContainers:
         if (namespace, container) not in self._all.records:
             raise CommandFailed("not_found", "no container", containerd="not found")
         return self._all.records[namespace, container]
+
+    async def create(self, namespace: str, wanted: NewContainer, *, lease: str | None = None) -> None:
+        await self._all.called("create_record")
+        self._all.add(wanted.id, namespace=namespace, labels=wanted.labels)
+
+    async def defaults(self, namespace: str) -> Defaults:
+        await self._all.called("defaults", namespace)
+        return Defaults("io.containerd.runc.v2", "overlayfs")
 
     async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
         await self._all.called("delete", keep_snapshot)
@@ -127,6 +136,9 @@ class SmallRuntime:
         self.gates: dict[str, asyncio.Event] = {}
         self.containers = SmallContainers(self)
         self.tasks = SmallTasks(self)
+        self.images: Any = None
+        self.snapshots: Any = None
+        self.leases: Any = None
 
     def add(
         self,

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 import bridge
+from bridge.control.creation import VERBS as CREATE
 from bridge.control.dispatch import VERBS, Dispatcher
+from bridge.control.images import VERBS as IMAGES
 from bridge.control.lanes import Lanes
 from bridge.control.lifecycle import VERBS as LIFECYCLE
 from bridge.control.observe import VERBS as OBSERVE
@@ -91,7 +93,8 @@ async def settle() -> None:
 def test_every_verb_of_the_contract_has_its_coroutine_in_the_module_of_its_group() -> None:
     assert set(VERBS) == set(COMMANDS) - {Cancel.verb}  # the dispatcher's own
     assert {verb for verb in VERBS if COMMANDS[verb].group == "lifecycle"} == set(LIFECYCLE)
-    assert {verb for verb in VERBS if COMMANDS[verb].group == "observe"} == set(OBSERVE)
+    assert {verb for verb in VERBS if COMMANDS[verb].group == "observe"} == {*OBSERVE, "images"}
+    assert {verb for verb in VERBS if COMMANDS[verb].group == "create"} == {*CREATE, *IMAGES} - {"images"}
 
 
 # -- outcomes
@@ -199,9 +202,9 @@ async def test_a_command_that_is_wrong_keeps_the_id_that_its_sender_gave(ask: As
 
 
 async def test_a_verb_that_does_not_exist_is_unimplemented(ask: Asked) -> None:
-    word, code, said = await ask.failure("exec")
+    word, code, said = await ask.failure("fly")
     assert (word, code) == ("error", "unimplemented")
-    assert said.startswith("there is no command 'exec': choose from delete, inspect, ")
+    assert said.startswith("there is no command 'fly': choose from create, delete, ")
 
 
 async def test_a_command_for_another_node_is_not_carried_out_here(ask: Asked) -> None:

@@ -40,7 +40,7 @@ class Node:
             groups=GROUPS,
             record=lambda *_: None,
             journal=journal,
-            tell=teller.tell,
+            standing=teller.tell,
             bus=teller,
             allowed=lambda: self.held,
         )

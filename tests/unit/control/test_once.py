@@ -45,7 +45,7 @@ class Node:
             record=lambda _ns, _id, event, _command: self.recorded.append(event),
             clock=self.clock,
             journal=self.journal,
-            tell=self.told.append,
+            standing=self.told.append,
             known=self.known,
         )
 

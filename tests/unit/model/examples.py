@@ -3,7 +3,7 @@
 import functools
 import types
 import typing
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from hypothesis import strategies as st
@@ -38,10 +38,12 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def of(kind: Any) -> st.SearchStrategy[Any]:
+def of(kind: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one line per kind
     """Values of a type as it is written in the model."""
     if kind in _PLAIN:
         return _PLAIN[kind]
+    if get_origin(kind) is Annotated:
+        return _within(*get_args(kind))
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
     if get_origin(kind) in (typing.Union, types.UnionType):
@@ -53,6 +55,20 @@ def of(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, type) and issubclass(kind, Struct):
         return structs(kind)
     raise NotImplementedError(f"no examples of {kind}")
+
+
+def _within(kind: Any, bounds: msgspec.Meta) -> st.SearchStrategy[Any]:
+    """Values that keep to the bounds that the model gives them."""
+    if kind is int:
+        most = bounds.le if bounds.le is not None else (bounds.lt or 2**32) - 1
+        return st.integers(int(bounds.ge or 0), int(most))
+    if kind is float:
+        return st.floats(bounds.ge, bounds.le)
+    if bounds.pattern is None:
+        return TEXTS.filter(lambda text: len(text) >= (bounds.min_length or 0))
+    anything = st.characters(exclude_categories=["Cs"])
+    texts = st.from_regex(bounds.pattern, alphabet=anything)
+    return texts.filter(lambda text: (bounds.min_length or 0) <= len(text) <= (bounds.max_length or 100))
 
 
 @functools.cache

@@ -39,7 +39,13 @@ def test_the_defaults_are_those_of_docker() -> None:
     assert (Delete().force, Delete().keep_snapshot) == (False, False)
 
 
-def test_only_lifecycle_commands_change_anything() -> None:
+def test_what_makes_containers_or_takes_images_in_has_a_group_of_its_own() -> None:
+    making = {verb for verb, command in COMMANDS.items() if command.group == "create"}
+    assert making == {"create", "run", "pull", "import", "rmi"}
+    assert COMMANDS["images"].group == "observe"
+
+
+def test_only_lifecycle_commands_change_how_a_container_runs() -> None:
     changing = {verb for verb, command in COMMANDS.items() if command.group == "lifecycle"}
     assert changing == {"start", "pause", "resume", "kill", "stop", "delete", "cancel"}
 
@@ -155,4 +161,8 @@ def test_all_and_none_stand_alone(text: str) -> None:
 
 
 def test_every_command_of_the_module_is_in_the_table() -> None:
-    assert set(COMMANDS.values()) == set(Command.__subclasses__())
+    assert set(COMMANDS.values()) == _under(Command)
+
+
+def _under(kind: type[Command]) -> set[type[Command]]:
+    return {each for child in kind.__subclasses__() for each in {child, *_under(child)}}

@@ -1,0 +1,224 @@
+"""`containerd-bridge images`, `pull`, `import` and `rmi`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+from bridge.cli.connection import client_command
+from bridge.cli.creating import Namespace
+from bridge.cli.durations import ago
+from bridge.cli.exits import USAGE, complain, complaint
+from bridge.cli.options import Json, NodeName
+from bridge.cli.printable import printable
+from bridge.cli.terminal import Columns, Terminal
+from bridge.client import Bus, CommandFailed
+from bridge.model.commands import Pull
+from bridge.model.identity import new_ulid
+from bridge.model.outcomes import ImageInfo, Progress
+from bridge.model.references import full_reference
+from bridge.ports import Tell
+
+__all__ = ["images", "import_archive", "pull", "rmi"]
+
+SHORT_DIGEST: Final = len("sha256:") + 12
+
+
+@client_command
+async def images(
+    bus: Bus,
+    *,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", "-f", metavar="FILTER", help="containerd's own (repeatable).")
+    ] = None,
+    names_only: Annotated[bool, typer.Option("--quiet", "-q", help="Names alone.")] = False,
+    namespace: Namespace = "default",
+    node: NodeName = None,
+    as_json: Json = False,
+) -> None:
+    """List the images of a node."""
+    found = await (await bus.node(node)).images(namespace=namespace, filters=filters or [], sizes=not names_only)
+    terminal = Terminal()
+    if as_json:
+        for image in found:
+            terminal.json(image)
+    elif names_only:
+        for image in found:
+            terminal.line(printable(image.name))
+    else:
+        _table(terminal, found)
+
+
+@client_command
+async def pull(
+    bus: Bus,
+    *,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Name, such as nginx:1.27.")],
+    platform: Annotated[str, typer.Option("--platform", metavar="OS/ARCH", help="Another one than the node's.")] = "",
+    snapshotter: Annotated[str, typer.Option("--snapshotter", metavar="NAME", help="containerd's.")] = "",
+    plain_http: Annotated[bool, typer.Option("--plain-http", help="The registry has no TLS.")] = False,
+    hosts_dir: Annotated[
+        str, typer.Option("--hosts-dir", metavar="DIR", help="The node's directory with hosts.toml files.")
+    ] = "",
+    user: Annotated[
+        str, typer.Option("--user", "-u", metavar="NAME", help="Its password is read from $REGISTRY_PASSWORD.")
+    ] = "",
+    namespace: Namespace = "default",
+    node: NodeName = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch an image from its registry."""
+    fields = {
+        "id": new_ulid(),
+        "image": full_reference(image),
+        "platform": platform,
+        "snapshotter": snapshotter,
+        "plain_http": plain_http,
+        "hosts_dir": hosts_dir,
+        "username": user,
+        "password": os.environ.get("REGISTRY_PASSWORD", "") if user else "",
+    }
+    try:
+        command = msgspec.convert(fields, Pull)
+    except msgspec.ValidationError as error:
+        complain(str(error))
+        raise typer.Exit(USAGE) from error
+    at = await bus.node(node)
+    with _bars() as tell:
+        async with bus.transport.progress(at.name, command.id or "", tell):
+            pulled = await at.pull(command, namespace=namespace)
+    _done([pulled], as_json=as_json)
+
+
+@client_command
+async def import_archive(
+    bus: Bus,
+    *,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="OCI layout or `docker save`, as a tar; - for standard input.")
+    ],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="For an image that has none in it.")] = "",
+    namespace: Namespace = "default",
+    node: NodeName = None,
+    as_json: Json = False,
+) -> None:
+    """Hand the images of an archive to a node."""
+    at = await bus.node(node)
+    try:
+        archive = sys.stdin.buffer if str(file) == "-" else file.open("rb")
+    except OSError as error:
+        complain(f"{file} cannot be read: {error.strerror}")
+        raise typer.Exit(USAGE) from error
+    with archive, _bars(total=_size(file)) as tell:
+        async with (
+            bus.transport.archive(archive, tell) as command,
+            bus.transport.progress(at.name, command.id or "", tell),
+        ):
+            wanted = msgspec.structs.replace(command, name=full_reference(name) if name else "")
+            imported = await at.import_archive(wanted, namespace=namespace)
+    _done(imported, as_json=as_json)
+
+
+@client_command
+async def rmi(
+    bus: Bus,
+    *,
+    names: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Names of images.")],
+    force: Annotated[bool, typer.Option("--force", "-f", help="Also of those that containers use.")] = False,
+    sync: Annotated[bool, typer.Option("--sync", help="Return when their content is gone too.")] = False,
+    namespace: Namespace = "default",
+    node: NodeName = None,
+    as_json: Json = False,
+) -> None:
+    """Remove the names of images."""
+    at = await bus.node(node)
+    terminal = Terminal()
+    failed = False
+    for name in names:
+        try:
+            removed = await at.rmi(full_reference(name), namespace=namespace, force=force, sync=sync)
+        except CommandFailed as error:
+            failed = True
+            complain(complaint(error))
+            continue
+        if as_json:
+            terminal.json(removed)
+        else:
+            terminal.line(printable(removed.image))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _table(terminal: Terminal, found: list[ImageInfo]) -> None:
+    rows = [
+        [printable(one.name), printable(one.digest[:SHORT_DIGEST]), _bytes(one.size), ago(one.created_at)]
+        for one in found
+    ]
+    columns = Columns("IMAGE", "DIGEST", "SIZE", "CREATED", gap=3)
+    for row in rows:
+        columns.fit(row)
+    terminal.line(columns.header())
+    for row in rows:
+        terminal.line(columns.line(row))
+
+
+def _done(found: list[ImageInfo], *, as_json: bool) -> None:
+    terminal = Terminal()
+    for image in found:
+        if as_json:
+            terminal.json(image)
+        else:
+            terminal.line(printable(image.name))
+
+
+def _bytes(size: int | None) -> str:
+    if size is None:
+        return "-"
+    amount, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def _size(file: Path) -> int | None:
+    return file.stat().st_size if str(file) != "-" and file.is_file() else None
+
+
+@contextmanager
+def _bars(*, total: int | None = None) -> Iterator[Tell]:
+    """Show bars on standard error, if a person looks at it; yield what moves them."""
+    console = Console(stderr=True, highlight=False, markup=False)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    names = TextColumn("{task.fields[what]:<36}", markup=False)
+    events = TextColumn("{task.fields[event]:<12}", markup=False)
+    with Bars(names, events, BarColumn(bar_width=24), DownloadColumn(), console=console, transient=True) as bars:
+        rows: dict[str, TaskID] = {}
+
+        def tell(progress: Progress) -> None:
+            if not (progress.total or progress.done):
+                return
+            if progress.name not in rows:
+                what = printable(progress.name)[:36]
+                rows[progress.name] = bars.add_task("", total=None, what=what, event="")
+            bars.update(
+                rows[progress.name],
+                completed=progress.done,
+                total=progress.total or total,
+                event=printable(progress.event)[:12],
+            )
+
+        yield tell

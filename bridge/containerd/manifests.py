@@ -1,0 +1,217 @@
+"""An image's index, manifest and configuration, read from the content store (OCI image-spec; docker's forms of the same).
+
+They are foreign data of bounded size: what is not of the shape that it has to be is refused by name.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct, field
+
+from bridge._pb.containerd.types_pb2 import Platform
+from bridge.containerd.content import Content, is_digest
+from bridge.errors import CommandFailed
+from bridge.ports import Descriptor, ImageContent
+
+__all__ = ["Blob", "Manifest", "Manifests", "host_platform", "is_index", "is_layer", "is_manifest", "read_platform"]
+
+LARGEST: Final = 4 << 20
+"""Bytes of an index, a manifest or a configuration: what registries take (OCI distribution-spec)."""
+
+DEEPEST: Final = 3
+"""Indexes inside of indexes."""
+
+_INDEXES: Final = {
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+}
+_MANIFESTS: Final = {
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+}
+_LAYERS: Final = (
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
+)
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386"}
+_VARIANTS: Final = {"aarch64": "v8", "armv7l": "v7", "armv6l": "v6"}
+
+
+class _Platform(Struct):
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+
+
+class Blob(Struct):
+    """A descriptor as it stands in JSON."""
+
+    digest: str
+    size: int = 0
+    media_type: str = field(default="", name="mediaType")
+    platform: _Platform | None = None
+    annotations: dict[str, str] | None = None
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """It as a value."""
+        return Descriptor(self.media_type, self.digest, self.size)
+
+
+class Manifest(Struct):
+    """What an index or a manifest refers to: an index to `manifests`, a manifest to `config` and `layers`."""
+
+    media_type: str = field(default="", name="mediaType")
+    manifests: list[Blob] | None = None
+    config: Blob | None = None
+    layers: list[Blob] | None = None
+
+    @property
+    def children(self) -> Iterator[tuple[str, Blob]]:
+        """All that it refers to, with the ends of the labels that keep each from the garbage collector."""
+        if self.config is not None:
+            yield "config", self.config
+        for number, layer in enumerate(self.layers or []):
+            yield f"l.{number}", layer
+        for number, manifest in enumerate(self.manifests or []):
+            yield f"m.{number}", manifest
+
+
+class _RootFs(Struct):
+    diff_ids: list[str] = []
+
+
+class _Configuration(Struct):
+    rootfs: _RootFs = field(default_factory=_RootFs)
+
+
+def is_index(media_type: str) -> bool:
+    """Tell whether it names several manifests."""
+    return media_type in _INDEXES
+
+
+def is_manifest(media_type: str) -> bool:
+    """Tell whether it is one image."""
+    return media_type in _MANIFESTS
+
+
+def is_layer(media_type: str) -> bool:
+    """Tell whether it is a file tree, packed in whatever way."""
+    return media_type.startswith(_LAYERS)
+
+
+def host_platform() -> Platform:
+    """Return this host's platform in the words of images."""
+    machine = platform.machine()
+    return Platform(os="linux", architecture=_ARCHITECTURES.get(machine, machine), variant=_VARIANTS.get(machine, ""))
+
+
+def read_platform(text: str) -> Platform:
+    """Return a platform written as `linux/arm64/v8`; this host's for none."""
+    if not text:
+        return host_platform()
+    system, architecture, *variant = text.split("/")
+    return Platform(os=system, architecture=architecture, variant=variant[0] if variant else "")
+
+
+class Manifests:
+    """Reads images' manifests from one content store."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    async def content_of(self, namespace: str, name: str, target: Descriptor) -> ImageContent:
+        """Return what an image is on this host.
+
+        Raises:
+            CommandFailed: `failed_precondition`: it is not all there, is none for this platform, or not well-formed.
+        """
+        manifest = await self._manifest(namespace, name, target, DEEPEST)
+        if manifest.config is None:
+            raise _malformed(name, "its manifest has no config")
+        configuration = await self._read(namespace, name, manifest.config.digest)
+        diff_ids = _decoded(name, configuration, _Configuration).rootfs.diff_ids
+        layers = [layer.descriptor for layer in manifest.layers or [] if is_layer(layer.media_type)]
+        if len(layers) != len(diff_ids) or not all(is_digest(each) for each in diff_ids):
+            raise _malformed(name, f"it has {len(layers)} layers and {len(diff_ids)} digests for them")
+        return ImageContent(
+            name=name,
+            digest=target.digest,
+            config_digest=manifest.config.digest,
+            config=_decoded(name, configuration, dict[str, Any]),
+            layers=tuple(layers),
+            diff_ids=tuple(diff_ids),
+        )
+
+    async def size(self, namespace: str, name: str, target: Descriptor) -> int | None:
+        """Return what the image's manifest, config and layers for this host take; None where they are not all there."""
+        try:
+            manifest = await self._manifest(namespace, name, target, DEEPEST)
+        except CommandFailed:
+            return None
+        blobs = [blob for _, blob in manifest.children]
+        sizes = [await self._content.size(namespace, blob.digest) for blob in blobs]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    async def _manifest(self, namespace: str, name: str, target: Descriptor, deep: int) -> Manifest:
+        data = await self._read(namespace, name, target.digest)
+        manifest: Manifest = _decoded(name, data, Manifest)
+        if manifest.manifests is None:
+            return manifest
+        for choice in _best_first(manifest.manifests):
+            if deep and (is_manifest(choice.media_type) or is_index(choice.media_type)):
+                if await self._content.size(namespace, choice.digest) is None:
+                    continue
+                return await self._manifest(namespace, name, choice.descriptor, deep - 1)
+        here = host_platform()
+        raise CommandFailed(
+            "failed_precondition",
+            f"image {name} has nothing for {here.os}/{here.architecture} here: pull it for this platform",
+        )
+
+    async def _read(self, namespace: str, name: str, digest: str) -> bytes:
+        try:
+            return await self._content.read(namespace, digest, most=LARGEST)
+        except CommandFailed as error:
+            if error.code != "not_found":
+                raise
+            raise CommandFailed(
+                "failed_precondition", f"image {name} is not all there, {digest} is missing: pull or import it again"
+            ) from error
+
+
+def _best_first(manifests: Sequence[Blob]) -> list[Blob]:
+    """Return those that this host can run: of its very variant first, then those that name no platform."""
+    here = host_platform()
+
+    def rank(blob: Blob) -> int | None:
+        if blob.platform is None:
+            return 2
+        if (blob.platform.os, blob.platform.architecture) != (here.os, here.architecture):
+            return None
+        return 0 if blob.platform.variant in {here.variant, ""} else 1 if _older(blob.platform.variant, here) else None
+
+    ranked = [(rank(blob), number, blob) for number, blob in enumerate(manifests)]
+    fitting = sorted((order, number) for order, number, _ in ranked if order is not None)
+    return [manifests[number] for _, number in fitting]
+
+
+def _older(variant: str, here: Platform) -> bool:
+    return here.architecture in {"arm", "arm64"} and variant < here.variant
+
+
+def _decoded(name: str, data: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _malformed(name, str(error)) from error
+
+
+def _malformed(name: str, why: str) -> CommandFailed:
+    return CommandFailed("failed_precondition", f"image {name} is not well-formed: {why}")

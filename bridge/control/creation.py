@@ -1,0 +1,348 @@
+"""The verbs that make containers: create and run.
+
+A container is made under a lease, in steps of which each is undone when a later one fails: snapshot, record, and for `run`
+the task. The lease, the snapshot and the record carry the command's id as a label, so what a crash leaves is found by it;
+and a command that comes a second time finds what it made the first time, and makes nothing.
+
+Nobody else's is ever touched: a container, a snapshot or a name that is there already is `already_exists`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Any, Final
+
+from bridge.control import lifecycle
+from bridge.control.spec.default import default_spec
+from bridge.control.spec.image import apply_image, image_config, image_labels
+from bridge.control.spec.options import apply_options
+from bridge.control.spec.users import GROUP, PASSWD, process_user
+from bridge.control.spec.whole import check_whole
+from bridge.control.verb import Place, Verb
+from bridge.errors import CommandFailed
+from bridge.model import labels
+from bridge.model.commands import Create, Delete, Run, RuncOptions, Start
+from bridge.model.identity import new_ulid
+from bridge.model.naming import NAME_LABELS
+from bridge.model.outcomes import ContainerInfo, Created, Ran
+from bridge.ports import ImageContent, NewContainer
+
+__all__ = ["INSTANCE", "VERBS", "created_by", "lease_labels", "lease_of", "undo"]
+
+log = logging.getLogger(__name__)
+
+INSTANCE: Final = new_ulid()
+"""What this process is called on its leases."""
+
+RUNC: Final = "io.containerd.runc."
+"""Beginning of the runtimes whose options are runc's."""
+
+LONGEST_LABEL: Final = 4096
+LARGEST_LIST: Final = 1 << 20
+"""Bytes of an image's /etc/passwd or /etc/group."""
+
+UNDO_S: Final = 20.0
+"""How long undoing may take when the bridge is told to stop meanwhile; what is left then is found at the next start."""
+
+
+# -- create
+
+
+async def create(place: Place, command: Create) -> Created:
+    """Make a container; nothing is left of it where that fails."""
+    return (await _create(place, command))[0]
+
+
+async def created_by(place: Place, command_id: str) -> Created | None:
+    """Return what a `create` or `run` of this id has made at this place, None where it has made nothing there."""
+    try:
+        record = await place.runtime.containers.get(*place.target)
+    except CommandFailed as error:
+        if error.code != "not_found":
+            raise
+        return None
+    return _created(record, already=True) if record.labels.get(labels.COMMAND) == command_id else None
+
+
+def lease_of(command_id: str) -> str:
+    """Return the name of the lease under which a command makes things."""
+    return f"containerd-bridge-{command_id}"
+
+
+def lease_labels(command_id: str) -> dict[str, str]:
+    """Return the labels of that lease."""
+    return {labels.COMMAND: command_id, labels.INSTANCE: INSTANCE}
+
+
+async def _create(place: Place, command: Create) -> tuple[Created, bool]:
+    """Return the container, and whether it is this very call that made it."""
+    command_id = place.command_id or command.id or new_ulid()
+    _check(command)
+    if (found := await created_by(place, command_id)) is not None:
+        return found, False
+    await _demand_free(place)
+    async with _lease(place, command_id) as lease:
+        return await _make(place, command, command_id, lease), True
+
+
+async def _make(place: Place, command: Create, command_id: str, lease: str) -> Created:
+    namespace, container = place.target
+    runtime, snapshotter = await place.runtime.containers.defaults(namespace)
+    snapshotter = command.snapshotter or snapshotter
+    image = await place.runtime.images.resolve(namespace, command.image) if command.image else None
+    async with _snapshot(place, snapshotter, image, command_id, lease):
+        spec = await _spec(place, command, snapshotter, image)
+        place.judge(place, command, spec)
+        name = command.runtime or runtime
+        wanted = NewContainer(
+            id=container,
+            spec=spec,
+            runtime=name,
+            image=command.image or "",
+            labels=_labels(command, image, command_id),
+            runc=command.runc or (RuncOptions() if name.startswith(RUNC) else None),
+            snapshotter=snapshotter if image else "",
+            snapshot_key=container if image else "",
+        )
+        try:
+            await place.runtime.containers.create(namespace, wanted, lease=lease)
+        except CommandFailed as error:
+            if error.code == "already_exists":
+                raise _taken(place, error.containerd) from error
+            # It may have been made before the answer was lost.
+            if not await _is_there(place, command_id):
+                raise
+    return Created(
+        container=container,
+        image=wanted.image,
+        image_digest=image.digest if image else "",
+        runtime=wanted.runtime,
+        snapshotter=wanted.snapshotter,
+        snapshot_key=wanted.snapshot_key,
+    )
+
+
+def _check(command: Create) -> None:
+    """See what can be seen before anything is asked of containerd."""
+    if command.spec is not None:
+        check_whole(command)
+    elif command.image is None:
+        raise CommandFailed(
+            "invalid_argument", "there is nothing to make a container of: give an image, or a whole spec"
+        )
+    if command.runc is not None and command.runtime and not command.runtime.startswith(RUNC):
+        raise CommandFailed(
+            "invalid_argument", f"runtime {command.runtime} is not runc's: leave the runc options out, or the runtime"
+        )
+    for key, value in command.labels.items():
+        if key.startswith(labels.OURS):
+            raise CommandFailed("invalid_argument", f"label {key} is the bridge's own: take another key")
+        if not key or len(key.encode()) + len(value.encode()) > LONGEST_LABEL:
+            raise CommandFailed(
+                "invalid_argument",
+                f"label {key[:64]!r} is too long: key and value have {LONGEST_LABEL} bytes together, and a key at least one",
+            )
+
+
+async def _demand_free(place: Place) -> None:
+    try:
+        await place.runtime.containers.get(*place.target)
+    except CommandFailed as error:
+        if error.code == "not_found":
+            return
+        raise
+    raise _taken(place, None)
+
+
+def _taken(place: Place, words: str | None) -> CommandFailed:
+    return CommandFailed(
+        "already_exists",
+        f"{place} exists already in namespace {place.namespace}: take another id, or delete it first",
+        containerd=words,
+    )
+
+
+async def _spec(place: Place, command: Create, snapshotter: str, image: ImageContent | None) -> dict[str, Any]:
+    if command.spec is not None:
+        return check_whole(command)
+    assert image is not None
+    namespace, container = place.target
+    config = image_config(image.name, image.config)
+    spec = default_spec(namespace, container)
+    apply_image(spec, config, command)
+
+    spec["process"]["user"] = await _user(place, command.user, config.user, snapshotter)
+    apply_options(spec, command)
+    return spec
+
+
+async def _user(place: Place, wanted: str | None, of_image: str | None, snapshotter: str) -> dict[str, Any]:
+    """Return who the process is. Numbers will do where the image's lists cannot be seen, as from inside of a container."""
+    namespace, container = place.target
+    unseen: list[CommandFailed] = []
+
+    async def read(path: str) -> bytes | None:
+        try:
+            return await place.runtime.snapshots.read(namespace, snapshotter, container, path, most=LARGEST_LIST)
+        except CommandFailed as error:
+            if error.code != "failed_precondition":
+                raise
+            unseen.append(error)
+            return None
+
+    passwd, group = await read(PASSWD), await read(GROUP)
+    # Who names a group wants that one alone; what an image names is only its first, and containerd's client adds the others.
+    alone = wanted is not None and ":" in wanted
+    try:
+        user = process_user(wanted or of_image or "", passwd, group, alone=alone)
+    except CommandFailed:
+        if unseen:
+            raise unseen[0] from None
+        raise
+    if unseen:
+        log.warning("%s is in no groups but its first: %s", place, unseen[0])
+    return user
+
+
+def _labels(command: Create, image: ImageContent | None, command_id: str) -> dict[str, str]:
+    given = image_labels(image_config(image.name, image.config)) if image else {}
+    if command.name is not None:
+        given[NAME_LABELS[0]] = command.name
+    given |= command.labels
+    if command.stdio != "null":
+        given[labels.STDIO] = command.stdio
+    if isinstance(command, Run) and command.rm:
+        given[labels.REMOVE] = "true"
+    return given | {labels.COMMAND: command_id}
+
+
+def _created(record: ContainerInfo, *, already: bool = False) -> Created:
+    return Created(
+        container=record.id,
+        image=record.image,
+        runtime=record.runtime,
+        snapshotter=record.snapshotter,
+        snapshot_key=record.snapshot_key,
+        already=already,
+    )
+
+
+# -- what is undone
+
+
+@asynccontextmanager
+async def _lease(place: Place, command_id: str) -> AsyncIterator[str]:
+    """Hold what is made until a record refers to it; in the end the lease is gone whatever came of it."""
+    assert place.namespace is not None
+    namespace, lease = place.namespace, lease_of(command_id)
+
+    async def give_up() -> None:
+        await place.runtime.leases.delete(namespace, lease)
+
+    try:
+        await place.runtime.leases.create(namespace, lease, lease_labels(command_id))
+        yield lease
+    finally:
+        await undo(f"lease {lease}", give_up())
+
+
+@asynccontextmanager
+async def _snapshot(
+    place: Place, snapshotter: str, image: ImageContent | None, command_id: str, lease: str
+) -> AsyncIterator[None]:
+    """Make the container's root file system, and remove it again where the block fails."""
+    if image is None:
+        yield
+        return
+    namespace, container = place.target
+    snapshots = place.runtime.snapshots
+
+    async def remove() -> None:
+        present = await snapshots.labels(namespace, snapshotter, container)
+        if present is not None and present.get(labels.COMMAND) == command_id:
+            await snapshots.remove(namespace, snapshotter, container)
+
+    await remove()  # what an earlier try of the same command was stopped from removing
+    try:
+        await _prepare(place, snapshotter, image, command_id, lease)
+        yield
+    except BaseException:
+        if await _is_there(place, command_id) is False:
+            await undo(f"snapshot {container} of {namespace}", remove())
+        raise
+
+
+async def _prepare(place: Place, snapshotter: str, image: ImageContent, command_id: str, lease: str) -> None:
+    namespace, container = place.target
+    try:
+        await place.runtime.snapshots.prepare(
+            namespace, snapshotter, container, image, labels={labels.COMMAND: command_id}, lease=lease
+        )
+    except CommandFailed as error:
+        if error.code != "already_exists":
+            raise
+        raise CommandFailed(
+            "already_exists",
+            f"there is a snapshot {container} of {snapshotter} in namespace {namespace} already, kept of a container that "
+            "was deleted: remove it, or take another id",
+            containerd=error.containerd,
+        ) from error
+
+
+async def _is_there(place: Place, command_id: str) -> bool | None:
+    """Tell whether there is a record of this command's, None where nobody says: then its snapshot has to stay."""
+    try:
+        return await created_by(place, command_id) is not None
+    except CommandFailed as error:
+        log.warning("%s: whether it was made is not known: %s", place, error)
+        return None
+
+
+async def undo(what: str, work: Coroutine[Any, Any, object]) -> None:
+    """Carry out a step of undoing to its end, also while we are cancelled; that it fails is told in the log."""
+    task = asyncio.ensure_future(work)
+    try:
+        async with asyncio.timeout(UNDO_S):
+            await asyncio.shield(task)
+    except CommandFailed as error:
+        log.warning("%s is left, the next start of the bridge clears it away: %s", what, error)
+    except TimeoutError:
+        log.warning("%s is left, the next start of the bridge clears it away: no answer in time", what)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=UNDO_S)
+        raise
+
+
+# -- run
+
+
+async def run(place: Place, command: Run) -> Ran:
+    """Make a container and start it; nothing is left of it where either fails."""
+    if command.rm and place.removing is None:
+        raise CommandFailed("unimplemented", "nobody here deletes containers after their end: leave rm out")
+    created, ours = await _create(place, command)
+    if not ours:
+        return await _again(place, created)
+    try:
+        started = await lifecycle.start(place, Start())
+    except BaseException:
+        await undo(f"{place} of {place.namespace}", lifecycle.delete(place, Delete(force=True)))
+        raise
+    if command.rm and place.removing is not None:
+        place.removing.watch(*place.target)
+    return Ran(container=created.container, pid=started.pid, image=created.image)
+
+
+async def _again(place: Place, created: Created) -> Ran:
+    """Return what an earlier command of the same id came to, and start what it had no time to start."""
+    task = await place.runtime.tasks.get(*place.target)
+    pid = task.pid if task is not None and task.status != "created" else (await lifecycle.start(place, Start())).pid
+    return Ran(container=created.container, pid=pid, image=created.image, already=True)
+
+
+VERBS: Mapping[str, Verb] = MappingProxyType({Create.verb: create, Run.verb: run})
+"""Verb -> coroutine."""

@@ -1,0 +1,122 @@
+"""What the options of `create` and `run` change in a spec. The words are docker's, what they do is what `ctr run` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, Final
+
+from bridge.control.spec.default import EVERY_CAPABILITY
+from bridge.errors import CommandFailed
+from bridge.model.commands import Create, MountOption
+
+__all__ = ["apply_options"]
+
+CPU_PERIOD_US: Final = 100_000
+LEAST_QUOTA_US: Final = 1_000
+"""The kernel takes no less (Documentation/scheduler/sched-bwc.rst)."""
+
+HOST_FILES: Final = ("/etc/hosts", "/etc/resolv.conf")
+"""What a container on the host's network needs of the host to find anybody."""
+
+_BIND: Final = {"bind", "rbind"}
+
+
+def apply_options(spec: dict[str, Any], command: Create) -> None:
+    """Change the spec as the command asks.
+
+    Raises:
+        CommandFailed: `invalid_argument`: an option cannot be what it is.
+    """
+    process = spec["process"]
+    if command.tty:
+        process["terminal"] = True
+    if command.hostname is not None:
+        spec["hostname"] = command.hostname
+    if command.annotations:
+        spec["annotations"] = dict(command.annotations)
+    if command.read_only:
+        spec["root"]["readonly"] = True
+    spec["mounts"] += [_mount(each) for each in command.mounts]
+    _network(spec, command.network)
+    _resources(spec["linux"]["resources"], command)
+    if command.privileged:
+        _privilege(spec)
+    _capabilities(process["capabilities"], command)
+
+
+def _mount(wanted: MountOption) -> dict[str, Any]:
+    options = list(wanted.options)
+    if wanted.type == "tmpfs":
+        if wanted.source not in {"", "tmpfs"}:
+            raise CommandFailed("invalid_argument", f"a tmpfs has no source: leave {wanted.source!r} out")
+        source, options = "tmpfs", ["nosuid", "nodev", *options]
+    else:
+        source = wanted.source
+        if not source.startswith("/") or "\0" in source:
+            raise CommandFailed(
+                "invalid_argument",
+                f"the source of a bind mount is an absolute path of the host, and {source!r} is none",
+            )
+        if not _BIND & set(options):
+            options.insert(0, "rbind")
+    return {"destination": wanted.target, "type": wanted.type, "source": source, "options": options}
+
+
+def _network(spec: dict[str, Any], wanted: str) -> None:
+    if wanted == "none":  # a network namespace of its own with nothing in it: whoever wants to, puts something there
+        return
+    namespaces = spec["linux"]["namespaces"]
+    if wanted != "host":
+        next(one for one in namespaces if one["type"] == "network")["path"] = wanted.removeprefix("ns:")
+        return
+    namespaces[:] = [one for one in namespaces if one["type"] != "network"]
+    spec["mounts"] += [
+        {"destination": path, "type": "bind", "source": path, "options": ["rbind", "ro"]} for path in HOST_FILES
+    ]
+    host = f"HOSTNAME={os.uname().nodename}"
+    if not any(each.startswith("HOSTNAME=") for each in spec["process"]["env"]):
+        spec["process"]["env"].append(host)
+
+
+def _resources(resources: dict[str, Any], command: Create) -> None:
+    if command.memory is not None:
+        resources["memory"] = {"limit": command.memory}
+    if command.cpus is not None:
+        quota = max(LEAST_QUOTA_US, round(command.cpus * CPU_PERIOD_US))
+        resources["cpu"] = {"quota": quota, "period": CPU_PERIOD_US}
+    if command.pids_limit is not None:
+        resources["pids"] = {"limit": command.pids_limit}
+
+
+def _privilege(spec: dict[str, Any]) -> None:
+    """Take away what keeps the process from the host: it may then do there what root may."""
+    process, linux = spec["process"], spec["linux"]
+    process["capabilities"] = {kind: list(EVERY_CAPABILITY) for kind in process["capabilities"]}
+    process["noNewPrivileges"] = False
+    linux["maskedPaths"], linux["readonlyPaths"] = [], []
+    linux["resources"]["devices"] = [{"allow": True, "access": "rwm"}]
+    for mount in spec["mounts"]:
+        if mount["type"] in {"sysfs", "cgroup"}:
+            mount["options"] = ["rw" if option == "ro" else option for option in mount["options"]]
+
+
+def _capabilities(capabilities: dict[str, list[str]], command: Create) -> None:
+    added, dropped = _names(command.cap_add), _names(command.cap_drop)
+    for kind, present in capabilities.items():
+        kept = [] if "CAP_ALL" in dropped else [name for name in present if name not in dropped]
+        more = EVERY_CAPABILITY if "CAP_ALL" in added else added
+        capabilities[kind] = [*kept, *(name for name in more if name not in kept)]
+
+
+def _names(wanted: Iterable[str]) -> list[str]:
+    names = []
+    for text in wanted:
+        name = text.upper()
+        name = name if name.startswith("CAP_") else f"CAP_{name}"
+        if name not in EVERY_CAPABILITY and name != "CAP_ALL":
+            raise CommandFailed(
+                "invalid_argument", f"capability {text!r} does not exist: give a name such as NET_ADMIN, or ALL"
+            )
+        names.append(name)
+    return names

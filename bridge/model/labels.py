@@ -1,0 +1,24 @@
+"""The labels that the bridge itself puts on what it makes in containerd.
+
+Everything of ours begins with `containerd-bridge/`, and no command may set such a label.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["COMMAND", "INSTANCE", "OURS", "REMOVE", "STDIO"]
+
+OURS: Final = "containerd-bridge/"
+
+COMMAND: Final = "containerd-bridge/command"
+"""On containers, snapshots and leases: the id of the command that made them."""
+
+INSTANCE: Final = "containerd-bridge/instance"
+"""On leases: the process of the bridge that needs them. The leases of one that is gone are nobody's."""
+
+REMOVE: Final = "containerd-bridge/remove"
+"""On a container that is to be deleted when its task has ended."""
+
+STDIO: Final = "containerd-bridge/stdio"
+"""On a container whose tasks write to a file or a program of the host: its URI."""
