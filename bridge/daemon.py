@@ -29,35 +29,28 @@ from bridge.capture.repair import Repair
 from bridge.capture.room import Limits
 from bridge.capture.state_dir import claimed
 from bridge.capture.takeover import take_over
+from bridge.commanding import commanding
 from bridge.config import Config
 from bridge.containerd.channel import check_socket
 from bridge.containerd.inventory import ContainerdInventory
 from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
-from bridge.control.dispatch import Dispatcher
-from bridge.control.lanes import Lanes
-from bridge.control.removal import Removal
-from bridge.control.verb import Known
+from bridge.control.parts import Control
 from bridge.errors import BridgeError, ConfigError, LogError, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
-from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
-from bridge.jetstream.objects import JetStreamObjects
-from bridge.jetstream.progress import ProgressTeller
 from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import Making, ensure_events
 from bridge.model.codec import decode_as
-from bridge.model.commands import COMMANDS
-from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
-from bridge.ports import Entry, EventLog, Observed, StateStore
+from bridge.ports import Entry, EventLog, StateStore
 from bridge.watch import Watch
 
 __all__ = ["DaemonFailed", "run"]
@@ -69,9 +62,6 @@ HOPE_S = 1.0
 
 CLOSING_S = 0.5
 """Part of `STOP_S` that is left, beside the grace, for giving the lease back and closing where NATS does not answer."""
-
-COMMANDS_S = 3.0
-"""Part of `STOP_S` which commands under way may take to come to their end."""
 
 
 class DaemonFailed(BridgeError):
@@ -157,9 +147,21 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         damage=outbox.damage,
     )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
+    control: Control | None = None
     if config.groups:
-        known = Knowledge(feed, recorder).state
-        await stack.enter_async_context(_commands(config, connection, recorder, watch, known=known))
+        runtime = await stack.enter_async_context(ContainerdRuntime(config.containerd, bundle_root=config.bundle_root))
+        control = await stack.enter_async_context(
+            commanding(
+                config,
+                connection,
+                runtime,
+                watch,
+                submit=recorder.submit,
+                known=Knowledge(feed, recorder).state,
+                repaired=repair.settled.wait,
+                lease=lease,
+            )
+        )
     if listener is not None:
         from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
 
@@ -172,6 +174,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
             repair=repair,
             lease=lease,
             connected=lambda: connection.connected,
+            control=control,
         )
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
@@ -319,56 +322,3 @@ async def _recording(
                 watch.give_up(f"the disk did not take {recorder.waiting} events in time{why}")
             # What the thread handed over last has to reach delivery before that is asked whether it is done.
             await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def _commands(
-    config: Config, connection: Connection, recorder: Recorder, watch: Watch, *, known: Known
-) -> AsyncIterator[None]:
-    def record(namespace: str, container: str, event: CommandRecorded, command_id: str) -> None:
-        moment = now()
-        recorder.submit(
-            Observed(
-                event=event,
-                namespace=namespace,
-                container=container,
-                time=moment,
-                recorded=moment,
-                origin="command",
-                correlation_id=command_id,
-            )
-        )
-
-    lanes = Lanes()
-    async with (
-        ContainerdRuntime(config.containerd, bundle_root=config.bundle_root) as runtime,
-        ProgressTeller(connection, config.subjects, config.node) as progress,
-        AsyncExitStack() as stack,
-    ):
-        removal = None
-        if "create" in config.groups:
-            removal = await stack.enter_async_context(
-                Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes)
-            )
-        dispatcher = Dispatcher(
-            config.node,
-            runtime,
-            groups=config.groups,
-            foreign=config.foreign,
-            namespaces=config.namespace,
-            record=record,
-            lanes=lanes,
-            tell=progress.tell,
-            objects=JetStreamObjects(connection),
-            removing=removal,
-            known=known,
-        )
-        inbox = MicroInbox(
-            connection, config.subjects, config.node, version=bridge.__version__, groups=sorted(config.groups)
-        )
-        async with inbox.serve(list(COMMANDS), dispatcher.handle):
-            log.info("taking commands: %s", ", ".join(sorted(config.groups)))
-            try:
-                yield
-            finally:
-                await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))

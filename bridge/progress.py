@@ -20,6 +20,7 @@ from bridge.capture.feed import Feed
 from bridge.capture.projection import Projection
 from bridge.capture.recorder import Recorder
 from bridge.capture.repair import Repair
+from bridge.control.parts import Control
 from bridge.ports import NodeLease
 from bridge.watch import Watch
 
@@ -41,6 +42,8 @@ class DaemonProgress:
     lease: NodeLease
     connected: Callable[[], bool]
     """Tells whether NATS is connected."""
+    control: Control | None = None
+    """The command path, where there is one."""
 
     def alive(self) -> str | None:
         """Return None while there is no point in a restart, else which part has ended."""
@@ -66,6 +69,8 @@ class DaemonProgress:
         yield from self._outbox()
         yield from self._log()
         yield from self._gap_repair()
+        if self.control is not None:
+            yield from self._commands(self.control)
 
     # -- inside
 
@@ -132,6 +137,26 @@ class DaemonProgress:
         )
         yield _counter("lists_failed", "Times that containerd did not list what there is.", repair.failures)
         yield _gauge("audited_timestamp_seconds", "When the log was last compared.", (repair.audited_at or 0) / 1e9)
+
+    def _commands(self, control: Control) -> Iterable[Metric]:
+        dispatcher, journal = control.dispatcher.statistics(), control.journal.statistics()
+        outcomes = CounterMetricFamily(
+            _PREFIX + "commands", "Commands that have ended, by verb and outcome.", labels=["verb", "outcome"]
+        )
+        for (verb, outcome), count in sorted(dispatcher.outcomes.items()):
+            outcomes.add_metric([verb, outcome], float(count))
+        yield outcomes
+        yield _gauge("commands_under_way", "Changing commands that have no outcome yet.", dispatcher.under_way)
+        exhausted = dispatcher.changing.exhausted + dispatcher.observing.exhausted
+        yield _counter("commands_exhausted", "Commands that found no place in a queue.", exhausted)
+        yield _gauge("journal_rows", "Commands that the journal remembers.", journal.rows)
+        yield _counter("journal_commits", "Commits to the journal.", journal.commits)
+        yield _counter("journal_commit_seconds", "Time that they took together.", journal.commit_seconds)
+        jobs = control.worker.statistics()
+        yield _gauge("jobs_held", "Jobs in the bridge: waiting for their turn or being carried out.", jobs.held)
+        yield _counter("jobs_done", "Jobs that were taken out of their stream.", jobs.done)
+        yield _counter("jobs_quarantined", "Jobs that were put aside.", jobs.quarantined)
+        yield _gauge("outcomes_behind", "Commands of which it is not told yet how they stand.", control.teller.behind)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

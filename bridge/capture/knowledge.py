@@ -1,63 +1,69 @@
-"""What the log says of one container, asked from the event loop: the ledger is the recorder's thread's alone."""
+"""What the log says of a container, for whoever is about to change it: no older than the question.
+
+containerd's stream is caught up with first, so everything that it had told when the question was asked is in the answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Sequence
 
 from bridge.capture.feed import Feed
 from bridge.capture.ledger import Ledger
-from bridge.capture.outbox import OutboxError
 from bridge.capture.recorder import Recorder
-from bridge.errors import CommandFailed
+from bridge.errors import BridgeError, CommandFailed, SourceLost
 from bridge.model.state import ContainerState
 from bridge.ports import Observed
 
 __all__ = ["Knowledge"]
 
-ANSWERED_WITHIN_S: Final = 5.0
-"""The thread answers between two commits; longer only takes a disk that stalls."""
+PATIENCE_S = 10.0
+"""A recorder that does not answer for so long has a disk that fails."""
 
 
 class Knowledge:
-    """Tells states of containers, as far as containerd has told them by then."""
+    """Asks the recorder."""
 
     def __init__(self, feed: Feed, recorder: Recorder) -> None:
-        """Take who hears from containerd, and who keeps the ledger."""
+        """Take who catches up and who knows."""
         self._feed = feed
         self._recorder = recorder
 
     async def state(self, namespace: str, container: str) -> ContainerState:
-        """Return the state of a container after everything that had come from containerd when this was called.
+        """Return the container's state as folded from everything that containerd had told by now.
 
         Raises:
-            CommandFailed: `unavailable`: nothing comes from containerd at the moment, or the disk takes nothing.
+            CommandFailed: `unavailable`: nobody can say at present.
         """
-        if not self._feed.live.is_set():
-            raise CommandFailed(
-                "unavailable", "the subscription to containerd is not live, so the log may be behind it"
-            )
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[ContainerState | OutboxError] = loop.create_future()
+        answer: asyncio.Future[ContainerState] = loop.create_future()
 
-        def tell(state: ContainerState | OutboxError) -> None:
-            if not answer.done():
+        def settle(state: ContainerState | BridgeError) -> None:
+            if answer.done():
+                return
+            if isinstance(state, BridgeError):
+                answer.set_exception(state)
+            else:
                 answer.set_result(state)
 
-        def ask(ledger: Ledger) -> Iterable[Observed]:
+        def question(ledger: Ledger) -> Sequence[Observed]:
             try:
-                found: ContainerState | OutboxError = ledger.state(namespace, container)
-            except OutboxError as error:
+                found: ContainerState | BridgeError = ledger.state(namespace, container)
+            except BridgeError as error:
                 found = error
-            loop.call_soon_threadsafe(tell, found)
-            return []
+            loop.call_soon_threadsafe(settle, found)
+            return ()
 
-        self._recorder.consult(ask)
         try:
-            state = await asyncio.wait_for(answer, ANSWERED_WITHIN_S)
+            async with asyncio.timeout(PATIENCE_S):
+                await self._feed.caught_up()
+                self._recorder.consult(question)
+                return await answer
+        except SourceLost as error:
+            raise CommandFailed("unavailable", f"what container {container} is cannot be told now: {error}") from error
         except TimeoutError as error:
-            raise CommandFailed("unavailable", "the outbox does not answer: its disk takes nothing") from error
-        if isinstance(state, OutboxError):
-            raise CommandFailed("unavailable", f"the outbox cannot be read: {state}") from state
-        return state
+            raise CommandFailed("unavailable", f"the outbox does not tell what container {container} is") from error
+        except CommandFailed:
+            raise
+        except BridgeError as error:
+            raise CommandFailed("unavailable", f"what container {container} is cannot be told now: {error}") from error

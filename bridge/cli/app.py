@@ -16,6 +16,7 @@ from bridge.cli import (
     history,
     images,
     inspect,
+    jobs,
     nodes,
     ps,
     schema,
@@ -76,6 +77,14 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
     },
 }
 
+_OF_JOBS: Final[Mapping[str, Callable[..., Any]]] = {
+    "list": jobs.jobs,
+    "show": jobs.show,
+    "cancel": jobs.cancel,
+    "retry": jobs.retry,
+    "drop": jobs.drop,
+}
+
 _OF_STATE: Final[Mapping[str, Callable[..., Any]]] = {"verify": state.verify, "rebuild": state.rebuild}
 
 _SHORT: Final = {
@@ -98,6 +107,9 @@ app = typer.Typer(
 _state = typer.Typer(cls=Group, rich_markup_mode=None)
 for _name, _function in _OF_STATE.items():
     _state.command(_name, cls=Command, rich_help_panel="Commands")(_function)
+_jobs = typer.Typer(cls=Group, rich_markup_mode=None)
+for _name, _function in _OF_JOBS.items():
+    _jobs.command(_name, cls=Command, rich_help_panel="Commands")(_function)
 for _section, _commands in _COMMANDS.items():
     for _name, _function in _commands.items():
         app.command(
@@ -107,6 +119,7 @@ for _section, _commands in _COMMANDS.items():
             short_help=_SHORT.get(_name),
             context_settings={"allow_interspersed_args": _name not in _AS_THEY_STAND},
         )(_function)
+app.add_typer(_jobs, name="jobs", rich_help_panel="Act", help="Durable jobs, and how every command stands.")
 app.add_typer(
     _state, name="state", rich_help_panel="More", help="Compare the states that are kept with the log, or mend them."
 )

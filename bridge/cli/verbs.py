@@ -1,23 +1,27 @@
 """The commands that change how containers run, or wait for that: what each does at one place, and the doing of it at several.
 
-As with docker, each takes several containers and prints the name of each one that is done, or what is asked of it.
+As with docker, each takes several containers and prints the name of each one that is done, or what is asked of it; with
+`--label` those that have it, on every node.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import inspect
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeAlias
 
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.cli.connection import client_command
 from bridge.cli.exits import complain, complaint
-from bridge.cli.options import Containers, Json, Namespace, NodeName, Signal, checked
+from bridge.cli.options import ChosenContainers, Json, Namespace, NodeName, Signal, checked
+from bridge.cli.sending import CHOOSING, SENDING, sending
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.cli.terminal import Terminal
-from bridge.client import Bus, CommandFailed, Place
+from bridge.client import Accepted, Bus, CommandFailed, ConfigError, Place
 from bridge.errors import BadEnvelope
 from bridge.model import outcomes
 from bridge.model.codec import decode_as, encode_any
@@ -33,12 +37,13 @@ LONGEST_GRACE_S = 86_400
 
 
 class _Deed(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one container, as `--json` prints it."""
+    """What became of one container, as `--json` prints it. `job` is the id of a job that is stored and was not waited for."""
 
     container: str
     node: str | None = None
     namespace: str | None = None
     result: Struct | None = None
+    job: str | None = None
     error: Failure | None = None
 
 
@@ -54,31 +59,50 @@ def _check_grace(seconds: float) -> None:
         raise ValueError(f"{seconds:g} is no time to wait: give 0 to {LONGEST_GRACE_S} seconds")
 
 
-def _said(name: str, result: Struct | None) -> str:
-    """Return what is printed of one that is done; what was left behind is complained of."""
-    match result:
-        case outcomes.WaitResult(exit_status=status):
-            return "?" if status is None else str(status)
-        case outcomes.Deleted(left=left):
-            for sentence in left:
-                complain(sentence)
-    return name
-
-
 def _for_each_container(body: Callable[Concatenate[Place, P], Coroutine[Any, Any, Struct]]) -> Callable[..., None]:
+    """Make a command of `body`, which changes something at one place."""
+    return _command(body, SENDING)
+
+
+def _of_each_container(body: Callable[Concatenate[Place, P], Coroutine[Any, Any, Struct]]) -> Callable[..., None]:
+    """Make a command of `body`, which only asks for something at one place: there is nothing to say of how it is sent."""
+    return _command(body, CHOOSING)
+
+
+def _command(
+    body: Callable[Concatenate[Place, P], Coroutine[Any, Any, Struct]], options: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
     """Make a command of `body`, which does its work at one place.
 
-    It is done at all places at the same time and told of in the order given; what fails keeps nobody else from it.
+    It is done at all places at the same time and told of in the order given, those that a label chose as they come; what
+    fails keeps nobody else from it.
     """
 
-    async def command(bus: Bus, /, *, containers: list[str], **values: Any) -> None:
-        targets = taken(values, _TARGETS)
+    async def command(bus: Bus, /, *, containers: list[str] | None, **values: Any) -> None:
+        targets, how = taken(values, _TARGETS), taken(values, options)
         terminal = Terminal()
+        chosen = await _chosen(bus, containers or [], how["label"], targets)
+        several = len(chosen) > 1 or bool(how["label"])
+        sends = options is SENDING
+        if sends:
+            sending(how)
 
-        async def do(name: str) -> tuple[_Deed, str | None]:
+        async def do(target: str | Place) -> tuple[_Deed, str | None]:
+            name = target if isinstance(target, str) else target.container
+            at: Place | None = None
             try:
-                at = await bus.locate(name, node=targets["node"], namespace=targets["namespace"])
-                result = await body(at, **values)  # type: ignore[call-arg]
+                at = (
+                    await bus.locate(target, node=targets["node"], namespace=targets["namespace"])
+                    if isinstance(target, str)
+                    else target
+                )
+                place = (at.node.name, at.namespace, at.container)
+                node = at.node.sending(sending(how, *place, several=several)) if sends else at.node
+                result = await body(replace(at, node=node), **values)  # type: ignore[call-arg]
+            except Accepted as accepted:
+                assert at is not None
+                job = accepted.command_id
+                return _Deed(container=at.container, node=at.node.name, namespace=at.namespace, job=job), None
             except CommandFailed as error:
                 failure = Failure(code=error.code, message=error.message, containerd=error.containerd)
                 return _Deed(container=name, error=failure), complaint(error)
@@ -86,26 +110,78 @@ def _for_each_container(body: Callable[Concatenate[Place, P], Coroutine[Any, Any
                 return _Deed(container=name, error=Failure(code="invalid_argument", message=str(error))), str(error)
             return _Deed(container=at.container, node=at.node.name, namespace=at.namespace, result=result), None
 
-        deeds = [asyncio.create_task(do(name)) for name in containers]
-        failed = False
-        try:
-            for name, task in zip(containers, deeds, strict=True):
-                deed, sentence = await task
-                if as_json := targets["as_json"]:
-                    terminal.json(deed)
-                if sentence is not None:
-                    failed = True
-                    complain(sentence)
-                elif not as_json:
-                    terminal.line(_said(name, deed.result))
-        finally:
-            for task in deeds:
-                task.cancel()
-        if failed:
+        deeds = [asyncio.create_task(do(target)) for target in chosen]
+        if not await _tell(terminal, deeds, chosen, by_label=bool(how["label"]), as_json=targets["as_json"]):
             raise typer.Exit(1)
 
-    parameters = [parameter("bus", Bus), parameter("containers", Containers), *own_parameters(body), *_TARGETS]
+    parameters = [
+        parameter("bus", Bus),
+        parameter("containers", ChosenContainers, None),
+        *own_parameters(body),
+        *_TARGETS,
+        *options,
+    ]
     return client_command(with_parameters(command, body, parameters))
+
+
+async def _tell(
+    terminal: Terminal,
+    deeds: Sequence[asyncio.Task[tuple[_Deed, str | None]]],
+    chosen: Sequence[str | Place],
+    *,
+    by_label: bool,
+    as_json: bool,
+) -> bool:
+    """Print what becomes of each, in the order given, or as they come; return whether all went well."""
+    failed = False
+    try:
+        for number, next_ in enumerate(asyncio.as_completed(deeds) if by_label else deeds):
+            deed, sentence = await next_
+            if as_json:
+                terminal.json(deed)
+            if sentence is not None:
+                failed = True
+                complain(sentence)
+            elif not as_json:
+                terminal.line(_said(deed, chosen[number], by_label=by_label))
+    finally:
+        for task in deeds:
+            task.cancel()
+    return not failed
+
+
+async def _chosen(
+    bus: Bus, containers: Sequence[str], label: Sequence[str] | None, targets: Mapping[str, Any]
+) -> list[str | Place]:
+    """Return the containers that are named, and those of every node that have the label, as the states tell."""
+    if not containers and not label:
+        raise ConfigError("missing CONTAINER: name some, or choose them with --label")
+    if not label:
+        return list(containers)
+    if containers:
+        raise ConfigError("containers are named or chosen with --label: give one of them")
+    found = await bus.states(label=label, node=targets["node"] or (), namespace=targets["namespace"] or ())
+    places: list[str | Place] = [
+        Place(node=await bus.node(state.node), namespace=state.namespace, container=state.container)
+        for state in found
+        if state.status != "gone"
+    ]
+    if not places:
+        raise CommandFailed("not_found", f"no container has the label {', '.join(label)}")
+    return places
+
+
+def _said(deed: _Deed, target: str | Place, *, by_label: bool) -> str:
+    """Return what is printed of one that is done; what was left behind is complained of."""
+    name = f"{deed.node}/{deed.namespace}/{deed.container}" if by_label or not isinstance(target, str) else target
+    match deed.result:
+        case outcomes.WaitResult(exit_status=status):
+            said = "?" if status is None else str(status)
+            return f"{name} {said}" if by_label else said
+        case outcomes.Deleted(left=left):
+            for sentence in left:
+                complain(sentence)
+    return name if deed.job is None else f"{name} {deed.job}"
 
 
 @_for_each_container
@@ -198,7 +274,7 @@ async def update(
     )
 
 
-@_for_each_container
+@_of_each_container
 async def wait(
     at: Place,
     *,

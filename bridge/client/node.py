@@ -10,14 +10,17 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from bridge.client.jobs import Accepted, Jobs
+from bridge.client.making import MakesContainers
+from bridge.client.sending import AT_ONCE, Sending
 from bridge.errors import CODES, BadEnvelope, CommandFailed
 from bridge.model import commands, outcomes
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.commands import Command, signal_number, size_of
 from bridge.model.events import Failure
 from bridge.model.identity import check_identifier, check_node
-from bridge.model.outcomes import ContainerInfo, ImageInfo, Outcome, ProcessInfo
-from bridge.model.subjects import Subjects
+from bridge.model.outcomes import ContainerInfo, Outcome, ProcessInfo
+from bridge.model.subjects import CommandSubject, Subjects
 from bridge.ports import CommandSender
 
 __all__ = ["Node", "timeout_of"]
@@ -36,6 +39,7 @@ _TIMEOUTS = {
     "kill": 30.0,
     "update": 30.0,
     "delete": 60.0,
+    "cancel": 30.0,
     "create": 900.0,
     "run": 900.0,
     "images": 60.0,
@@ -78,7 +82,7 @@ def timeout_of(command: Command) -> float:
             return _TIMEOUTS[command.verb]
 
 
-class Node:
+class Node(MakesContainers):
     """A node by its name; nothing is sent until a method is called.
 
     Every method raises `CommandFailed`: with the node's own code and sentence where it failed there, `unavailable` where nobody
@@ -86,8 +90,15 @@ class Node:
     cannot be right whatever the node says, such as a signal that does not exist, is a ValueError and is not sent.
     """
 
-    def __init__(self, name: str, sender: CommandSender, subjects: Subjects) -> None:
-        """Take the name.
+    def __init__(
+        self,
+        name: str,
+        sender: CommandSender,
+        subjects: Subjects,
+        jobs: Jobs | None = None,
+        sending: Sending = AT_ONCE,
+    ) -> None:
+        """Take the name, what carries commands there, and how those that change something are sent.
 
         Raises:
             ValueError: it cannot be a node's name.
@@ -95,6 +106,15 @@ class Node:
         self.name = check_node(name)
         self._sender = sender
         self._subjects = subjects
+        self._jobs = jobs
+        self._how = sending
+
+    def sending(self, how: Sending) -> Node:
+        """Return the same node, to which commands that change something are sent like this.
+
+        Its methods raise `Accepted` where a job is durable and not waited for.
+        """
+        return Node(self.name, self._sender, self._subjects, self._jobs, how)
 
     async def list(self, namespace: str | None = None, *, filters: Sequence[str] = ()) -> list[ContainerInfo]:
         """Return the containers of a namespace, or of all, with the state of their tasks."""
@@ -265,37 +285,9 @@ class Node:
         command = commands.Delete(force=force, keep_snapshot=keep_snapshot)
         return await self._ask(command, outcomes.Deleted, namespace, container)
 
-    # -- containers and images
-
-    async def create(self, container: str, command: commands.Create, *, namespace: str = "default") -> outcomes.Created:
-        """Make a container of this id, as `command` says."""
-        return await self._ask(command, outcomes.Created, namespace, container)
-
-    async def run(self, container: str, command: commands.Run, *, namespace: str = "default") -> outcomes.Ran:
-        """Make a container of this id and start it, as `command` says; how it ends, the log of events tells."""
-        return await self._ask(command, outcomes.Ran, namespace, container)
-
-    async def images(
-        self, *, namespace: str = "default", filters: Sequence[str] = (), sizes: bool = True
-    ) -> builtins.list[ImageInfo]:
-        """Return the images of a namespace."""
-        command = commands.Images(filters=builtins.list(filters), sizes=sizes)
-        return (await self._ask(command, outcomes.ImageList, namespace, None)).images
-
-    async def pull(self, command: commands.Pull, *, namespace: str = "default") -> ImageInfo:
-        """Fetch an image from its registry; `Bus.transport.progress` tells how far it has come, where `command` has an id."""
-        return (await self._ask(command, outcomes.Pulled, namespace, None)).image
-
-    async def import_archive(self, command: commands.Import, *, namespace: str = "default") -> builtins.list[ImageInfo]:
-        """Take in the images of an archive that lies in an object store; `Bus.transport.archive` puts it there."""
-        return (await self._ask(command, outcomes.Imported, namespace, None)).images
-
-    async def rmi(
-        self, image: str, *, namespace: str = "default", force: bool = False, sync: bool = False
-    ) -> outcomes.ImageRemoved:
-        """Remove an image's name."""
-        command = commands.Rmi(image=image, force=force, sync=sync)
-        return await self._ask(command, outcomes.ImageRemoved, namespace, None)
+    async def cancel(self, command_id: str) -> outcomes.Cancelled:
+        """Take a command back: out of its queue, or out of what it waits for where its verb can be interrupted."""
+        return await self._ask(commands.Cancel(command=command_id), outcomes.Cancelled, None, None)
 
     # -- any command
 
@@ -323,14 +315,30 @@ class Node:
             check_identifier(namespace, "namespace")
         if container is not None:
             check_identifier(container, "container id")
-        subject = self._subjects.command(self.name, namespace, container, command.verb)
-        seconds = timeout_of(command) if timeout is None else timeout
+        given = self._how.timeout if timeout is None else timeout
+        seconds = timeout_of(command) if given is None else given
+        command = self._how.applied(command, seconds)
+        subject = CommandSubject(self.name, namespace, container, command.verb)
+        if self._how.durable and command.group != "observe" and not command.repeatable:
+            return await self._send_job(subject, command, given)
         try:
-            return await self._sender.send(subject, _body(command), timeout=seconds)
+            return await self._sender.send(self._subjects.command(*subject), _body(command), timeout=seconds)
         except CommandFailed as error:
             if error.code == "unavailable":
                 raise await self._unavailable(command, error) from error
+            if error.code == "deadline_exceeded" and command.id is not None:
+                sentence = f"{error.message}; `jobs show {command.id}` tells what came of it"
+                raise CommandFailed("deadline_exceeded", sentence) from error
             raise
+
+    async def _send_job(self, subject: CommandSubject, command: Command, timeout: float | None) -> Outcome:
+        if self._jobs is None:
+            raise CommandFailed("unimplemented", "this bus has no durable jobs")
+        assert command.id is not None
+        await self._jobs.submit(subject, _body(command), command.id)
+        if not self._how.wait:
+            raise Accepted(command.id, self.name)
+        return await self._jobs.outcome(command.id, self.name, timeout=timeout)
 
     async def _ask(self, command: Command, kind: type[R], namespace: str | None, container: str | None) -> R:
         outcome = await self.send(command, namespace=namespace, container=container)

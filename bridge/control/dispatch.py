@@ -5,6 +5,9 @@ not queue behind a slow `stop`: they share one lane of their own for the whole n
 the state of that moment, which may be the middle of another command. Those that only wait have another, wider one, so that
 waiting for hours keeps nobody from looking.
 
+What changes something takes effect at most once under its id (`bridge.control.once`). What a crash left open is looked for at
+the next start (`recover`), and never done again.
+
 Every command that would change a container leaves a `CommandRecorded` event of it, whatever its outcome, refused ones
 included. Commands that only look leave none (a monitoring program would drown the log), and neither do those whose
 subject names no container that could exist, since there is nowhere to record them; a warning in the log file says so.
@@ -14,25 +17,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from bridge.control import creation, images, lifecycle, limits, observe, stats, waiting
+from bridge.control import conditions, creation, images, lifecycle, limits, observe, stats, waiting
+from bridge.control.aftermath import Aftermath
+from bridge.control.conditions import Stale
+from bridge.control.ends import Ends, Record, Standing, failure_of
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
+from bridge.control.memory import MemoryJournal
+from bridge.control.once import Bus, Once, mistake, stopped_before
 from bridge.control.order import Order, read_order
 from bridge.control.policy import Policy
+from bridge.control.running import BrokenOff, Postponed
 from bridge.control.verb import Judge, Known, Place, Removing, Verb, hush, nobody_knows, permit
 from bridge.errors import CommandFailed
-from bridge.model.commands import Command, Group
-from bridge.model.events import CommandRecorded, Failure
+from bridge.model.commands import Cancel, Command, Group
+from bridge.model.events import Failure
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
-from bridge.ports import CommandRequest, ContainerRuntime, ObjectSource, Tell
+from bridge.ports import CommandJournal, CommandRequest, ContainerRuntime, JournalRow, ObjectSource, Tell
 
 __all__ = ["VERBS", "DispatchStatistics", "Dispatcher", "Record"]
 
@@ -62,10 +70,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         **images.VERBS,
     }
 )
-"""Verb -> coroutine, of every family."""
-
-Record: TypeAlias = Callable[[str, str, CommandRecorded, str], None]
-"""Takes namespace, container, event and command id, for the container's log. Returns at once."""
+"""Verb -> coroutine, of every family; `cancel` is the dispatcher's own."""
 
 
 class DispatchStatistics(NamedTuple):
@@ -75,16 +80,14 @@ class DispatchStatistics(NamedTuple):
     """By verb and outcome; a verb that does not exist counts as "?"."""
     changing: LaneStatistics
     observing: LaneStatistics
-
-
-class _BrokenOff(Exception):
-    """The bridge stops before the command has come to its end."""
+    under_way: int
+    """Changing commands that were received and have no outcome yet."""
 
 
 class Dispatcher:
-    """Takes commands for one node; `handle` is the `CommandHandler` of a `CommandInbox`.
+    """Takes commands for one node; `handle` is the `CommandHandler` of a `CommandInbox`, `carry_out` that of jobs.
 
-    Call `stop` before leaving the inbox's context, else that waits for the longest command.
+    Call `recover` before the first command, and `stop` before leaving the inbox's context, else that waits for the longest one.
     """
 
     def __init__(
@@ -98,11 +101,15 @@ class Dispatcher:
         namespaces: Collection[str] = (),
         clock: Callable[[], Nanos] = now,
         lanes: Lanes | None = None,
+        journal: CommandJournal | None = None,
+        standing: Standing = lambda _state: None,
+        known: Known = nobody_knows,
+        bus: Bus | None = None,
+        allowed: Callable[[], bool] = lambda: True,
         judge: Judge = permit,
         tell: Tell = hush,
         objects: ObjectSource | None = None,
         removing: Removing | None = None,
-        known: Known = nobody_knows,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -115,24 +122,39 @@ class Dispatcher:
             namespaces: the only namespaces that may be commanded; none means every one.
             clock: wall clock, for the outcome's two times.
             lanes: lanes with other bounds than the default ones.
+            journal: what remembers commands; in memory unless given.
+            standing: told how each changing command stands.
+            known: tells the states of containers as the log has them.
+            bus: what the bus knows of jobs; needed where another bridge of this node may have had them.
+            allowed: tells whether this bridge is the one of its node now.
             judge: has the last word on the spec of a new container.
             tell: takes how far long commands have come.
             objects: the bus's object stores.
             removing: deletes containers that were run with `rm`.
-            known: tells the states of containers as the log has them.
         """
         self._node = node
         self._runtime = runtime
         self._policy = Policy(groups=frozenset(groups), foreign=foreign, namespaces=frozenset(namespaces))
-        self._record = record
         self._clock = clock
         self._lanes = lanes or Lanes()
         self._given: dict[str, Any] = {"judge": judge, "tell": tell, "objects": objects, "removing": removing}
         self._images = Lane("this node's images", width=IMAGES_WIDTH, waiting=IMAGES_WAITING)
         self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
         self._lasting = Lane("what happens on this node", width=LASTING_WIDTH, waiting=0)
+        self._journal: CommandJournal = MemoryJournal() if journal is None else journal
         self._known = known
-        self._outcomes: Counter[tuple[str, OutcomeWord]] = Counter()
+        self._ends = Ends(node, self._journal, record=record, tell=standing, clock=clock)
+        self._aftermath = Aftermath(node, self._journal, self._ends, self.place)
+        self._changing = Once(
+            self,
+            verbs=VERBS,
+            journal=self._journal,
+            ends=self._ends,
+            aftermath=self._aftermath,
+            clock=clock,
+            bus=bus,
+            allowed=allowed,
+        )
         self._scopes: dict[asyncio.Timeout, Order] = {}
         self._handling = 0
         self._quiet = asyncio.Event()
@@ -144,24 +166,31 @@ class Dispatcher:
 
         Cancelled, the command still leaves its event; the outcome in it is `unknown` if the command had begun.
         """
-        order = read_order(request, self._clock())
-        self._handling += 1
-        self._quiet.clear()
-        try:
-            return await self._outcome(order)
-        finally:
-            self._handling -= 1
-            if not self._handling:
-                self._quiet.set()
+        with self._counted():
+            order = read_order(request, self._clock())
+            try:
+                return await (self._changing.carry_out(order) if order.once else self._outcome(order))
+            except Postponed:
+                return self._ends.outcome(order, "error", failure=stopped_before(order))
+
+    async def carry_out(self, request: CommandRequest) -> Outcome | None:
+        """Carry out one job and return its outcome; None where the bridge stops before it has begun: leave it in its stream."""
+        with self._counted():
+            order = read_order(request, self._clock())
+            try:
+                return await (self._changing.carry_out(order) if order.once else self._outcome(order))
+            except Postponed:
+                return None
 
     async def stop(self, *, within: float) -> None:
-        """Take no more commands, and return when every one under way has its outcome.
+        """Take no more commands, and return when every one under way has its outcome, but for jobs that have not begun.
 
         Args:
             within: seconds that they may take; then the rest is interrupted. What had not begun is `unavailable`, what had
-                is `unknown`: it may have taken effect.
+                is looked at, and `unknown` unless it shows what came of it.
         """
         self._stopping = True
+        self._changing.stop_waiting()
         self._break(lambda order: order.lasting)  # what they wait for may be hours away, and they may be asked again
         try:
             async with asyncio.timeout(within):
@@ -169,6 +198,7 @@ class Dispatcher:
         except TimeoutError:
             log.warning("%d commands are broken off: they took longer than %.1f s", self._handling, within)
             self._break(lambda _: True)
+            self._changing.break_off()
             await self._quiet.wait()
 
     def _break(self, chosen: Callable[[Order], bool]) -> None:
@@ -178,44 +208,52 @@ class Dispatcher:
 
     def statistics(self) -> DispatchStatistics:
         """Return the counts since the beginning and how full the lanes are now."""
-        return DispatchStatistics(dict(self._outcomes), self._lanes.statistics(), self._observing.statistics())
+        return DispatchStatistics(
+            dict(self._ends.counts),
+            self._lanes.statistics(),
+            self._observing.statistics(),
+            len(self._changing.running),
+        )
 
-    # -- the way of one command
+    async def recover(self) -> list[tuple[JournalRow, Outcome]]:
+        """End what an earlier run of the bridge left open, by looking; see `Aftermath.recover`."""
+        return await self._aftermath.recover()
+
+    # -- commands that do not
 
     async def _outcome(self, order: Order) -> Outcome:
         try:
             result = await self._carry_out(order)
         except CommandFailed as error:
-            failure = Failure(code=error.code, message=error.message, containerd=error.containerd)
-            return self._finish(order, "refused" if error.code == "refused" else "error", failure=failure)
-        except _BrokenOff:
-            return self._break_off(order)
+            word: OutcomeWord = "refused" if error.code == "refused" else "error"
+            outcome = self._ends.outcome(order, word, failure=failure_of(error))
+        except Stale as error:
+            failure = Failure(code="failed_precondition", message=str(error))
+            outcome = self._ends.outcome(order, "stale", failure=failure)
+        except BrokenOff:
+            outcome = self._ends.outcome(order, "error", failure=stopped_before(order))
         except asyncio.CancelledError:
-            self._break_off(order)
+            self._ends.publish(order, self._ends.outcome(order, "error", failure=stopped_before(order)))
             raise
         except Exception:
             log.exception("command %s failed in a way that nobody thought of", order)
-            sentence = f"{order.subject.verb} failed by a mistake of the bridge itself: its log file has the details"
-            return self._finish(order, "error", failure=Failure(code="internal", message=sentence))
-        return self._finish(order, "ok", result=result)
+            outcome = self._ends.outcome(order, "error", failure=mistake(order))
+        else:
+            outcome = self._ends.outcome(order, "ok", result=result)
+        return self._ends.publish(order, outcome)
 
     async def _carry_out(self, order: Order) -> Struct:
-        command = self._accepted(order)
-        place = Place(
-            runtime=self._runtime,
-            node=self._node,
-            followed=self._policy.namespaces,
-            namespace=order.subject.namespace,
-            container=order.subject.container,
-            command_id=order.id,
-            **self._given,
-            known=self._known,
-        )
-        async with self._breakable(order), self._turn(order):
-            order.began = True
+        command = self.accepted(order)
+        async with self.breakable(order), self.turn(order):
+            place = self.place(order)
+            await conditions.check(place, command, self._clock())
+            if isinstance(command, Cancel):
+                return await self._changing.cancel(command, self._node)
             return await VERBS[command.verb](place, command)
 
-    def _accepted(self, order: Order) -> Command:
+    # -- inside
+
+    def accepted(self, order: Order) -> Command:
         """Judge the order: who it is for first, then what is allowed, then whether it makes sense."""
         subject = order.subject
         if subject.node != self._node:
@@ -226,15 +264,45 @@ class Dispatcher:
             )
         order.check_target(order.kind)
         self._policy.check(order.kind, subject.namespace)
+        if order.request.via == "job" and not order.once:
+            raise CommandFailed(
+                "invalid_argument", f"{subject.verb} is for now or not at all: send it as a request, not as a job"
+            )
         if order.flaw is not None:
             raise order.flaw
         if self._stopping:
+            if order.request.via == "job":
+                raise Postponed
             raise CommandFailed("unavailable", f"the bridge on node {self._node} is stopping: send it again later")
         assert order.command is not None
         return order.command
 
+    def place(self, order: Order) -> Place:
+        """Return where the command works."""
+        return Place(
+            runtime=self._runtime,
+            node=self._node,
+            followed=self._policy.namespaces,
+            namespace=order.subject.namespace,
+            container=order.subject.container,
+            command_id=order.id,
+            known=self._known,
+            **self._given,
+        )
+
+    def turn(self, order: Order, queued: Callable[[], None] = lambda: None) -> AbstractAsyncContextManager[None]:
+        """Wait for the command's turn; `queued` is called where it has to wait."""
+        patient = order.request.via == "job"
+        if order.lasting:
+            return self._lasting.turn(patient=patient)
+        if not order.once:
+            return self._observing.turn(patient=patient)
+        if order.target is None:
+            return self._images.turn(patient=patient, queued=queued)
+        return self._lanes.turn(*order.target, patient=patient, queued=queued)
+
     @asynccontextmanager
-    async def _breakable(self, order: Order) -> AsyncIterator[None]:
+    async def breakable(self, order: Order) -> AsyncIterator[None]:
         """Let `stop` break off what is inside, and nothing else that times out be taken for that."""
         scope = asyncio.timeout(None)
         try:
@@ -247,63 +315,15 @@ class Dispatcher:
         except TimeoutError as error:
             if not scope.expired():
                 raise
-            raise _BrokenOff from error
+            raise BrokenOff from error
 
-    def _turn(self, order: Order) -> AbstractAsyncContextManager[None]:
-        if not order.changes:
-            return (self._lasting if order.lasting else self._observing).turn()
-        return self._lanes.turn(*order.target) if order.target else self._images.turn()
-
-    # -- its end
-
-    def _break_off(self, order: Order) -> Outcome:
-        verb, container = order.subject.verb, order.subject.container
-        if order.undecided:
-            look = f"inspect container {container}" if container else "look at the images"
-            sentence = f"the bridge stopped in the middle of {verb}: {look} to see how far it came"
-            return self._finish(order, "unknown", failure=Failure(code="unknown", message=sentence))
-        sentence = f"the bridge stopped before {verb} was done: it had no effect, send it again"
-        return self._finish(order, "error", failure=Failure(code="unavailable", message=sentence))
-
-    def _finish(
-        self, order: Order, word: OutcomeWord, *, result: Struct | None = None, failure: Failure | None = None
-    ) -> Outcome:
-        outcome = Outcome(
-            id=order.id,
-            verb=order.subject.verb,
-            node=self._node,
-            outcome=word,
-            namespace=order.subject.namespace,
-            container=order.subject.container,
-            result=result,
-            error=failure,
-            received_at=order.received_at,
-            finished_at=self._clock(),
-        )
-        self._outcomes[order.subject.verb if order.kind else "?", word] += 1
-        if order.changes:
-            log.info("command %s: %s%s", order, word, f", {failure.message!r}" if failure else "")
-            self._leave_event(order, outcome)
-        return outcome
-
-    def _leave_event(self, order: Order, outcome: Outcome) -> None:
-        if order.target is None:
-            if order.kind is not None and order.kind.targets != "container":
-                return  # images are in a namespace, and no container's log tells of them
-            log.warning("command %s names no container that could exist: it is recorded here only", order)
-            return
-        namespace, container = order.target
-        event = CommandRecorded(
-            container_id=container,
-            command_id=order.id,
-            verb=outcome.verb,
-            outcome=outcome.outcome,
-            options=order.options,
-            error=outcome.error,
-            received_at=outcome.received_at,
-            finished_at=outcome.finished_at,
-        )
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._handling += 1
+        self._quiet.clear()
         try:
-            self._record(namespace, container, event, order.id)
-        except Exception:
-            log.exception("command %s is not recorded", order)
+            yield
+        finally:
+            self._handling -= 1
+            if not self._handling:
+                self._quiet.set()

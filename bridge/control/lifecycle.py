@@ -162,8 +162,14 @@ async def stop(place: Place, command: Stop) -> ExitInfo:
         await _send(place, wanted or _stop_signal(record))
         if task.status in FROZEN:  # frozen processes take no signal but SIGKILL
             await _thaw(place)
-        if await _within(exited, command.grace):
-            return exited.result()
+        try:
+            if await place.interruption.waits(exited, timeout=command.grace):
+                return exited.result()
+        except CommandFailed as error:
+            if error.code != "cancelled" or exited.done():
+                raise
+            sentence = f"stop was cancelled: {place} has its signal, and is not killed"
+            raise CommandFailed("cancelled", sentence) from error
         return await _kill(place, exited)
 
 

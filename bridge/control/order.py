@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
+import msgspec
 from msgspec import Struct, structs
 
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.model.codec import decode_as, to_builtins
-from bridge.model.commands import COMMANDS, Command, CommandId
+from bridge.model.commands import COMMANDS, PRECONDITIONS, Command, CommandId
 from bridge.model.identity import check_identifier, is_identifier, new_ulid
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import CommandSubject
-from bridge.ports import CommandRequest
+from bridge.ports import CommandRequest, JournalRow
 
 __all__ = ["Order", "read_order"]
 
@@ -24,7 +26,8 @@ class Order(Struct, kw_only=True):
         kind: the verb's struct; None where there is no such verb.
         command: the options; None where they cannot be read, and `flaw` says why.
         id: the sender's, where a valid one could be read, else a new one.
-        began: whether the command had its turn; from then on it may have had an effect.
+        request: what it was read from.
+        began: whether the command was carried out; from then on it may have had an effect. `started_at` is when.
     """
 
     subject: CommandSubject
@@ -33,7 +36,9 @@ class Order(Struct, kw_only=True):
     flaw: CommandFailed | None
     id: str
     received_at: Nanos
+    request: CommandRequest
     began: bool = False
+    started_at: Nanos | None = None
 
     def __str__(self) -> str:
         # Nothing of this may have been checked yet: repr keeps it one line of the log file.
@@ -48,6 +53,11 @@ class Order(Struct, kw_only=True):
     def lasting(self) -> bool:
         """Whether the verb only waits."""
         return self.kind is not None and self.kind.lasting
+
+    @property
+    def once(self) -> bool:
+        """Whether its id takes effect at most once, and so is journaled."""
+        return self.changes and self.kind is not None and not self.kind.repeatable
 
     @property
     def undecided(self) -> bool:
@@ -69,7 +79,33 @@ class Order(Struct, kw_only=True):
             return {}
         options: dict[str, Any] = to_builtins(structs.replace(self.command, id=None))
         del options["id"]
+        for name in PRECONDITIONS:
+            if options[name] is None:
+                del options[name]
         return options
+
+    @property
+    def digest(self) -> str:
+        """What tells this command from another one under its id. Whoever sends it again may give it more time."""
+        options = {name: value for name, value in self.options.items() if name != "not_after"}
+        said = [*self.subject, options if self.command is not None else self.request.body.hex()]
+        return sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
+
+    @property
+    def row(self) -> JournalRow:
+        """What the journal is to remember of it."""
+        return JournalRow(
+            id=self.id,
+            digest=self.digest,
+            verb=self.subject.verb,
+            received_at=self.received_at,
+            namespace=self.subject.namespace,
+            container=self.subject.container,
+            body=self.request.body,
+            reply=self.request.reply,
+            via=self.request.via,
+            delivery=self.request.delivery,
+        )
 
     def check_target(self, kind: type[Command]) -> None:
         """See that the subject names what the verb is for, in containerd's grammar.
@@ -117,8 +153,9 @@ def read_order(request: CommandRequest, received_at: Nanos) -> Order:
         kind=kind,
         command=command,
         flaw=flaw,
-        id=(command.id if command else _id_in(body)) or new_ulid(),
+        id=(command.id if command else _id_in(body)) or request.name or new_ulid(),
         received_at=received_at,
+        request=request,
     )
 
 

@@ -8,18 +8,32 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
-from bridge.model.outcomes import Outcome
+from bridge.model.outcomes import Outcome, Via
 from bridge.model.subjects import CommandSubject
 
 __all__ = ["CommandHandler", "CommandInbox", "CommandRequest", "CommandSender", "NodePresence"]
 
 
 class CommandRequest(Struct, frozen=True, kw_only=True):
-    """A command as it came from the bus: what its subject says, and its body, which nobody has looked at yet."""
+    """A command as it came from the bus: what its subject says, and its body, which nobody has looked at yet.
+
+    Attributes:
+        subject: who it is for and what it asks; `body` are the options, `headers` what came with them.
+        reply: where its sender waits, empty where nobody does.
+        via: how it came.
+        delivery: its place in the stream of jobs, 0 for a request.
+        again: it is a job that never started and is tried once more.
+        name: its id where the body gives none: of a job, which may come more than once.
+    """
 
     subject: CommandSubject
     body: bytes
     headers: Mapping[str, str] = {}
+    reply: str = ""
+    via: Via = "request"
+    delivery: int = 0
+    again: bool = False
+    name: str = ""
 
 
 CommandHandler: TypeAlias = Callable[[CommandRequest], Awaitable[Outcome]]

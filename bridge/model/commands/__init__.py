@@ -8,8 +8,9 @@ misspelt `signal` must not silently become the default one.
 from __future__ import annotations
 
 from bridge.model.commands.amounts import UNLIMITED, size_of
-from bridge.model.commands.command import Command, CommandId, Seconds, Targets
+from bridge.model.commands.command import PRECONDITIONS, Command, CommandId, Seconds, Targets, is_command_id
 from bridge.model.commands.creating import CREATING, Create, MountOption, Run, RuncOptions
+from bridge.model.commands.desk import DESK, Cancel
 from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Restart, Resume, Start, Stop, Update
@@ -18,6 +19,7 @@ from bridge.model.commands.signals import signal_number
 
 __all__ = [
     "COMMANDS",
+    "Cancel",
     "Command",
     "CommandId",
     "Create",
@@ -29,6 +31,7 @@ __all__ = [
     "Inspect",
     "Kill",
     "List",
+    "PRECONDITIONS",
     "MountOption",
     "Pause",
     "Pids",
@@ -48,9 +51,12 @@ __all__ = [
     "Version",
     "Wait",
     "groups_from",
+    "is_command_id",
     "signal_number",
     "size_of",
 ]
 
-COMMANDS: dict[str, type[Command]] = {command.verb: command for command in (*OBSERVING, *LIFECYCLE, *CREATING, *IMAGES)}
+COMMANDS: dict[str, type[Command]] = {
+    command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES)
+}
 """Verb -> struct."""

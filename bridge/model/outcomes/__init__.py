@@ -26,6 +26,7 @@ from bridge.model.outcomes.creating import (
 )
 from bridge.model.outcomes.lifecycle import Deleted, Done, ExitInfo, Restarted, TaskStarted, Updated
 from bridge.model.outcomes.outcome import Outcome, OutcomeWord
+from bridge.model.outcomes.standing import Cancelled, CommandState, Stage, Via
 from bridge.model.outcomes.stats import (
     CpuStats,
     IoStats,
@@ -37,6 +38,8 @@ from bridge.model.outcomes.stats import (
 )
 
 __all__ = [
+    "Cancelled",
+    "CommandState",
     "ContainerInfo",
     "ContainerList",
     "Created",
@@ -58,6 +61,7 @@ __all__ = [
     "PidList",
     "PidsStats",
     "ProcessInfo",
+    "Stage",
     "Progress",
     "Pulled",
     "Ran",
@@ -69,5 +73,6 @@ __all__ = [
     "TaskStatus",
     "Updated",
     "VersionInfo",
+    "Via",
     "WaitResult",
 ]

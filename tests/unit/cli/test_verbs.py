@@ -110,6 +110,11 @@ def test_a_failure_is_a_sentence_with_containerds_own_words(cli: Cli) -> None:
     assert said == (1, "web.1\n", "containerd-bridge: container one is running (containerd: task exists)\n")
 
 
+def test_no_container_at_all_is_wrong_usage(cli: Cli) -> None:
+    sentence = "containerd-bridge: missing CONTAINER: name some, or choose them with --label\n"
+    assert cli("pause", answer=answer) == (2, "", sentence)
+
+
 def test_json_tells_of_each_container(cli: Cli) -> None:
     done, failed = cli("start", "web.1", "one", "--json", answer=answer).objects
 
@@ -125,7 +130,6 @@ def test_json_tells_of_each_container(cli: Cli) -> None:
         (["pause", "one", "--node", ""], "node name '' is not valid"),
         (["kill", "one", "-s", "NOPE"], "signal 'NOPE' does not exist"),
         (["stop", "one", "-t", "-1"], "-1"),
-        (["pause"], "CONTAINER"),
         (["wait", "one", "--timeout", "-1"], "-1"),
         (["update", "one", "--memory", "lots"], "'lots' is no size"),
         (["update", "one", "--cpus", "0"], "0.0 is not valid"),

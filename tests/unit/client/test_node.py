@@ -166,7 +166,7 @@ async def test_a_command_can_be_sent_under_an_id_of_ones_own() -> None:
 
     outcome = await node(sender).send(Kill(id="mine"), namespace="default", container="x", timeout=1)
 
-    assert (outcome.outcome, sender.asked[0].options, sender.asked[0].timeout) == ("ok", {"id": "mine"}, 1)
+    assert (outcome.outcome, sender.asked[0].by_default["id"], sender.asked[0].timeout) == ("ok", "mine", 1)
     assert timeout_of(Stop()) == 25
 
 
