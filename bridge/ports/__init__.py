@@ -35,8 +35,20 @@ from bridge.ports.images import (
 )
 from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
+from bridge.ports.processes import Processes, Stdio, UserIds
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
+from bridge.ports.stdio import (
+    Digest,
+    OutputEnd,
+    OutputLog,
+    SessionOrder,
+    StdioClient,
+    StdioLines,
+    StdioSession,
+    StdioSessions,
+    StoredPiece,
+)
 
 __all__ = [
     "Archive",
@@ -76,17 +88,29 @@ __all__ = [
     "ObjectSource",
     "Observed",
     "ProgressFeed",
+    "Processes",
     "RuntimeVersion",
     "SnapshotStore",
     "Start",
     "StateEntry",
     "StateStore",
+    "Stdio",
     "StoredEvent",
     "Subscription",
     "TaskLifecycle",
     "TaskView",
     "Tasks",
     "Tell",
+    "UserIds",
+    "Digest",
+    "OutputEnd",
+    "OutputLog",
+    "SessionOrder",
+    "StdioClient",
+    "StdioLines",
+    "StdioSession",
+    "StdioSessions",
+    "StoredPiece",
 ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bridge.model.commands.amounts import UNLIMITED, size_of
 from bridge.model.commands.command import Command, CommandId, Seconds, Targets
 from bridge.model.commands.creating import CREATING, Create, MountOption, Run, RuncOptions
+from bridge.model.commands.execution import EXECUTION, Attach, CloseStdin, Exec, ExecMode, Resize
 from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Restart, Resume, Start, Stop, Update
@@ -17,11 +18,15 @@ from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Stat
 from bridge.model.commands.signals import signal_number
 
 __all__ = [
+    "Attach",
     "COMMANDS",
+    "CloseStdin",
     "Command",
     "CommandId",
     "Create",
     "Delete",
+    "Exec",
+    "ExecMode",
     "GROUPS",
     "Group",
     "Images",
@@ -34,6 +39,7 @@ __all__ = [
     "Pids",
     "Pull",
     "Restart",
+    "Resize",
     "Resume",
     "Rmi",
     "Run",
@@ -52,5 +58,7 @@ __all__ = [
     "size_of",
 ]
 
-COMMANDS: dict[str, type[Command]] = {command.verb: command for command in (*OBSERVING, *LIFECYCLE, *CREATING, *IMAGES)}
+COMMANDS: dict[str, type[Command]] = {
+    command.verb: command for command in (*OBSERVING, *LIFECYCLE, *CREATING, *IMAGES, *EXECUTION)
+}
 """Verb -> struct."""

@@ -24,6 +24,7 @@ from bridge.model.outcomes.creating import (
     Pulled,
     Ran,
 )
+from bridge.model.outcomes.execution import ExecResult, StreamReport
 from bridge.model.outcomes.lifecycle import Deleted, Done, ExitInfo, Restarted, TaskStarted, Updated
 from bridge.model.outcomes.outcome import Outcome, OutcomeWord
 from bridge.model.outcomes.stats import (
@@ -44,6 +45,7 @@ __all__ = [
     "Deleted",
     "Done",
     "ExecInfo",
+    "ExecResult",
     "ExitInfo",
     "ImageInfo",
     "ImageList",
@@ -63,6 +65,7 @@ __all__ = [
     "Ran",
     "Restarted",
     "StatsList",
+    "StreamReport",
     "TaskInfo",
     "TaskStarted",
     "TaskStats",
