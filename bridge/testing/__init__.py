@@ -7,6 +7,7 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
     Scribe             writes events into a log as a bridge would
     MemoryStates       the states of containers: write, read, follow
     MemoryNodes        the nodes' records and leases
+    MemoryStdio        output and input of processes
     MemoryBus          the command plane: inboxes of nodes and a sender
 
 A consumer of events is tested against a log that says what the test wants:
@@ -24,5 +25,15 @@ from bridge.testing.nodes import MemoryNodes
 from bridge.testing.program import Program
 from bridge.testing.scribe import Scribe
 from bridge.testing.states import MemoryStates
+from bridge.testing.stdio import MemoryStdio
 
-__all__ = ["MemoryBus", "MemoryContainerd", "MemoryLog", "MemoryNodes", "MemoryStates", "Program", "Scribe"]
+__all__ = [
+    "MemoryBus",
+    "MemoryContainerd",
+    "MemoryLog",
+    "MemoryNodes",
+    "MemoryStates",
+    "MemoryStdio",
+    "Program",
+    "Scribe",
+]
