@@ -45,6 +45,7 @@ from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
 from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.lease import JetStreamLease
+from bridge.jetstream.lines import OutputMaking, open_stdio
 from bridge.jetstream.log import open_log
 from bridge.jetstream.objects import JetStreamObjects
 from bridge.jetstream.progress import ProgressTeller
@@ -57,7 +58,8 @@ from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
-from bridge.ports import Entry, EventLog, Observed, StateStore
+from bridge.ports import Entry, EventLog, Observed, Processes, StateStore
+from bridge.stdio.sessions import Sessions
 from bridge.watch import Watch
 
 __all__ = ["DaemonFailed", "run"]
@@ -69,7 +71,6 @@ HOPE_S = 1.0
 
 CLOSING_S = 0.5
 """Part of `STOP_S` that is left, beside the grace, for giving the lease back and closing where NATS does not answer."""
-
 COMMANDS_S = 3.0
 """Part of `STOP_S` which commands under way may take to come to their end."""
 
@@ -192,8 +193,7 @@ async def _nats(config: Config) -> AsyncIterator[Connection]:
     async with AsyncExitStack() as stack:
         settings = config.nats
         if settings.embedded:
-            server = await stack.enter_async_context(EmbeddedServer(config.state_dir))
-            settings = server.config
+            settings = (await stack.enter_async_context(EmbeddedServer(config.state_dir))).config
         yield await stack.enter_async_context(connect(settings, name=f"containerd-bridge {config.node}"))
 
 
@@ -321,6 +321,29 @@ async def _recording(
             await asyncio.sleep(0)
 
 
+async def _sessions(config: Config, nats: Connection, processes: Processes, stack: AsyncExitStack) -> Sessions | None:
+    if config.groups.isdisjoint({"lifecycle", "exec", "create"}):  # no other verb starts a process
+        return None
+    making = OutputMaking(config.nats.replicas, config.stdio_max_age_s, config.stdio_max_bytes)
+    try:
+        bus, lines = await open_stdio(nats, config.subjects, config.node, making)
+        sessions = Sessions(
+            config.node,
+            directory=config.state_dir / "stdio",
+            fifo_dir=config.fifo_dir,
+            boot=boot_id(),
+            processes=processes,
+            bus=bus,
+            lines=lines,
+        )
+        return await stack.enter_async_context(sessions)
+    except ConfigError as error:
+        if "exec" in config.groups:
+            raise
+        log.warning("no stdio will be on the bus: %s", error)  # all other verbs do without
+        return None
+
+
 @asynccontextmanager
 async def _commands(
     config: Config, connection: Connection, recorder: Recorder, watch: Watch, *, known: Known
@@ -350,6 +373,7 @@ async def _commands(
             removal = await stack.enter_async_context(
                 Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes)
             )
+        sessions = await _sessions(config, connection, runtime.processes, stack)
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -362,6 +386,7 @@ async def _commands(
             objects=JetStreamObjects(connection),
             removing=removal,
             known=known,
+            sessions=sessions,
         )
         inbox = MicroInbox(
             connection, config.subjects, config.node, version=bridge.__version__, groups=sorted(config.groups)

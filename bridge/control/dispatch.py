@@ -16,13 +16,13 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from bridge.control import creation, images, lifecycle, limits, observe, stats, waiting
+from bridge.control import creation, execution, images, lifecycle, limits, observe, stats, waiting
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.control.order import Order, read_order
 from bridge.control.policy import Policy
@@ -32,7 +32,7 @@ from bridge.model.commands import Command, Group
 from bridge.model.events import CommandRecorded, Failure
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
-from bridge.ports import CommandRequest, ContainerRuntime, ObjectSource, Tell
+from bridge.ports import CommandRequest, ContainerRuntime, ObjectSource, StdioSessions, Tell
 
 __all__ = ["VERBS", "DispatchStatistics", "Dispatcher", "Record"]
 
@@ -60,6 +60,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         **limits.VERBS,
         **creation.VERBS,
         **images.VERBS,
+        **execution.VERBS,
     }
 )
 """Verb -> coroutine, of every family."""
@@ -103,6 +104,7 @@ class Dispatcher:
         objects: ObjectSource | None = None,
         removing: Removing | None = None,
         known: Known = nobody_knows,
+        sessions: StdioSessions | None = None,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -120,10 +122,12 @@ class Dispatcher:
             objects: the bus's object stores.
             removing: deletes containers that were run with `rm`.
             known: tells the states of containers as the log has them.
+            sessions: the processes whose stdio is on the bus; none unless given.
         """
         self._node = node
         self._runtime = runtime
         self._policy = Policy(groups=frozenset(groups), foreign=foreign, namespaces=frozenset(namespaces))
+        self._sessions = sessions
         self._record = record
         self._clock = clock
         self._lanes = lanes or Lanes()
@@ -201,17 +205,20 @@ class Dispatcher:
 
     async def _carry_out(self, order: Order) -> Struct:
         command = self._accepted(order)
-        place = Place(
-            runtime=self._runtime,
-            node=self._node,
-            followed=self._policy.namespaces,
-            namespace=order.subject.namespace,
-            container=order.subject.container,
-            command_id=order.id,
-            **self._given,
-            known=self._known,
-        )
-        async with self._breakable(order), self._turn(order):
+        async with self._breakable(order), AsyncExitStack() as turn:
+            place = Place(
+                runtime=self._runtime,
+                node=self._node,
+                followed=self._policy.namespaces,
+                namespace=order.subject.namespace,
+                container=order.subject.container,
+                command_id=order.id,
+                sessions=self._sessions,
+                leave=turn.aclose,
+                **self._given,
+                known=self._known,
+            )
+            await turn.enter_async_context(self._turn(order))
             order.began = True
             return await VERBS[command.verb](place, command)
 

@@ -11,7 +11,7 @@ from bridge.errors import CommandFailed
 from bridge.model.commands import Create
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
 from bridge.model.state import ContainerState
-from bridge.ports import ContainerRuntime, ObjectSource, Tell
+from bridge.ports import ContainerRuntime, ObjectSource, StdioSessions, Tell
 
 __all__ = ["Judge", "Place", "Removing", "Verb", "hush", "permit", "record_at", "task_at", "Known", "nobody_knows"]
 
@@ -48,6 +48,10 @@ async def nobody_knows(namespace: str, container: str) -> ContainerState:
     raise CommandFailed("unavailable", f"no events of container {container} in {namespace} are followed here")
 
 
+async def _stay() -> None:
+    """Leave no lane, for a command that is in none."""
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """Where a command works: this node's runtime, and what the subject names.
 
@@ -59,6 +63,9 @@ class Place(Struct, frozen=True, kw_only=True):
         objects: the bus's object stores, where there are any.
         removing: deletes containers that were run with `rm`, where there is somebody who does.
         known: asks for the state of a container as the log has it.
+        sessions: the processes with their stdio on the bus; None where nobody looks after any.
+        leave: gives the turn in the container's lane to the next one, for a verb that has done what needs it; once more does
+            nothing.
     """
 
     runtime: ContainerRuntime
@@ -72,6 +79,8 @@ class Place(Struct, frozen=True, kw_only=True):
     objects: ObjectSource | None = None
     removing: Removing | None = None
     known: Known = nobody_knows
+    sessions: StdioSessions | None = None
+    leave: Callable[[], Awaitable[None]] = _stay
 
     @property
     def target(self) -> tuple[str, str]:
