@@ -21,6 +21,7 @@ from bridge.client.known import KnownNode
 from bridge.client.measuring import Look, Measured, Meter
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
+from bridge.client.process import Ended, Piece, Process
 from bridge.client.standing import Doubt, NodeStanding
 from bridge.client.transport import Transport
 from bridge.client.verification import Difference, Rebuilt, Verified
@@ -33,6 +34,7 @@ __all__ = [
     "CommandFailed",
     "ConfigError",
     "Difference",
+    "Ended",
     "Doubt",
     "EventFilter",
     "KnownNode",
@@ -47,8 +49,10 @@ __all__ = [
     "Node",
     "NodePresence",
     "NodeStanding",
+    "Piece",
     "Place",
     "Point",
+    "Process",
     "Rebuilt",
     "StoredEvent",
     "Transport",

@@ -31,6 +31,7 @@ from bridge.ports import (
     NodeRecords,
     Start,
     StateStore,
+    StdioClient,
     StoredEvent,
 )
 
@@ -50,6 +51,7 @@ class Bus:
         states: StateStore | None = None,
         inspector: BusInspector | None = None,
         transport: Transport | None = None,
+        stdio: StdioClient | None = None,
     ) -> None:
         """Take what carries it.
 
@@ -61,12 +63,11 @@ class Bus:
             states: the states that are kept beside the log; without, states are only had `at` a point.
             inspector: what looks at the bus itself; without, there is no `checkup`.
             transport: what goes beside commands: their progress, archives of images.
+            stdio: what carries the output and input of processes; without, there is no `exec` and no `attach`.
         """
-        self._reader = reader
-        self._sender = sender
-        self._records = records
-        self._states = states
-        self._inspector = inspector
+        self._reader, self._sender = reader, sender
+        self._records, self._states = records, states
+        self._inspector, self._stdio = inspector, stdio
         self.subjects = subjects
         self.transport = transport or Transport(subjects)
 
@@ -306,7 +307,7 @@ class Bus:
                 names them.
         """
         if name is not None:
-            return Node(name, self._sender, self.subjects)
+            return Node(name, self._sender, self.subjects, self._stdio)
         nodes = await self._answering()
         if len(nodes) > 1:
             raise CommandFailed(
@@ -340,7 +341,9 @@ class Bus:
                 node that may have it did not answer.
         """
         if node is not None and namespace is not None:
-            return Place(node=Node(node, self._sender, self.subjects), namespace=namespace, container=container)
+            return Place(
+                node=Node(node, self._sender, self.subjects, self._stdio), namespace=namespace, container=container
+            )
         return await locate(await self._choice(node or ()), container, namespace)
 
     def meter(self, *, nodes: Sequence[Node] = (), namespace: Names = (), places: Sequence[Place] = ()) -> Meter:
@@ -355,7 +358,11 @@ class Bus:
 
     async def _choice(self, node: Names) -> list[Node]:
         chosen = names(node)
-        return [Node(name, self._sender, self.subjects) for name in chosen] if chosen else await self._answering()
+        return (
+            [Node(name, self._sender, self.subjects, self._stdio) for name in chosen]
+            if chosen
+            else await self._answering()
+        )
 
     async def _answering(self) -> list[Node]:
         present = await self.nodes()
@@ -364,7 +371,7 @@ class Bus:
                 "unavailable",
                 "no node on this bus takes commands: switch them on with `containerd-bridge serve --commands`",
             )
-        return [Node(node.node, self._sender, self.subjects) for node in present]
+        return [Node(node.node, self._sender, self.subjects, self._stdio) for node in present]
 
 
 async def _admitted(

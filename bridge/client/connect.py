@@ -20,6 +20,7 @@ from bridge.jetstream.progress import NatsProgress
 from bridge.jetstream.reader import JetStreamReader
 from bridge.jetstream.sender import NatsSender
 from bridge.jetstream.state import JetStreamStates
+from bridge.jetstream.stdio_client import NatsStdio
 from bridge.model.subjects import Subjects
 
 __all__ = ["connect", "embedded_here"]
@@ -61,6 +62,7 @@ async def connect(
             states=JetStreamStates(opened, subjects),
             inspector=JetStreamInspector(opened, subjects),
             transport=Transport(subjects, NatsProgress(opened, subjects), JetStreamObjects(opened)),
+            stdio=NatsStdio(opened, subjects),
         )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from bridge.client.running import RunsProcesses
 from bridge.errors import CODES, BadEnvelope, CommandFailed
 from bridge.model import commands, outcomes
 from bridge.model.codec import decode_as, encode_any
@@ -18,7 +19,7 @@ from bridge.model.events import Failure
 from bridge.model.identity import check_identifier, check_node
 from bridge.model.outcomes import ContainerInfo, ImageInfo, Outcome, ProcessInfo
 from bridge.model.subjects import Subjects
-from bridge.ports import CommandSender
+from bridge.ports import CommandSender, StdioClient
 
 __all__ = ["Node", "timeout_of"]
 
@@ -42,6 +43,9 @@ _TIMEOUTS = {
     "pull": 3600.0,
     "import": 3600.0,
     "rmi": 120.0,
+    "attach": 15.0,
+    "resize": 30.0,
+    "close-stdin": 30.0,
 }
 """Seconds to wait for an outcome. Commands on one container run one after another, so each may have to wait for another."""
 
@@ -65,6 +69,10 @@ _FOR_EVER = 86_400.0
 _AWAY = {"unavailable", "deadline_exceeded"}
 
 
+_TO_ITS_END = 86_400.0
+"""Of an exec whose outcome comes at its end."""
+
+
 def timeout_of(command: Command) -> float:
     """Return how long the outcome of `command` may take, in seconds."""
     match command:
@@ -74,11 +82,13 @@ def timeout_of(command: Command) -> float:
             return grace + _STOP_MARGIN + _TIMEOUTS["start"]
         case commands.Wait(timeout=timeout):
             return (_FOR_EVER if timeout is None else timeout) + _WAIT_MARGIN
+        case commands.Exec(mode=mode):
+            return 60.0 if mode == "detached" else _TO_ITS_END
         case _:
             return _TIMEOUTS[command.verb]
 
 
-class Node:
+class Node(RunsProcesses):
     """A node by its name; nothing is sent until a method is called.
 
     Every method raises `CommandFailed`: with the node's own code and sentence where it failed there, `unavailable` where nobody
@@ -86,8 +96,8 @@ class Node:
     cannot be right whatever the node says, such as a signal that does not exist, is a ValueError and is not sent.
     """
 
-    def __init__(self, name: str, sender: CommandSender, subjects: Subjects) -> None:
-        """Take the name.
+    def __init__(self, name: str, sender: CommandSender, subjects: Subjects, stdio: StdioClient | None = None) -> None:
+        """Take the name, and what carries commands and, where there is such a thing, stdio.
 
         Raises:
             ValueError: it cannot be a node's name.
@@ -95,6 +105,7 @@ class Node:
         self.name = check_node(name)
         self._sender = sender
         self._subjects = subjects
+        self._stdio = stdio
 
     async def list(self, namespace: str | None = None, *, filters: Sequence[str] = ()) -> list[ContainerInfo]:
         """Return the containers of a namespace, or of all, with the state of their tasks."""
@@ -176,9 +187,17 @@ class Node:
         """Return the versions of the bridge and of its containerd."""
         return await self._ask(commands.Version(), outcomes.VersionInfo, None, None)
 
-    async def start(self, container: str, *, namespace: str = "default") -> outcomes.TaskStarted:
-        """Run the container."""
-        return await self._ask(commands.Start(), outcomes.TaskStarted, namespace, container)
+    async def start(
+        self,
+        container: str,
+        *,
+        namespace: str = "default",
+        stdio: Literal["none", "bus"] = "none",
+        stdin: bool = False,
+    ) -> outcomes.TaskStarted:
+        """Run the container; with `bus` its output goes there and, with `stdin`, its input comes from there: see `attach`."""
+        command = commands.Start(stdio=stdio, stdin=stdin)
+        return await self._ask(command, outcomes.TaskStarted, namespace, container)
 
     async def restart(
         self, container: str, *, namespace: str = "default", grace: float = 10.0, signal: str | int | None = None
