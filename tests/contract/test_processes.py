@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,7 @@ class Pipes:
     def close(self) -> None:
         for descriptor in self.open.values():
             os.close(descriptor)
+        shutil.rmtree(self.directory)
 
 
 @contextmanager
