@@ -21,16 +21,19 @@ from bridge.control.parts import Control
 from bridge.control.removal import Removal
 from bridge.control.telling import Teller
 from bridge.control.verb import Known
+from bridge.errors import ConfigError
 from bridge.jetstream.commands import JetStreamCommands
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.job_source import JetStreamJobs
+from bridge.jetstream.lines import OutputMaking, open_stdio
 from bridge.jetstream.objects import JetStreamObjects
 from bridge.jetstream.progress import ProgressTeller
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
-from bridge.ports import ContainerRuntime, NodeLease, Observed
+from bridge.ports import ContainerRuntime, NodeLease, Observed, Processes
+from bridge.stdio.sessions import Sessions
 from bridge.watch import Watch
 
 __all__ = ["commanding"]
@@ -55,6 +58,7 @@ async def commanding(
     known: Known,
     repaired: Callable[[], Awaitable[object]],
     lease: NodeLease,
+    boot: str | None,
 ) -> AsyncIterator[Control]:
     """Take commands while the context lasts.
 
@@ -67,6 +71,7 @@ async def commanding(
         known: tells the states of containers as the log has them.
         repaired: waits until the log says what containerd lists.
         lease: the node's.
+        boot: the kernel's id of this boot, None where it tells none.
 
     Raises:
         ConfigError: a stream, a bucket or the journal cannot be used, or taking commands is not permitted.
@@ -102,6 +107,7 @@ async def commanding(
             removal = await stack.enter_async_context(
                 Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes)
             )
+        sessions = await _sessions(config, connection, runtime.processes, boot, stack)
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -114,6 +120,7 @@ async def commanding(
             tell=progress.tell,
             objects=JetStreamObjects(connection),
             removing=removal,
+            sessions=sessions,
             standing=teller.tell,
             known=known,
             bus=teller,
@@ -146,6 +153,29 @@ async def commanding(
             await asyncio.wait_for(worker.finish(), min(COMMANDS_S, watch.time_left()))
             if teller.refused is None:  # else waiting is in vain, and the journal keeps it
                 await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
+
+
+async def _sessions(config: Config, nats: Connection, processes: Processes, boot: str | None, stack: AsyncExitStack) -> Sessions | None:
+    if config.groups.isdisjoint({"lifecycle", "exec", "create"}):  # no other verb starts a process
+        return None
+    making = OutputMaking(config.nats.replicas, config.stdio_max_age_s, config.stdio_max_bytes)
+    try:
+        bus, lines = await open_stdio(nats, config.subjects, config.node, making)
+        sessions = Sessions(
+            config.node,
+            directory=config.state_dir / "stdio",
+            fifo_dir=config.fifo_dir,
+            boot=boot,
+            processes=processes,
+            bus=bus,
+            lines=lines,
+        )
+        return await stack.enter_async_context(sessions)
+    except ConfigError as error:
+        if "exec" in config.groups:
+            raise
+        log.warning("no stdio will be on the bus: %s", error)  # all other verbs do without
+        return None
 
 
 async def _recover(

@@ -12,6 +12,7 @@ import re
 import socket
 import tomllib
 from collections.abc import Callable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NewType
 
@@ -85,7 +86,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bundle_root: Path | None = None
     """The only directory in which `delete` removes bundles that dockerd made, `/run/docker/containerd`; none unless given."""
     commands: str = "none"
-    """Command groups that are switched on: `observe`, `lifecycle`, `all`, `none`, several separated by commas."""
+    """Command groups that are switched on: `observe`, `lifecycle`, `exec`, `create`, separated by commas, or `all`, or `none`."""
     foreign: bool = False
     """Whether commands may change containers of `moby` and `k8s.io`, which belong to dockerd and to the kubelet."""
     http: str | None = None
@@ -98,6 +99,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds for which the stream of events keeps an event, where the bridge makes the stream; 0 for ever."""
     events_max_bytes: Size = Size(0)
     """Size of that stream, beyond which its oldest events go; 0 for no limit."""
+    stdio_max_age_s: int = 86_400
+    """Seconds for which the stream of output keeps what processes wrote, where the bridge makes the stream; 0 for ever."""
+    stdio_max_bytes: Size = Size(1 << 30)
+    """Size of that stream, beyond which the oldest output goes; 0 for no limit."""
     outbox_max_bytes: Size = Size(1 << 30)
     """Most bytes of events that wait for the log; at the limit the bridge disconnects from containerd and marks a gap."""
     outbox_reserve_bytes: Size = Size(128 << 20)
@@ -225,7 +230,7 @@ def _host_name() -> str:
         ) from error
 
 
-# -- what a value has to be
+# -- what a value has to be, and what values have to be together
 
 
 def _read(field: str, given: _Given) -> Any:
@@ -324,9 +329,6 @@ def _shown(value: Any) -> str:
     return _kind(value) if isinstance(value, dict) or len(text) > 80 else text
 
 
-# -- what values have to be together
-
-
 def _check(config: Config, where: Mapping[str, str]) -> None:
     def refusal(sentence: object, *fields: str) -> ConfigError:
         places = dict.fromkeys(where[field] for field in fields if field in where)
@@ -355,28 +357,25 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         if (getattr(nats, one) is None) != (getattr(nats, other) is None):
             sentence = f"nats.{one} and nats.{other} go together: give both"
             raise refusal(sentence, f"nats.{one}", f"nats.{other}")
-    for field, value, good, limits in (
-        ("lease", config.lease, 2 <= config.lease <= 600, "from 2 to 600 seconds"),
-        (
-            "events_max_age_s",
-            config.events_max_age_s,
-            config.events_max_age_s == 0 or 3_600 <= config.events_max_age_s <= 3_153_600_000,
-            "3600 or more, or 0 for ever",
-        ),
-        (
-            "events_max_bytes",
-            config.events_max_bytes,
-            config.events_max_bytes == 0 or config.events_max_bytes >= 64 * MIB,
-            "64MiB or more, or 0 for no limit",
-        ),
-        ("outbox_max_bytes", config.outbox_max_bytes, config.outbox_max_bytes >= MIB, "1MiB or more"),
-        ("outbox_reserve_bytes", config.outbox_reserve_bytes, config.outbox_reserve_bytes >= 0, "0 or more"),
-        ("outbox_retention_s", config.outbox_retention_s, config.outbox_retention_s >= 0, "0 or more"),
-        ("audit_s", config.audit_s, 1 <= config.audit_s <= 86_400, "from 1 to 86400 seconds"),
-        ("nats.replicas", nats.replicas, 1 <= nats.replicas <= 5, "a number from 1 to 5"),
-    ):
-        if not good:
+    for field, least, most, limits in _RANGES:
+        value = nats.replicas if field == "nats.replicas" else getattr(config, field)
+        if not (least <= value <= most or (value == 0 and "or 0 for" in limits)):
             raise refusal(f"{field} is {value}, out of range: give {limits}", field)
+
+
+_RANGES: Final = (
+    ("lease", 2, 600, "from 2 to 600 seconds"),
+    ("events_max_age_s", 3_600, 3_153_600_000, "3600 or more, or 0 for ever"),
+    ("events_max_bytes", 64 * MIB, inf, "64MiB or more, or 0 for no limit"),
+    ("stdio_max_age_s", 60, 3_153_600_000, "60 or more, or 0 for ever"),
+    ("stdio_max_bytes", 64 * MIB, inf, "64MiB or more, or 0 for no limit"),
+    ("outbox_max_bytes", MIB, inf, "1MiB or more"),
+    ("outbox_reserve_bytes", 0, inf, "0 or more"),
+    ("outbox_retention_s", 0, inf, "0 or more"),
+    ("audit_s", 1, 86_400, "from 1 to 86400 seconds"),
+    ("nats.replicas", 1, 5, "a number from 1 to 5"),
+)
+"""Numbers: the least and the most that they may be, and how that is said."""
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -160,6 +160,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
                 known=Knowledge(feed, recorder).state,
                 repaired=repair.settled.wait,
                 lease=lease,
+                boot=boot_id(),
             )
         )
     if listener is not None:
@@ -195,8 +196,7 @@ async def _nats(config: Config) -> AsyncIterator[Connection]:
     async with AsyncExitStack() as stack:
         settings = config.nats
         if settings.embedded:
-            server = await stack.enter_async_context(EmbeddedServer(config.state_dir))
-            settings = server.config
+            settings = (await stack.enter_async_context(EmbeddedServer(config.state_dir))).config
         yield await stack.enter_async_context(connect(settings, name=f"containerd-bridge {config.node}"))
 
 

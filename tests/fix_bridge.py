@@ -213,7 +213,7 @@ def bridge(bridge_factory: BridgeFactory, containerd: Containerd, nats_url: str,
     """A live daemon on containerd 2.1 with every command group on, as node `n1`."""
     daemon = bridge_factory(
         *("--containerd", containerd.address, "--nats", nats_url, "--node", "n1"),
-        *("--state-dir", tmp_path / "state", "--commands", "all"),
+        *("--state-dir", tmp_path / "state", "--commands", "all", "--fifo-dir", containerd.fifo_dir),
     )
     daemon.live()
     return daemon

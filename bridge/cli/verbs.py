@@ -185,9 +185,20 @@ def _said(deed: _Deed, target: str | Place, *, by_label: bool) -> str:
 
 
 @_for_each_container
-async def start(at: Place) -> Struct:
+async def start(
+    at: Place,
+    *,
+    stdio: Annotated[
+        bool, typer.Option("--stdio", help="Put their output on the bus, for `attach`.", show_default=False)
+    ] = False,
+    stdin: Annotated[
+        bool, typer.Option("--interactive", "-i", help="And take their input from there.", show_default=False)
+    ] = False,
+) -> Struct:
     """Run containers."""
-    return await at.node.start(at.container, namespace=at.namespace)
+    return await at.node.start(
+        at.container, namespace=at.namespace, stdio="bus" if stdio or stdin else "none", stdin=stdin
+    )
 
 
 Grace: TypeAlias = Annotated[

@@ -22,6 +22,7 @@ from bridge.client.known import KnownNode
 from bridge.client.measuring import Look, Measured, Meter
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
+from bridge.client.process import Ended, Piece, Process
 from bridge.client.sending import Sending, derived_id
 from bridge.client.standing import Doubt, NodeStanding
 from bridge.client.transport import Transport
@@ -36,6 +37,7 @@ __all__ = [
     "CommandFailed",
     "ConfigError",
     "Difference",
+    "Ended",
     "Doubt",
     "EventFilter",
     "JobView",
@@ -52,8 +54,10 @@ __all__ = [
     "Node",
     "NodePresence",
     "NodeStanding",
+    "Piece",
     "Place",
     "Point",
+    "Process",
     "Rebuilt",
     "Sending",
     "StoredEvent",

@@ -32,6 +32,7 @@ from bridge.ports import (
     NodeRecords,
     Start,
     StateStore,
+    StdioClient,
     StoredEvent,
 )
 
@@ -52,6 +53,7 @@ class Bus:
         inspector: BusInspector | None = None,
         jobs: Jobs | None = None,
         transport: Transport | None = None,
+        stdio: StdioClient | None = None,
     ) -> None:
         """Take what carries it.
 
@@ -64,12 +66,11 @@ class Bus:
             inspector: what looks at the bus itself; without, there is no `checkup`.
             jobs: durable jobs, and how each command stands; without, there is neither.
             transport: what goes beside commands: their progress, archives of images.
+            stdio: what carries the output and input of processes; without, there is no `exec` and no `attach`.
         """
-        self._reader = reader
-        self._sender = sender
-        self._records = records
-        self._states = states
-        self._inspector = inspector
+        self._reader, self._sender = reader, sender
+        self._records, self._states = records, states
+        self._inspector, self._stdio = inspector, stdio
         self.subjects = subjects
         self.jobs = Jobs(subjects) if jobs is None else jobs
         self.transport = transport or Transport(subjects)
@@ -358,7 +359,7 @@ class Bus:
         return Meter(nodes, namespaces=names(namespace) or [None], places=places)
 
     def _node(self, name: str) -> Node:
-        return Node(name, self._sender, self.subjects, self.jobs)
+        return Node(name, self._sender, self.subjects, self.jobs, stdio=self._stdio)
 
     async def _choice(self, node: Names) -> list[Node]:
         chosen = names(node)

@@ -23,6 +23,7 @@ from bridge.jetstream.progress import NatsProgress
 from bridge.jetstream.reader import JetStreamReader
 from bridge.jetstream.sender import NatsSender
 from bridge.jetstream.state import JetStreamStates
+from bridge.jetstream.stdio_client import NatsStdio
 from bridge.model.subjects import Subjects
 
 __all__ = ["connect", "embedded_here"]
@@ -65,6 +66,7 @@ async def connect(
             inspector=JetStreamInspector(opened, subjects),
             jobs=Jobs(subjects, store=JetStreamJobStore(opened, subjects), states=JetStreamCommands(opened, subjects)),
             transport=Transport(subjects, NatsProgress(opened, subjects), JetStreamObjects(opened)),
+            stdio=NatsStdio(opened, subjects),
         )
 
 

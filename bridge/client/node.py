@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bridge.client.jobs import Accepted, Jobs
 from bridge.client.making import MakesContainers
+from bridge.client.running import RunsProcesses
 from bridge.client.sending import AT_ONCE, Sending
+from bridge.client.timeouts import timeout_of
 from bridge.errors import CODES, BadEnvelope, CommandFailed
 from bridge.model import commands, outcomes
 from bridge.model.codec import decode_as, encode_any
@@ -21,39 +23,11 @@ from bridge.model.events import Failure
 from bridge.model.identity import check_identifier, check_node
 from bridge.model.outcomes import ContainerInfo, Outcome, ProcessInfo
 from bridge.model.subjects import CommandSubject, Subjects
-from bridge.ports import CommandSender
+from bridge.ports import CommandSender, StdioClient
 
-__all__ = ["Node", "timeout_of"]
+__all__ = ["Node"]
 
 R = TypeVar("R", bound=Struct)
-
-_TIMEOUTS = {
-    "list": 30.0,
-    "inspect": 15.0,
-    "pids": 15.0,
-    "stats": 30.0,
-    "version": 10.0,
-    "start": 60.0,
-    "pause": 30.0,
-    "resume": 30.0,
-    "kill": 30.0,
-    "update": 30.0,
-    "delete": 60.0,
-    "cancel": 30.0,
-    "create": 900.0,
-    "run": 900.0,
-    "images": 60.0,
-    "pull": 3600.0,
-    "import": 3600.0,
-    "rmi": 120.0,
-}
-"""Seconds to wait for an outcome. Commands on one container run one after another, so each may have to wait for another."""
-
-_STOP_MARGIN = 15.0
-"""Seconds beyond the grace time of a `stop`: to kill what is left, and to see it end."""
-
-_WAIT_MARGIN = 10.0
-"""Seconds beyond the time of a `wait`: for an end that only the log knows to come there."""
 
 WAIT_S: Final = 20.0
 """How long one request waits for an end; then the node is asked again. So long goes unnoticed that it has gone."""
@@ -65,24 +39,10 @@ PATIENCE_S: Final = 60.0
 
 _AGAIN_S = 0.5
 
-_FOR_EVER = 86_400.0
 _AWAY = {"unavailable", "deadline_exceeded"}
 
 
-def timeout_of(command: Command) -> float:
-    """Return how long the outcome of `command` may take, in seconds."""
-    match command:
-        case commands.Stop(grace=grace):
-            return grace + _STOP_MARGIN
-        case commands.Restart(grace=grace):
-            return grace + _STOP_MARGIN + _TIMEOUTS["start"]
-        case commands.Wait(timeout=timeout):
-            return (_FOR_EVER if timeout is None else timeout) + _WAIT_MARGIN
-        case _:
-            return _TIMEOUTS[command.verb]
-
-
-class Node(MakesContainers):
+class Node(MakesContainers, RunsProcesses):
     """A node by its name; nothing is sent until a method is called.
 
     Every method raises `CommandFailed`: with the node's own code and sentence where it failed there, `unavailable` where nobody
@@ -97,8 +57,10 @@ class Node(MakesContainers):
         subjects: Subjects,
         jobs: Jobs | None = None,
         sending: Sending = AT_ONCE,
+        *,
+        stdio: StdioClient | None = None,
     ) -> None:
-        """Take the name, what carries commands there, and how those that change something are sent.
+        """Take the name, what carries commands there, how those that change something are sent, and what carries stdio.
 
         Raises:
             ValueError: it cannot be a node's name.
@@ -108,13 +70,14 @@ class Node(MakesContainers):
         self._subjects = subjects
         self._jobs = jobs
         self._how = sending
+        self._stdio = stdio
 
     def sending(self, how: Sending) -> Node:
         """Return the same node, to which commands that change something are sent like this.
 
         Its methods raise `Accepted` where a job is durable and not waited for.
         """
-        return Node(self.name, self._sender, self._subjects, self._jobs, how)
+        return Node(self.name, self._sender, self._subjects, self._jobs, how, stdio=self._stdio)
 
     async def list(self, namespace: str | None = None, *, filters: Sequence[str] = ()) -> list[ContainerInfo]:
         """Return the containers of a namespace, or of all, with the state of their tasks."""
@@ -196,9 +159,17 @@ class Node(MakesContainers):
         """Return the versions of the bridge and of its containerd."""
         return await self._ask(commands.Version(), outcomes.VersionInfo, None, None)
 
-    async def start(self, container: str, *, namespace: str = "default") -> outcomes.TaskStarted:
-        """Run the container."""
-        return await self._ask(commands.Start(), outcomes.TaskStarted, namespace, container)
+    async def start(
+        self,
+        container: str,
+        *,
+        namespace: str = "default",
+        stdio: Literal["none", "bus"] = "none",
+        stdin: bool = False,
+    ) -> outcomes.TaskStarted:
+        """Run the container; with `bus` its output goes there and, with `stdin`, its input comes from there: see `attach`."""
+        command = commands.Start(stdio=stdio, stdin=stdin)
+        return await self._ask(command, outcomes.TaskStarted, namespace, container)
 
     async def restart(
         self, container: str, *, namespace: str = "default", grace: float = 10.0, signal: str | int | None = None

@@ -23,6 +23,7 @@ from bridge.containerd.snapshots import Snapshots
 from bridge.model import labels
 from bridge.model.identity import check_identifier
 from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo, TaskStats
+from bridge.ports.processes import Stdio
 
 __all__ = ["Tasks"]
 
@@ -44,14 +45,16 @@ class Tasks:
 
     # -- what changes them
 
-    async def create(self, namespace: str, container: str) -> int:
-        """Make a task from the container's record and snapshot; return its pid. It has no stdio, unless the record says where to.
+    async def create(self, namespace: str, container: str, *, stdio: Stdio | None = None) -> int:
+        """Make a task from the container's record and snapshot; return its pid.
+
+        Without `stdio` it has none, unless the record's label says where its output goes.
 
         Neither runtime nor options are sent: containerd then takes both from the record, where options of a request would
         replace the record's as a whole and, since 2.0, would have to be runc's even for other runtimes.
 
-        A terminal cannot be without output, since the shim copies it to a path that must exist: it goes to /dev/null. Its
-        input must stay empty: the end of /dev/null would hang it up.
+        A terminal cannot be without output all the same, since the shim copies it to a path that must exist: it
+        goes to /dev/null. Its input must stay empty: the end of /dev/null would hang it up.
         """
         record = await self._records.one(namespace, container)
         wanted, output = needs(record), record.labels.get(labels.STDIO, "")
@@ -59,8 +62,9 @@ class Tasks:
             container_id=container,
             rootfs=await self._snapshots.rootfs(namespace, record, wanted.mount_label),
             terminal=wanted.terminal,
-            stdout=output or (NULL if wanted.terminal else ""),
-            stderr="" if wanted.terminal else output,
+            stdin=stdio.stdin if stdio else "",
+            stdout=stdio.stdout if stdio else output or (NULL if wanted.terminal else ""),
+            stderr=stdio.stderr if stdio else "" if wanted.terminal else output,
         )
         with command_errors(f"create a task of {container} in {namespace}"):
             answer = await self._tasks.Create(request, timeout=MOUNT_S, metadata=in_namespace(namespace))

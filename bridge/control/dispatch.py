@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from bridge.control import conditions, creation, images, lifecycle, limits, observe, stats, waiting
+from bridge.control import conditions, creation, execution, images, lifecycle, limits, observe, stats, waiting
 from bridge.control.aftermath import Aftermath
 from bridge.control.conditions import Stale
 from bridge.control.ends import Ends, Record, Standing, failure_of
@@ -40,7 +40,15 @@ from bridge.model.commands import Cancel, Command, Group
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
-from bridge.ports import CommandJournal, CommandRequest, ContainerRuntime, JournalRow, ObjectSource, Tell
+from bridge.ports import (
+    CommandJournal,
+    CommandRequest,
+    ContainerRuntime,
+    JournalRow,
+    ObjectSource,
+    StdioSessions,
+    Tell,
+)
 
 __all__ = ["VERBS", "DispatchStatistics", "Dispatcher", "Record"]
 
@@ -68,6 +76,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         **limits.VERBS,
         **creation.VERBS,
         **images.VERBS,
+        **execution.VERBS,
     }
 )
 """Verb -> coroutine, of every family; `cancel` is the dispatcher's own."""
@@ -110,6 +119,7 @@ class Dispatcher:
         tell: Tell = hush,
         objects: ObjectSource | None = None,
         removing: Removing | None = None,
+        sessions: StdioSessions | None = None,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -131,13 +141,20 @@ class Dispatcher:
             tell: takes how far long commands have come.
             objects: the bus's object stores.
             removing: deletes containers that were run with `rm`.
+            sessions: the processes whose stdio is on the bus; none unless given.
         """
         self._node = node
         self._runtime = runtime
         self._policy = Policy(groups=frozenset(groups), foreign=foreign, namespaces=frozenset(namespaces))
         self._clock = clock
         self._lanes = lanes or Lanes()
-        self._given: dict[str, Any] = {"judge": judge, "tell": tell, "objects": objects, "removing": removing}
+        self._given: dict[str, Any] = {
+            "judge": judge,
+            "tell": tell,
+            "objects": objects,
+            "removing": removing,
+            "sessions": sessions,
+        }
         self._images = Lane("this node's images", width=IMAGES_WIDTH, waiting=IMAGES_WAITING)
         self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
         self._lasting = Lane("what happens on this node", width=LASTING_WIDTH, waiting=0)

@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from signal import SIGKILL, SIGTERM
 from types import MappingProxyType
+from typing import Literal
 
 from msgspec import structs
 
 from bridge.control.ending import exit_of
+from bridge.control.execution import sessions_at
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
 from bridge.model.commands import Delete, Kill, Pause, Restart, Resume, Start, Stop, signal_number
@@ -31,8 +33,9 @@ from bridge.model.outcomes import (
     TaskStarted,
     TaskStatus,
 )
+from bridge.ports import SessionOrder, StdioSession
 
-__all__ = ["STOP_SIGNAL_LABEL", "VERBS"]
+__all__ = ["STOP_SIGNAL_LABEL", "VERBS", "run_task"]
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +74,18 @@ def _number(signal: str | int) -> int:
 # -- start
 
 
-async def start(place: Place, _: Start) -> TaskStarted:
+async def start(place: Place, command: Start) -> TaskStarted:
     """Run the container: its created task, or a new one in place of none or of an ended one."""
-    await record_at(place)
+    if command.stdin and command.stdio == "none":
+        raise CommandFailed("invalid_argument", 'stdin without stdio has nowhere to come from: give stdio "bus" too')
+    record = await record_at(place)
     task = await place.runtime.tasks.get(*place.target)
     if task is not None:
         match task.status:
+            case "created" if command.stdio == "bus":
+                raise _unfit(
+                    place, "created", "its stdio is what it was created with: delete its task, or leave stdio out"
+                )
             case "created":
                 return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
             case "stopped":
@@ -85,12 +94,45 @@ async def start(place: Place, _: Start) -> TaskStarted:
                 raise _unfit(place, "running", "there is nothing to start")
             case status:
                 raise _unfit(place, status)
-    await place.runtime.tasks.create(*place.target)
+    return await run_task(place, record, stdio=command.stdio, stdin=command.stdin)
+
+
+async def run_task(
+    place: Place, record: ContainerInfo, *, stdio: Literal["none", "bus"] = "none", stdin: bool = False
+) -> TaskStarted:
+    """Make the container's task and run it. With `bus` its output goes there and, with `stdin`, its input comes from there.
+
+    Raises:
+        CommandFailed: it came to nothing, and nothing of it is left.
+    """
+    session = await _session(place, record, stdin=stdin) if stdio == "bus" else None
     try:
+        await place.runtime.tasks.create(*place.target, stdio=session.stdio if session else None)
+    except BaseException:
+        if session is not None:
+            await session.abandon()
+        raise
+    try:
+        if session is not None:
+            return TaskStarted(pid=await session.start(), session=session.id)
         return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
     except BaseException:
         await _discard(place)
         raise
+
+
+async def _session(place: Place, record: ContainerInfo, *, stdin: bool) -> StdioSession:
+    process = (record.spec or {}).get("process")
+    return await sessions_at(place).open(
+        SessionOrder(
+            namespace=place.target[0],
+            container=place.target[1],
+            exec_id=None,
+            command_id=place.command_id,
+            terminal=isinstance(process, dict) and process.get("terminal") is True,
+            stdin=stdin,
+        )
+    )
 
 
 async def _discard(place: Place) -> None:

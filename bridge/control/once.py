@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Protocol
+
+from msgspec import structs
 
 from bridge.control import conditions
 from bridge.control.aftermath import Aftermath
@@ -184,11 +186,12 @@ class Once:
             accepting.append(asyncio.create_task(self._accept(order)))
 
         try:
-            async with running.waiting(), self._desk.turn(order, queued):
+            async with running.waiting(), AsyncExitStack() as turn:
+                await turn.enter_async_context(self._desk.turn(order, queued))
                 running.entered()
                 for task in accepting:
                     await task
-                return await self._now(running, command)
+                return await self._now(running, command, turn.aclose)
         except TakenBack:
             sentence = f"{order.subject.verb} was cancelled before it had begun"
             outcome = self._ends.outcome(order, "error", failure=Failure(code="cancelled", message=sentence))
@@ -210,9 +213,9 @@ class Once:
         if not order.began:
             self._ends.stage(order, "accepted")
 
-    async def _now(self, running: Running, command: Command) -> Outcome:
+    async def _now(self, running: Running, command: Command, leave: Callable[[], Awaitable[None]]) -> Outcome:
         order, row = running.order, running.order.row
-        place = self._desk.place(order)
+        place = structs.replace(self._desk.place(order), leave=leave)
         running.interruption = place.interruption
         if self._bus is not None and order.request.via == "job":
             found = await self._by_another(self._bus, running)

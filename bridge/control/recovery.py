@@ -20,9 +20,22 @@ from msgspec import Struct
 from bridge.control.creation import created_by
 from bridge.control.verb import Place
 from bridge.errors import BridgeError, CommandFailed
-from bridge.model.commands import Command, Create, Delete, Kill, Pause, Restart, Resume, Run, Start, Stop, signal_number
+from bridge.model.commands import (
+    Command,
+    Create,
+    Delete,
+    Exec,
+    Kill,
+    Pause,
+    Restart,
+    Resume,
+    Run,
+    Start,
+    Stop,
+    signal_number,
+)
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import Created, Deleted, Done, ExitInfo, Ran, Restarted, TaskInfo, TaskStarted
+from bridge.model.outcomes import Created, Deleted, Done, ExecResult, ExitInfo, Ran, Restarted, TaskInfo, TaskStarted
 
 __all__ = ["RECOVERIES", "Recover", "Undecided", "recover"]
 
@@ -154,6 +167,18 @@ async def recover_run(place: Place, command: Run, started_at: Nanos) -> Ran:
     return Ran(container=created.container, pid=task.pid, image=created.image, already=True)
 
 
+async def recover_exec(place: Place, command: Exec, _started_at: Nanos) -> ExecResult:
+    """Its session knows how it ended; one that goes on outlives the bridge, and can be attached to."""
+    exec_id = command.exec_id or place.command_id
+    session = None if place.sessions is None else place.sessions.find(*place.target, exec_id)
+    if session is None or session.command_id != place.command_id:
+        raise Undecided(f"no session of an exec {exec_id} in {place} is known")
+    result = session.result()
+    if result.running and command.mode != "detached":
+        raise Undecided(f"exec {exec_id} goes on in {place}: attach to it")
+    return result
+
+
 LIFECYCLE: Mapping[str, Recover] = MappingProxyType(
     {
         Start.verb: recover_start,
@@ -168,5 +193,5 @@ LIFECYCLE: Mapping[str, Recover] = MappingProxyType(
 
 CREATING: Mapping[str, Recover] = MappingProxyType({Create.verb: recover_create, Run.verb: recover_run})
 
-RECOVERIES: Mapping[str, Recover] = MappingProxyType({**LIFECYCLE, **CREATING})
+RECOVERIES: Mapping[str, Recover] = MappingProxyType({**LIFECYCLE, **CREATING, Exec.verb: recover_exec})
 """Verb -> how its outcome is found, of every family. A verb that is missing is `Undecided`."""

@@ -12,7 +12,7 @@ from bridge.errors import CommandFailed
 from bridge.model.commands import Create
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
 from bridge.model.state import ContainerState
-from bridge.ports import ContainerRuntime, ObjectSource, Tell
+from bridge.ports import ContainerRuntime, ObjectSource, StdioSessions, Tell
 
 __all__ = [
     "Interruption",
@@ -100,6 +100,10 @@ def hush(_progress: Progress) -> None:
     """Tell nobody."""
 
 
+async def _stay() -> None:
+    """Leave no lane, for a command that is in none."""
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """Where a command works: this node's runtime, and what the subject names.
 
@@ -112,6 +116,9 @@ class Place(Struct, frozen=True, kw_only=True):
         removing: deletes containers that were run with `rm`, where there is somebody who does.
         known: asks for the state of a container as the log has it.
         interruption: where a verb that waits hears that the command was taken back.
+        sessions: the processes with their stdio on the bus; None where nobody looks after any.
+        leave: gives the turn in the container's lane to the next one, for a verb that has done what needs it; once more does
+            nothing.
     """
 
     runtime: ContainerRuntime
@@ -126,6 +133,8 @@ class Place(Struct, frozen=True, kw_only=True):
     objects: ObjectSource | None = None
     removing: Removing | None = None
     known: Known = nobody_knows
+    sessions: StdioSessions | None = None
+    leave: Callable[[], Awaitable[None]] = _stay
 
     @property
     def target(self) -> tuple[str, str]:

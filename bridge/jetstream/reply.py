@@ -13,7 +13,7 @@ import msgspec
 
 from bridge.model.codec import encode_any
 from bridge.model.events import Failure
-from bridge.model.outcomes import Outcome
+from bridge.model.outcomes import ExecResult, Outcome
 
 __all__ = ["CODE_HEADER", "ERROR_HEADER", "encode_reply"]
 
@@ -30,6 +30,11 @@ def encode_reply(outcome: Outcome, max_payload: int) -> tuple[bytes, dict[str, s
     body, headers = encode_any(outcome), _headers(outcome)
     if _size(body, headers) <= max_payload:
         return body, headers
+    if isinstance(outcome.result, ExecResult):
+        outcome = msgspec.structs.replace(outcome, result=_uncaptured(outcome.result))
+        bare = encode_any(outcome)
+        if _size(bare, headers) <= max_payload:
+            return bare, headers
     outcome = _shortened(outcome, len(body), max_payload)
     return encode_any(outcome), _headers(outcome)
 
@@ -50,6 +55,12 @@ def _size(body: bytes, headers: dict[str, str] | None) -> int:
     if headers is None:
         return len(body)
     return len(body) + _FRAME + sum(len(value) for value in headers.values())
+
+
+def _uncaptured(result: ExecResult) -> ExecResult:
+    # How it ended is what matters; the output itself stands in its stream.
+    stderr = result.stderr and msgspec.structs.replace(result.stderr, captured=None)
+    return msgspec.structs.replace(result, stdout=msgspec.structs.replace(result.stdout, captured=None), stderr=stderr)
 
 
 def _shortened(outcome: Outcome, size: int, max_payload: int) -> Outcome:

@@ -10,7 +10,17 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["NONE", "quote", "unquote", "ContainerKey", "Subjects", "EventSubject", "NodeSubject", "CommandSubject"]
+__all__ = [
+    "NONE",
+    "quote",
+    "unquote",
+    "ContainerKey",
+    "Subjects",
+    "EventSubject",
+    "NodeSubject",
+    "CommandSubject",
+    "StdioSubject",
+]
 
 NONE = "-"
 """The token that stands for "no container" or "no namespace"."""
@@ -92,6 +102,19 @@ class CommandSubject(NamedTuple):
     namespace: str | None
     container: str | None
     verb: str
+
+
+class StdioSubject(NamedTuple):
+    """One line of a process's stdio; None stands for the container's own process.
+
+    `line` is `stdin`, `stdout` or `stderr`, or `credit`, on which its owner says how much of the output he has read.
+    """
+
+    node: str
+    namespace: str
+    container: str
+    process: str | None
+    line: str
 
 
 class ContainerKey(NamedTuple):
@@ -224,6 +247,37 @@ class Subjects:
     def quarantine_filter(self) -> str:
         """Return the filter for the jobs of all nodes that were put aside."""
         return f"{self.root}.quarantine.*"
+
+    # -- stdio: <root>.stdio.<node>.<namespace>.<container>.<process>.<line>
+
+    def stdio(self, subject: StdioSubject) -> str:
+        """Return the subject of one line of a process's stdio."""
+        node, namespace, container, process, line = subject
+        return (
+            f"{self.root}.stdio.{quote(node)}.{quote(namespace)}.{quote(container)}.{_or_none(process)}.{_word(line)}"
+        )
+
+    def stdio_filter(self, node: str, line: str) -> str:
+        """Return the subject of one line of every process of a node."""
+        return f"{self.root}.stdio.{quote(node)}.*.*.*.{_word(line)}"
+
+    def stdio_stream_subjects(self) -> list[str]:
+        """Return the subjects that the stream of output takes in."""
+        return [f"{self.root}.stdio.*.*.*.*.{line}" for line in ("stdout", "stderr")]
+
+    def parse_stdio(self, subject: str) -> StdioSubject:
+        """Take the subject of a line of stdio apart.
+
+        Raises:
+            ValueError: `subject` is not one of ours.
+        """
+        match subject.split("."):
+            case [self.root, "stdio", node, namespace, container, process, line]:
+                return StdioSubject(
+                    unquote(node), unquote(namespace), unquote(container), _from_none(process), _word(line)
+                )
+            case _:
+                raise ValueError(f"{subject!r} is not the subject of a process's stdio under {self.root!r}")
 
     # -- keys: <node>.<namespace>.<container> in bucket <root>-state, <node> in bucket <root>-nodes
 

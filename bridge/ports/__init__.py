@@ -37,8 +37,20 @@ from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 from bridge.ports.jobs import Job, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
+from bridge.ports.processes import Processes, Stdio, UserIds
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
+from bridge.ports.stdio import (
+    Digest,
+    OutputEnd,
+    OutputLog,
+    SessionOrder,
+    StdioClient,
+    StdioLines,
+    StdioSession,
+    StdioSessions,
+    StoredPiece,
+)
 
 __all__ = [
     "Archive",
@@ -85,17 +97,29 @@ __all__ = [
     "Observed",
     "Quarantined",
     "ProgressFeed",
+    "Processes",
     "RuntimeVersion",
     "SnapshotStore",
     "Start",
     "StateEntry",
     "StateStore",
+    "Stdio",
     "StoredEvent",
     "Subscription",
     "TaskLifecycle",
     "TaskView",
     "Tasks",
     "Tell",
+    "UserIds",
+    "Digest",
+    "OutputEnd",
+    "OutputLog",
+    "SessionOrder",
+    "StdioClient",
+    "StdioLines",
+    "StdioSession",
+    "StdioSessions",
+    "StoredPiece",
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStats
 from bridge.ports.images import Defaults, ImageStore, LeaseStore, NewContainer, SnapshotStore
+from bridge.ports.processes import Processes, Stdio
 
 __all__ = ["ContainerRuntime", "ContainerStore", "RuntimeVersion", "TaskLifecycle", "TaskView", "Tasks"]
 
@@ -57,8 +58,8 @@ class ContainerStore(Protocol):
 class TaskLifecycle(Protocol):
     """What changes a task. Errors are `CommandFailed` with containerd's own words."""
 
-    async def create(self, namespace: str, container: str) -> int:
-        """Make a task without stdio from the container's record and snapshot; return its pid.
+    async def create(self, namespace: str, container: str, *, stdio: Stdio | None = None) -> int:
+        """Make a task from the container's record and snapshot; return its pid. Without `stdio` it has none.
 
         `already_exists` if there is one, ended or not.
         """
@@ -149,6 +150,11 @@ class ContainerRuntime(Protocol):
     @property
     def leases(self) -> LeaseStore:
         """Its leases."""
+        ...
+
+    @property
+    def processes(self) -> Processes:
+        """The processes of its tasks, and their stdio."""
         ...
 
     async def version(self) -> RuntimeVersion:

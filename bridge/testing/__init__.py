@@ -7,6 +7,7 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
     Scribe             writes events into a log as a bridge would
     MemoryStates       the states of containers: write, read, follow
     MemoryNodes        the nodes' records and leases
+    MemoryStdio        output and input of processes
     MemoryBus          the command plane: inboxes of nodes and a sender
     MemoryCommands     how commands stand: write, read, wait
     MemoryJobs         durable jobs: send, take, put aside
@@ -28,6 +29,7 @@ from bridge.testing.nodes import MemoryNodes
 from bridge.testing.program import Program
 from bridge.testing.scribe import Scribe
 from bridge.testing.states import MemoryStates
+from bridge.testing.stdio import MemoryStdio
 
 __all__ = [
     "MemoryBus",
@@ -37,6 +39,7 @@ __all__ = [
     "MemoryLog",
     "MemoryNodes",
     "MemoryStates",
+    "MemoryStdio",
     "Program",
     "Scribe",
 ]

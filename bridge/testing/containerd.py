@@ -39,7 +39,7 @@ from bridge.model.naming import name_from_labels
 from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import ImageCreate, ImageDelete, ImageUpdate
 from bridge.model.outcomes import ContainerInfo
-from bridge.ports import Observed, RuntimeVersion
+from bridge.ports import Observed, RuntimeVersion, Stdio, UserIds
 from bridge.testing.exchange import MemoryExchange
 from bridge.testing.images import GC_ROOT, MemoryImage, MemorySnapshot
 from bridge.testing.inventory import MemoryInventory
@@ -86,7 +86,9 @@ class MemoryContainerd:
         self.lookup = MemoryLookup(self)
         self.inventory = MemoryInventory(self)
         self.programs: dict[str, Program] = {}
-        """What containers run that are made through `runtime`, by the first argument of their process; else `RUNS`."""
+        """What a process runs, by its first argument: of containers made through `runtime` else `RUNS`; execs run no others."""
+        self.users: dict[str, UserIds] = {"root": UserIds(0, 0)}
+        """Whom the containers know, by name."""
         self._pids = itertools.count(1001)
 
     def source(self, namespaces: Sequence[str] = (), *, probe_timeout_s: float = 5.0) -> MemorySource:
@@ -235,7 +237,7 @@ class MemoryContainerd:
         if not self.up:
             raise SourceLost("containerd cannot be reached: it is down")
 
-    def make_task(self, namespace: str, container: str) -> MemoryTask:
+    def make_task(self, namespace: str, container: str, stdio: Stdio | None = None) -> MemoryTask:
         """Make a container's task.
 
         Raises:
@@ -250,7 +252,8 @@ class MemoryContainerd:
         def emit(event: Event) -> None:
             self.emit(event, namespace=namespace, container=container)
 
-        task = found.task = MemoryTask(container, found.program, self._pids, emit, found.record.spec or {})
+        given = stdio or Stdio()
+        task = found.task = MemoryTask(container, found.program, self._pids, emit, found.record.spec or {}, stdio=stdio)
         directory = f"/run/containerd/io.containerd.runtime.v2.task/{namespace}/{container}"
         upper = f"upperdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/{container}/fs"
         emit(
@@ -258,7 +261,7 @@ class MemoryContainerd:
                 container_id=container,
                 bundle=directory,
                 rootfs=[Mount(type="overlay", source="overlay", options=[upper])],
-                io=TaskIO(),
+                io=TaskIO(stdin=given.stdin, stdout=given.stdout, stderr=given.stderr, terminal=given.terminal),
                 pid=task.pid,
             )
         )

@@ -20,16 +20,23 @@ class Program(Struct, frozen=True, kw_only=True):
         Program(exits=3)          ends with 3 as soon as it is started
         Program(ends_on={})       takes notice of SIGKILL only, as most programs do that are a container's first process
         Program(broken="exec: no such file")   cannot be run: no task is made
+        Program(says=b"hi", exits=0)           writes to its FIFO, and ends once somebody has made room for all of it
 
     Attributes:
         exits: status with which it ends by itself at once; None to run on.
         ends_on: signal -> status with which it then ends. Signals that are not there do nothing; SIGKILL always ends it.
         broken: why it cannot be run, None where it can.
+        says: what it writes to its standard output, as soon as it is started and before it ends by itself.
+        complains: what it writes to its standard error.
+        echoes: whether it writes what it reads, and ends with 0 when that ends.
     """
 
     exits: int | None = None
     ends_on: Mapping[int, int] = field(default_factory=lambda: {int(SIGTERM): 128 + SIGTERM, int(SIGINT): 128 + SIGINT})
     broken: str | None = None
+    says: bytes = b""
+    complains: bytes = b""
+    echoes: bool = False
 
     def answer(self, signal: int) -> int | None:
         """Return the status with which `signal` ends it, None where it runs on."""

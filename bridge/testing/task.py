@@ -39,9 +39,11 @@ from bridge.model.outcomes import (
     TaskInfo,
     TaskStats,
 )
+from bridge.ports import Stdio
 from bridge.testing.program import KILLED, Program
+from bridge.testing.shim import MemoryShim
 
-__all__ = ["MemoryTask", "Refusal"]
+__all__ = ["MemoryProcess", "MemoryTask", "Refusal"]
 
 LAST_SIGNAL = 64
 
@@ -54,19 +56,35 @@ class Refusal(Exception):
         self.code: Code = code
 
 
-class _Process:
+class MemoryProcess:
     """One process. Signals that come while it is frozen wait."""
 
-    def __init__(self, pid: int, program: Program) -> None:
+    def __init__(self, pid: int, program: Program, stdio: Stdio | None = None) -> None:
         self.pid = pid
         self.program = program
+        self.status: Literal["created", "running", "paused", "stopped"] = "created"
         self.exit: ExitInfo | None = None
         self.waiting: list[int] = []
+        self.stdio = stdio
+        self.shim = MemoryShim(stdio, program) if stdio is not None and stdio.stdout else None
+        self.size: tuple[int, int] | None = None
+        """Width and height of its terminal, once it was given one."""
         self._ended = asyncio.Event()
 
-    def end(self, exited: ExitInfo) -> None:
-        """Note how it ended."""
-        self.exit = exited
+    @property
+    def info(self) -> TaskInfo:
+        """The process as `Tasks.Get` tells it."""
+        end = self.exit or ExitInfo()
+        terminal = self.stdio.terminal if self.stdio else False
+        return TaskInfo(
+            status=self.status, pid=self.pid, exit_status=end.exit_status, exited_at=end.exited_at, terminal=terminal
+        )
+
+    def end(self, ended: ExitInfo) -> None:
+        """Note its end."""
+        self.status, self.exit = "stopped", ended
+        if self.shim is not None:
+            self.shim.close()
         self._ended.set()
 
     async def wait(self) -> ExitInfo:
@@ -86,6 +104,8 @@ class MemoryTask:
         pids: Iterator[int],
         emit: Callable[[Event], None],
         spec: Mapping[str, Any] | None = None,
+        *,
+        stdio: Stdio | None = None,
     ) -> None:
         """Take what it runs.
 
@@ -95,6 +115,7 @@ class MemoryTask:
             pids: where process ids come from.
             emit: takes the events, in order.
             spec: the container's, for its limits.
+            stdio: the FIFOs of its first process, which are opened now.
         """
         self.resources: dict[str, Any] = _merged({}, ((spec or {}).get("linux") or {}).get("resources") or {})
         """Its limits, as an OCI LinuxResources."""
@@ -103,9 +124,11 @@ class MemoryTask:
         self._container = container
         self._pids = pids
         self._emit = emit
-        self._init = _Process(next(pids), program)
-        self._execs: dict[str, _Process] = {}
-        self._status: Literal["created", "running", "paused", "stopped"] = "created"
+        self._init = MemoryProcess(next(pids), program, stdio)
+        self._execs: dict[str, MemoryProcess] = {}
+        self._known: dict[str, MemoryProcess] = {}
+        if self._init.shim is not None:
+            self._init.shim.open()
 
     @property
     def pid(self) -> int:
@@ -115,13 +138,12 @@ class MemoryTask:
     @property
     def info(self) -> TaskInfo:
         """The task as `Tasks.Get` tells it."""
-        end = self._init.exit or ExitInfo()
-        return TaskInfo(status=self._status, pid=self.pid, exit_status=end.exit_status, exited_at=end.exited_at)
+        return self._init.info
 
     @property
     def processes(self) -> list[ProcessInfo]:
         """The processes that have not ended."""
-        if self._status == "stopped":
+        if self._init.status == "stopped":
             return []
         execs = [ProcessInfo(pid=process.pid, exec_id=name) for name, process in self._execs.items()]
         return [ProcessInfo(pid=self.pid), *execs]
@@ -132,15 +154,16 @@ class MemoryTask:
         if process is None:
             return None
         # containerd calls the execs of a paused task paused.
-        return TaskInfo(status="paused" if self._status == "paused" else "running", pid=process.pid)
+        return TaskInfo(status="paused" if self._init.status == "paused" else "running", pid=process.pid)
 
-    def process(self, exec_id: str | None) -> _Process:
+    def process(self, exec_id: str | None) -> MemoryProcess:
         """Return the first process, or an exec."""
         if exec_id is None:
             return self._init
-        if exec_id not in self._execs:
+        process = self._known.get(exec_id) or self._execs.get(exec_id)
+        if process is None:
             raise Refusal("not_found", f"exec {exec_id} of {self._container}: not found")
-        return self._execs[exec_id]
+        return process
 
     def stats(self, namespace: str) -> TaskStats:
         """What it uses, by the count of its processes: nothing is measured here, but the limits are its own."""
@@ -160,26 +183,36 @@ class MemoryTask:
             io=IoStats(read_bytes=0, write_bytes=0, reads=0, writes=0),
         )
 
+    async def wait(self) -> ExitInfo:
+        """Wait for the end of the first process."""
+        return await self._init.wait()
+
+    def find(self, exec_id: str | None) -> MemoryProcess | None:
+        """Return the first process, or an exec that was registered and not removed."""
+        return self._init if exec_id is None else self._known.get(exec_id)
+
     # -- what containerd is asked to do
 
     def start(self) -> None:
         """Run it. A program that ends by itself has ended when this returns."""
         self._demand("created", "start")
-        self._status = "running"
+        self._init.status = "running"
         self._emit(TaskStart(container_id=self._container, pid=self.pid))
-        if self._init.program.exits is not None:
+        if self._init.shim is not None:
+            self._init.shim.run(self.end)
+        elif self._init.program.exits is not None:
             self.end(self._init.program.exits)
 
     def pause(self) -> None:
         """Freeze it."""
         self._demand("running", "pause")
-        self._status = "paused"
+        self._init.status = "paused"
         self._emit(TaskPaused(container_id=self._container))
 
     def resume(self) -> None:
         """Let it run on; the signals that came meanwhile arrive now."""
         self._demand("paused", "resume")
-        self._status = "running"
+        self._init.status = "running"
         self._emit(TaskResumed(container_id=self._container))
         for name, process in [*self._execs.items(), (None, self._init)]:
             signals, process.waiting = process.waiting, []
@@ -188,7 +221,7 @@ class MemoryTask:
 
     def update(self, resources: Mapping[str, Any], annotations: Mapping[str, str]) -> None:
         """Give it other limits. One that is below what it uses is refused, as the kernel does."""
-        if self._status == "stopped":
+        if self._init.status == "stopped":
             raise Refusal("failed_precondition", f"cannot update a stopped task: {self._container}")
         limit = (resources.get("memory") or {}).get("limit")
         if limit is not None and 0 <= limit < len(self.processes) << 20:
@@ -208,14 +241,14 @@ class MemoryTask:
         if all_processes:
             for name, process in list(self._execs.items()):
                 self._signal(name, process, signal)
-        elif self._status == "stopped":
+        elif self._init.status == "stopped":
             raise Refusal("not_found", f"{self._container}: the process has ended")
         self._signal(None, self._init, signal)
 
     def delete(self) -> ExitInfo:
         """Check that it may be removed, tell of its removal, return how it ended. One that never ran has no exit."""
-        if self._status in {"running", "paused"}:
-            raise Refusal("failed_precondition", f"cannot delete a {self._status} task: {self._container}")
+        if self._init.status in {"running", "paused"}:
+            raise Refusal("failed_precondition", f"cannot delete a {self._init.status} task: {self._container}")
         end = self._init.exit or ExitInfo()
         self._emit(
             TaskDelete(
@@ -241,17 +274,56 @@ class MemoryTask:
 
     def exec(self, exec_id: str, program: Program) -> int:
         """Run another process in it; return its pid."""
-        if self._status != "running":
-            raise Refusal("failed_precondition", f"cannot exec in a {self._status} task: {self._container}")
+        if self._init.status != "running":
+            raise Refusal("failed_precondition", f"cannot exec in a {self._init.status} task: {self._container}")
         if exec_id in self._execs:
             raise Refusal("already_exists", f"exec {exec_id} of {self._container}: already exists")
-        process = _Process(next(self._pids), program)
+        process = MemoryProcess(next(self._pids), program)
         self._emit(TaskExecAdded(container_id=self._container, exec_id=exec_id))
         self._execs[exec_id] = process
         self._emit(TaskExecStarted(container_id=self._container, exec_id=exec_id, pid=process.pid))
         if program.exits is not None:
             self._end_exec(exec_id, program.exits)
         return process.pid
+
+    def register(self, exec_id: str, program: Program, stdio: Stdio) -> None:
+        """Make another process known, which `run` runs."""
+        if self._init.status != "running":
+            raise Refusal("failed_precondition", f"cannot exec in a {self._init.status} task: {self._container}")
+        if exec_id in self._known or exec_id in self._execs:
+            raise Refusal("already_exists", f"exec {exec_id} of {self._container}: already exists")
+        self._known[exec_id] = MemoryProcess(0, program, stdio)
+        self._emit(TaskExecAdded(container_id=self._container, exec_id=exec_id))
+
+    def run(self, exec_id: str) -> int:
+        """Run what was registered; return its pid."""
+        process = self._known.get(exec_id)
+        if process is None:
+            raise Refusal("not_found", f"exec {exec_id} of {self._container}: not found")
+        if process.status != "created":
+            raise Refusal("failed_precondition", f"cannot start a {process.status} exec: {exec_id}")
+        if process.program.broken is not None:
+            raise Refusal("unknown", f"the runtime cannot exec {exec_id}: {process.program.broken}")
+        if process.shim is not None:
+            process.shim.open()
+        process.pid, process.status = next(self._pids), "running"
+        self._execs[exec_id] = process
+        self._emit(TaskExecStarted(container_id=self._container, exec_id=exec_id, pid=process.pid))
+        if process.shim is not None:
+            process.shim.run(lambda status: self._end_exec(exec_id, status))
+        elif process.program.exits is not None:
+            self._end_exec(exec_id, process.program.exits)
+        return process.pid
+
+    def forget(self, exec_id: str) -> ExitInfo:
+        """Remove an exec that does not run; return how it ended."""
+        process = self._known.get(exec_id)
+        if process is None:
+            raise Refusal("not_found", f"exec {exec_id} of {self._container}: not found")
+        if process.status == "running":
+            raise Refusal("failed_precondition", f"cannot delete a running exec: {exec_id}")
+        del self._known[exec_id]
+        return process.exit or ExitInfo()
 
     def oom(self) -> None:
         """Let the kernel kill it for want of memory."""
@@ -261,13 +333,13 @@ class MemoryTask:
     # -- inside
 
     def _demand(self, status: str, doing: str) -> None:
-        if self._status != status:
-            raise Refusal("failed_precondition", f"cannot {doing} a {self._status} task: {self._container}")
+        if self._init.status != status:
+            raise Refusal("failed_precondition", f"cannot {doing} a {self._init.status} task: {self._container}")
 
-    def _signal(self, name: str | None, process: _Process, signal: int) -> None:
+    def _signal(self, name: str | None, process: MemoryProcess, signal: int) -> None:
         if process.exit is not None:
             return
-        frozen = self._status == "paused" and not (signal == SIGKILL and name is None)
+        frozen = self._init.status == "paused" and not (signal == SIGKILL and name is None)
         if frozen:  # runc thaws a container only to kill its first process
             process.waiting.append(signal)
             return
@@ -280,21 +352,31 @@ class MemoryTask:
             self._end_exec(name, status)
 
     def _end_exec(self, name: str, status: int) -> None:
-        process = self._execs.pop(name)
+        process = self._execs.pop(name, None)
+        if process is None:
+            return
         moment = now()
+        process.end(ExitInfo(exit_status=status, exited_at=moment))
         self._emit(
-            TaskExecExit(container_id=self._container, id=name, pid=process.pid, exit_status=status, exited_at=moment)
+            TaskExecExit(
+                container_id=self._container,
+                id=name,
+                pid=process.pid,
+                exit_status=status,
+                exited_at=moment,
+            )
         )
         process.end(ExitInfo(exit_status=status, exited_at=moment))
 
     def _stop(self, status: int, moment: Nanos | None) -> None:
-        self._status = "stopped"
+        ended = ExitInfo(exit_status=status, exited_at=moment)
+        self._init.status, self._init.exit = "stopped", ended
         self._emit(
             TaskExit(
                 container_id=self._container, id=self._container, pid=self.pid, exit_status=status, exited_at=moment
             )
         )
-        self._init.end(ExitInfo(exit_status=status, exited_at=moment))
+        self._init.end(ended)
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.errors import CommandFailed
 from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo, TaskStats
+from bridge.ports import Stdio
 from bridge.testing.calls import Calls
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ class MemoryTasks:
 
     # -- what changes a task
 
-    async def create(self, namespace: str, container: str) -> int:
+    async def create(self, namespace: str, container: str, *, stdio: Stdio | None = None) -> int:
         """Make a task; see the port."""
 
         def make() -> int:
             self._calls.container(namespace, container)
-            return self._containerd.make_task(namespace, container).pid
+            return self._containerd.make_task(namespace, container, stdio).pid
 
         return await self._calls.call(f"create a task of {container} in {namespace}", make)
 

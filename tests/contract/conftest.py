@@ -1,6 +1,7 @@
 """What the suites run on: memory always, the real servers where the machine has them."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -8,12 +9,17 @@ from bridge.containerd.inventory import ContainerdInventory
 from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.jetstream.inbox import MicroInbox
+from bridge.jetstream.lines import NatsLines
+from bridge.jetstream.output import JetStreamOutput
+from bridge.jetstream.output_stream import ensure_output
 from bridge.jetstream.sender import NatsSender
+from bridge.jetstream.stdio_client import NatsStdio
 from bridge.model.subjects import Subjects
-from bridge.testing import MemoryBus, MemoryLog
+from bridge.testing import MemoryBus, MemoryLog, MemoryStdio
 from tests.contract.buckets import Buckets, JetStreamBuckets, MemoryBuckets
 from tests.contract.buses import Bus
 from tests.contract.hosts import Host, MemoryHost, RealHost
+from tests.contract.lines import StdioBus
 from tests.contract.logs import JetStreamStore, MemoryStore, Store
 from tests.fix_containerd import ContainerdFactory
 from tests.fix_nats import NatsServerFactory
@@ -27,20 +33,20 @@ OLDEST_NATS = pytest.param("2.9", marks=pytest.mark.nats)
 
 
 @pytest.fixture(params=["memory", CONTAINERD])
-async def host(request: pytest.FixtureRequest) -> AsyncIterator[Host]:
+async def host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Host]:
     """A containerd, shared by the session where it is real: leave it up."""
     if request.param == "memory":
-        yield MemoryHost()
+        yield MemoryHost(tmp_path)
         return
     async for real in _real(request.getfixturevalue("ctr")):
         yield real
 
 
 @pytest.fixture(params=["memory", CONTAINERD])
-async def own_host(request: pytest.FixtureRequest) -> AsyncIterator[Host]:
+async def own_host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Host]:
     """A containerd that this test may take down."""
     if request.param == "memory":
-        yield MemoryHost()
+        yield MemoryHost(tmp_path)
         return
     factory: ContainerdFactory = request.getfixturevalue("containerd_factory")
     with factory("2.1").fresh_namespace() as ctr:
@@ -93,3 +99,18 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
             NatsSender(theirs, subjects),
             lambda node, **options: MicroInbox(ours, subjects, node, **{"version": "0.0.0", **options}),
         )
+
+
+@pytest.fixture(params=["memory", NATS, OLDER_NATS, OLDEST_NATS])
+async def stdio_bus(request: pytest.FixtureRequest) -> AsyncIterator[StdioBus]:
+    """An empty stream of output, and the lines to the processes of node web1."""
+    if request.param == "memory":
+        memory = MemoryStdio()
+        yield StdioBus(memory, memory, memory)
+        return
+    factory: NatsServerFactory = request.getfixturevalue("nats_server_factory")
+    server = factory(version=request.param)
+    async with connected(server.url) as ours, connected(server.url) as theirs:
+        subjects = Subjects()
+        await ensure_output(ours, subjects)
+        yield StdioBus(JetStreamOutput(ours, subjects), NatsLines(ours, subjects, "web1"), NatsStdio(theirs, subjects))

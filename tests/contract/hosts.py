@@ -7,6 +7,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from enum import Enum
+from pathlib import Path
 from typing import Any, ClassVar
 
 import grpc
@@ -36,6 +37,8 @@ class Behaviour(Enum):
     POLITE = "it runs until SIGTERM, and then ends with 7"
     EXITS = "it ends with 3 at once"
     BROKEN = "it cannot be run"
+    ECHOES = "it writes what it reads, and ends with 0 when that ends"
+    SPEAKS = "it writes `out` and `err`, and ends with 5"
 
 
 class Host(ABC):
@@ -49,6 +52,12 @@ class Host(ABC):
     lookup: ContainerLookup
     inventory: InventorySource
     runtime: ContainerRuntime
+    fifo_dir: Path
+    """Where its shims see FIFOs."""
+
+    @abstractmethod
+    def args(self, behaviour: Behaviour) -> list[str]:
+        """What an exec has to run to behave like this."""
 
     @abstractmethod
     async def make(self, behaviour: Behaviour, container: str = ID, **labels: str) -> None:
@@ -120,16 +129,23 @@ class MemoryHost(Host):
         Behaviour.POLITE: Program(ends_on={15: 7}),
         Behaviour.EXITS: Program(exits=3),
         Behaviour.BROKEN: Program(broken="exec: no such program"),
+        Behaviour.ECHOES: Program(echoes=True),
+        Behaviour.SPEAKS: Program(says=b"out\n", complains=b"err\n", exits=5),
     }
 
-    def __init__(self) -> None:
+    def __init__(self, fifo_dir: Path) -> None:
+        self.fifo_dir = fifo_dir
         self.containerd = MemoryContainerd()
+        self.containerd.programs = {behaviour.name: program for behaviour, program in self._PROGRAMS.items()}
         self.namespace = "t-memory"
         self.source = self.containerd.source([self.namespace])
         self.every_source = self.containerd.source()
         self.lookup = self.containerd.lookup
         self.inventory = self.containerd.inventory
         self.runtime = self.containerd.runtime
+
+    def args(self, behaviour: Behaviour) -> list[str]:
+        return [behaviour.name]
 
     async def make(self, behaviour: Behaviour, container: str = ID, **labels: str) -> None:
         self.containerd.add(self.namespace, container, self._PROGRAMS[behaviour], labels=labels)
@@ -175,12 +191,15 @@ class RealHost(Host):
         Behaviour.POLITE: ("sh", "-c", "trap 'exit 7' TERM; echo ready > /ready; while :; do sleep 0.05; done"),
         Behaviour.EXITS: ("sh", "-c", "exit 3"),
         Behaviour.BROKEN: ("nosuchprogram",),
+        Behaviour.ECHOES: ("cat",),
+        Behaviour.SPEAKS: ("sh", "-c", "echo out; echo err >&2; exit 5"),
     }
 
     def __init__(
         self, ctr: Ctr, runtime: ContainerdRuntime, lookup: ContainerdLookup, inventory: ContainerdInventory
     ) -> None:
         self.ctr = ctr
+        self.fifo_dir = ctr.host.fifo_dir
         self.namespace = ctr.namespace
         self.source = ContainerdSource(ctr.host.address, [ctr.namespace])
         self.every_source = ContainerdSource(ctr.host.address)
@@ -188,6 +207,9 @@ class RealHost(Host):
         self.inventory = inventory
         self.runtime = runtime
         self._execs: list[subprocess.Popen[str]] = []
+
+    def args(self, behaviour: Behaviour) -> list[str]:
+        return list(self._COMMANDS[behaviour])
 
     async def make(self, behaviour: Behaviour, container: str = ID, **labels: str) -> None:
         options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]

@@ -168,11 +168,12 @@ class Trial:
         self.remains = Remains(lambda: self.server.url, self.ctr, self.directory)
         self.boot = Boot(self.directory / "boot_id_of_the_host")
         patches, environ = self._patches, dict[str, str]()
+        metrics: tuple[str, ...] = ()
         if self._with_disk:
             self.disk = Disk(self.directory / "state", self.directory / "disk")
             patches, environ = f"{patches}+recorded".lstrip("+"), {**environ, **self.disk.environ}
             self._metrics = _free_address()
-            options += ["--http", self._metrics]
+            metrics = ("--http", self._metrics)
         if self._with_clock:
             self.clock = Clock(self.directory / "clock")
             environ = {**environ, **self.clock.environ}
@@ -182,6 +183,7 @@ class Trial:
             self.boot,
             *self._where,
             *("--state-dir", self.directory / "state", "--fifo-dir", self.directory / "fifo"),
+            *metrics,
             environ=environ,
         )
         closing.enter_context(self.bridge)

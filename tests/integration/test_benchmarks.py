@@ -22,7 +22,20 @@ import pytest
 from msgspec.structs import replace
 
 import benchmarks.__main__ as command
-from benchmarks import backlog, checkups, commands, cost, fold, latency, lifecycles, memory, stage, start, throughput
+from benchmarks import (
+    backlog,
+    checkups,
+    commands,
+    cost,
+    execs,
+    fold,
+    latency,
+    lifecycles,
+    memory,
+    stage,
+    start,
+    throughput,
+)
 from benchmarks.checkups import CHECK, MEETING, Checkups, Round
 from benchmarks.footprint import busy_seconds, cpu_seconds, peak_rss
 from benchmarks.inventory import SPEC
@@ -100,6 +113,7 @@ SMALL: dict[str, Any] = {
     "backlog": backlog.Size(events=300, containers=3),
     "start": start.Size(running=5, repeat=1),
     "fold": fold.Size(events=240),
+    "execs": execs.Size(size=300_000, repeat=1),
     "cost": cost.Size(known=(2, 12), rounds=2, events=20, rate=1_000),
     "commands": commands.Size(rounds=3, by_ctr=1, containers=3),
 }

@@ -11,6 +11,7 @@ from bridge.model.commands.amounts import UNLIMITED, size_of
 from bridge.model.commands.command import PRECONDITIONS, Command, CommandId, Seconds, Targets, is_command_id
 from bridge.model.commands.creating import CREATING, Create, MountOption, Run, RuncOptions
 from bridge.model.commands.desk import DESK, Cancel
+from bridge.model.commands.execution import EXECUTION, Attach, CloseStdin, Exec, ExecMode, Resize
 from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Restart, Resume, Start, Stop, Update
@@ -18,12 +19,16 @@ from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Stat
 from bridge.model.commands.signals import signal_number
 
 __all__ = [
+    "Attach",
     "COMMANDS",
     "Cancel",
+    "CloseStdin",
     "Command",
     "CommandId",
     "Create",
     "Delete",
+    "Exec",
+    "ExecMode",
     "GROUPS",
     "Group",
     "Images",
@@ -37,6 +42,7 @@ __all__ = [
     "Pids",
     "Pull",
     "Restart",
+    "Resize",
     "Resume",
     "Rmi",
     "Run",
@@ -57,6 +63,6 @@ __all__ = [
 ]
 
 COMMANDS: dict[str, type[Command]] = {
-    command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES)
+    command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES, *EXECUTION)
 }
 """Verb -> struct."""

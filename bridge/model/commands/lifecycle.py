@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -25,12 +25,17 @@ Weight: TypeAlias = Annotated[int, Meta(ge=10, le=1000)]
 class Start(Command, frozen=True, kw_only=True):
     """Run the container: starts its created task, or makes a new one where there is none or the last one has ended.
 
-    A task made here has no stdio (`/dev/null`).
+    A task made here has no stdio (`/dev/null`), unless `stdio` is `bus`: then its output goes to
+    `containerd.stdio.<node>.<namespace>.<container>.-.stdout` and `.stderr`, and with `stdin` its input comes from there.
+    Whether there is a terminal, the container's spec says.
     """
 
     verb: ClassVar[str] = "start"
     group: ClassVar[Group] = "lifecycle"
     result: ClassVar[type[Struct]] = outcomes.TaskStarted
+
+    stdio: Literal["none", "bus"] = "none"
+    stdin: bool = False
 
 
 class Pause(Command, frozen=True, kw_only=True):

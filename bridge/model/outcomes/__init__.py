@@ -24,6 +24,7 @@ from bridge.model.outcomes.creating import (
     Pulled,
     Ran,
 )
+from bridge.model.outcomes.execution import ExecResult, StreamReport
 from bridge.model.outcomes.lifecycle import Deleted, Done, ExitInfo, Restarted, TaskStarted, Updated
 from bridge.model.outcomes.outcome import Outcome, OutcomeWord
 from bridge.model.outcomes.standing import Cancelled, CommandState, Stage, Via
@@ -47,6 +48,7 @@ __all__ = [
     "Deleted",
     "Done",
     "ExecInfo",
+    "ExecResult",
     "ExitInfo",
     "ImageInfo",
     "ImageList",
@@ -67,6 +69,7 @@ __all__ = [
     "Ran",
     "Restarted",
     "StatsList",
+    "StreamReport",
     "TaskInfo",
     "TaskStarted",
     "TaskStats",

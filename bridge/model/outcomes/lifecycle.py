@@ -12,9 +12,10 @@ __all__ = ["Deleted", "Done", "ExitInfo", "Restarted", "TaskStarted", "Updated"]
 
 
 class TaskStarted(Struct, frozen=True, kw_only=True):
-    """Result of `start`."""
+    """Result of `start`. `session` is that of its stdio, where that is on the bus."""
 
     pid: int
+    session: str | None = None
 
 
 class ExitInfo(Struct, frozen=True, kw_only=True):

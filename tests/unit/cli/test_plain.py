@@ -39,6 +39,8 @@ VALUES: Final[Mapping[str, str]] = {
     "--nats-replicas": "3",
     "--events-max-age-s": "3153600000",
     "--events-max-bytes": "64 MiB",
+    "--stdio-max-age-s": "3601",
+    "--stdio-max-bytes": "2GiB",
     "--outbox-max-bytes": "2GiB",
     "--outbox-reserve-bytes": "0",
     "--outbox-retention-s": "60",

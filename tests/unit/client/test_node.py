@@ -9,7 +9,7 @@ import pytest
 
 from bridge.client import Node
 from bridge.client import node as node_module
-from bridge.client.node import timeout_of
+from bridge.client.timeouts import timeout_of
 from bridge.errors import CommandFailed
 from bridge.model.commands import COMMANDS, Kill, Stop
 from bridge.model.events import Failure

@@ -15,7 +15,8 @@ from msgspec import structs
 from bridge.errors import Code, CommandFailed
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStats, TaskStatus
-from bridge.ports import Defaults, NewContainer, RuntimeVersion
+from bridge.ports import Defaults, NewContainer, Processes, RuntimeVersion, Stdio
+from bridge.testing import MemoryContainerd
 
 KILL = 9
 
@@ -84,8 +85,8 @@ class SmallTasks:
     def __init__(self, runtime: SmallRuntime) -> None:
         self._all = runtime
 
-    async def create(self, namespace: str, container: str) -> int:
-        await self._all.called("create")
+    async def create(self, namespace: str, container: str, *, stdio: Stdio | None = None) -> int:
+        await self._all.called("create", stdio.stdout if stdio else "")
         self._all.made[namespace, container] = SmallTask("created")
         return 7
 
@@ -172,6 +173,7 @@ class SmallRuntime:
         self.images: Any = None
         self.snapshots: Any = None
         self.leases: Any = None
+        self.processes: Processes = MemoryContainerd().runtime.processes
 
     def add(
         self,

@@ -208,7 +208,7 @@ async def test_a_command_that_is_wrong_keeps_the_id_that_its_sender_gave(ask: As
 async def test_a_verb_that_does_not_exist_is_unimplemented(ask: Asked) -> None:
     word, code, said = await ask.failure("fly")
     assert (word, code) == ("error", "unimplemented")
-    assert said.startswith("there is no command 'fly': choose from create, delete, ")
+    assert said.startswith("there is no command 'fly': choose from attach, close-stdin, ")
 
 
 async def test_a_command_for_another_node_is_not_carried_out_here(ask: Asked) -> None:
@@ -509,7 +509,7 @@ async def test_statistics_count_outcomes_by_verb(ask: Asked) -> None:
     await ask("start")
     await ask("start")
     await ask("inspect")
-    await ask("exec")
+    await ask("dance")
     statistics = ask.dispatcher.statistics()
     assert statistics.outcomes == {("start", "ok"): 1, ("start", "error"): 1, ("inspect", "ok"): 1, ("?", "error"): 1}
     assert (statistics.changing.lanes, statistics.observing.under_way) == (0, 0)

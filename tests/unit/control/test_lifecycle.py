@@ -14,6 +14,7 @@ from bridge.errors import Code, CommandFailed
 from bridge.model.commands import Command, Delete, Kill, Pause, Restart, Resume, Start, Stop
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Deleted, Done, ExitInfo, Restarted, TaskStarted, TaskStatus
+from bridge.ports import Stdio
 from tests.unit.control.small_runtime import KILL, SmallRuntime, SmallTask, failure
 
 TERM = 15
@@ -97,8 +98,8 @@ async def test_a_task_that_runs_although_its_start_failed_is_left_alone(runtime:
     runtime.fail["start"] = [failure("deadline_exceeded")]
     create = runtime.tasks.create
 
-    async def create_running(namespace: str, container: str) -> int:
-        pid = await create(namespace, container)
+    async def create_running(namespace: str, container: str, *, stdio: Stdio | None = None) -> int:
+        pid = await create(namespace, container, stdio=stdio)
         runtime.made[namespace, container] = SmallTask("running")
         return pid
 

@@ -1,0 +1,90 @@
+"""What a node does with processes: runs them in containers, and finds those that run with their stdio on the bus."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from bridge.client.process import Process
+from bridge.errors import ConfigError
+from bridge.model import commands, outcomes
+from bridge.model.commands import Command
+from bridge.model.stdio import WINDOW
+from bridge.model.subjects import StdioSubject
+from bridge.ports import StdioClient
+
+__all__ = ["RunsProcesses"]
+
+R = TypeVar("R", bound=Struct)
+
+
+class RunsProcesses(ABC):
+    """The part of `bridge.client.Node` that is about processes."""
+
+    name: str
+    _stdio: StdioClient | None
+
+    @abstractmethod
+    async def _ask(self, command: Command, kind: type[R], namespace: str | None, container: str | None) -> R: ...
+
+    async def capture(
+        self, container: str, args: Sequence[str], *, namespace: str = "default", **options: Any
+    ) -> outcomes.ExecResult:
+        """Run another process in the container to its end; return how it ended, and the first 256 KiB of each output.
+
+        Takes the options of `bridge.model.commands.Exec`.
+        """
+        command = commands.Exec(args=list(args), mode="captured", **options)
+        return await self._ask(command, outcomes.ExecResult, namespace, container)
+
+    async def exec(
+        self,
+        container: str,
+        args: Sequence[str],
+        *,
+        namespace: str = "default",
+        window: int | None = WINDOW,
+        **options: Any,
+    ) -> Process:
+        """Run another process in the container and return it, running, with its stdio.
+
+        Takes the options of `bridge.model.commands.Exec`. With a `window` it is yours: it waits when so many bytes of its output
+        are stored that you have not read. With None it runs on by itself.
+        """
+        command = commands.Exec(args=list(args), mode="detached", window=window, **options)
+        started = await self._ask(command, outcomes.ExecResult, namespace, container)
+        return self._process(started, namespace, container, owned=window is not None, window=window or WINDOW)
+
+    async def attach(
+        self, container: str, exec_id: str | None = None, *, namespace: str = "default", owned: bool = False
+    ) -> Process:
+        """Return a running process with its stdio: an exec, or the container's own; `owned` as if you had started it."""
+        command = commands.Attach(exec_id=exec_id)
+        found = await self._ask(command, outcomes.ExecResult, namespace, container)
+        return self._process(found, namespace, container, owned=owned, window=WINDOW)
+
+    def _process(
+        self, started: outcomes.ExecResult, namespace: str, container: str, *, owned: bool, window: int
+    ) -> Process:
+        if self._stdio is None:
+            raise ConfigError("this bus carries no stdio: make it with bridge.client.connect")
+
+        async def resize(width: int, height: int) -> None:
+            command = commands.Resize(width=width, height=height, exec_id=started.exec_id)
+            await self._ask(command, outcomes.Done, namespace, container)
+
+        async def signal(number: str | int) -> None:
+            await self._ask(commands.Kill(signal=number, exec_id=started.exec_id), outcomes.Done, namespace, container)
+
+        return Process(
+            StdioSubject(self.name, namespace, container, started.exec_id, "stdout"),
+            started,
+            self._stdio,
+            resize=resize,
+            signal=signal,
+            owned=owned,
+            window=window,
+        )

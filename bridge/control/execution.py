@@ -1,0 +1,208 @@
+"""The verbs that run processes in containers, and that look after the stdio of what runs: exec, attach, resize, close-stdin.
+
+A process runs once for one command: its name is the command's id unless another is given, containerd knows it by that name, and
+the journal of sessions knows whose it is. The same command again gets the same process's outcome.
+
+The container's lane is left as soon as the process runs: a shell that is open for hours holds up nobody who wants to stop the
+container.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from bridge.control.verb import Place, Verb, record_at, task_at
+from bridge.errors import CommandFailed
+from bridge.model.commands import Attach, CloseStdin, Exec, Resize
+from bridge.model.identity import check_identifier
+from bridge.model.outcomes import ContainerInfo, Done, ExecResult
+from bridge.ports import SessionOrder, StdioSession, StdioSessions, UserIds
+
+__all__ = ["CAPTURED", "VERBS", "process_spec", "sessions_at"]
+
+CAPTURED: Final = 256 * 1024
+"""Bytes of each stream that `captured` answers with: both of them, in base 64, are below NATS's default `max_payload`."""
+
+_CAPABILITY: Final = re.compile(r"CAP_[A-Z_]+")
+_VARIABLE: Final = re.compile(r"[^=\0]+")
+_NO_PROGRAM: Final = re.compile(r"executable file not found|no such file or directory|not a directory", re.IGNORECASE)
+_NOT_ALLOWED: Final = re.compile(r"permission denied|exec format error|is a directory", re.IGNORECASE)
+
+
+async def exec_(place: Place, command: Exec) -> ExecResult:
+    """Run another process in a running container."""
+    _check(command)
+    sessions = sessions_at(place)
+    exec_id = _checked_exec_id(command.exec_id) if command.exec_id is not None else place.command_id
+    session = sessions.find(*place.target, exec_id)
+    if session is not None and session.command_id != place.command_id and session.result().running:
+        raise CommandFailed("already_exists", f"{place} has an exec {exec_id} already: give another exec_id, or none")
+    if session is None or session.command_id != place.command_id:
+        session = await _run(place, command, sessions, exec_id)
+    await place.leave()
+    return session.result() if command.mode == "detached" else await session.ended()
+
+
+async def _run(place: Place, command: Exec, sessions: StdioSessions, exec_id: str) -> StdioSession:
+    record = await record_at(place)
+    task = await task_at(place)
+    if task.status != "running":
+        remedy = "resume it first" if task.status in {"paused", "pausing"} else "start it first"
+        raise CommandFailed("failed_precondition", f"{place} is {task.status}: {remedy}")
+    processes = place.runtime.processes
+    user = None if command.user is None else await processes.user(*place.target, command.user)
+    spec = process_spec(record, command, user)
+    session = await sessions.open(
+        SessionOrder(
+            namespace=place.target[0],
+            container=place.target[1],
+            exec_id=exec_id,
+            command_id=place.command_id,
+            terminal=command.tty,
+            stdin=command.stdin,
+            window=command.window,
+            capture=CAPTURED if command.mode == "captured" else 0,
+            timeout=command.timeout,
+        )
+    )
+    try:
+        await processes.exec(*place.target, exec_id, spec, session.stdio)
+    except CommandFailed as error:
+        if error.code == "already_exists":
+            # It is not ours: its end is its owner's to see to.
+            await session.abandon(keep_exec=True)
+            sentence = f"{place} has an exec {exec_id} already: give another exec_id, or none"
+            raise CommandFailed("already_exists", sentence, containerd=error.containerd) from error
+        await session.abandon()
+        raise
+    except BaseException:
+        await session.abandon()
+        raise
+    try:
+        await session.start(width=command.width, height=command.height)
+    except CommandFailed as error:
+        raise _start_failed(place, command, error) from error
+    return session
+
+
+def _start_failed(place: Place, command: Exec, error: CommandFailed) -> CommandFailed:
+    words = error.containerd or ""
+    for pattern, why in ((_NO_PROGRAM, "there is no such program in it"), (_NOT_ALLOWED, "it cannot be executed")):
+        if error.code == "unknown" and pattern.search(words):
+            sentence = f"cannot run {command.args[0]!r} in {place}: {why}"
+            return CommandFailed("invalid_argument", sentence, containerd=words)
+    return error
+
+
+def _check(command: Exec) -> None:
+    """See that the options make sense together.
+
+    Raises:
+        CommandFailed: `invalid_argument`.
+    """
+    flaw = None
+    if not command.args or not command.args[0]:
+        flaw = "there is nothing to run: give args, the program first"
+    elif any("\0" in text for text in (*command.args, *command.env, *command.env.values(), command.cwd or "")):
+        flaw = "a text of a process cannot hold a NUL"
+    elif bad := next((name for name in command.env if not _VARIABLE.fullmatch(name)), None):
+        flaw = f"{bad!r} cannot be the name of a variable: leave '=' out of it"
+    elif command.cwd is not None and not command.cwd.startswith("/"):
+        flaw = f"cwd {command.cwd!r} is not absolute: begin it with '/'"
+    elif bad := next((name for name in command.capabilities or () if not _CAPABILITY.fullmatch(name)), None):
+        flaw = f"{bad!r} is no capability: give names such as CAP_NET_ADMIN"
+    elif (command.width or command.height) and not command.tty:
+        flaw = "width and height are a terminal's: give tty too, or leave them out"
+    if flaw is not None:
+        raise CommandFailed("invalid_argument", flaw)
+
+
+def process_spec(record: ContainerInfo, command: Exec, user: UserIds | None) -> dict[str, Any]:
+    """Return the OCI process: the container's own, with what is asked for in its place.
+
+    Raises:
+        CommandFailed: `failed_precondition`: the container's spec has no process.
+    """
+    own = (record.spec or {}).get("process")
+    if not isinstance(own, dict):
+        raise CommandFailed("failed_precondition", f"the spec of container {record.id} has no process to go by")
+    spec: dict[str, Any] = {**own, "args": list(command.args), "terminal": command.tty}
+    spec.pop("consoleSize", None)
+    spec.pop("commandLine", None)
+    if command.tty and command.width and command.height:
+        spec["consoleSize"] = {"width": command.width, "height": command.height}
+    if command.cwd is not None:
+        spec["cwd"] = command.cwd
+    env = [text for text in own.get("env") or [] if text.partition("=")[0] not in command.env]
+    if command.tty and not any(text.startswith("TERM=") for text in env) and "TERM" not in command.env:
+        env.append("TERM=xterm")
+    spec["env"] = env + [f"{name}={value}" for name, value in command.env.items()]
+    if user is not None:
+        spec["user"] = {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
+        if isinstance(umask := (own.get("user") or {}).get("umask"), int):
+            spec["user"]["umask"] = umask
+    if command.capabilities is not None:
+        names = list(command.capabilities)
+        spec["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
+    return spec
+
+
+# -- what runs already
+
+
+async def attach(place: Place, command: Attach) -> ExecResult:
+    """Tell where the stdio of a process is on the bus."""
+    return _session(place, command.exec_id).result()
+
+
+async def resize(place: Place, command: Resize) -> Done:
+    """Give the terminal of a process another size."""
+    exec_id = None if command.exec_id is None else _checked_exec_id(command.exec_id)
+    await task_at(place)
+    await place.runtime.processes.resize(*place.target, exec_id, width=command.width, height=command.height)
+    return Done()
+
+
+async def close_stdin(place: Place, command: CloseStdin) -> Done:
+    """End the standard input of a process."""
+    return Done(already=not await _session(place, command.exec_id).close_stdin())
+
+
+def sessions_at(place: Place) -> StdioSessions:
+    """Return the sessions of this node.
+
+    Raises:
+        CommandFailed: `failed_precondition`: it has none.
+    """
+    if place.sessions is None:
+        raise CommandFailed(
+            "failed_precondition",
+            f"node {place.node} puts no stdio on the bus: `serve --commands exec` or `create` switches it on",
+        )
+    return place.sessions
+
+
+def _session(place: Place, exec_id: str | None) -> StdioSession:
+    found = sessions_at(place).find(*place.target, None if exec_id is None else _checked_exec_id(exec_id))
+    if found is None:
+        what = f"{place}" if exec_id is None else f"exec {exec_id} of {place}"
+        raise CommandFailed(
+            "not_found", f"the stdio of {what} is not on the bus: it does not run, or was not started with it there"
+        )
+    return found
+
+
+def _checked_exec_id(exec_id: str) -> str:
+    try:
+        return check_identifier(exec_id, "exec id")
+    except ValueError as error:
+        raise CommandFailed("invalid_argument", str(error)) from error
+
+
+VERBS: Mapping[str, Verb] = MappingProxyType(
+    {Exec.verb: exec_, Attach.verb: attach, Resize.verb: resize, CloseStdin.verb: close_stdin}
+)
+"""Verb -> coroutine."""

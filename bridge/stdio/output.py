@@ -1,0 +1,363 @@
+"""One stream of a process's output: from the FIFO into the spool, from the spool to the bus.
+
+Everything that is taken from the FIFO is stored, in order, each byte once. At most `HELD` bytes are taken and not stored: beyond
+that the FIFO fills and the process waits, so a slow or absent bus holds up this process and nothing else, and costs no
+memory. One piece is under way at a time; what comes meanwhile makes the next one larger. After any doubt the bus is asked how
+far it has come, and a piece is only stored behind the one that we know to be its last: nothing can get in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import time
+from contextlib import suppress
+from typing import Final
+
+from bridge.errors import LogError
+from bridge.model.outcomes import StreamReport
+from bridge.model.stdio import Chunk, OutputStream, StreamEnd, Truncation
+from bridge.model.subjects import StdioSubject
+from bridge.ports import OutputLog
+from bridge.stdio.spool import Spool
+from bridge.stdio.window import Window
+
+__all__ = ["DRAIN_S", "HELD", "Output"]
+
+log = logging.getLogger(__name__)
+
+HELD: Final = 4 << 20
+"""Bytes that are taken and not stored."""
+
+TAKE: Final = 1 << 20
+LOOK: Final = 4096
+
+DRAIN_S: Final = 3.0
+"""Patience with a stream that is still held by somebody when the process has ended. What the process itself wrote has come by
+then: it is in pipes, and its shim copies as fast as we take."""
+
+AFTERWARDS: Final = 4 << 20
+"""More than that a process cannot have left in pipes: what comes beyond it is from somebody else."""
+
+FULL_DISK_S: Final = 1.0
+POLL_S: Final = 0.05
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
+REPEAT_S: Final = 30.0
+
+
+class Output:
+    """One stream. `open` it, `run` it, and when the process has ended `drain` and `finish` it."""
+
+    def __init__(
+        self,
+        subject: StdioSubject,
+        session: str,
+        *,
+        stream: OutputStream,
+        spool: Spool,
+        bus: OutputLog,
+        window: Window,
+        capture: int = 0,
+    ) -> None:
+        self._subject = subject
+        self._session = session
+        self._stream: OutputStream = stream
+        self._spool = spool
+        self._bus = bus
+        self._window = window
+        self._capture = capture
+        self._captured = bytearray()
+        self._fifo: int | None = None
+        self._watching = False
+        self._news = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._later: asyncio.TimerHandle | None = None
+        self._place = 0
+        self._stored = 0
+        self._mark: StreamEnd | None = None
+        """Its end, once that is stored."""
+        self._resumed = False
+        self._sha = hashlib.sha256()
+        self._whole = True
+        """Whether all that is stored went through the hash."""
+        self._asked = False
+        self._digest: str | None = None
+        self._head: bytes | None = None
+        self._truncated: Truncation | None = None
+        self._finished = False
+        self._status: int | None = None
+        self._complained = -REPEAT_S
+        self.located = asyncio.Event()
+        """Set once the bus has said where the session's messages begin."""
+        self.first_place: int | None = None
+        """Behind this place of the bus they stand; None as long as nobody knows."""
+        window.watch(self._news.set)
+
+    # -- from the FIFO
+
+    def open(self, fifo: int | None, *, resumed: bool = False) -> None:
+        """Begin to take what comes.
+
+        Args:
+            fifo: the open FIFO; None where it is gone.
+            resumed: whether another process of ours did so before.
+        """
+        self._spool.open()
+        self._stored = self._spool.start
+        self._whole = self._stored == 0
+        if self._spool.complete:
+            self._ended.set()
+        self._resumed = resumed
+        self._fifo = fifo
+        if fifo is not None and not self._spool.complete:
+            self._watch()
+            if resumed:
+                # Only now can be seen whether somebody is there to write; and it has to be, whatever waits in the spool.
+                self._take(at_least=LOOK)
+
+    def truncate(self, why: Truncation) -> None:
+        """Note that there may have been more; the first reason counts."""
+        self._truncated = self._truncated or why
+        self.close_fifo()
+
+    def close_fifo(self) -> None:
+        """Take no more."""
+        self._unwatch()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if self._fifo is not None:
+            os.close(self._fifo)
+            self._fifo = None
+        self._ended.set()
+
+    async def drain(self) -> None:
+        """Take what the process has left behind; return when its stream has ended, or somebody else holds it for too long.
+
+        The patience does not pass while it is us who do not take.
+        """
+        began, patience, looked = self._spool.end, DRAIN_S, time.monotonic()
+        while self._fifo is not None and not self._spool.complete:
+            blocked = self._room() <= 0 or self._later is not None
+            came = 0 if blocked else self._take()
+            now = time.monotonic()
+            if not blocked:
+                patience -= now - looked
+            looked = now
+            if patience <= 0 and (came == 0 or self._spool.end - began > AFTERWARDS):
+                self.truncate("held")
+            else:
+                await self._ended_within(0 if came else POLL_S)
+        if not self._spool.complete and self._truncated is None:
+            self.truncate("away")
+
+    async def _ended_within(self, seconds: float) -> None:
+        # The kernel tells of an end only to those who were there before it; so this looks as well.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+
+    def _watch(self) -> None:
+        if not self._watching and self._fifo is not None:
+            asyncio.get_running_loop().add_reader(self._fifo, self._take)
+            self._watching = True
+
+    def _unwatch(self) -> None:
+        if self._watching and self._fifo is not None:
+            asyncio.get_running_loop().remove_reader(self._fifo)
+        self._watching = False
+
+    def _room(self) -> int:
+        return HELD - (self._spool.end - self._stored)
+
+    def _take(self, *, at_least: int = 0) -> int:
+        """Take what there is, once; return how much came. There is room for `at_least` bytes, even if there is none."""
+        if self._fifo is None or self._spool.complete:
+            return 0
+        room = max(self._room(), at_least)
+        if room <= 0:
+            self._unwatch()
+            return 0
+        try:
+            count = self._spool.take(self._fifo, min(room, TAKE))
+        except BlockingIOError:
+            self._resumed = False  # somebody is there to write, so the next end is the true one
+            return 0
+        except OSError as error:
+            self._complain(f"the spool does not take it: {error.strerror}")
+            self._unwatch()
+            self._later = asyncio.get_running_loop().call_later(FULL_DISK_S, self._again)
+            return 0
+        if count == 0:
+            self._end_of_file()
+        self._resumed = False
+        self._news.set()
+        return count
+
+    def _end_of_file(self) -> None:
+        # The kernel says so when the last writer has gone. One that had gone before we opened has taken along what was unread.
+        if self._resumed:
+            self.truncate("away")
+        else:
+            self._spool.finish()
+            self.close_fifo()
+        self._ended.set()
+
+    def _again(self) -> None:
+        self._later = None
+        self._watch()
+
+    # -- to the bus
+
+    def finish(self, exit_status: int | None) -> None:
+        """Let `run` come to its end, with the mark that says how the process ended."""
+        self.close_fifo()
+        self._status = exit_status
+        self._finished = True
+        self._news.set()
+
+    async def run(self) -> None:
+        """Store what comes, and the end; returns when all of it is stored."""
+        await self._locate(first=True)
+        while self._mark is None:
+            piece = self._next()
+            if piece is None:
+                await self._wait()
+                continue
+            if isinstance(piece, StreamEnd) and not self._asked:
+                await self._take_digest()
+                continue
+            try:
+                self._place = await self._bus.append(self._subject, piece, after=self._place)
+            except LogError as error:
+                self._complain(f"its output waits: {error}")
+                await self._locate()
+                continue
+            if isinstance(piece, StreamEnd):
+                self._mark = piece
+            else:
+                self._advance(piece.offset + len(piece.data), piece.data)
+
+    def report(self) -> StreamReport:
+        """Return how much is stored."""
+        captured = (self._head if self._head is not None else bytes(self._captured)) if self._capture else None
+        # What was stored is what was said, also where another process of ours said it.
+        mark = self._mark or self._end()
+        return StreamReport(
+            size=mark.size,
+            ended=self._mark is not None,
+            sha256=mark.sha256,
+            truncated=mark.truncated,
+            captured=captured,
+        )
+
+    def close(self) -> None:
+        """Let go of everything but what is on disk."""
+        self.close_fifo()
+        self._spool.close()
+
+    def remove(self) -> None:
+        """Let go of everything."""
+        self.close_fifo()
+        self._spool.remove()
+
+    def _next(self) -> Chunk | StreamEnd | None:
+        waiting = self._spool.end - self._stored
+        if waiting > 0:
+            limit = self._window.limit(self._stream)
+            most = min(waiting, self._bus.largest)
+            if limit is not None:
+                most = min(most, limit - self._stored)
+            if most <= 0:
+                return None
+            data = self._spool.read(self._stored, most)
+            return Chunk(session=self._session, offset=self._stored, data=data)
+        return self._end() if self._finished else None
+
+    def _end(self) -> StreamEnd:
+        return StreamEnd(
+            session=self._session,
+            size=self._stored,
+            sha256=self._digest,
+            truncated=self._truncated,
+            exit_status=self._status,
+        )
+
+    async def _wait(self) -> None:
+        # What waits for a reader goes on by itself when he has been silent for too long.
+        self._news.clear()
+        if self._next() is not None:
+            return
+        try:
+            async with asyncio.timeout(1.0 if self._spool.end > self._stored else None):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+
+    def _advance(self, to: int, data: bytes) -> None:
+        if to <= self._stored:
+            return
+        self._sha.update(data)
+        if len(self._captured) < self._capture:
+            self._captured += data[: self._capture - len(self._captured)]
+        self._stored = to
+        self._spool.release(to)
+        if self._room() > 0:
+            self._watch()
+
+    async def _locate(self, *, first: bool = False) -> None:
+        """Ask the bus how far it has come, for as long as it takes, and go on from there."""
+        pause = FIRST_PAUSE_S
+        while True:
+            if not first:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+            first = False
+            try:
+                there = await self._bus.end(self._subject, self._session)
+            except LogError as error:
+                self._complain(f"its output waits: {error}")
+                continue
+            break
+        self._place, self._mark = there.place, there.mark
+        if there.offset > self._spool.end:
+            # The spool was lost, and not the bus: what was in the spool beyond it cannot be known.
+            self._truncated = self._truncated or "lost"
+            self._whole = False
+            self._spool.skip_to(there.offset)
+            self._stored = there.offset
+        if self.first_place is None:
+            self.first_place = there.place if not there.offset and there.mark is None else 0
+        self.located.set()
+        while there.offset > self._stored:
+            # It was stored, and we did not hear of it.
+            data = self._spool.read(self._stored, there.offset - self._stored)
+            if data:
+                self._advance(self._stored + len(data), data)
+            else:
+                self._whole, self._stored = False, there.offset
+
+    async def _take_digest(self) -> None:
+        self._asked = True
+        if self._whole:
+            self._digest = self._sha.hexdigest()
+            return
+        try:
+            found = await self._bus.digest(
+                self._subject, self._session, size=self._stored, after=self.first_place or 0, head=self._capture
+            )
+        except LogError as error:
+            self._complain(f"the SHA-256 of what was stored before cannot be told: {error}")
+            return
+        if found is not None:
+            self._digest, self._head = found.sha256, found.head
+
+    def _complain(self, sentence: str) -> None:
+        now = time.monotonic()
+        if now - self._complained >= REPEAT_S:
+            self._complained = now
+            where = self._subject
+            process = "" if where.process is None else f" exec {where.process},"
+            log.warning("container %s,%s %s: %s", where.container, process, self._stream, sentence)

@@ -1,0 +1,368 @@
+"""One session: a process's run with its stdio on the bus, from its FIFOs to its end.
+
+The order at the end is what makes the outcome true: the exit is seen (asked for before the start), the output is taken to its
+end, all of it and the marks of its end are stored, the exec is removed from containerd, and only then is the session over.
+Every step can be done again, so a bridge that comes back begins with the first one that it cannot see done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+
+from msgspec import structs
+
+from bridge.errors import CommandFailed
+from bridge.model.nanos import Nanos, now
+from bridge.model.outcomes import ExecResult, ExitInfo
+from bridge.model.stdio import OutputStream
+from bridge.ports import Processes, Stdio
+from bridge.stdio.awaited import Awaited
+from bridge.stdio.fifos import Fifos
+from bridge.stdio.input import Input
+from bridge.stdio.journal import Journal, SessionRecord
+from bridge.stdio.output import Output
+from bridge.stdio.window import Window
+
+__all__ = ["Session", "kill_at"]
+
+log = logging.getLogger(__name__)
+
+DISK_S: Final = 0.5
+"""Pause before a record is written again that the disk did not take."""
+
+LOCATED_S: Final = 2.0
+"""Patience with the bus, before a start is answered without saying where the session's messages begin."""
+
+CLEANUP_S: Final = 45.0
+"""What removing an exec that could not be started may take."""
+
+
+class Session:
+    """One run of one process; `bridge.ports.StdioSession`. Made by `Sessions`."""
+
+    def __init__(
+        self,
+        record: SessionRecord,
+        *,
+        fifos: Fifos,
+        outputs: Mapping[OutputStream, Output],
+        stdin: Input | None,
+        window: Window,
+        processes: Processes,
+        journal: Journal,
+        over: Callable[[Session], None],
+    ) -> None:
+        self.record = record
+        self.stdin = stdin
+        self.window = window
+        self._fifos = fifos
+        self._outputs = outputs
+        self._processes = processes
+        self._process = Awaited(processes, *self.key)
+        self._journal = journal
+        self._over = over
+        self._storing: list[asyncio.Task[None]] = []
+        self._life: asyncio.Task[None] | None = None
+        self._done: asyncio.Future[ExecResult] = asyncio.get_running_loop().create_future()
+        self._size = (0, 0)
+
+    # -- what control asks
+
+    @property
+    def id(self) -> str:
+        """Tells it from every other one."""
+        return self.record.session
+
+    @property
+    def command_id(self) -> str:
+        """Whose command it is."""
+        return self.record.command_id
+
+    @property
+    def key(self) -> tuple[str, str, str | None]:
+        """Namespace, container and exec, by which containerd knows the process."""
+        return self.record.namespace, self.record.container, self.record.exec_id
+
+    @property
+    def stdio(self) -> Stdio:
+        """The paths of its FIFOs."""
+        return Stdio(
+            stdin=self._fifos.path("stdin") if self.record.stdin else "",
+            stdout=self._fifos.path("stdout"),
+            stderr="" if self.record.terminal else self._fifos.path("stderr"),
+            terminal=self.record.terminal,
+        )
+
+    async def start(self, *, width: int = 0, height: int = 0) -> int:
+        """Run the process and look after it from here on; see the port."""
+        self._size = (width, height)
+        exited = asyncio.create_task(self._process.exit(), name="exit")
+        await asyncio.sleep(0)  # its call is under way now
+        try:
+            pid = await self._processes.start(*self.key)
+        except CommandFailed as error:
+            exited.cancel()
+            pid = await self._started_all_the_same(error)
+            exited = asyncio.create_task(self._process.exit(), name="exit")
+        except BaseException:
+            # Nobody can say whether it was started: who comes back looks.
+            exited.cancel()
+            self._life = _watched(self._go_on(), f"session of {self}")
+            raise
+        await self._located()
+        await self._note(stage="started", pid=pid, after=self._after())
+        self._begin(exited)
+        return pid
+
+    async def abandon(self, *, keep_exec: bool = False) -> None:
+        """Leave nothing of a session whose process has never run; see the port."""
+        for task in self._storing:
+            task.cancel()
+        if self.record.exec_id is not None and not keep_exec:
+            await self._process.delete(within=CLEANUP_S)
+        self._remove()
+        self._journal.remove(self.record.session)
+        self._over(self)
+        if not self._done.done():
+            self._done.cancel()
+
+    async def ended(self) -> ExecResult:
+        """Wait until it has ended and all of its output is stored."""
+        if self._done.cancelled():
+            raise CommandFailed("failed_precondition", f"{self}: its process never ran")
+        return await asyncio.shield(self._done)
+
+    def result(self) -> ExecResult:
+        """Return how it stands now."""
+        record = self.record
+        ended = record.stage == "ended"
+        reports = {stream: output.report() for stream, output in self._outputs.items()}
+        return ExecResult(
+            exec_id=record.exec_id,
+            session=record.session,
+            after=record.after or 0,
+            pid=record.pid,
+            terminal=record.terminal,
+            stdin=record.stdin,
+            running=not ended,
+            exit_status=record.exit_status,
+            exited_at=record.exited_at,
+            timed_out=record.timed_out,
+            stdout=reports.get("stdout", record.stdout),
+            stderr=reports.get("stderr", record.stderr),
+        )
+
+    async def close_stdin(self) -> bool:
+        """End its input; return whether that was new."""
+        if self.stdin is None:
+            raise CommandFailed("failed_precondition", f"{self} takes no input: run it with stdin")
+        return self.stdin.end()
+
+    def __str__(self) -> str:
+        _, container, exec_id = self.key
+        return f"container {container}" if exec_id is None else f"exec {exec_id} of container {container}"
+
+    # -- what its maker asks
+
+    async def open(self) -> None:
+        """Make the FIFOs and begin to take what comes; the record is written first.
+
+        Raises:
+            OSError: it cannot be done; nothing is left.
+        """
+        await asyncio.to_thread(self._journal.write, self.record)
+        try:
+            names = ["stdout", *([] if self.record.terminal else ["stderr"]), *(["stdin"] if self.record.stdin else [])]
+            self._fifos.make(names)
+            for stream, output in self._outputs.items():
+                output.open(self._fifos.open(stream, os.O_RDONLY))
+            if self.stdin is not None:
+                self.stdin.open()
+        except OSError:
+            self._remove()
+            self._journal.remove(self.record.session)
+            raise
+        self._store()
+
+    def resume(self, boot: str | None) -> None:
+        """Go on with a session of a bridge that is no more."""
+        rebooted = None not in {boot, self.record.boot} and boot != self.record.boot
+        for stream, output in self._outputs.items():
+            fifo: int | None = None
+            if not rebooted:
+                try:
+                    fifo = self._fifos.open(stream, os.O_RDONLY)
+                except OSError as error:
+                    log.warning("%s: its %s cannot be opened again: %s", self, stream, error.strerror)
+            output.open(fifo, resumed=True)
+            output.first_place = self.record.after
+            if rebooted:
+                output.truncate("restarted")
+        if self.stdin is not None and not rebooted:
+            self.stdin.reopen()
+        self._store()
+        self._life = _watched(self._go_on(), f"session of {self}")
+
+    def recall(self, result: ExecResult) -> None:
+        """Be one that has ended before."""
+        self._done.set_result(result)
+
+    async def stop(self) -> None:
+        """Let go of it without ending it: whoever comes back goes on with it."""
+        tasks = [task for task in (self._life, *self._storing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.stdin is not None:
+            self.stdin.close("the bridge stops")
+        for output in self._outputs.values():
+            output.close()
+        self._done.cancel()
+
+    # -- its life
+
+    def _store(self) -> None:
+        self._storing = [_watched(output.run(), f"output of {self}") for output in self._outputs.values()]
+
+    def _begin(self, exited: asyncio.Task[ExitInfo]) -> None:
+        if self.stdin is not None:
+            self.stdin.started()
+        self._life = _watched(self._live(exited), f"session of {self}")
+
+    async def _go_on(self) -> None:
+        """Find out how far it has come, and go on from there."""
+        if self.record.stage == "exited":
+            known = ExitInfo(exit_status=self.record.exit_status, exited_at=self.record.exited_at)
+            await self._finish(known)
+            return
+        there = await self._process.look()
+        never_ran = there is None if self.record.stage == "made" else False
+        if never_ran or (there is not None and there.status == "created" and self.record.exec_id is not None):
+            log.info("%s was never started: it is removed", self)
+            await self.abandon()
+            return
+        if self.stdin is not None:
+            self.stdin.started()
+        if there is not None and self.record.stage == "made":
+            await self._note(stage="started", pid=there.pid)
+        log.info("%s: going on with its stdio", self)
+        await self._live(asyncio.create_task(self._process.exit(), name="exit"))
+
+    async def _live(self, exited: asyncio.Task[ExitInfo]) -> None:
+        try:
+            if self.record.terminal and all(self._size):
+                await self._resize()
+            await self._in_time(exited)
+            ended = await exited
+        finally:
+            exited.cancel()
+        await self._note(stage="exited", exit_status=ended.exit_status, exited_at=ended.exited_at)
+        await self._finish(ended)
+
+    async def _finish(self, ended: ExitInfo) -> None:
+        if self.stdin is not None:
+            self.stdin.close()
+        await asyncio.gather(*(output.drain() for output in self._outputs.values()))
+        for output in self._outputs.values():
+            output.finish(ended.exit_status)
+        await asyncio.gather(*self._storing)
+        reports = {stream: output.report() for stream, output in self._outputs.items()}
+        if any(report.truncated == "held" for report in reports.values()):
+            # Its shim waits for whoever holds the stream, ten seconds: there is nothing in that for who waits for us.
+            self._tell()
+        if self.record.exec_id is not None:
+            await self._process.delete()
+        # Captured output is in the answer to this command only; who asks again finds it on the bus.
+        bare = {stream: structs.replace(report, captured=None) for stream, report in reports.items()}
+        await self._note(stage="ended", after=self._after(), ended_at=now(), **bare)
+        self._tell()
+        self._remove()
+        self._over(self)
+
+    def _tell(self) -> None:
+        if not self._done.done():
+            self._done.set_result(structs.replace(self.result(), running=False, after=self._after() or 0))
+
+    async def _in_time(self, exited: asyncio.Task[ExitInfo]) -> None:
+        if self.record.kill_at is None:
+            return
+        left = (self.record.kill_at - now()) / 1e9
+        done, _ = await asyncio.wait({exited}, timeout=max(0.0, left))
+        if not done:
+            log.info("%s is killed: its time is up", self)
+            await self._note(timed_out=True)
+            await self._process.kill(exited)
+
+    async def _started_all_the_same(self, error: CommandFailed) -> int:
+        """Return the pid of a process whose start failed for us but not for containerd.
+
+        Raises:
+            CommandFailed: it does not run.
+        """
+        try:
+            there = await self._processes.get(*self.key)
+        except CommandFailed as doubt:
+            self._life = _watched(self._go_on(), f"session of {self}")
+            raise CommandFailed("unknown", f"{error.message}; whether it runs is open: {doubt.message}") from error
+        if there is not None and there.status in {"running", "paused", "pausing", "stopped"} and there.pid:
+            return there.pid
+        await self.abandon()
+        raise error
+
+    async def _resize(self) -> None:
+        width, height = self._size
+        try:
+            await self._processes.resize(*self.key, width=width, height=height)
+        except CommandFailed as error:
+            log.info("%s: its terminal keeps its size: %s", self, error)
+
+    async def _located(self) -> None:
+        try:
+            async with asyncio.timeout(LOCATED_S):
+                for output in self._outputs.values():
+                    await output.located.wait()
+        except TimeoutError:
+            log.warning("%s: the bus does not say where its output begins: it is looked for from the beginning", self)
+
+    def _after(self) -> int | None:
+        places = [output.first_place for output in self._outputs.values()]
+        known = [place for place in places if place is not None]
+        return min(known) if len(known) == len(places) else None
+
+    async def _note(self, **changes: object) -> None:
+        self.record = structs.replace(self.record, **changes)
+        while True:
+            try:
+                await asyncio.to_thread(self._journal.write, self.record)
+                return
+            except OSError as error:
+                log.warning("%s: its record cannot be written: %s", self, error.strerror)
+                await asyncio.sleep(DISK_S)
+
+    def _remove(self) -> None:
+        if self.stdin is not None:
+            self.stdin.close()
+        for output in self._outputs.values():
+            output.remove()
+        self._fifos.remove()
+
+
+def kill_at(timeout: float | None) -> Nanos | None:
+    """Return when the time of a process that begins now is up."""
+    return None if timeout is None else Nanos(now() + int(timeout * 1e9))
+
+
+def _watched(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """Run it as a task whose failure does not go by unseen."""
+    task = asyncio.create_task(work, name=name)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s ended by a mistake of the bridge itself", name, exc_info=error)
+
+    task.add_done_callback(ended)
+    return task

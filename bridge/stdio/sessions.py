@@ -1,0 +1,240 @@
+"""The sessions of a node: made, found again after a restart, fed with what comes from the bus.
+
+A bridge that starts goes on with every session in the journal whose end is not written down. Nothing else is touched: FIFOs and
+execs of others are theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from bridge.errors import CommandFailed, ConfigError
+from bridge.model.events import Failure
+from bridge.model.identity import new_ulid
+from bridge.model.outcomes import StreamReport
+from bridge.model.stdio import OUTPUTS, Credit, InputPiece, InputReply, OutputStream
+from bridge.model.subjects import StdioSubject
+from bridge.ports import OutputLog, Processes, SessionOrder, StdioLines
+from bridge.stdio.fifos import Fifos, prepare
+from bridge.stdio.input import Input
+from bridge.stdio.journal import Journal, SessionRecord, outdated
+from bridge.stdio.output import Output
+from bridge.stdio.session import Session, kill_at
+from bridge.stdio.spool import Spool
+from bridge.stdio.window import Window
+
+__all__ = ["Sessions"]
+
+log = logging.getLogger(__name__)
+
+LIVE: Final = 500
+"""Sessions at the same time: each has FIFOs, files, and a few MiB that may wait."""
+
+BEFORE_S: Final = 10.0
+"""Patience with the end of a process's run before, whose output is still on its way."""
+
+
+class Sessions:
+    """The sessions of one node; `bridge.ports.StdioSessions`. Entered, it goes on with those of before."""
+
+    def __init__(
+        self,
+        node: str,
+        *,
+        directory: Path,
+        fifo_dir: Path,
+        boot: str | None,
+        processes: Processes,
+        bus: OutputLog,
+        lines: StdioLines,
+    ) -> None:
+        """Take where things are.
+
+        Args:
+            node: this node's name on the bus.
+            directory: where records and spools are.
+            fifo_dir: where FIFOs are, which containerd's shims see under the same path.
+            boot: the kernel's id of this boot, None where it tells none.
+            processes: of its containerd.
+            bus: where output is stored.
+            lines: where input comes from.
+        """
+        self._node = node
+        self._journal = Journal(directory)
+        self._fifo_dir = fifo_dir
+        self._boot = boot
+        self._processes = processes
+        self._bus = bus
+        self._lines = lines
+        self._live: dict[str, Session] = {}
+        self._newest: dict[tuple[str, str, str | None], Session] = {}
+        self._ended: list[SessionRecord] = []
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            records = await asyncio.to_thread(self._journal.open)
+        except OSError as error:
+            raise ConfigError(f"the records of stdio sessions cannot be read: {error}") from error
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._lines.serve(self._on_input, self._on_credit))
+            for record in records:
+                self._find_again(record)
+            self._forget()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+        await asyncio.gather(*(session.stop() for session in list(self._live.values())))
+
+    # -- what control asks
+
+    async def open(self, order: SessionOrder) -> Session:
+        """Write a new session down and make its FIFOs; see the port."""
+        if len(self._live) >= LIVE:
+            raise CommandFailed("exhausted", f"{LIVE} processes have their stdio on the bus already: try again later")
+        await self._until_over(order)
+        prepare(self._fifo_dir)
+        record = SessionRecord(
+            session=new_ulid(),
+            namespace=order.namespace,
+            container=order.container,
+            exec_id=order.exec_id,
+            command_id=order.command_id,
+            terminal=order.terminal,
+            stdin=order.stdin,
+            boot=self._boot,
+            kill_at=kill_at(order.timeout),
+            stderr=None if order.terminal else StreamReport(),
+        )
+        session = self._session(record, window=order.window, capture=order.capture)
+        self._remember(session)
+        try:
+            await session.open()
+        except OSError as error:
+            self._over(session)
+            self._newest.pop(session.key, None)
+            raise CommandFailed(
+                "failed_precondition",
+                f"the stdio of {session} cannot be set up: {error.strerror or error} ({error.filename})",
+            ) from error
+        return session
+
+    def find(self, namespace: str, container: str, exec_id: str | None) -> Session | None:
+        """Return the newest session of a process; see the port."""
+        return self._newest.get((namespace, container, exec_id))
+
+    # -- what comes from the bus
+
+    async def _on_input(self, subject: StdioSubject, piece: InputPiece) -> InputReply:
+        session = self._of(subject, piece.session)
+        if session is None or session.stdin is None:
+            why = "there is no such session here" if session is None else "it takes none: run it with stdin"
+            sentence = f"input for a process of container {subject.container} is not taken: {why}"
+            code = "not_found" if session is None else "failed_precondition"
+            return InputReply(error=Failure(code=code, message=sentence))
+        return await session.stdin.write(piece)
+
+    def _on_credit(self, subject: StdioSubject, credit: Credit) -> None:
+        session = self._of(subject, credit.session)
+        if session is not None:
+            session.window.hear(credit)
+
+    def _of(self, subject: StdioSubject, name: str) -> Session | None:
+        # The subject is what NATS permits by, so the session has to be that subject's.
+        session = self._live.get(name)
+        return session if session and session.key == (subject.namespace, subject.container, subject.process) else None
+
+    # -- inside
+
+    async def _until_over(self, order: SessionOrder) -> None:
+        # One session at a time writes to a subject: what stands last there is then of this one, or of none that goes on.
+        before = self._newest.get((order.namespace, order.container, order.exec_id))
+        if before is None or before.record.session not in self._live:
+            return
+        try:
+            async with asyncio.timeout(BEFORE_S):
+                with contextlib.suppress(CommandFailed):  # it never ran
+                    await before.ended()
+        except TimeoutError as error:
+            sentence = f"the output of the run before of {before} is still being stored: try again later"
+            raise CommandFailed("unavailable", sentence) from error
+
+    def _find_again(self, record: SessionRecord) -> None:
+        session = self._session(record)
+        if record.stage == "ended":
+            session.recall(session.result())
+            self._newest[session.key] = session
+            self._ended.append(record)
+            Fifos(self._fifo_dir, record.session).remove()
+            return
+        self._remember(session)
+        try:
+            session.resume(self._boot)
+        except OSError as error:
+            self._over(session)
+            log.warning("%s: its stdio cannot go on: %s", session, error)
+
+    def _session(self, record: SessionRecord, *, window: int | None = None, capture: int = 0) -> Session:
+        directory = self._journal.directory(record.session)
+        fifos = Fifos(self._fifo_dir, record.session)
+        opening = Window(window)
+        key = (record.namespace, record.container, record.exec_id)
+
+        def output(stream: OutputStream) -> Output:
+            return Output(
+                StdioSubject(self._node, *key, stream),
+                record.session,
+                stream=stream,
+                spool=Spool(directory / stream),
+                bus=self._bus,
+                window=opening,
+                capture=capture,
+            )
+
+        streams = [] if record.stage == "ended" else OUTPUTS[:1] if record.terminal else OUTPUTS
+        stdin = None
+        if record.stdin and record.stage != "ended":
+            close: Callable[[], object] = lambda: self._processes.close_stdin(*key)  # noqa: E731
+            stdin = Input(fifos, directory, container=record.container, close_stdin=close)  # type: ignore[arg-type]
+        return Session(
+            record,
+            fifos=fifos,
+            outputs={stream: output(stream) for stream in streams},
+            stdin=stdin,
+            window=opening,
+            processes=self._processes,
+            journal=self._journal,
+            over=self._over,
+        )
+
+    def _remember(self, session: Session) -> None:
+        self._live[session.record.session] = session
+        self._newest[session.key] = session
+
+    def _over(self, session: Session) -> None:
+        self._live.pop(session.record.session, None)
+        if session.record.stage == "ended":
+            self._ended.append(session.record)
+            self._forget()
+        elif self._newest.get(session.key) is session:
+            del self._newest[session.key]
+
+    def _forget(self) -> None:
+        for name in outdated(self._ended, time.time()):
+            record = next(record for record in self._ended if record.session == name)
+            self._ended.remove(record)
+            self._journal.remove(name)
+            newest = self._newest.get((record.namespace, record.container, record.exec_id))
+            if newest is not None and newest.record.session == name:
+                del self._newest[newest.key]

@@ -1,0 +1,219 @@
+"""`containerd-bridge exec` and `attach` as a person uses them: pipes, a terminal, keys, signals, exit statuses."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fix_bridge import Bridge
+from tests.testbed import BUSYBOX, Ctr
+
+PROGRAM = [sys.executable, "-m", "bridge"]
+WITHIN_S = 30.0
+
+
+@pytest.fixture
+def place(bridge: Bridge, nats_url: str, ctr: Ctr) -> list[str]:
+    """Options that say where the container `web` is."""
+    ctr("run", "--detach", BUSYBOX, "web", "sleep", "1000")
+    bridge.until_logged("is up")
+    return ["--nats", nats_url, "--node", "n1", "--namespace", ctr.namespace]
+
+
+def run(place: list[str], *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command, *rest = words
+    return subprocess.run([*PROGRAM, command, *place, *rest], input=stdin, capture_output=True, timeout=60, check=False)
+
+
+class Screen:
+    """A program in a terminal of ours."""
+
+    def __init__(self, *arguments: str, columns: int = 90, lines: int = 30) -> None:
+        self.master, slave = pty.openpty()
+        self.resize(columns, lines)
+        self.before = termios.tcgetattr(slave)
+        self.shown = b""
+        self._slave = slave
+        self.process = subprocess.Popen(
+            [*PROGRAM, *arguments], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+
+    def resize(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def until(self, pattern: str) -> str:
+        """Wait until what is shown matches."""
+        deadline = time.monotonic() + WITHIN_S
+        while not (found := re.search(pattern.encode(), self.shown)):
+            left = deadline - time.monotonic()
+            assert left > 0, f"{pattern} is not shown, but {self.shown!r}"
+            if select.select([self.master], [], [], min(left, 0.5))[0]:
+                with contextlib.suppress(OSError):
+                    self.shown += os.read(self.master, 65_536)
+        return found[0].decode()
+
+    def ends(self) -> int:
+        return self.process.wait(WITHIN_S)
+
+    @property
+    def settings(self) -> list[object]:
+        return termios.tcgetattr(self._slave)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+        os.close(self._slave)
+
+
+@contextlib.contextmanager
+def screen(*arguments: str) -> Iterator[Screen]:
+    one = Screen(*arguments)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+# -- pipes
+
+
+def test_output_status_and_arguments_are_the_program_s_own(place: list[str]) -> None:
+    ran = run(place, "exec", "web", "sh", "-c", "echo $0 $1; echo err >&2; exit 7", "-x", "--help")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (7, b"-x --help\n", b"err\n")
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"hi\n", bytes(range(256)) * 5_000])
+def test_a_pipe_is_its_input_to_the_last_byte(place: list[str], data: bytes) -> None:
+    ran = run(place, "exec", "-i", "web", "cat", stdin=data)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, data, b"")
+
+
+def test_a_file_can_be_its_input(place: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"in a file\n")
+    with open(tmp_path / "file", "rb") as file:
+        ran = subprocess.run(
+            [*PROGRAM, "exec", *place, "-i", "web", "cat"], stdin=file, capture_output=True, timeout=60, check=True
+        )
+    assert ran.stdout == b"in a file\n"
+
+
+def test_a_program_that_is_not_there_ends_as_in_a_shell(place: list[str]) -> None:
+    ran = run(place, "exec", "web", "nosuchprogram")
+    assert ran.returncode == 127
+    assert b"cannot run 'nosuchprogram' in container web: there is no such program in it" in ran.stderr
+    assert run(place, "exec", "web", "/tmp").returncode == 126
+
+
+def test_who_reads_no_more_ends_the_process_too(place: list[str], ctr: Ctr) -> None:
+    yes = subprocess.Popen([*PROGRAM, "exec", *place, "web", "yes"], stdout=subprocess.PIPE)
+    assert yes.stdout is not None
+    assert yes.stdout.read(4) == b"y\ny\n"
+    yes.stdout.close()
+    assert yes.wait(WITHIN_S) == 141
+    deadline = time.monotonic() + WITHIN_S
+    while len(ctr("tasks", "ps", "web").splitlines()) > 2:
+        assert time.monotonic() < deadline, ctr("tasks", "ps", "web")
+        time.sleep(0.05)
+
+
+def test_ctrl_c_interrupts_the_process(place: list[str]) -> None:
+    script = "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.05; done"
+    process = subprocess.Popen([*PROGRAM, "exec", *place, "web", "sh", "-c", script], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.read(6) == b"ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.read() == b"caught\n"
+    assert process.wait(WITHIN_S) == 9
+    process.stdout.close()
+
+
+def test_a_detached_one_is_attached_to_later(place: list[str]) -> None:
+    started = run(place, "exec", "-d", "web", "sh", "-c", "echo early; sleep 2; echo late; exit 3")
+    name = started.stdout.decode().strip()
+    ran = run(place, "attach", "web", "--exec", name, "--from-start")
+    assert (ran.returncode, ran.stdout) == (3, b"early\nlate\n")
+
+
+# -- a terminal
+
+
+def test_a_shell_in_a_terminal(place: list[str]) -> None:
+    with screen("exec", *place, "-it", "web", "sh") as shell:
+        shell.until(r"# ")
+        shell.type("tty; busybox stty size\n")
+        shell.until(r"/dev/pts/\d+\r\n30 90\r\n")
+        assert shell.settings != shell.before
+        shell.resize(120, 40)
+        os.kill(shell.process.pid, signal.SIGWINCH)
+        shell.type("until busybox stty size | grep 120; do sleep 0.1; done\n")
+        shell.until(r"40 120\r\n")
+        shell.type("echo asleep; sleep 100\n")
+        shell.until(r"\nasleep\r\n")
+        shell.type("\x03")  # for the process there, not for us
+        shell.until(r"\^C\r\n")
+        shell.type("exit 12\n")
+        assert shell.ends() == 12
+        assert shell.settings == shell.before
+
+
+def test_the_detach_keys_leave_it_running(place: list[str]) -> None:
+    with screen("exec", *place, "-it", "web", "sh") as shell:
+        shell.until(r"# ")
+        shell.type("A=still\n")
+        shell.type("echo name $HOSTNAME\x10\x10x\n")  # ctrl-p alone is the process's
+        shell.type("\x10\x11")
+        assert shell.ends() == 0
+        assert shell.settings == shell.before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_is_given_back_whatever_ends_us(place: list[str], number: signal.Signals) -> None:
+    with screen("exec", *place, "-it", "web", "sh") as shell:
+        shell.until(r"# ")
+        assert shell.settings != shell.before
+        shell.process.send_signal(number)
+        assert shell.ends() == 128 + number
+        assert shell.settings == shell.before
+
+
+def test_a_terminal_is_asked_of_us_where_one_is_wanted(place: list[str]) -> None:
+    ran = run(place, "exec", "-it", "web", "sh")
+    assert ran.returncode == 2
+    assert b"the input is no terminal" in ran.stderr
+
+
+def test_the_container_s_own_terminal(place: list[str], ctr: Ctr) -> None:
+    ctr("containers", "create", "--tty", BUSYBOX, "shell", "sh")
+    assert run(place, "start", "-i", "shell").returncode == 0
+    with screen("attach", *place, "--from-start", "shell") as shell:
+        shell.until(r"# ")
+        shell.type("busybox stty size\n")
+        shell.until(r"30 90\r\n")
+        shell.type("exit 4\n")
+        assert shell.ends() == 4
+
+
+def test_a_hundred_thousand_lines_are_shown_as_they_are(place: list[str]) -> None:
+    script = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done"
+    ran = run(place, "exec", "web", "sh", "-c", script)
+    expected = b"".join(b"line %d\n" % n for n in range(20_000))
+    assert hashlib.sha256(ran.stdout).digest() == hashlib.sha256(expected).digest()

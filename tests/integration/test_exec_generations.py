@@ -1,0 +1,86 @@
+"""Execs and their stdio on every generation of containerd: each has a shim of its own, with bugs of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from bridge.client import CommandFailed, Node, Process, connect
+from tests.fix_bridge import BridgeFactory
+from tests.fix_containerd import ContainerdFactory
+from tests.testbed import BUSYBOX, Ctr
+
+GENERATIONS = [pytest.param("2.1"), *(pytest.param(version, marks=pytest.mark.older) for version in ("1.7", "1.6"))]
+
+
+@pytest.fixture(params=GENERATIONS)
+async def place(
+    request: pytest.FixtureRequest,
+    containerd_factory: ContainerdFactory,
+    bridge_factory: BridgeFactory,
+    nats_url: str,
+    tmp_path: Path,
+) -> AsyncIterator[tuple[Node, Ctr]]:
+    """A node with a container `web`, on containerd 2.1, and with `-m older` on 1.7 and 1.6."""
+    host = containerd_factory(request.param)
+    with host.fresh_namespace() as ctr:
+        ctr("run", "--detach", BUSYBOX, "web", "sleep", "1000")
+        daemon = bridge_factory(
+            *("--containerd", host.address, "--nats", nats_url, "--node", "n1"),
+            *("--state-dir", tmp_path / "state", "--commands", "all", "--fifo-dir", host.fifo_dir),
+        )
+        daemon.until_logged("is up")
+        async with connect(nats_url) as bus:
+            yield await bus.node("n1"), ctr
+        daemon.stop()
+
+
+async def read(process: Process) -> bytes:
+    found = b""
+    async with aclosing(process.output()) as pieces:
+        async for piece in pieces:
+            found += piece.data
+    return found
+
+
+async def test_output_input_and_terminals_on_every_containerd(place: tuple[Node, Ctr]) -> None:
+    node, ctr = place
+    for size in (0, 1, 65_535, 65_536, 65_537, 3_000_000):
+        found = await node.capture("web", ["sh", "-c", f"head -c {size} /dev/zero; exit 3"], namespace=ctr.namespace)
+        assert (found.exit_status, found.stdout.truncated) == (3, None)
+        assert found.stdout.sha256 == hashlib.sha256(bytes(size)).hexdigest()
+
+    for data in (b"", b"x", bytes(200_000), b"") * 3:
+        process = await node.exec("web", ["cat"], namespace=ctr.namespace, stdin=True)
+        if data:
+            await process.write(data)
+        await process.close_stdin()
+        assert await read(process) == data
+
+    process = await node.exec(
+        "web", ["sh", "-c", "read x; busybox stty size"], namespace=ctr.namespace, tty=True, stdin=True
+    )
+    await process.resize(width=101, height=41)
+    await process.write(b"\n")
+    assert (await read(process)).endswith(b"41 101\r\n")
+
+    with pytest.raises(CommandFailed) as failed:
+        await node.capture("web", ["nosuchprogram"], namespace=ctr.namespace)
+    assert failed.value.code == "invalid_argument"
+
+
+async def test_the_container_s_own_stdio_on_every_containerd(place: tuple[Node, Ctr]) -> None:
+    node, ctr = place
+    ctr("containers", "create", BUSYBOX, "job", "cat")
+    for text in (b"first\n", b""):
+        await node.start("job", namespace=ctr.namespace, stdio="bus", stdin=True)
+        process = await node.attach("job", namespace=ctr.namespace)
+        if text:
+            await process.write(text)
+        await process.close_stdin()
+        assert await read(process) == text
+        assert (await process.wait()).exit_status == 0
