@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from bridge.jetstream.api import PREFIX, api
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied
+from bridge.jetstream.pace import Pace
 from bridge.jetstream.parser import Delivered
 
 __all__ = ["Consumer", "Doubt", "Place"]
@@ -115,19 +117,24 @@ class Consumer:
             if made and self._connection.connected:
                 await api(self._connection, f"CONSUMER.DELETE.{self._stream}.{self._name}", timeout=1.0)
 
-    async def messages(self, *, wait: bool) -> AsyncGenerator[tuple[Delivered, Place], None]:
+    async def messages(self, *, wait: bool, pace: Pace | None = None) -> AsyncGenerator[tuple[Delivered, Place], None]:
         """Iterate over its messages; for ever with `wait`, else as long as there are some.
+
+        Args:
+            wait: for what comes.
+            pace: how much is asked for at once until all that is there has come; without, as much as is best on a quick line.
 
         Raises:
             Doubt: it has to be replaced.
             Denied: pulling is not permitted.
         """
         expected = 1
-        limit = PORTION_BYTES
+        limit = PORTION_BYTES if pace is None else pace.bytes
         arrived = self._arrived
         async with self._connection.denials(self._on_denied):
             while True:
                 await self._pull(limit, wait=wait)
+                began = time.monotonic()
                 taken = 0
                 while taken < (PORTION if limit else 1):
                     message = arrived.popleft() if arrived else await self._arrival()
@@ -138,6 +145,8 @@ class Consumer:
                             raise Doubt(f"number {expected} is missing")
                         expected += 1
                         taken += 1
+                        if not place.pending:
+                            pace = None  # from here on the time is not the line's
                         yield message, place
                     elif status == _OF_BEFORE:
                         continue
@@ -149,8 +158,11 @@ class Consumer:
                         break  # the portion has ended
                     else:
                         raise Doubt(f"{status} {_description(message)}")
+                if pace is not None:
+                    pace.took(time.monotonic() - began)
                 # A message that is larger than a whole portion comes alone.
-                limit = 0 if status == CONFLICT and not taken else PORTION_BYTES
+                most = PORTION_BYTES if pace is None else pace.bytes
+                limit = 0 if status == CONFLICT and not taken else most
                 if not wait and not taken and limit:
                     return
 
