@@ -23,7 +23,7 @@ from bridge.jetstream.api import PREFIX, api
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied
-from bridge.jetstream.pace import OVERHEAD, Pace
+from bridge.jetstream.pace import LEAST, OVERHEAD, Pace
 from bridge.jetstream.parser import Delivered
 
 __all__ = ["Consumer", "Doubt", "Place"]
@@ -138,7 +138,7 @@ class Consumer:
             Denied: pulling is not permitted.
         """
         expected = 1
-        pace = pace or (Pace() if self._counted else None)
+        pace = pace or (Pace(LEAST) if self._counted else None)
         limit = PORTION_BYTES if pace is None else pace.bytes
         arrived = self._arrived
         async with self._connection.denials(self._on_denied):
