@@ -57,6 +57,9 @@ AUDIT_S: Final = 300.0
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 
+SHARE: Final = 20
+"""Comparisons take no more than one part in so many of the time: they read every state, and a slow line is needed for events."""
+
 
 class _Compared(NamedTuple):
     """What a comparison found: what stands there wrong, right, and without being known."""
@@ -179,9 +182,12 @@ class Projection:
         session = self._store.session
         audit = time.monotonic() >= self._audit_at
         if self._doubt or audit or session != self._session:
+            began = time.monotonic()
             await self._compare(known, audit=audit and not self._doubt and session == self._session)
             self._session, self._doubt = session, False
-            self._audit_at = time.monotonic() + self._audit_s * random.uniform(0.9, 1.1)  # noqa: S311 - jitter, no secret
+            ended = time.monotonic()
+            seconds = max(self._audit_s, (ended - began) * SHARE)
+            self._audit_at = ended + seconds * random.uniform(0.9, 1.1)  # noqa: S311 - jitter, no secret
         else:
             await self._something_to_do()
         due, self._pending = self._pending, {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from bridge.jetstream.api import PREFIX, api
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied
+from bridge.jetstream.pace import LEAST, OVERHEAD, Pace
 from bridge.jetstream.parser import Delivered
 
 __all__ = ["Consumer", "Doubt", "Place"]
@@ -29,6 +31,9 @@ __all__ = ["Consumer", "Doubt", "Place"]
 PORTION: Final = 10_000
 PORTION_BYTES: Final = 8 * 1024 * 1024
 """A portion ends with whichever comes first. Between two of them the server has nothing to do: they had better be long."""
+
+MESSAGE_BYTES: Final = 1024
+"""What a message is taken to have before any has come."""
 
 HEARTBEAT_S: Final = 5.0
 PULL_S: Final = 30.0
@@ -68,6 +73,9 @@ class Consumer:
         self._inbox = connection.client.new_inbox()
         self._subscription: Subscription | None = None
         self._made = False
+        self._counted = False
+        """Whether portions are so many messages, and not so many bytes."""
+        self._message_bytes = MESSAGE_BYTES
         self._pulls = 0
         self._arrived: deque[Delivered] = deque()
         self._news = asyncio.Event()
@@ -86,6 +94,9 @@ class Consumer:
             ApiError: JetStream refuses.
             nats.errors.Error: it does not answer.
         """
+        # Of a consumer for the last of each subject the server drops the message at which a portion's bytes are over: it is never
+        # delivered, and no number is missing (seen with nats-server 2.9, 2.10 and 2.15).
+        self._counted = config.get("deliver_policy") == "last_per_subject"
         self._link.watch(self._wake)
         self._subscription = await self._connection.client.listen(f"{self._inbox}.*", self._on_message)
         fixed = {
@@ -119,21 +130,27 @@ class Consumer:
             if made and self._connection.connected:
                 await api(self._connection, f"CONSUMER.DELETE.{self._stream}.{self._name}", timeout=1.0)
 
-    async def messages(self, *, wait: bool) -> AsyncGenerator[tuple[Delivered, Place], None]:
+    async def messages(self, *, wait: bool, pace: Pace | None = None) -> AsyncGenerator[tuple[Delivered, Place], None]:
         """Iterate over its messages; for ever with `wait`, else as long as there are some.
+
+        Args:
+            wait: for what comes.
+            pace: how much is asked for at once until all that is there has come; without, as much as is best on a quick line.
 
         Raises:
             Doubt: it has to be replaced.
             Denied: pulling is not permitted.
         """
         expected = 1
-        limit = PORTION_BYTES
+        pace = pace or (Pace(LEAST) if self._counted else None)
+        limit = PORTION_BYTES if pace is None else pace.bytes
         arrived = self._arrived
         async with self._connection.denials(self._on_denied):
             while True:
-                await self._pull(limit, wait=wait)
-                taken = 0
-                while taken < (PORTION if limit else 1):
+                asked = await self._pull(limit, wait=wait)
+                began = time.monotonic()
+                taken = size = 0
+                while taken < asked:
                     message = arrived.popleft() if arrived else await self._arrival()
                     status = None if message.data else self._status(message)
                     if status is None:
@@ -142,26 +159,35 @@ class Consumer:
                             raise Doubt(f"number {expected} is missing")
                         expected += 1
                         taken += 1
+                        size += len(message.data) + OVERHEAD
+                        if not place.pending:
+                            pace = None  # from here on the time is not the line's
                         yield message, place
                     elif status == _OF_BEFORE:
                         continue
                     elif status == HEARTBEAT:
                         _compare(message, expected)
-                    elif status in {NO_MESSAGES, TIMEOUT} or (
-                        status == CONFLICT and "MaxBytes" in _description(message)
-                    ):
+                    elif _ends_portion(status, message):
                         break  # the portion has ended
                     else:
                         raise Doubt(f"{status} {_description(message)}")
+                self._message_bytes = size // taken if taken else self._message_bytes
                 # A message that is larger than a whole portion comes alone.
-                limit = 0 if status == CONFLICT and not taken else PORTION_BYTES
+                alone = status == CONFLICT and not taken
+                limit = 0 if alone else _limit(pace, time.monotonic() - began, full=2 * size > limit)
                 if not wait and not taken and limit:
                     return
 
     # -- inside
 
-    async def _pull(self, limit: int, *, wait: bool) -> None:
-        request: dict[str, Any] = {"batch": PORTION, "max_bytes": limit} if limit else {"batch": 1}
+    async def _pull(self, limit: int, *, wait: bool) -> int:
+        """Ask for a portion of `limit` bytes, 0 for one message; return how many messages may come at the most."""
+        most = PORTION if limit else 1
+        if limit and self._counted:
+            most = min(PORTION, max(1, limit // self._message_bytes))
+        request: dict[str, Any] = {"batch": most}
+        if limit and not self._counted:
+            request["max_bytes"] = limit
         if wait:
             request |= {"expires": int(PULL_S * SECOND), "idle_heartbeat": int(HEARTBEAT_S * SECOND)}
         else:
@@ -174,6 +200,7 @@ class Consumer:
             )
         except NATS_ERRORS as error:
             raise Doubt(str(error)) from error
+        return most
 
     def _status(self, message: Delivered) -> str | None:
         # None for an event. What the server says of a pull carries that pull's subject, and may come after the next one.
@@ -209,6 +236,18 @@ class Consumer:
 
     def _wake(self, _reason: str) -> None:
         self._news.set()
+
+
+def _ends_portion(status: str, message: Delivered) -> bool:
+    return status in {NO_MESSAGES, TIMEOUT} or (status == CONFLICT and "MaxBytes" in _description(message))
+
+
+def _limit(pace: Pace | None, seconds: float, *, full: bool) -> int:
+    """Return how many bytes the next portion may have, after one that took so long."""
+    if pace is None:
+        return PORTION_BYTES
+    pace.took(seconds, full=full)
+    return pace.bytes
 
 
 def _compare(heartbeat: Delivered, expected: int) -> None:

@@ -14,6 +14,7 @@ from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.errors import Denied, log_errors
+from bridge.jetstream.pace import LEAST, Pace
 from bridge.model.codec import decode
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import Subjects, quote
@@ -49,7 +50,7 @@ async def _on(connection: Connection, stream: str, pattern: str, last: int) -> A
             there = await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": pattern})
         if there == 0:
             return
-        async with aclosing(consumer.messages(wait=False)) as messages:
+        async with aclosing(consumer.messages(wait=False, pace=Pace(LEAST))) as messages:
             async for message, place in messages:
                 if place.stream_sequence > last:
                     break

@@ -1,9 +1,10 @@
-"""How much is sent at once: what the line has just carried in a moment, and never much more.
+"""How much is sent, or asked for, at once: what the line has just carried in a moment, and never much more.
 
-What has been handed to the connection cannot be taken back. Whatever comes behind it waits until the line has carried it, the
-renewal of the node's lease too, and an acknowledgement that waits too long is a doubt, after which the same is sent once more. On
-a slow line megabytes at once would so end with nothing getting through at all. So a portion begins small, doubles while it is
-carried quickly, and is halved when it is not; on a quick one it is as large as it may be after a few milliseconds.
+What has been handed to the connection cannot be taken back, and neither can what the server was asked for. Whatever comes
+behind it waits until the line has carried it, the renewal of the node's lease too, and an acknowledgement that waits too long
+is a doubt, after which the same is sent once more. On a slow line megabytes at once would so end with nothing getting through
+at all. So a portion begins small, doubles while it is carried quickly, and is halved when it is not; on a quick one it is as
+large as it may be after a few milliseconds.
 """
 
 from __future__ import annotations
@@ -35,29 +36,34 @@ QUICK_S, SLOW_S = 0.5, 1.5
 class Pace:
     """The portions of what is sent over one line; whoever doubts that it is the same line makes another."""
 
-    def __init__(self) -> None:
-        self._bytes = FIRST
+    def __init__(self, first: int = FIRST) -> None:
+        """Take the bytes of the first portion; it is by that one that the others are quick or slow."""
+        self.bytes = first
+        """What a portion may hold."""
         self._quickest_s = inf
 
     def end(self, entries: Sequence[Entry], start: int) -> int:
         """Return where the portion ends that begins at `start`: there is at least one entry in it."""
         end = min(len(entries), start + BATCH)
-        if self._bytes >= MOST:
+        if self.bytes >= MOST:
             return end
         size = 0
         for number in range(start, end):
             size += len(entries[number].body) + OVERHEAD
-            if size > self._bytes:
+            if size > self.bytes:
                 return max(number, start + 1)
         return end
 
     def carried(self, entries: Sequence[Entry], seconds: float) -> None:
         """Learn from a portion that was acknowledged after this time."""
+        size = sum(len(entry.body) + OVERHEAD for entry in entries)
+        self.took(seconds, full=2 * size > self.bytes or len(entries) == BATCH)
+
+    def took(self, seconds: float, *, full: bool = True) -> None:
+        """Learn from a portion that the line has carried in this time; one that is not `full` says less of the line."""
         self._quickest_s = min(self._quickest_s, seconds)
         beyond_s = seconds - self._quickest_s
         if beyond_s > SLOW_S:
-            self._bytes = max(LEAST, self._bytes // 2)
-        elif beyond_s < QUICK_S and self._bytes < MOST:
-            size = sum(len(entry.body) + OVERHEAD for entry in entries)
-            if 2 * size > self._bytes or len(entries) == BATCH:  # less than that says nothing of the line
-                self._bytes = min(MOST, self._bytes * 2)
+            self.bytes = max(LEAST, self.bytes // 2)
+        elif beyond_s < QUICK_S and full:
+            self.bytes = min(MOST, self.bytes * 2)

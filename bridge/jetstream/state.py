@@ -28,6 +28,7 @@ from bridge.jetstream.consumer import Consumer, Doubt, Place
 from bridge.jetstream.errors import ApiError, Denied, log_errors
 from bridge.jetstream.key_writer import KeyWriter
 from bridge.jetstream.keys import Key, is_mark, keys_in
+from bridge.jetstream.pace import LEAST, Pace
 from bridge.jetstream.parser import Delivered
 from bridge.jetstream.publisher import Guard
 from bridge.jetstream.reader import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S
@@ -234,7 +235,7 @@ class _Following:
                 missing = await keys_in(self._connection, self._bucket, self._pattern)
             for gone in self._gone(missing):
                 yield gone
-            async with aclosing(consumer.messages(wait=True)) as messages:
+            async with aclosing(consumer.messages(wait=True, pace=Pace(LEAST))) as messages:
                 listed = False
                 if not missing:
                     listed = True

@@ -22,7 +22,7 @@ from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.errors import log_errors
-from bridge.jetstream.pace import BATCH
+from bridge.jetstream.pace import BATCH, LEAST, Pace
 from bridge.jetstream.place import position_in
 from bridge.model.envelope import Position
 from bridge.model.node_events import NodeLease
@@ -118,7 +118,7 @@ async def _read(connection: Connection, stream: str, pattern: str, start: int, l
     try:
         if await consumer.open(_behind(pattern, start)) == 0:
             return found
-        async with aclosing(consumer.messages(wait=False)) as messages:
+        async with aclosing(consumer.messages(wait=False, pace=Pace(LEAST))) as messages:
             async for message, place in messages:
                 position = position_in(message.data)
                 if position is not None:
