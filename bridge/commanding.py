@@ -155,7 +155,9 @@ async def commanding(
                 await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
 
 
-async def _sessions(config: Config, nats: Connection, processes: Processes, boot: str | None, stack: AsyncExitStack) -> Sessions | None:
+async def _sessions(
+    config: Config, nats: Connection, processes: Processes, boot: str | None, stack: AsyncExitStack
+) -> Sessions | None:
     if config.groups.isdisjoint({"lifecycle", "exec", "create"}):  # no other verb starts a process
         return None
     making = OutputMaking(config.nats.replicas, config.stdio_max_age_s, config.stdio_max_bytes)
