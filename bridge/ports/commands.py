@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
+from bridge.model.events import Who
 from bridge.model.outcomes import Outcome
 from bridge.model.subjects import CommandSubject
 
@@ -15,11 +16,15 @@ __all__ = ["CommandHandler", "CommandInbox", "CommandRequest", "CommandSender", 
 
 
 class CommandRequest(Struct, frozen=True, kw_only=True):
-    """A command as it came from the bus: what its subject says, and its body, which nobody has looked at yet."""
+    """A command as it came from the bus: what its subject says, and its body, which nobody has looked at yet.
+
+    `who` is who sent it, where the bus itself says so and nobody else can; None where that is not known.
+    """
 
     subject: CommandSubject
     body: bytes
     headers: Mapping[str, str] = {}
+    who: Who | None = None
 
 
 CommandHandler: TypeAlias = Callable[[CommandRequest], Awaitable[Outcome]]

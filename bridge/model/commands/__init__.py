@@ -7,12 +7,13 @@ misspelt `signal` must not silently become the default one.
 
 from __future__ import annotations
 
-from bridge.model.commands.command import Command, CommandId, Seconds
+from bridge.model.commands.command import OF_EVERY, Command, CommandId, Remark, Seconds
 from bridge.model.commands.creating import CREATING, Create, MountOption, Run, RuncOptions
 from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Resume, Start, Stop
 from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Version
+from bridge.model.commands.redaction import HIDDEN, SECRET, redacted, scrubbed, secrets_of
 from bridge.model.commands.signals import signal_number
 
 __all__ = [
@@ -23,24 +24,31 @@ __all__ = [
     "Delete",
     "GROUPS",
     "Group",
+    "HIDDEN",
     "Images",
     "Import",
     "Inspect",
     "Kill",
     "List",
     "MountOption",
+    "OF_EVERY",
     "Pause",
     "Pids",
     "Pull",
+    "Remark",
     "Resume",
     "Rmi",
     "Run",
     "RuncOptions",
+    "SECRET",
     "Seconds",
     "Start",
     "Stop",
     "Version",
     "groups_from",
+    "redacted",
+    "scrubbed",
+    "secrets_of",
     "signal_number",
 ]
 

@@ -22,6 +22,7 @@ from bridge.model.outcomes.creating import (
     Pulled,
     Ran,
 )
+from bridge.model.outcomes.judged import Judged
 from bridge.model.outcomes.lifecycle import Done, ExitInfo, TaskStarted
 from bridge.model.outcomes.outcome import Outcome, OutcomeWord
 
@@ -36,6 +37,7 @@ __all__ = [
     "ImageRemoved",
     "Imported",
     "InspectResult",
+    "Judged",
     "Outcome",
     "OutcomeWord",
     "PidList",
