@@ -36,7 +36,10 @@ from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.control.dispatch import Dispatcher
 from bridge.control.lanes import Lanes
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
 from bridge.control.removal import Removal
+from bridge.control.rulebook import PolicyFile
 from bridge.errors import BridgeError, ConfigError, LogError, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.connection import Connection, connect
@@ -100,6 +103,8 @@ async def run(config: Config) -> None:
 
 async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     check_socket(config.containerd)
+    policy_file = PolicyFile(config.policy, knows_who=config.request_info)
+    policy = Policy(groups=config.groups, foreign=config.foreign, namespaces=config.namespace, book=policy_file.read())
     listener = None
     if config.http_address is not None:
         from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
@@ -155,8 +160,10 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         damage=outbox.damage,
     )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
+    watch.on_hangup(policy_file.ask)
+    await stack.enter_async_context(watch.task(policy_file.run(policy), "policy"))
     if config.groups:
-        await stack.enter_async_context(_commands(config, connection, recorder, watch))
+        await stack.enter_async_context(_commands(config, connection, recorder, watch, policy))
     if listener is not None:
         from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
 
@@ -169,6 +176,8 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
             repair=repair,
             lease=lease,
             connected=lambda: connection.connected,
+            refusals=lambda: policy.refusals,
+            policy_refused=lambda: policy_file.refused,
         )
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
@@ -319,8 +328,10 @@ async def _recording(
 
 
 @asynccontextmanager
-async def _commands(config: Config, connection: Connection, recorder: Recorder, watch: Watch) -> AsyncIterator[None]:
-    def record(namespace: str, container: str, event: CommandRecorded, command_id: str) -> None:
+async def _commands(
+    config: Config, connection: Connection, recorder: Recorder, watch: Watch, policy: Policy
+) -> AsyncIterator[None]:
+    def take(namespace: str | None, container: str | None, event: CommandRecorded, command_id: str) -> None:
         moment = now()
         recorder.submit(
             Observed(
@@ -348,17 +359,20 @@ async def _commands(config: Config, connection: Connection, recorder: Recorder, 
         dispatcher = Dispatcher(
             config.node,
             runtime,
-            groups=config.groups,
-            foreign=config.foreign,
-            namespaces=config.namespace,
-            record=record,
+            policy=policy,
+            record=CommandRecord(take, detail=config.record_detail, observing=config.record_observing),
             lanes=lanes,
             tell=progress.tell,
             objects=JetStreamObjects(connection),
             removing=removal,
         )
         inbox = MicroInbox(
-            connection, config.subjects, config.node, version=bridge.__version__, groups=sorted(config.groups)
+            connection,
+            config.subjects,
+            config.node,
+            version=bridge.__version__,
+            groups=sorted(config.groups),
+            request_info=config.request_info,
         )
         async with inbox.serve(list(COMMANDS), dispatcher.handle):
             log.info("taking commands: %s", ", ".join(sorted(config.groups)))

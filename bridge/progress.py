@@ -7,7 +7,7 @@ docs/operations.md lists them with what to do. Four should stay at zero: `anomal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -41,6 +41,10 @@ class DaemonProgress:
     lease: NodeLease
     connected: Callable[[], bool]
     """Tells whether NATS is connected."""
+    refusals: Callable[[], Mapping[str, int]] = dict
+    """Returns the commands that were refused, by the rule that decided."""
+    policy_refused: Callable[[], str | None] = lambda: None
+    """Returns why the policy's file is not in force."""
 
     def alive(self) -> str | None:
         """Return None while there is no point in a restart, else which part has ended."""
@@ -66,8 +70,15 @@ class DaemonProgress:
         yield from self._outbox()
         yield from self._log()
         yield from self._gap_repair()
+        yield from self._policy()
 
     # -- inside
+
+    def _policy(self) -> Iterable[Metric]:
+        yield _counters(
+            "commands_refused", "Commands that were refused, by what decided.", "rule", self.refusals().items()
+        )
+        yield _gauge("policy_current", "1 while the policy's file is the one in force.", self.policy_refused() is None)
 
     def _source(self) -> Iterable[Metric]:
         yield _gauge("live", "1 while the subscription to containerd is proven live.", self.feed.live.is_set())

@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
+from msgspec import to_builtins
+
 from bridge.control import lifecycle
 from bridge.control.spec.default import default_spec
 from bridge.control.spec.image import apply_image, image_config, image_labels
@@ -96,14 +98,21 @@ async def _make(place: Place, command: Create, command_id: str, lease: str) -> C
     image = await place.runtime.images.resolve(namespace, command.image) if command.image else None
     async with _snapshot(place, snapshotter, image, command_id, lease):
         spec = await _spec(place, command, snapshotter, image)
-        place.judge(place, command, spec)
         name = command.runtime or runtime
+        labelled = _labels(command, image, command_id)
+        await place.permit(
+            spec=spec,
+            labels=labelled,
+            image=command.image or "",
+            runtime=command.runtime or "",
+            runtime_options=None if command.runc is None else to_builtins(command.runc),
+        )
         wanted = NewContainer(
             id=container,
             spec=spec,
             runtime=name,
             image=command.image or "",
-            labels=_labels(command, image, command_id),
+            labels=labelled,
             runc=command.runc or (RuncOptions() if name.startswith(RUNC) else None),
             snapshotter=snapshotter if image else "",
             snapshot_key=container if image else "",

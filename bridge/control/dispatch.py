@@ -4,9 +4,7 @@ Commands that change a container go through its lane, one after another in the o
 not queue behind a slow `stop`: they share one lane of their own for the whole node, wide and bounded too. What they see is
 the state of that moment, which may be the middle of another command.
 
-Every command that would change a container leaves a `CommandRecorded` event of it, whatever its outcome, refused ones
-included. Commands that only look leave none (a monitoring program would drown the log), and neither do those whose
-subject names no container that could exist, since there is nowhere to record them; a warning in the log file says so.
+Every command that would change something leaves its events, refused ones included: see `bridge.control.record`.
 """
 
 from __future__ import annotations
@@ -14,26 +12,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from bridge.control import creation, images, lifecycle, observe
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.control.order import Order, read_order
-from bridge.control.policy import Policy
-from bridge.control.verb import Judge, Place, Removing, Verb, hush, permit
+from bridge.control.policy import ASKING, JudgedOnly, Permit, Policy
+from bridge.control.record import CommandRecord
+from bridge.control.verb import Place, Removing, Verb, hush
 from bridge.errors import CommandFailed
-from bridge.model.commands import Command, Group
-from bridge.model.events import CommandRecorded, Failure
+from bridge.model.commands import Command
+from bridge.model.events import Failure
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
 from bridge.ports import CommandRequest, ContainerRuntime, ObjectSource, Tell
 
-__all__ = ["VERBS", "DispatchStatistics", "Dispatcher", "Record"]
+__all__ = ["VERBS", "DispatchStatistics", "Dispatcher"]
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +47,6 @@ IMAGES_WAITING = 64
 
 VERBS: Mapping[str, Verb] = MappingProxyType({**observe.VERBS, **lifecycle.VERBS, **creation.VERBS, **images.VERBS})
 """Verb -> coroutine, of every family."""
-
-Record: TypeAlias = Callable[[str, str, CommandRecorded, str], None]
-"""Takes namespace, container, event and command id, for the container's log. Returns at once."""
 
 
 class DispatchStatistics(NamedTuple):
@@ -77,13 +73,10 @@ class Dispatcher:
         node: str,
         runtime: ContainerRuntime,
         *,
-        groups: Collection[Group],
-        record: Record,
-        foreign: bool = False,
-        namespaces: Collection[str] = (),
+        policy: Policy,
+        record: CommandRecord,
         clock: Callable[[], Nanos] = now,
         lanes: Lanes | None = None,
-        judge: Judge = permit,
         tell: Tell = hush,
         objects: ObjectSource | None = None,
         removing: Removing | None = None,
@@ -93,24 +86,21 @@ class Dispatcher:
         Args:
             node: this node's name on the bus.
             runtime: its containerd.
-            groups: the command groups that are switched on.
-            record: where the events of commands go.
-            foreign: whether containers of `moby` and `k8s.io` may be changed.
-            namespaces: the only namespaces that may be commanded; none means every one.
+            policy: what the node allows.
+            record: where commands are recorded.
             clock: wall clock, for the outcome's two times.
             lanes: lanes with other bounds than the default ones.
-            judge: has the last word on the spec of a new container.
             tell: takes how far long commands have come.
             objects: the bus's object stores.
             removing: deletes containers that were run with `rm`.
         """
         self._node = node
         self._runtime = runtime
-        self._policy = Policy(groups=frozenset(groups), foreign=foreign, namespaces=frozenset(namespaces))
+        self._policy = policy
         self._record = record
         self._clock = clock
         self._lanes = lanes or Lanes()
-        self._given: dict[str, Any] = {"judge": judge, "tell": tell, "objects": objects, "removing": removing}
+        self._given: dict[str, Any] = {"tell": tell, "objects": objects, "removing": removing}
         self._images = Lane("this node's images", width=IMAGES_WIDTH, waiting=IMAGES_WAITING)
         self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
         self._outcomes: Counter[tuple[str, OutcomeWord]] = Counter()
@@ -177,18 +167,33 @@ class Dispatcher:
 
     async def _carry_out(self, order: Order) -> Struct:
         command = self._accepted(order)
+        permit = self._permit(order)
         place = Place(
             runtime=self._runtime,
             node=self._node,
             followed=self._policy.namespaces,
             namespace=order.subject.namespace,
             container=order.subject.container,
+            permit=permit,
             command_id=order.id,
             **self._given,
         )
         async with self._breakable(), self._turn(order):
-            order.began = True
-            return await VERBS[command.verb](place, command)
+            try:
+                await permit.admit()
+                order.began = True
+                return await VERBS[command.verb](place, command)
+            except JudgedOnly as judged:
+                return judged.result
+
+    def _permit(self, order: Order) -> Permit:
+        return Permit(
+            self._policy,
+            order,
+            self._runtime.containers,
+            allowed=lambda: self._record.started(order),
+            last=order.subject.verb not in ASKING,
+        )
 
     def _accepted(self, order: Order) -> Command:
         """Judge the order: who it is for first, then what is allowed, then whether it makes sense."""
@@ -200,7 +205,7 @@ class Dispatcher:
                 "unimplemented", f"there is no command {subject.verb!r}: choose from {', '.join(sorted(VERBS))}"
             )
         order.check_target(order.kind)
-        self._policy.check(order.kind, subject.namespace)
+        self._policy.admit(order)
         if order.flaw is not None:
             raise order.flaw
         if self._stopping:
@@ -256,29 +261,7 @@ class Dispatcher:
             finished_at=self._clock(),
         )
         self._outcomes[order.subject.verb if order.kind else "?", word] += 1
-        if order.changes:
+        if order.is_act:
             log.info("command %s: %s%s", order, word, f", {failure.message!r}" if failure else "")
-            self._leave_event(order, outcome)
+        self._record.finished(order, outcome)
         return outcome
-
-    def _leave_event(self, order: Order, outcome: Outcome) -> None:
-        if order.target is None:
-            if order.kind is not None and order.kind.targets != "container":
-                return  # images are in a namespace, and no container's log tells of them
-            log.warning("command %s names no container that could exist: it is recorded here only", order)
-            return
-        namespace, container = order.target
-        event = CommandRecorded(
-            container_id=container,
-            command_id=order.id,
-            verb=outcome.verb,
-            outcome=outcome.outcome,
-            options=order.options,
-            error=outcome.error,
-            received_at=outcome.received_at,
-            finished_at=outcome.finished_at,
-        )
-        try:
-            self._record(namespace, container, event, order.id)
-        except Exception:
-            log.exception("command %s is not recorded", order)

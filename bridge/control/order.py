@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from msgspec import Struct, structs
@@ -24,7 +25,10 @@ class Order(Struct, kw_only=True):
         kind: the verb's struct; None where there is no such verb.
         command: the options; None where they cannot be read, and `flaw` says why.
         id: the sender's, where a valid one could be read, else a new one.
+        request: what it was read from.
+        arrived_ns: when it came, by a clock that nobody sets.
         began: whether the command had its turn; from then on it may have had an effect.
+        rule: what decided whether it is allowed.
     """
 
     subject: CommandSubject
@@ -33,7 +37,10 @@ class Order(Struct, kw_only=True):
     flaw: CommandFailed | None
     id: str
     received_at: Nanos
+    request: CommandRequest
+    arrived_ns: int = 0
     began: bool = False
+    rule: str | None = None
 
     def __str__(self) -> str:
         # Nothing of this may have been checked yet: repr keeps it one line of the log file.
@@ -41,8 +48,18 @@ class Order(Struct, kw_only=True):
 
     @property
     def changes(self) -> bool:
-        """Whether the verb changes a container."""
+        """Whether the command would change something: neither does it only look, nor is it judged only."""
+        return self.is_act and not self.dry_run
+
+    @property
+    def is_act(self) -> bool:
+        """Whether the verb is one that changes something."""
         return self.kind is not None and self.kind.group != "observe"
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether it is to be judged and not done."""
+        return self.command is not None and self.command.dry_run
 
     @property
     def undecided(self) -> bool:
@@ -112,6 +129,8 @@ def read_order(request: CommandRequest, received_at: Nanos) -> Order:
         flaw=flaw,
         id=(command.id if command else _id_in(body)) or new_ulid(),
         received_at=received_at,
+        request=request,
+        arrived_ns=time.monotonic_ns(),
     )
 
 

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from bridge.errors import CommandFailed
-from bridge.model.commands import Create
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
 from bridge.ports import ContainerRuntime, ObjectSource, Tell
 
-__all__ = ["Judge", "Place", "Removing", "Verb", "hush", "permit", "record_at", "task_at"]
+__all__ = ["Permission", "Place", "Verb", "Removing", "hush", "nobody_judges", "record_at", "task_at"]
 
-Judge: TypeAlias = Callable[["Place", Create, dict[str, Any]], None]
-"""Takes the spec of a new container as it would be made, whole, before its record is; raises `refused` where it may not be."""
+
+class Permission(Protocol):
+    """Asks the node's policy about what a command would make or run; see `bridge.control.policy.Permit`."""
+
+    async def __call__(
+        self,
+        *,
+        spec: Mapping[str, Any] | None = None,
+        process: Mapping[str, Any] | None = None,
+        own: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        image: str | None = None,
+        runtime: str = "",
+        runtime_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Return where it is allowed.
+
+        Raises:
+            CommandFailed: `refused`.
+        """
+        ...
+
+
+async def nobody_judges(**_: Any) -> None:
+    """Be the `Permission` where there is no policy: nothing is allowed."""
+    raise CommandFailed("refused", "nobody here judges what a spec asks: give the place a permit")
 
 
 class Removing(Protocol):
@@ -24,10 +47,6 @@ class Removing(Protocol):
     def watch(self, namespace: str, container: str) -> None:
         """Delete this one when its task has ended. Returns at once."""
         ...
-
-
-def permit(_place: Place, _command: Create, _spec: dict[str, Any]) -> None:
-    """Let every spec pass."""
 
 
 def hush(_progress: Progress) -> None:
@@ -40,7 +59,7 @@ class Place(Struct, frozen=True, kw_only=True):
     Attributes:
         followed: the namespaces that a command for all of them means; empty for really all.
         command_id: what the command is called for ever; what it makes is labelled with it.
-        judge: has the last word on the spec of a new container.
+        permit: awaited by a verb that makes or runs something, with what it would make, before it changes anything.
         tell: takes how far a long command has come.
         objects: the bus's object stores, where there are any.
         removing: deletes containers that were run with `rm`, where there is somebody who does.
@@ -52,7 +71,7 @@ class Place(Struct, frozen=True, kw_only=True):
     namespace: str | None = None
     container: str | None = None
     command_id: str = ""
-    judge: Judge = permit
+    permit: Permission = nobody_judges
     tell: Tell = hush
     objects: ObjectSource | None = None
     removing: Removing | None = None

@@ -16,6 +16,8 @@ import pytest
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.control import creation
 from bridge.control.dispatch import Dispatcher
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
 from bridge.control.removal import Removal
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
@@ -29,6 +31,7 @@ from tests.integration.test_containerd_runtime import GENERATIONS, eventually
 from tests.testbed import BUSYBOX, Containerd, Ctr
 from tests.testbed.image import archive
 from tests.testbed.roots import with_containerd
+from tests.unit.policy.specs import LENIENT, anything
 
 SLEEP = ["sleep", "1000"]
 USERS = "docker.io/library/users:local"
@@ -44,7 +47,13 @@ class Node:
     def __init__(self, runtime: Any, ctr: Ctr, removal: Removal | None = None) -> None:
         self.runtime = runtime
         self.ctr = ctr
-        self.dispatcher = Dispatcher("node", runtime, groups=GROUPS, record=lambda *_: None, removing=removal)
+        self.dispatcher = Dispatcher(
+            "node",
+            runtime,
+            policy=Policy(groups=GROUPS, book=LENIENT),
+            record=CommandRecord(lambda *_: None),
+            removing=removal,
+        )
 
     async def __call__(self, verb: str, container: str | None = "web.1", **options: Any) -> Outcome:
         subject = CommandSubject("node", self.ctr.namespace, container, verb)
@@ -405,7 +414,12 @@ async def test_what_cannot_be_run_is_not_left_behind(node: Node) -> None:
 
 def _place(runtime: Any, node: Node, container: str) -> Place:
     return Place(
-        runtime=runtime, node="node", namespace=node.ctr.namespace, container=container, command_id=f"c-{container}"
+        runtime=runtime,
+        node="node",
+        namespace=node.ctr.namespace,
+        container=container,
+        command_id=f"c-{container}",
+        permit=anything,
     )
 
 
