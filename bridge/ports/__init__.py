@@ -33,7 +33,7 @@ from bridge.ports.images import (
     SnapshotStore,
     Tell,
 )
-from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted
+from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted, RoleAt
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
@@ -76,6 +76,7 @@ __all__ = [
     "ObjectSource",
     "Observed",
     "ProgressFeed",
+    "RoleAt",
     "RuntimeVersion",
     "SnapshotStore",
     "Start",
