@@ -9,7 +9,21 @@ import typer
 from typer.main import get_command
 
 import bridge
-from bridge.cli import creating, doctor, events, history, images, inspect, nodes, ps, schema, settings, state, verbs
+from bridge.cli import (
+    creating,
+    doctor,
+    events,
+    history,
+    images,
+    inspect,
+    nodes,
+    policy,
+    ps,
+    schema,
+    settings,
+    state,
+    verbs,
+)
 from bridge.cli.connection import Connect
 from bridge.cli.exits import PROGRAM, USAGE, Exit, complain
 from bridge.cli.help import Command, Group
@@ -58,6 +72,8 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
 
 _OF_STATE: Final[Mapping[str, Callable[..., Any]]] = {"verify": state.verify, "rebuild": state.rebuild}
 
+_OF_POLICY: Final[Mapping[str, Callable[..., Any]]] = {"check": policy.check, "explain": policy.explain}
+
 _SHORT: Final = {
     "serve": "Keep a containerd's events in JetStream, take commands for it.",
     "run": "Make a container, start it, and wait for its end.",
@@ -78,6 +94,9 @@ app = typer.Typer(
 _state = typer.Typer(cls=Group, rich_markup_mode=None)
 for _name, _function in _OF_STATE.items():
     _state.command(_name, cls=Command, rich_help_panel="Commands")(_function)
+_policy = typer.Typer(cls=Group, rich_markup_mode=None)
+for _name, _function in _OF_POLICY.items():
+    _policy.command(_name, cls=Command, rich_help_panel="Commands")(_function)
 for _section, _commands in _COMMANDS.items():
     for _name, _function in _commands.items():
         app.command(
@@ -89,6 +108,9 @@ for _section, _commands in _COMMANDS.items():
         )(_function)
 app.add_typer(
     _state, name="state", rich_help_panel="More", help="Compare the states that are kept with the log, or mend them."
+)
+app.add_typer(
+    _policy, name="policy", rich_help_panel="More", help="Check the rules for commands, or see which of them decides."
 )
 
 

@@ -10,15 +10,16 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bridge.cli.connection import client_command
 from bridge.cli.exits import complain, complaint
-from bridge.cli.options import Containers, Json, Namespace, NodeName, Signal, checked
+from bridge.cli.options import Containers, DryRun, Json, Namespace, NodeName, Purpose, Sender, Signal, checked
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.cli.terminal import Terminal
-from bridge.client import Bus, CommandFailed, Place
+from bridge.client import Bus, CommandFailed, Judgement, Place, Remarks
 from bridge.model.events import Failure
+from bridge.model.outcomes import Judged
 
 __all__ = ["delete", "kill", "pause", "resume", "start", "stop"]
 
@@ -41,7 +42,10 @@ class _Deed(Struct, frozen=True, kw_only=True, omit_defaults=True):
 _TARGETS = [
     parameter("namespace", Namespace, None),
     parameter("node", NodeName, None),
-    parameter("as_json", Json, False),  # noqa: FBT003 - a default
+    parameter("dry_run", DryRun, False),  # noqa: FBT003 - a default
+    parameter("purpose", Purpose, None),
+    parameter("sender", Sender, None),
+    parameter("as_json", Json, False),  # noqa: FBT003
 ]
 
 
@@ -63,7 +67,11 @@ def _for_each_container(body: Callable[Concatenate[Place, P], Coroutine[Any, Any
         async def do(name: str) -> tuple[_Deed, str | None]:
             try:
                 at = await bus.locate(name, node=targets["node"], namespace=targets["namespace"])
+                remarks = Remarks(dry_run=targets["dry_run"], purpose=targets["purpose"], sender=targets["sender"])
+                at = structs.replace(at, node=at.node.remarking(remarks))
                 result = await body(at, **values)  # type: ignore[call-arg]
+            except Judgement as judgement:
+                result = judgement.judged
             except CommandFailed as error:
                 failure = Failure(code=error.code, message=error.message, containerd=error.containerd)
                 return _Deed(container=name, error=failure), complaint(error)
@@ -82,7 +90,8 @@ def _for_each_container(body: Callable[Concatenate[Place, P], Coroutine[Any, Any
                     failed = True
                     complain(sentence)
                 elif not as_json:
-                    terminal.line(name)
+                    judged = deed.result.reason if isinstance(deed.result, Judged) else None
+                    terminal.line(name if judged is None else f"{name}: {judged}")
         finally:
             for task in deeds:
                 task.cancel()

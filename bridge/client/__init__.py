@@ -20,6 +20,7 @@ from bridge.client.history import Moment
 from bridge.client.known import KnownNode
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
+from bridge.client.remarks import Judgement, Remarks
 from bridge.client.standing import Doubt, NodeStanding
 from bridge.client.transport import Transport
 from bridge.client.verification import Difference, Rebuilt, Verified
@@ -34,6 +35,7 @@ __all__ = [
     "Difference",
     "Doubt",
     "EventFilter",
+    "Judgement",
     "KnownNode",
     "Finding",
     "Listing",
@@ -46,6 +48,7 @@ __all__ = [
     "Place",
     "Point",
     "Rebuilt",
+    "Remarks",
     "StoredEvent",
     "Transport",
     "Verified",

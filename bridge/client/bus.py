@@ -28,6 +28,7 @@ from bridge.ports import (
     EventReader,
     NodePresence,
     NodeRecords,
+    RoleAt,
     Start,
     StateStore,
     StoredEvent,
@@ -267,11 +268,11 @@ class Bus:
         gaps = await gaps_around(self._reader, self.subjects, moment, node)
         return [doubt for doubt in found if doubt.covers(moment)] + gaps
 
-    async def checkup(self) -> list[Finding]:
+    async def checkup(self, role: RoleAt | None = None) -> list[Finding]:
         """Look at everything that a bridge and its readers need of the bus, and say what is in order and what is not."""
         if self._inspector is None:
             raise ConfigError("this bus has no inspector: make it with bridge.client.connect")
-        facts = await self._inspector.inspect()
+        facts = await self._inspector.inspect(role)
         nodes: list[NodeStanding] | str = []
         if facts.extent is not None:
             try:

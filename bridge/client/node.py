@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from bridge.client.remarks import NONE, Judgement, Remarks
 from bridge.errors import CODES, BadEnvelope, CommandFailed
 from bridge.model import commands, outcomes
 from bridge.model.codec import decode_as, encode_any
@@ -59,8 +60,8 @@ class Node:
     cannot be right whatever the node says, such as a signal that does not exist, is a ValueError and is not sent.
     """
 
-    def __init__(self, name: str, sender: CommandSender, subjects: Subjects) -> None:
-        """Take the name.
+    def __init__(self, name: str, sender: CommandSender, subjects: Subjects, remarks: Remarks = NONE) -> None:
+        """Take the name, what carries commands there, and what is said beside each of them.
 
         Raises:
             ValueError: it cannot be a node's name.
@@ -68,6 +69,15 @@ class Node:
         self.name = check_node(name)
         self._sender = sender
         self._subjects = subjects
+        self._remarks = remarks
+
+    def remarking(self, remarks: Remarks) -> Node:
+        """Return the same node, with these remarks on every command to it.
+
+        With `dry_run` its methods do nothing: each raises `Judgement` where the command would be allowed, and `CommandFailed`
+        (`refused`) where not; both say which rule decides.
+        """
+        return Node(self.name, self._sender, self._subjects, remarks)
 
     async def list(self, namespace: str | None = None, *, filters: Sequence[str] = ()) -> list[ContainerInfo]:
         """Return the containers of a namespace, or of all, with the state of their tasks."""
@@ -187,6 +197,7 @@ class Node:
             check_identifier(namespace, "namespace")
         if container is not None:
             check_identifier(container, "container id")
+        command = self._remarks.applied(command)
         subject = self._subjects.command(self.name, namespace, container, command.verb)
         seconds = timeout_of(command) if timeout is None else timeout
         try:
@@ -201,6 +212,8 @@ class Node:
         if outcome.outcome != "ok":
             raise _failed(outcome)
         try:
+            if self._remarks.dry_run:
+                raise Judgement(decode_as(encode_any(outcome.result), outcomes.Judged))
             return decode_as(encode_any(outcome.result), kind)
         except BadEnvelope as error:
             raise CommandFailed(

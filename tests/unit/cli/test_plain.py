@@ -24,6 +24,8 @@ VALUES: Final[Mapping[str, str]] = {
     "--state-dir": "some/dir/",
     "--fifo-dir": "./fifo",
     "--commands": "observe,lifecycle",
+    "--policy": "/etc/policy.toml",
+    "--record": "full",
     "--http": "127.0.0.1:9464",
     "--root": "containerd2",
     "--lease": "07",
@@ -35,6 +37,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--nats-tls-ca": "ca.pem",
     "--nats-tls-cert": "cert.pem",
     "--nats-tls-key": "key.pem",
+    "--nats-inbox": "_INBOX.n1",
     "--nats-replicas": "3",
     "--events-max-age-s": "3153600000",
     "--events-max-bytes": "64 MiB",
@@ -44,7 +47,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--audit-s": "30",
     "--log-level": "WARNING",
 }
-FLAGS: Final = ("--foreign", "--nats-tls-first")
+FLAGS: Final = ("--foreign", "--nats-tls-first", "--record-observing", "--request-info")
 TOGETHER: Final = {
     "--nats-user": ["--nats-password=x"],
     "--nats-password": ["--nats-user=x"],
