@@ -13,6 +13,8 @@ _KNOWN: Final = frozenset({"destination", "options", "source", "type"})
 _HARMLESS: Final = frozenset({"devpts", "mqueue", "tmpfs"})
 _BIND: Final = frozenset({"bind", "rbind"})
 _PASSED_ON: Final = frozenset({"shared", "rshared"})
+_FINDING: Final = frozenset({"/etc/hosts", "/etc/resolv.conf"})
+"""Files of the host that say how to find others, and no secrets: read-only they may be mounted by everybody."""
 _PLACES: Final = {"proc": "/proc", "sysfs": "/sys"}
 """Where the paths are masked that these show: anywhere else they would show everything."""
 
@@ -31,6 +33,8 @@ def judge_mounts(asks: Asks, mounts: object) -> None:
         # The last of `ro` and `rw` holds, so only a mount that says nothing else counts as read-only.
         read_only = bool(options & {"ro", "rro"}) and not options & {"rw", "rrw"}
         if kind in _BIND or options & _BIND:
+            if read_only and source in _FINDING:
+                continue
             # `ro` is about the topmost mount alone: what is mounted below it comes along with rbind, and stays writable.
             below = read_only and "rro" not in options and (kind == "rbind" or "rbind" in options)
             judge_path(asks, source, "binds", write=not read_only or below, below=below)

@@ -24,6 +24,12 @@ def test_containerds_default_asks_for_nothing() -> None:
     assert asks_of(DEFAULT, cgroups_path=OWN) == ()
 
 
+def test_the_files_for_finding_others_may_be_read_and_not_written() -> None:
+    for source in ("/etc/hosts", "/etc/resolv.conf"):
+        assert asks_of(changed("mounts.+", bind(source, "rbind", "ro")), cgroups_path=OWN) == ()
+        assert kinds(changed("mounts.+", bind(source, "rbind"))) == {("host_mounts", source)}
+
+
 def bind(source: str, *options: str, kind: str = "bind") -> dict[str, Any]:
     return {"destination": "/x", "type": kind, "source": source, "options": list(options)}
 
