@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks import backlog, cost, fold, latency, memory, report, start, throughput
+from benchmarks import backlog, commands, cost, fold, latency, memory, report, start, throughput
 from benchmarks.findings import Finding, Tell, plain, print_findings
 from benchmarks.processes import RunFailed
 from benchmarks.report import Summary
@@ -50,6 +50,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "start": Benchmark(start.measure, start.USUAL, start.FULL),
     "fold": Benchmark(fold.measure, fold.USUAL, fold.FULL),
     "cost": Benchmark(cost.measure, cost.USUAL, cost.FULL),
+    "commands": Benchmark(commands.measure, commands.USUAL, commands.FULL),
 }
 THROUGHPUT: Final = "throughput"
 NAMES: Final = (THROUGHPUT, *BENCHMARKS)

@@ -84,6 +84,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the outbox and the embedded server keep their files."""
     fifo_dir: Path = Path("/run/containerd-bridge/fifo")
     """Where FIFOs for stdio are made; containerd's shims must see the same path."""
+    bundle_root: Path | None = None
+    """The only directory in which `delete` removes bundles that dockerd made, `/run/docker/containerd`; none unless given."""
     commands: str = "none"
     """Command groups that are switched on: `observe`, `lifecycle`, `all`, `none`, several separated by commas."""
     foreign: bool = False
@@ -100,11 +102,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether commands that only look leave events too."""
     http: str | None = None
     """`HOST:PORT` for health and metrics; not served unless given."""
-    root: str = "containerd"
-    """First token of every subject."""
+    root: str = "containerd"  # the first token of every subject
     lease: int = 10
-    """Seconds for which a bridge that says nothing keeps its node; then another one may take its place. A stall of a few seconds
-    costs nothing, and after a crash elsewhere it is not long to wait."""
+    """Seconds for which a bridge that says nothing keeps its node: a stall costs nothing, a crash elsewhere no long wait."""
     log_level: str = "info"
     events_max_age_s: int = 7 * 86_400
     """Seconds for which the stream of events keeps an event, where the bridge makes the stream; 0 for ever."""

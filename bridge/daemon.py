@@ -20,6 +20,7 @@ from bridge.capture.boot import Boot
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.holder import boot_id, has_ended, ourselves
+from bridge.capture.knowledge import Knowledge
 from bridge.capture.outbox import Outbox
 from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.projection import GONE_S, Projection
@@ -28,37 +29,28 @@ from bridge.capture.repair import Repair
 from bridge.capture.room import Limits
 from bridge.capture.state_dir import claimed
 from bridge.capture.takeover import take_over
+from bridge.commanding import commanding, read_ruling
 from bridge.config import Config
 from bridge.containerd.channel import check_socket
 from bridge.containerd.inventory import ContainerdInventory
 from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
-from bridge.control.dispatch import Dispatcher
-from bridge.control.lanes import Lanes
-from bridge.control.policy import Policy
-from bridge.control.record import CommandRecord
-from bridge.control.removal import Removal
-from bridge.control.rulebook import PolicyFile
+from bridge.control.parts import Control
 from bridge.errors import BridgeError, ConfigError, LogError, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
-from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
-from bridge.jetstream.objects import JetStreamObjects
-from bridge.jetstream.progress import ProgressTeller
 from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import Making, ensure_events
 from bridge.model.codec import decode_as
-from bridge.model.commands import COMMANDS
-from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
-from bridge.ports import Entry, EventLog, Observed, StateStore
+from bridge.ports import Entry, EventLog, StateStore
 from bridge.watch import Watch
 
 __all__ = ["DaemonFailed", "run"]
@@ -70,9 +62,6 @@ HOPE_S = 1.0
 
 CLOSING_S = 0.5
 """Part of `STOP_S` that is left, beside the grace, for giving the lease back and closing where NATS does not answer."""
-
-COMMANDS_S = 3.0
-"""Part of `STOP_S` which commands under way may take to come to their end."""
 
 
 class DaemonFailed(BridgeError):
@@ -103,8 +92,7 @@ async def run(config: Config) -> None:
 
 async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     check_socket(config.containerd)
-    policy_file = PolicyFile(config.policy, knows_who=config.request_info)
-    policy = Policy(groups=config.groups, foreign=config.foreign, namespaces=config.namespace, book=policy_file.read())
+    ruling = read_ruling(config)
     listener = None
     if config.http_address is not None:
         from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
@@ -160,10 +148,22 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         damage=outbox.damage,
     )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
-    watch.on_hangup(policy_file.ask)
-    await stack.enter_async_context(watch.task(policy_file.run(policy), "policy"))
+    control: Control | None = None
     if config.groups:
-        await stack.enter_async_context(_commands(config, connection, recorder, watch, policy))
+        runtime = await stack.enter_async_context(ContainerdRuntime(config.containerd, bundle_root=config.bundle_root))
+        control = await stack.enter_async_context(
+            commanding(
+                config,
+                connection,
+                runtime,
+                watch,
+                ruling,
+                submit=recorder.submit,
+                known=Knowledge(feed, recorder).state,
+                repaired=repair.settled.wait,
+                lease=lease,
+            )
+        )
     if listener is not None:
         from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
 
@@ -176,8 +176,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
             repair=repair,
             lease=lease,
             connected=lambda: connection.connected,
-            refusals=lambda: policy.refusals,
-            policy_refused=lambda: policy_file.refused,
+            control=control,
         )
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
@@ -325,58 +324,3 @@ async def _recording(
                 watch.give_up(f"the disk did not take {recorder.waiting} events in time{why}")
             # What the thread handed over last has to reach delivery before that is asked whether it is done.
             await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def _commands(
-    config: Config, connection: Connection, recorder: Recorder, watch: Watch, policy: Policy
-) -> AsyncIterator[None]:
-    def take(namespace: str | None, container: str | None, event: CommandRecorded, command_id: str) -> None:
-        moment = now()
-        recorder.submit(
-            Observed(
-                event=event,
-                namespace=namespace,
-                container=container,
-                time=moment,
-                recorded=moment,
-                origin="command",
-                correlation_id=command_id,
-            )
-        )
-
-    lanes = Lanes()
-    async with (
-        ContainerdRuntime(config.containerd) as runtime,
-        ProgressTeller(connection, config.subjects, config.node) as progress,
-        AsyncExitStack() as stack,
-    ):
-        removal = None
-        if "create" in config.groups:
-            removal = await stack.enter_async_context(
-                Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes)
-            )
-        dispatcher = Dispatcher(
-            config.node,
-            runtime,
-            policy=policy,
-            record=CommandRecord(take, detail=config.record_detail, observing=config.record_observing),
-            lanes=lanes,
-            tell=progress.tell,
-            objects=JetStreamObjects(connection),
-            removing=removal,
-        )
-        inbox = MicroInbox(
-            connection,
-            config.subjects,
-            config.node,
-            version=bridge.__version__,
-            groups=sorted(config.groups),
-            request_info=config.request_info,
-        )
-        async with inbox.serve(list(COMMANDS), dispatcher.handle):
-            log.info("taking commands: %s", ", ".join(sorted(config.groups)))
-            try:
-                yield
-            finally:
-                await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))

@@ -47,6 +47,7 @@ Code: TypeAlias = Literal[
     "deadline_exceeded",
     "unimplemented",
     "exhausted",
+    "cancelled",
     "internal",
     "unknown",
 ]
@@ -54,7 +55,8 @@ Code: TypeAlias = Literal[
 
 `not_found`, `already_exists`, `failed_precondition` (the container is in the wrong state), `invalid_argument` (the request
 is wrong whatever the state) and `unimplemented` (this containerd cannot) are final; `unavailable` and `exhausted` may pass;
-`refused` is ours: policy; `deadline_exceeded` and `unknown` leave open whether there was an effect; `internal` is our bug.
+`refused` is ours: policy; `cancelled` was taken back by somebody; `deadline_exceeded` and `unknown` leave open whether there
+was an effect; `internal` is our bug.
 """
 
 CODES: Final[tuple[str, ...]] = get_args(Code)

@@ -7,7 +7,7 @@ docs/operations.md lists them with what to do. Four should stay at zero: `anomal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -20,6 +20,7 @@ from bridge.capture.feed import Feed
 from bridge.capture.projection import Projection
 from bridge.capture.recorder import Recorder
 from bridge.capture.repair import Repair
+from bridge.control.parts import Control
 from bridge.ports import NodeLease
 from bridge.watch import Watch
 
@@ -41,10 +42,8 @@ class DaemonProgress:
     lease: NodeLease
     connected: Callable[[], bool]
     """Tells whether NATS is connected."""
-    refusals: Callable[[], Mapping[str, int]] = dict
-    """Returns the commands that were refused, by the rule that decided."""
-    policy_refused: Callable[[], str | None] = lambda: None
-    """Returns why the policy's file is not in force."""
+    control: Control | None = None
+    """The command path, where there is one."""
 
     def alive(self) -> str | None:
         """Return None while there is no point in a restart, else which part has ended."""
@@ -70,15 +69,10 @@ class DaemonProgress:
         yield from self._outbox()
         yield from self._log()
         yield from self._gap_repair()
-        yield from self._policy()
+        if self.control is not None:
+            yield from self._commands(self.control)
 
     # -- inside
-
-    def _policy(self) -> Iterable[Metric]:
-        yield _counters(
-            "commands_refused", "Commands that were refused, by what decided.", "rule", self.refusals().items()
-        )
-        yield _gauge("policy_current", "1 while the policy's file is the one in force.", self.policy_refused() is None)
 
     def _source(self) -> Iterable[Metric]:
         yield _gauge("live", "1 while the subscription to containerd is proven live.", self.feed.live.is_set())
@@ -143,6 +137,30 @@ class DaemonProgress:
         )
         yield _counter("lists_failed", "Times that containerd did not list what there is.", repair.failures)
         yield _gauge("audited_timestamp_seconds", "When the log was last compared.", (repair.audited_at or 0) / 1e9)
+
+    def _commands(self, control: Control) -> Iterable[Metric]:
+        dispatcher, journal = control.dispatcher.statistics(), control.journal.statistics()
+        outcomes = CounterMetricFamily(
+            _PREFIX + "commands", "Commands that have ended, by verb and outcome.", labels=["verb", "outcome"]
+        )
+        for (verb, outcome), count in sorted(dispatcher.outcomes.items()):
+            outcomes.add_metric([verb, outcome], float(count))
+        yield outcomes
+        refused = control.ruling.policy.refusals
+        yield _counters("commands_refused", "Commands that were refused, by what decided.", "rule", refused.items())
+        current = control.ruling.file.refused is None
+        yield _gauge("policy_current", "1 while the policy's file is the one in force.", current)
+        yield _gauge("commands_under_way", "Changing commands that have no outcome yet.", dispatcher.under_way)
+        exhausted = dispatcher.changing.exhausted + dispatcher.observing.exhausted
+        yield _counter("commands_exhausted", "Commands that found no place in a queue.", exhausted)
+        yield _gauge("journal_rows", "Commands that the journal remembers.", journal.rows)
+        yield _counter("journal_commits", "Commits to the journal.", journal.commits)
+        yield _counter("journal_commit_seconds", "Time that they took together.", journal.commit_seconds)
+        jobs = control.worker.statistics()
+        yield _gauge("jobs_held", "Jobs in the bridge: waiting for their turn or being carried out.", jobs.held)
+        yield _counter("jobs_done", "Jobs that were taken out of their stream.", jobs.done)
+        yield _counter("jobs_quarantined", "Jobs that were put aside.", jobs.quarantined)
+        yield _gauge("outcomes_behind", "Commands of which it is not told yet how they stand.", control.teller.behind)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

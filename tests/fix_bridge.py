@@ -112,8 +112,11 @@ class Bridge:
                 self._news.wait(min(left, 1.0))
 
     def live(self, *, after: int = 0) -> int:
-        """Wait until its subscription is proven live."""
-        return self.until_logged("following containerd", after=after)
+        """Wait until its subscription is proven live, and it takes commands where it is to take some."""
+        live = self.until_logged("following containerd", after=after)
+        if "--commands" in self.options and "none" not in self.options:
+            self.until_logged("taking commands", after=after)
+        return live
 
     def stop(self, *, within: float = WITHIN_S) -> int:
         """SIGTERM, and the exit status."""

@@ -128,6 +128,18 @@ class Feed:
         self.probe_ns: int | None = None
         """Round trip of the last probe, in nanoseconds."""
         self._gaps: dict[Cause, int] = {}
+        self._subscription: Subscription | None = None
+
+    async def caught_up(self) -> None:
+        """Return when everything that containerd had published when this was called is submitted to the recorder.
+
+        Raises:
+            SourceLost: the subscription is not live.
+        """
+        subscription = self._subscription
+        if subscription is None or not self.live.is_set():
+            raise SourceLost("the subscription to containerd is not live")
+        await subscription.probe()
 
     async def run(self) -> None:
         """Feed for ever."""
@@ -139,6 +151,7 @@ class Feed:
                 async with self._source.subscribe(self._recorder.submit) as subscription:
                     sent = now()
                     self.probe_ns = await subscription.probe()
+                    self._subscription = subscription
                     gap = self._went_live(sent, now(), version, instance)
                     pause = FIRST_PAUSE_S
                     raise await self._watch(subscription, gap)

@@ -139,6 +139,8 @@ class Repair:
         self._audit_s = audit_s
         self.pending: str | None = "containerd has not been asked yet what there is"
         """Why the log does not say what containerd lists; None while it does."""
+        self.settled = asyncio.Event()
+        """Set while nothing is pending."""
         self._open: Gap | None = None
         self._told = self._lost = self._divergences = self._unanswered = self._failures = 0
         self._unsettled: frozenset[ContainerId] = frozenset()
@@ -156,6 +158,7 @@ class Repair:
             SourceLost: the subscription has ended.
         """
         self.pending = "what happened in the gap is not in the log yet"
+        self.settled.clear()
         if self._open is not None:  # the subscription did not last until the last gap was repaired
             gap = Gap(
                 unseen=gap.unseen if gap.unseen == self._open.unseen else UNSEEN,
@@ -166,6 +169,7 @@ class Repair:
         await self._ask(lambda _ledger: (None, ()))  # answered when what was told is committed
         self._open = self.pending = None
         repaired()
+        self.settled.set()
         while True:
             await asyncio.sleep(self._audit_s * random.uniform(0.9, 1.1))  # noqa: S311 - jitter, no secret
             try:

@@ -16,12 +16,15 @@ from bridge.cli import (
     history,
     images,
     inspect,
+    jobs,
     nodes,
     policy,
     ps,
     schema,
     settings,
     state,
+    stats,
+    top,
     verbs,
 )
 from bridge.cli.connection import Connect
@@ -45,15 +48,20 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
         "inspect": inspect.inspect,
         "pids": inspect.pids,
         "images": images.images,
+        "stats": stats.stats,
+        "top": top.top,
+        "wait": verbs.wait,
     },
     "Act": {
         "run": creating.run,
         "create": creating.create,
         "start": verbs.start,
         "stop": verbs.stop,
+        "restart": verbs.restart,
         "kill": verbs.kill,
         "pause": verbs.pause,
         "resume": verbs.resume,
+        "update": verbs.update,
         "delete": verbs.delete,
     },
     "Images": {
@@ -68,6 +76,14 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
         "config": settings.config,
         "schema": schema.schema,
     },
+}
+
+_OF_JOBS: Final[Mapping[str, Callable[..., Any]]] = {
+    "list": jobs.jobs,
+    "show": jobs.show,
+    "cancel": jobs.cancel,
+    "retry": jobs.retry,
+    "drop": jobs.drop,
 }
 
 _OF_STATE: Final[Mapping[str, Callable[..., Any]]] = {"verify": state.verify, "rebuild": state.rebuild}
@@ -97,6 +113,9 @@ for _name, _function in _OF_STATE.items():
 _policy = typer.Typer(cls=Group, rich_markup_mode=None)
 for _name, _function in _OF_POLICY.items():
     _policy.command(_name, cls=Command, rich_help_panel="Commands")(_function)
+_jobs = typer.Typer(cls=Group, rich_markup_mode=None)
+for _name, _function in _OF_JOBS.items():
+    _jobs.command(_name, cls=Command, rich_help_panel="Commands")(_function)
 for _section, _commands in _COMMANDS.items():
     for _name, _function in _commands.items():
         app.command(
@@ -106,6 +125,7 @@ for _section, _commands in _COMMANDS.items():
             short_help=_SHORT.get(_name),
             context_settings={"allow_interspersed_args": _name not in _AS_THEY_STAND},
         )(_function)
+app.add_typer(_jobs, name="jobs", rich_help_panel="Act", help="Durable jobs, and how every command stands.")
 app.add_typer(
     _state, name="state", rich_help_panel="More", help="Compare the states that are kept with the log, or mend them."
 )

@@ -12,6 +12,7 @@ from bridge.model.identity import check_identifier, check_node
 from bridge.model.selection import Selection
 
 __all__ = [
+    "ChosenContainers",
     "Container",
     "ContainerIds",
     "Containers",
@@ -68,6 +69,11 @@ Containers: TypeAlias = Annotated[
     list[str],
     typer.Argument(metavar="CONTAINER", help="Ids, names or first digits of ids.", callback=_identifier("container")),
 ]
+ChosenContainers: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="CONTAINER", help="Ids, names or first digits of ids.", callback=_identifier("container")),
+]
+"""Containers that may be chosen in another way."""
 Namespace: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -59,6 +59,10 @@ def serve(
             metavar="GROUPS", help="Commands to take: observe, lifecycle, exec, create, all; none unless given."
         ),
     ] = None,
+    bundle_root: Annotated[
+        Path | None,
+        typer.Option(readable=False, metavar="DIR", help="Where bundles of other clients go with their containers."),
+    ] = None,
     foreign: Annotated[
         bool | None, typer.Option("--foreign", help="Let commands change containers of dockerd and the kubelet too.")
     ] = None,
@@ -141,6 +145,7 @@ def serve(
         "node": node,
         "state_dir": state_dir,
         "fifo_dir": fifo_dir,
+        "bundle_root": bundle_root,
         "commands": commands,
         "foreign": foreign,
         "policy": policy,

@@ -17,10 +17,13 @@ from bridge.client.connect import connect
 from bridge.client.containers import Listing, Place
 from bridge.client.filters import EventFilter
 from bridge.client.history import Moment
+from bridge.client.jobs import Accepted, Jobs, JobView
 from bridge.client.known import KnownNode
+from bridge.client.measuring import Look, Measured, Meter
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
 from bridge.client.remarks import Judgement, Remarks
+from bridge.client.sending import Sending, derived_id
 from bridge.client.standing import Doubt, NodeStanding
 from bridge.client.transport import Transport
 from bridge.client.verification import Difference, Rebuilt, Verified
@@ -28,6 +31,7 @@ from bridge.errors import BridgeError, CommandFailed, ConfigError, LogRefused, L
 from bridge.ports import NodePresence, StoredEvent
 
 __all__ = [
+    "Accepted",
     "BridgeError",
     "Bus",
     "CommandFailed",
@@ -35,12 +39,17 @@ __all__ = [
     "Difference",
     "Doubt",
     "EventFilter",
+    "JobView",
+    "Jobs",
     "Judgement",
     "KnownNode",
     "Finding",
     "Listing",
     "LogRefused",
     "LogUnavailable",
+    "Look",
+    "Measured",
+    "Meter",
     "Moment",
     "Node",
     "NodePresence",
@@ -49,9 +58,11 @@ __all__ = [
     "Point",
     "Rebuilt",
     "Remarks",
+    "Sending",
     "StoredEvent",
     "Transport",
     "Verified",
     "connect",
+    "derived_id",
     "read_point",
 ]

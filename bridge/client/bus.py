@@ -9,7 +9,9 @@ from bridge.client.checkup import Finding, findings
 from bridge.client.containers import Listing, Place, listing, locate
 from bridge.client.filters import EventFilter
 from bridge.client.history import Moment, life
+from bridge.client.jobs import Jobs
 from bridge.client.known import KnownNode, known
+from bridge.client.measuring import Meter
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point, show_point
 from bridge.client.reading import read
@@ -49,6 +51,7 @@ class Bus:
         *,
         states: StateStore | None = None,
         inspector: BusInspector | None = None,
+        jobs: Jobs | None = None,
         transport: Transport | None = None,
     ) -> None:
         """Take what carries it.
@@ -60,6 +63,7 @@ class Bus:
             records: the nodes' records; without, only nodes that take commands are known.
             states: the states that are kept beside the log; without, states are only had `at` a point.
             inspector: what looks at the bus itself; without, there is no `checkup`.
+            jobs: durable jobs, and how each command stands; without, there is neither.
             transport: what goes beside commands: their progress, archives of images.
         """
         self._reader = reader
@@ -68,6 +72,7 @@ class Bus:
         self._states = states
         self._inspector = inspector
         self.subjects = subjects
+        self.jobs = Jobs(subjects) if jobs is None else jobs
         self.transport = transport or Transport(subjects)
 
     async def end(self) -> int:
@@ -306,7 +311,7 @@ class Bus:
                 names them.
         """
         if name is not None:
-            return Node(name, self._sender, self.subjects)
+            return self._node(name)
         nodes = await self._answering()
         if len(nodes) > 1:
             raise CommandFailed(
@@ -340,21 +345,32 @@ class Bus:
                 node that may have it did not answer.
         """
         if node is not None and namespace is not None:
-            return Place(node=Node(node, self._sender, self.subjects), namespace=namespace, container=container)
+            return Place(node=self._node(node), namespace=namespace, container=container)
         return await locate(await self._choice(node or ()), container, namespace)
+
+    def meter(self, *, nodes: Sequence[Node] = (), namespace: Names = (), places: Sequence[Place] = ()) -> Meter:
+        """Return what looks again and again at how much containers use: those of `places`, else all that these nodes run.
+
+        Args:
+            nodes: whose containers.
+            namespace: only those of these namespaces.
+            places: only these containers.
+        """
+        return Meter(nodes, namespaces=names(namespace) or [None], places=places)
+
+    def _node(self, name: str) -> Node:
+        return Node(name, self._sender, self.subjects, self.jobs)
 
     async def _choice(self, node: Names) -> list[Node]:
         chosen = names(node)
-        return [Node(name, self._sender, self.subjects) for name in chosen] if chosen else await self._answering()
+        return [self._node(name) for name in chosen] if chosen else await self._answering()
 
     async def _answering(self) -> list[Node]:
         present = await self.nodes()
         if not present:
-            raise CommandFailed(
-                "unavailable",
-                "no node on this bus takes commands: switch them on with `containerd-bridge serve --commands`",
-            )
-        return [Node(node.node, self._sender, self.subjects) for node in present]
+            sentence = "no node on this bus takes commands: switch them on with `containerd-bridge serve --commands`"
+            raise CommandFailed("unavailable", sentence)
+        return [self._node(node.node) for node in present]
 
 
 async def _admitted(

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from bridge.client.bus import Bus
+from bridge.client.jobs import Jobs
 from bridge.client.transport import Transport
 from bridge.config import Config, NatsConfig
 from bridge.errors import ConfigError
 from bridge.jetstream import connection
+from bridge.jetstream.commands import JetStreamCommands
 from bridge.jetstream.embedded import embedded_config
 from bridge.jetstream.inspection import JetStreamInspector
+from bridge.jetstream.job_store import JetStreamJobStore
 from bridge.jetstream.nodes import JetStreamNodes
 from bridge.jetstream.objects import JetStreamObjects
 from bridge.jetstream.progress import NatsProgress
@@ -60,6 +63,7 @@ async def connect(
             JetStreamNodes(opened, subjects),
             states=JetStreamStates(opened, subjects),
             inspector=JetStreamInspector(opened, subjects),
+            jobs=Jobs(subjects, store=JetStreamJobStore(opened, subjects), states=JetStreamCommands(opened, subjects)),
             transport=Transport(subjects, NatsProgress(opened, subjects), JetStreamObjects(opened)),
         )
 

@@ -2,57 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from bridge.client.jobs import Accepted, Jobs
+from bridge.client.making import MakesContainers
 from bridge.client.remarks import NONE, Judgement, Remarks
+from bridge.client.sending import AT_ONCE, Sending
+from bridge.client.timeouts import timeout_of
 from bridge.errors import CODES, BadEnvelope, CommandFailed
 from bridge.model import commands, outcomes
 from bridge.model.codec import decode_as, encode_any
-from bridge.model.commands import Command, signal_number
+from bridge.model.commands import Command, signal_number, size_of
 from bridge.model.events import Failure
 from bridge.model.identity import check_identifier, check_node
-from bridge.model.outcomes import ContainerInfo, ImageInfo, Outcome, ProcessInfo
-from bridge.model.subjects import Subjects
+from bridge.model.outcomes import ContainerInfo, Outcome, ProcessInfo
+from bridge.model.subjects import CommandSubject, Subjects
 from bridge.ports import CommandSender
 
-__all__ = ["Node", "timeout_of"]
+__all__ = ["Node"]
 
 R = TypeVar("R", bound=Struct)
 
-_TIMEOUTS = {
-    "list": 30.0,
-    "inspect": 15.0,
-    "pids": 15.0,
-    "version": 10.0,
-    "start": 60.0,
-    "pause": 30.0,
-    "resume": 30.0,
-    "kill": 30.0,
-    "delete": 60.0,
-    "create": 900.0,
-    "run": 900.0,
-    "images": 60.0,
-    "pull": 3600.0,
-    "import": 3600.0,
-    "rmi": 120.0,
-}
-"""Seconds to wait for an outcome. Commands on one container run one after another, so each may have to wait for another."""
+WAIT_S: Final = 20.0
+"""How long one request waits for an end; then the node is asked again. So long goes unnoticed that it has gone."""
 
-_STOP_MARGIN = 15.0
-"""Seconds beyond the grace time of a `stop`: to kill what is left, and to see it end."""
+FIRST_WAIT_S: Final = 1.0
+
+PATIENCE_S: Final = 60.0
+"""How long a node that was there may be away while an end is waited for: its bridge starts again in seconds."""
+
+_AGAIN_S = 0.5
+
+_AWAY = {"unavailable", "deadline_exceeded"}
 
 
-def timeout_of(command: Command) -> float:
-    """Return how long the outcome of `command` may take, in seconds."""
-    return command.grace + _STOP_MARGIN if isinstance(command, commands.Stop) else _TIMEOUTS[command.verb]
-
-
-class Node:
+class Node(MakesContainers):
     """A node by its name; nothing is sent until a method is called.
 
     Every method raises `CommandFailed`: with the node's own code and sentence where it failed there, `unavailable` where nobody
@@ -60,8 +50,17 @@ class Node:
     cannot be right whatever the node says, such as a signal that does not exist, is a ValueError and is not sent.
     """
 
-    def __init__(self, name: str, sender: CommandSender, subjects: Subjects, remarks: Remarks = NONE) -> None:
-        """Take the name, what carries commands there, and what is said beside each of them.
+    def __init__(
+        self,
+        name: str,
+        sender: CommandSender,
+        subjects: Subjects,
+        jobs: Jobs | None = None,
+        *,
+        sending: Sending = AT_ONCE,
+        remarks: Remarks = NONE,
+    ) -> None:
+        """Take the name, what carries commands there, how those that change something are sent, and what is said beside each.
 
         Raises:
             ValueError: it cannot be a node's name.
@@ -69,15 +68,24 @@ class Node:
         self.name = check_node(name)
         self._sender = sender
         self._subjects = subjects
+        self._jobs = jobs
+        self._how = sending
         self._remarks = remarks
+
+    def sending(self, how: Sending) -> Node:
+        """Return the same node, to which commands that change something are sent like this.
+
+        Its methods raise `Accepted` where a job is durable and not waited for.
+        """
+        return Node(self.name, self._sender, self._subjects, self._jobs, sending=how, remarks=self._remarks)
 
     def remarking(self, remarks: Remarks) -> Node:
         """Return the same node, with these remarks on every command to it.
 
         With `dry_run` its methods do nothing: each raises `Judgement` where the command would be allowed, and `CommandFailed`
-        (`refused`) where not; both say which rule decides.
+        (`refused`) where not; both say which rule decides. That is never a job: it is about now.
         """
-        return Node(self.name, self._sender, self._subjects, remarks)
+        return Node(self.name, self._sender, self._subjects, self._jobs, sending=self._how, remarks=remarks)
 
     async def list(self, namespace: str | None = None, *, filters: Sequence[str] = ()) -> list[ContainerInfo]:
         """Return the containers of a namespace, or of all, with the state of their tasks."""
@@ -94,6 +102,67 @@ class Node:
         """Return the processes of a running container."""
         return (await self._ask(commands.Pids(), outcomes.PidList, namespace, container)).processes
 
+    async def stats(
+        self, container: str | None = None, *, namespace: str | None = None, containers: Sequence[str] = ()
+    ) -> builtins.list[outcomes.TaskStats]:
+        """Return what running containers use: one, those of a namespace, or all; `containers` are the only ones, by id.
+
+        `bridge.model.usage` makes percentages of two of these.
+        """
+        if container is not None and namespace is None:
+            namespace = "default"
+        command = commands.Stats(containers=builtins.list(containers))
+        found = await self._ask(command, outcomes.StatsList, namespace, container)
+        return found.stats
+
+    async def wait(
+        self,
+        container: str,
+        *,
+        namespace: str = "default",
+        exec_id: str | None = None,
+        timeout: float | None = None,
+    ) -> outcomes.WaitResult:
+        """Wait until the container's task, or one exec, has ended; return how. At once where it has.
+
+        It goes on through restarts of the bridge, of containerd and of NATS, and means the task that was there when it began.
+        After `timeout` seconds, where given, it returns with `ended` false.
+
+        Raises:
+            CommandFailed: as everywhere; `unavailable` too where the node was away for `PATIENCE_S`.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        asked_for = FIRST_WAIT_S  # short, so that a node which goes at once is known to have been there
+        heard: float | None = None
+        incarnation: str | None = None
+        while True:
+            left = asked_for if deadline is None else max(0.0, min(asked_for, deadline - loop.time()))
+            command = commands.Wait(timeout=left, exec_id=exec_id, incarnation=incarnation)
+            try:
+                outcome = await self.send(command, namespace=namespace, container=container)
+            except CommandFailed as error:
+                if error.code not in _AWAY or heard is None or loop.time() - heard > PATIENCE_S:
+                    raise
+            else:
+                was_there, heard, asked_for = heard is not None, loop.time(), WAIT_S
+                if outcome.outcome == "ok":
+                    result = self._read(outcome, outcomes.WaitResult)
+                    if result.ended or (deadline is not None and loop.time() >= deadline):
+                        return result
+                    incarnation = result.incarnation or incarnation
+                    continue
+                failed = _failed(outcome)
+                if failed.code == "not_found" and was_there:
+                    return outcomes.WaitResult(
+                        ended=True, incarnation=incarnation
+                    )  # its owner has deleted it meanwhile
+                if failed.code != "unavailable":
+                    raise failed
+            if deadline is not None and loop.time() >= deadline:
+                return outcomes.WaitResult(ended=False, incarnation=incarnation)
+            await asyncio.sleep(_AGAIN_S)
+
     async def version(self) -> outcomes.VersionInfo:
         """Return the versions of the bridge and of its containerd."""
         return await self._ask(commands.Version(), outcomes.VersionInfo, None, None)
@@ -101,6 +170,54 @@ class Node:
     async def start(self, container: str, *, namespace: str = "default") -> outcomes.TaskStarted:
         """Run the container."""
         return await self._ask(commands.Start(), outcomes.TaskStarted, namespace, container)
+
+    async def restart(
+        self, container: str, *, namespace: str = "default", grace: float = 10.0, signal: str | int | None = None
+    ) -> outcomes.Restarted:
+        """End the container's task as `stop` does, and run a new one; what does not run is only started."""
+        if signal is not None:
+            signal_number(signal)
+        return await self._ask(commands.Restart(grace=grace, signal=signal), outcomes.Restarted, namespace, container)
+
+    async def update(
+        self,
+        container: str,
+        *,
+        namespace: str = "default",
+        memory: str | int | None = None,
+        memory_swap: str | int | None = None,
+        memory_reservation: str | int | None = None,
+        cpus: float | None = None,
+        cpu_shares: int | None = None,
+        cpu_quota: int | None = None,
+        cpu_period: int | None = None,
+        cpuset_cpus: str | None = None,
+        cpuset_mems: str | None = None,
+        pids_limit: int | None = None,
+        blkio_weight: int | None = None,
+        annotations: Mapping[str, str] | None = None,
+        task_only: bool = False,
+    ) -> outcomes.Updated:
+        """Change the container's limits, of its task and in its record; see `bridge.model.commands.Update` for each."""
+        for size in (memory, memory_swap, memory_reservation):
+            if size is not None:
+                size_of(size)
+        command = commands.Update(
+            memory=memory,
+            memory_swap=memory_swap,
+            memory_reservation=memory_reservation,
+            cpus=cpus,
+            cpu_shares=cpu_shares,
+            cpu_quota=cpu_quota,
+            cpu_period=cpu_period,
+            cpuset_cpus=cpuset_cpus,
+            cpuset_mems=cpuset_mems,
+            pids_limit=pids_limit,
+            blkio_weight=blkio_weight,
+            annotations=dict(annotations or {}),
+            task_only=task_only,
+        )
+        return await self._ask(command, outcomes.Updated, namespace, container)
 
     async def pause(self, container: str, *, namespace: str = "default") -> outcomes.Done:
         """Freeze the container's processes."""
@@ -134,42 +251,14 @@ class Node:
 
     async def delete(
         self, container: str, *, namespace: str = "default", force: bool = False, keep_snapshot: bool = False
-    ) -> outcomes.ExitInfo:
-        """Remove the container, its ended task and its snapshot."""
+    ) -> outcomes.Deleted:
+        """Remove the container, its ended task, its snapshot and its bundle; return how the task ended, and what had to stay."""
         command = commands.Delete(force=force, keep_snapshot=keep_snapshot)
-        return await self._ask(command, outcomes.ExitInfo, namespace, container)
+        return await self._ask(command, outcomes.Deleted, namespace, container)
 
-    # -- containers and images
-
-    async def create(self, container: str, command: commands.Create, *, namespace: str = "default") -> outcomes.Created:
-        """Make a container of this id, as `command` says."""
-        return await self._ask(command, outcomes.Created, namespace, container)
-
-    async def run(self, container: str, command: commands.Run, *, namespace: str = "default") -> outcomes.Ran:
-        """Make a container of this id and start it, as `command` says; how it ends, the log of events tells."""
-        return await self._ask(command, outcomes.Ran, namespace, container)
-
-    async def images(
-        self, *, namespace: str = "default", filters: Sequence[str] = (), sizes: bool = True
-    ) -> builtins.list[ImageInfo]:
-        """Return the images of a namespace."""
-        command = commands.Images(filters=builtins.list(filters), sizes=sizes)
-        return (await self._ask(command, outcomes.ImageList, namespace, None)).images
-
-    async def pull(self, command: commands.Pull, *, namespace: str = "default") -> ImageInfo:
-        """Fetch an image from its registry; `Bus.transport.progress` tells how far it has come, where `command` has an id."""
-        return (await self._ask(command, outcomes.Pulled, namespace, None)).image
-
-    async def import_archive(self, command: commands.Import, *, namespace: str = "default") -> builtins.list[ImageInfo]:
-        """Take in the images of an archive that lies in an object store; `Bus.transport.archive` puts it there."""
-        return (await self._ask(command, outcomes.Imported, namespace, None)).images
-
-    async def rmi(
-        self, image: str, *, namespace: str = "default", force: bool = False, sync: bool = False
-    ) -> outcomes.ImageRemoved:
-        """Remove an image's name."""
-        command = commands.Rmi(image=image, force=force, sync=sync)
-        return await self._ask(command, outcomes.ImageRemoved, namespace, None)
+    async def cancel(self, command_id: str) -> outcomes.Cancelled:
+        """Take a command back: out of its queue, or out of what it waits for where its verb can be interrupted."""
+        return await self._ask(commands.Cancel(command=command_id), outcomes.Cancelled, None, None)
 
     # -- any command
 
@@ -197,27 +286,46 @@ class Node:
             check_identifier(namespace, "namespace")
         if container is not None:
             check_identifier(container, "container id")
-        command = self._remarks.applied(command)
-        subject = self._subjects.command(self.name, namespace, container, command.verb)
-        seconds = timeout_of(command) if timeout is None else timeout
+        given = self._how.timeout if timeout is None else timeout
+        seconds = timeout_of(command) if given is None else given
+        command = self._how.applied(self._remarks.applied(command), seconds)
+        subject = CommandSubject(self.name, namespace, container, command.verb)
+        acts = command.group != "observe" and not command.repeatable
+        if self._how.durable and acts and not command.dry_run:
+            return await self._send_job(subject, command, given)
         try:
-            return await self._sender.send(subject, _body(command), timeout=seconds)
+            return await self._sender.send(self._subjects.command(*subject), _body(command), timeout=seconds)
         except CommandFailed as error:
             if error.code == "unavailable":
                 raise await self._unavailable(command, error) from error
+            if error.code == "deadline_exceeded" and command.id is not None:
+                sentence = f"{error.message}; `jobs show {command.id}` tells what came of it"
+                raise CommandFailed("deadline_exceeded", sentence) from error
             raise
+
+    async def _send_job(self, subject: CommandSubject, command: Command, timeout: float | None) -> Outcome:
+        if self._jobs is None:
+            raise CommandFailed("unimplemented", "this bus has no durable jobs")
+        assert command.id is not None
+        await self._jobs.submit(subject, _body(command), command.id)
+        if not self._how.wait:
+            raise Accepted(command.id, self.name)
+        return await self._jobs.outcome(command.id, self.name, timeout=timeout)
 
     async def _ask(self, command: Command, kind: type[R], namespace: str | None, container: str | None) -> R:
         outcome = await self.send(command, namespace=namespace, container=container)
         if outcome.outcome != "ok":
             raise _failed(outcome)
+        return self._read(outcome, kind)
+
+    def _read(self, outcome: Outcome, kind: type[R]) -> R:
         try:
             if self._remarks.dry_run:
                 raise Judgement(decode_as(encode_any(outcome.result), outcomes.Judged))
             return decode_as(encode_any(outcome.result), kind)
         except BadEnvelope as error:
             raise CommandFailed(
-                "internal", f"{self.name} answered {command.verb} with something else than its result: {error}"
+                "internal", f"{self.name} answered {outcome.verb} with something else than its result: {error}"
             ) from error
 
     def _own(self, container: ContainerInfo) -> ContainerInfo:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,8 @@ from msgspec import structs
 from bridge._pb.containerd import runc_pb2
 from bridge._pb.containerd.services import containers_pb2
 from bridge._pb.google.protobuf.any_pb2 import Any as WireAny
+from bridge._pb.google.protobuf.field_mask_pb2 import FieldMask
+from bridge.containerd.bundles import Bundles
 from bridge.containerd.channel import in_namespace
 from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.deadlines import CHANGE_S
@@ -38,11 +41,14 @@ DEFAULT_SNAPSHOTTER: Final = "containerd.io/defaults/snapshotter"
 class Containers:
     """The containers of one containerd. Made by `ContainerdRuntime`."""
 
-    def __init__(self, channel: Any, records: ContainerRecords, snapshots: Snapshots, tasks: Tasks) -> None:
+    def __init__(
+        self, channel: Any, records: ContainerRecords, snapshots: Snapshots, tasks: Tasks, bundles: Bundles
+    ) -> None:
         self._containers = containers_pb2.ContainersStub(channel)
         self._records = records
         self._snapshots = snapshots
         self._tasks = tasks
+        self._bundles = bundles
 
     async def list(self, namespace: str | None, filters: Sequence[str] = ()) -> Sequence[ContainerInfo]:
         """Return the containers of a namespace, or of every one, with their tasks; `filters` are containerd's own."""
@@ -52,6 +58,10 @@ class Containers:
             tasks = await self._tasks.infos(name) if records else {}
             found += [container_info(name, record, task=tasks.get(record.id)) for record in records]
         return found
+
+    async def namespaces(self) -> Sequence[str]:
+        """Return the names of the namespaces there are, sorted."""
+        return await self._records.namespaces()
 
     async def get(self, namespace: str, container: str) -> ContainerInfo:
         """Return one container's record with its spec, without its task."""
@@ -80,10 +90,22 @@ class Containers:
         labels = await self._records.labels(namespace)
         return Defaults(labels.get(DEFAULT_RUNTIME) or RUNC, labels.get(DEFAULT_SNAPSHOTTER) or OVERLAYFS)
 
-    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
-        """Remove the snapshot, unless kept, and the record.
+    async def respec(self, namespace: str, container: str, spec: Mapping[str, Any]) -> None:
+        """Replace the spec of a container's record, and nothing else of it."""
+        request = containers_pb2.UpdateContainerRequest(
+            container=containers_pb2.Container(
+                id=container, spec=WireAny(type_url=SPEC, value=msgspec.json.encode(spec))
+            ),
+            update_mask=FieldMask(paths=["spec"]),
+        )
+        with command_errors(f"change the spec of {container} in {namespace}"):
+            await self._containers.Update(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
 
-        containerd itself would remove the record under a task, which nobody could reach any more; so this looks first.
+    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> Sequence[str]:
+        """Remove the snapshot, unless kept, the record, and the bundle; return a sentence for each that had to stay.
+
+        containerd itself would remove the record under a task, which nobody could reach any more; so this looks first. The
+        record goes last but one: as long as it is there, the rest can be tried again.
         """
         record = await self._records.one(namespace, container)
         task = await self._tasks.get(namespace, container)
@@ -92,14 +114,35 @@ class Containers:
                 "failed_precondition",
                 f"cannot delete {container} in {namespace}: it has a task, which is {task.status}: delete that first",
             )
+        left: list[str] = []
         if record.snapshot_key:
-            await self._snapshots.let_go(namespace, record, keep=keep_snapshot)
+            why = None if keep_snapshot else await self._shared(namespace, record)
+            if why is None:
+                await self._snapshots.let_go(namespace, record, keep=keep_snapshot)
+            else:
+                left.append(why)
         with command_errors(f"delete {container} in {namespace}"):
             await self._containers.Delete(
                 containers_pb2.DeleteContainerRequest(id=container),
                 timeout=CHANGE_S,
                 metadata=in_namespace(namespace),
             )
+        why = await asyncio.to_thread(self._bundles.remove, container, dict(record.labels))
+        return [*left, why] if why else left
+
+    async def _shared(self, namespace: str, record: containers_pb2.Container) -> str | None:
+        """Return why the container's snapshot is not its own to remove; None where it is."""
+        where = (record.snapshotter, record.snapshot_key)
+        others = [
+            other.id
+            for other in await self._records.all(namespace, [])
+            if other.id != record.id and (other.snapshotter, other.snapshot_key) == where
+        ]
+        if others:
+            return f"snapshot {record.snapshot_key} stays: container {others[0]} uses it too"
+        if await self._snapshots.is_layer(namespace, record):
+            return f"snapshot {record.snapshot_key} stays: it is committed, a layer that others may be made of"
+        return None
 
 
 def _options(runc: RuncOptions | None) -> WireAny | None:

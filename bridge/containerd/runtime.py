@@ -12,12 +12,14 @@ from typing import Any, Self
 
 from bridge._pb.containerd.services import version_pb2
 from bridge._pb.google.protobuf.empty_pb2 import Empty
+from bridge.containerd.bundles import Bundles
 from bridge.containerd.channel import aio_channel
 from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.containers import Containers
 from bridge.containerd.content import Content
 from bridge.containerd.deadlines import LOOK_S
 from bridge.containerd.errors import look_errors
+from bridge.containerd.host import HostProcesses
 from bridge.containerd.images import Images
 from bridge.containerd.leases import Leases
 from bridge.containerd.snapshots import Snapshots
@@ -41,9 +43,15 @@ class ContainerdRuntime:
     snapshots: Snapshots
     leases: Leases
 
-    def __init__(self, address: Path) -> None:
-        """Take the path of containerd's gRPC socket. Nothing is opened before `async with`."""
+    def __init__(self, address: Path, *, bundle_root: Path | None = None) -> None:
+        """Take the path of containerd's gRPC socket. Nothing is opened before `async with`.
+
+        Args:
+            address: that path.
+            bundle_root: the only directory in which bundles of other clients are removed with their containers; None for none.
+        """
         self._address = address
+        self._bundle_root = bundle_root
         self._channel: Any = None
 
     async def __aenter__(self) -> Self:
@@ -53,8 +61,8 @@ class ContainerdRuntime:
         self.leases = Leases(channel, records)
         self.snapshots = Snapshots(channel, self._address, unpacking)
         self.images = Images(channel, content, unpacking, Transfer(channel, self.version))
-        self.tasks = Tasks(channel, records, self.snapshots)
-        self.containers = Containers(channel, records, self.snapshots, self.tasks)
+        self.tasks = Tasks(channel, records, self.snapshots, HostProcesses(self._address))
+        self.containers = Containers(channel, records, self.snapshots, self.tasks, Bundles(self._bundle_root))
         self._version = version_pb2.VersionStub(channel)
         return self
 

@@ -100,6 +100,18 @@ class Snapshots:
                 mount.options.append(f'context="{mount_label}"')
         return mounts
 
+    async def is_layer(self, namespace: str, record: containers_pb2.Container) -> bool:
+        """Tell whether the container's snapshot is a committed one: no container's own, but what others are made of."""
+        request = snapshots_pb2.StatSnapshotRequest(snapshotter=record.snapshotter, key=record.snapshot_key)
+        with look_errors(f"look at the snapshot of {record.id} in {namespace}"):
+            try:
+                answer = await self._snapshots.Stat(request, timeout=LOOK_S, metadata=in_namespace(namespace))
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    return False
+                raise
+        return bool(answer.info.kind == snapshots_pb2.COMMITTED)
+
     async def let_go(self, namespace: str, record: containers_pb2.Container, *, keep: bool) -> None:
         """Remove the container's snapshot, or mark it as kept: what no record refers to falls to the garbage collector."""
         options: dict[str, Any] = {"timeout": MOUNT_S, "metadata": in_namespace(namespace)}

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import grpc
+import msgspec
+from msgspec import structs
 
 from bridge._pb.containerd.services import tasks_pb2
+from bridge._pb.google.protobuf.any_pb2 import Any as Packed
 from bridge.containerd.channel import in_namespace
 from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.deadlines import CHANGE_S, LOOK_S, MOUNT_S
 from bridge.containerd.errors import command_errors, look_errors
+from bridge.containerd.host import HostProcesses, Process
+from bridge.containerd.metrics import task_stats
 from bridge.containerd.records import exit_info, needs, process_info, task_info
 from bridge.containerd.snapshots import Snapshots
 from bridge.model import labels
-from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo
+from bridge.model.identity import check_identifier
+from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo, TaskStats
 
 __all__ = ["Tasks"]
 
 NULL: Final = "/dev/null"
 
+RESOURCES_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
+"""What containerd calls the JSON of these (containerd/typeurl and client/client.go)."""
+
 
 class Tasks:
     """The tasks of one containerd. Made by `ContainerdRuntime`."""
 
-    def __init__(self, channel: Any, records: ContainerRecords, snapshots: Snapshots) -> None:
+    def __init__(self, channel: Any, records: ContainerRecords, snapshots: Snapshots, host: HostProcesses) -> None:
         self._tasks = tasks_pb2.TasksStub(channel)
         self._records = records
         self._snapshots = snapshots
+        self._host = host
+        self._inits: dict[str, Mapping[str, Process]] = {}
 
     # -- what changes them
 
@@ -83,6 +95,18 @@ class Tasks:
             )
             await self._tasks.Kill(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
 
+    async def update(
+        self, namespace: str, container: str, resources: Mapping[str, Any], annotations: Mapping[str, str]
+    ) -> None:
+        """Give it other limits."""
+        request = tasks_pb2.UpdateTaskRequest(
+            container_id=container,
+            resources=Packed(type_url=RESOURCES_TYPE, value=msgspec.json.encode(resources)),
+            annotations=annotations,
+        )
+        with command_errors(f"update {container} in {namespace}"):
+            await self._tasks.Update(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
+
     async def delete(self, namespace: str, container: str) -> ExitInfo:
         """Remove an ended task; return how it ended."""
         with command_errors(f"delete the task of {container} in {namespace}"):
@@ -91,11 +115,11 @@ class Tasks:
 
     # -- what looks at them
 
-    async def get(self, namespace: str, container: str) -> TaskInfo | None:
-        """Return the container's task, None where there is none."""
-        with look_errors(f"look at the task of {container} in {namespace}"):
+    async def get(self, namespace: str, container: str, *, exec_id: str | None = None) -> TaskInfo | None:
+        """Return the container's task, or one exec of it; None where there is none."""
+        with look_errors(f"look at {_named(container, exec_id)} in {namespace}"):
             try:
-                request = tasks_pb2.GetRequest(container_id=container)
+                request = tasks_pb2.GetRequest(container_id=container, exec_id=exec_id or "")
                 answer = await self._tasks.Get(request, timeout=LOOK_S, metadata=in_namespace(namespace))
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.NOT_FOUND:
@@ -104,17 +128,56 @@ class Tasks:
         return task_info(answer.process)
 
     async def pids(self, namespace: str, container: str) -> Sequence[ProcessInfo]:
-        """Return the processes of a task."""
+        """Return the processes of a task, and what the kernel says of them where it can be seen from here."""
         with look_errors(f"list the processes of {container} in {namespace}"):
             request = tasks_pb2.ListPidsRequest(container_id=container)
             answer = await self._tasks.ListPids(request, timeout=LOOK_S, metadata=in_namespace(namespace))
-        return [process_info(process) for process in answer.processes]
+        return await asyncio.to_thread(self._host.described, [process_info(process) for process in answer.processes])
 
-    async def wait(self, namespace: str, container: str) -> ExitInfo:
-        """Wait until the task has ended, however long; cancelled, containerd is told too."""
-        with look_errors(f"wait for the end of {container} in {namespace}"):
-            request = tasks_pb2.WaitRequest(container_id=container)
+    async def wait(self, namespace: str, container: str, *, exec_id: str | None = None) -> ExitInfo:
+        """Wait until the task, or one exec, has ended, however long; cancelled, containerd is told too."""
+        with look_errors(f"wait for the end of {_named(container, exec_id)} in {namespace}"):
+            request = tasks_pb2.WaitRequest(container_id=container, exec_id=exec_id or "")
             return exit_info(await self._tasks.Wait(request, metadata=in_namespace(namespace)))
+
+    async def metrics(self, namespace: str, containers: Sequence[str] = ()) -> Sequence[TaskStats]:
+        """Return what these tasks use, those of the whole namespace unless some are named.
+
+        containerd passes over a task whose numbers cannot be had, without a word.
+        """
+        filters = [f'id=="{check_identifier(container, "container id")}"' for container in containers]
+        with look_errors(f"measure the tasks in {namespace}"):
+            request = tasks_pb2.MetricsRequest(filters=filters)
+            answer = await self._tasks.Metrics(request, timeout=LOOK_S, metadata=in_namespace(namespace))
+        found = [one for one in (task_stats(namespace, metric) for metric in answer.metrics) if not _is_over(one)]
+        if any(one.network is None for one in found):
+            found = await self._with_networks(namespace, found)
+        return found
+
+    async def _with_networks(self, namespace: str, found: Sequence[TaskStats]) -> list[TaskStats]:
+        """Add what the runtime leaves out, runc's before containerd 2.2 always.
+
+        Whose network it is the pid says, and a list of the tasks costs half as much as all their numbers. So the pids of last
+        time are taken as long as the same processes have them.
+        """
+        wanted = [one.container for one in found if one.network is None]
+        known = self._inits.get(namespace, {})
+        seen = await asyncio.to_thread(
+            self._host.networks, {container: known[container] for container in wanted if container in known}
+        )
+        if seen is not None and len(seen) < len(wanted):
+            tasks = await self.infos(namespace)
+            pids = {container: Process(tasks[container].pid) for container in wanted if container in tasks}
+            seen = await asyncio.to_thread(self._host.networks, pids)
+            self._inits[namespace] = {container: one.process for container, one in (seen or {}).items()}
+        if seen is None:
+            return list(found)
+        return [
+            structs.replace(one, network=seen[one.container].network)
+            if one.network is None and one.container in seen
+            else one
+            for one in found
+        ]
 
     async def infos(self, namespace: str) -> Mapping[str, TaskInfo]:
         """Return every task of a namespace, by its container."""
@@ -123,3 +186,12 @@ class Tasks:
             answer = await self._tasks.List(request, timeout=LOOK_S, metadata=in_namespace(namespace))
         # The id is the container's; container_id is left empty (containerd, services/tasks/local.go).
         return {process.id: task_info(process) for process in answer.tasks}
+
+
+def _is_over(stats: TaskStats) -> bool:
+    """Tell whether the task has ended: its control group outlives its processes until it is deleted."""
+    return stats.pids is not None and stats.pids.current == 0
+
+
+def _named(container: str, exec_id: str | None) -> str:
+    return container if exec_id is None else f"exec {exec_id} of {container}"

@@ -85,6 +85,7 @@ async def _create(place: Place, command: Create) -> tuple[Created, bool]:
     command_id = place.command_id or command.id or new_ulid()
     _check(command)
     if (found := await created_by(place, command_id)) is not None:
+        await place.permit()  # its spec was allowed when it was made
         return found, False
     await _demand_free(place)
     async with _lease(place, command_id) as lease:

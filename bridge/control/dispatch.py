@@ -2,35 +2,46 @@
 
 Commands that change a container go through its lane, one after another in the order of arrival. Those that only look do
 not queue behind a slow `stop`: they share one lane of their own for the whole node, wide and bounded too. What they see is
-the state of that moment, which may be the middle of another command.
+the state of that moment, which may be the middle of another command. Those that only wait have another, wider one, so that
+waiting for hours keeps nobody from looking.
 
-Every command that would change something leaves its events, refused ones included: see `bridge.control.record`.
+What changes something takes effect at most once under its id (`bridge.control.once`). What a crash left open is looked for at
+the next start (`recover`), and never done again.
+
+Every command that would change something leaves its events, refused ones included: see `bridge.control.record`. A dry run is
+judged in the turn that the command would have, and remembered by nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from bridge.control import creation, images, lifecycle, observe
+from bridge.control import conditions, creation, images, lifecycle, limits, observe, stats, waiting
+from bridge.control.aftermath import Aftermath
+from bridge.control.conditions import Stale
+from bridge.control.ends import Ends, Standing, failure_of
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
+from bridge.control.memory import MemoryJournal
+from bridge.control.once import Bus, Once, mistake, stopped_before
 from bridge.control.order import Order, read_order
-from bridge.control.policy import ASKING, JudgedOnly, Permit, Policy
+from bridge.control.policy import JudgedOnly, Permit, Policy
 from bridge.control.record import CommandRecord
-from bridge.control.verb import Place, Removing, Verb, hush
+from bridge.control.running import BrokenOff, Postponed
+from bridge.control.verb import Known, Permission, Place, Removing, Verb, hush, nobody_judges, nobody_knows
 from bridge.errors import CommandFailed
-from bridge.model.commands import Command
+from bridge.model.commands import Cancel, Command
 from bridge.model.events import Failure
+from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
-from bridge.ports import CommandRequest, ContainerRuntime, ObjectSource, Tell
+from bridge.ports import CommandJournal, CommandRequest, ContainerRuntime, JournalRow, ObjectSource, Tell
 
 __all__ = ["VERBS", "DispatchStatistics", "Dispatcher"]
 
@@ -45,8 +56,22 @@ IMAGES_WIDTH = 4
 IMAGES_WAITING = 64
 """Images that come or go at the same time: each takes the network and the disk to itself."""
 
-VERBS: Mapping[str, Verb] = MappingProxyType({**observe.VERBS, **lifecycle.VERBS, **creation.VERBS, **images.VERBS})
-"""Verb -> coroutine, of every family."""
+LASTING_WIDTH = 512
+"""Commands that only wait, at the same time: each is a call to containerd that stays open, and a task here, 20 KiB together.
+A quarter of what the inbox takes, so that there is always room for others."""
+
+VERBS: Mapping[str, Verb] = MappingProxyType(
+    {
+        **observe.VERBS,
+        **stats.VERBS,
+        **waiting.VERBS,
+        **lifecycle.VERBS,
+        **limits.VERBS,
+        **creation.VERBS,
+        **images.VERBS,
+    }
+)
+"""Verb -> coroutine, of every family; `cancel` is the dispatcher's own."""
 
 
 class DispatchStatistics(NamedTuple):
@@ -56,16 +81,14 @@ class DispatchStatistics(NamedTuple):
     """By verb and outcome; a verb that does not exist counts as "?"."""
     changing: LaneStatistics
     observing: LaneStatistics
-
-
-class _BrokenOff(Exception):
-    """The bridge stops before the command has come to its end."""
+    under_way: int
+    """Changing commands that were received and have no outcome yet."""
 
 
 class Dispatcher:
-    """Takes commands for one node; `handle` is the `CommandHandler` of a `CommandInbox`.
+    """Takes commands for one node; `handle` is the `CommandHandler` of a `CommandInbox`, `carry_out` that of jobs.
 
-    Call `stop` before leaving the inbox's context, else that waits for the longest command.
+    Call `recover` before the first command, and `stop` before leaving the inbox's context, else that waits for the longest one.
     """
 
     def __init__(
@@ -77,6 +100,11 @@ class Dispatcher:
         record: CommandRecord,
         clock: Callable[[], Nanos] = now,
         lanes: Lanes | None = None,
+        journal: CommandJournal | None = None,
+        standing: Standing = lambda _state: None,
+        known: Known = nobody_knows,
+        bus: Bus | None = None,
+        allowed: Callable[[], bool] = lambda: True,
         tell: Tell = hush,
         objects: ObjectSource | None = None,
         removing: Removing | None = None,
@@ -90,6 +118,11 @@ class Dispatcher:
             record: where commands are recorded.
             clock: wall clock, for the outcome's two times.
             lanes: lanes with other bounds than the default ones.
+            journal: what remembers commands; in memory unless given.
+            standing: told how each changing command stands.
+            known: tells the states of containers as the log has them.
+            bus: what the bus knows of jobs; needed where another bridge of this node may have had them.
+            allowed: tells whether this bridge is the one of its node now.
             tell: takes how far long commands have come.
             objects: the bus's object stores.
             removing: deletes containers that were run with `rm`.
@@ -103,8 +136,23 @@ class Dispatcher:
         self._given: dict[str, Any] = {"tell": tell, "objects": objects, "removing": removing}
         self._images = Lane("this node's images", width=IMAGES_WIDTH, waiting=IMAGES_WAITING)
         self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
-        self._outcomes: Counter[tuple[str, OutcomeWord]] = Counter()
-        self._scopes: set[asyncio.Timeout] = set()
+        self._lasting = Lane("what happens on this node", width=LASTING_WIDTH, waiting=0)
+        self._journal: CommandJournal = MemoryJournal() if journal is None else journal
+        self._known = known
+        self._ends = Ends(node, self._journal, record=record, tell=standing, clock=clock)
+        self._aftermath = Aftermath(node, self._journal, self._ends, self.place)
+        self._changing = Once(
+            self,
+            verbs=VERBS,
+            journal=self._journal,
+            ends=self._ends,
+            aftermath=self._aftermath,
+            record=record,
+            clock=clock,
+            bus=bus,
+            allowed=allowed,
+        )
+        self._scopes: dict[asyncio.Timeout, Order] = {}
         self._handling = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -115,87 +163,104 @@ class Dispatcher:
 
         Cancelled, the command still leaves its event; the outcome in it is `unknown` if the command had begun.
         """
-        order = read_order(request, self._clock())
-        self._handling += 1
-        self._quiet.clear()
-        try:
-            return await self._outcome(order)
-        finally:
-            self._handling -= 1
-            if not self._handling:
-                self._quiet.set()
+        with self._counted():
+            order = read_order(request, self._clock())
+            try:
+                return await (self._changing.carry_out(order) if order.once else self._outcome(order))
+            except Postponed:
+                return self._ends.outcome(order, "error", failure=stopped_before(order))
+
+    async def carry_out(self, request: CommandRequest) -> Outcome | None:
+        """Carry out one job and return its outcome; None where the bridge stops before it has begun: leave it in its stream."""
+        with self._counted():
+            order = read_order(request, self._clock())
+            try:
+                return await (self._changing.carry_out(order) if order.once else self._outcome(order))
+            except Postponed:
+                return None
 
     async def stop(self, *, within: float) -> None:
-        """Take no more commands, and return when every one under way has its outcome.
+        """Take no more commands, and return when every one under way has its outcome, but for jobs that have not begun.
 
         Args:
             within: seconds that they may take; then the rest is interrupted. What had not begun is `unavailable`, what had
-                is `unknown`: it may have taken effect.
+                is looked at, and `unknown` unless it shows what came of it.
         """
         self._stopping = True
+        self._changing.stop_waiting()
+        self._break(lambda order: order.lasting)  # what they wait for may be hours away, and they may be asked again
         try:
             async with asyncio.timeout(within):
                 await self._quiet.wait()
         except TimeoutError:
             log.warning("%d commands are broken off: they took longer than %.1f s", self._handling, within)
-            for scope in self._scopes:
-                scope.reschedule(0)  # long past on the loop's clock: its body is cancelled now
+            self._break(lambda _: True)
+            self._changing.break_off()
             await self._quiet.wait()
+
+    def _break(self, chosen: Callable[[Order], bool]) -> None:
+        for scope, order in self._scopes.items():
+            if chosen(order):
+                scope.reschedule(0)  # long past on the loop's clock: its body is cancelled now
 
     def statistics(self) -> DispatchStatistics:
         """Return the counts since the beginning and how full the lanes are now."""
-        return DispatchStatistics(dict(self._outcomes), self._lanes.statistics(), self._observing.statistics())
+        return DispatchStatistics(
+            dict(self._ends.counts),
+            self._lanes.statistics(),
+            self._observing.statistics(),
+            len(self._changing.running),
+        )
 
-    # -- the way of one command
+    async def recover(self) -> list[tuple[JournalRow, Outcome]]:
+        """End what an earlier run of the bridge left open, by looking; see `Aftermath.recover`."""
+        return await self._aftermath.recover()
+
+    # -- commands that do not
 
     async def _outcome(self, order: Order) -> Outcome:
         try:
             result = await self._carry_out(order)
+        except JudgedOnly as judged:
+            outcome = self._ends.outcome(order, "ok", result=judged.result)
         except CommandFailed as error:
-            failure = Failure(code=error.code, message=error.message, containerd=error.containerd)
-            return self._finish(order, "refused" if error.code == "refused" else "error", failure=failure)
-        except _BrokenOff:
-            return self._break_off(order)
+            word: OutcomeWord = "refused" if error.code == "refused" else "error"
+            outcome = self._ends.outcome(order, word, failure=failure_of(error))
+        except Stale as error:
+            failure = Failure(code="failed_precondition", message=str(error))
+            outcome = self._ends.outcome(order, "stale", failure=failure)
+        except BrokenOff:
+            outcome = self._ends.outcome(order, "error", failure=stopped_before(order))
         except asyncio.CancelledError:
-            self._break_off(order)
+            self._ends.publish(order, self._ends.outcome(order, "error", failure=stopped_before(order)))
             raise
         except Exception:
             log.exception("command %s failed in a way that nobody thought of", order)
-            sentence = f"{order.subject.verb} failed by a mistake of the bridge itself: its log file has the details"
-            return self._finish(order, "error", failure=Failure(code="internal", message=sentence))
-        return self._finish(order, "ok", result=result)
+            outcome = self._ends.outcome(order, "error", failure=mistake(order))
+        else:
+            outcome = self._ends.outcome(order, "ok", result=result)
+        return self._ends.publish(order, outcome)
 
     async def _carry_out(self, order: Order) -> Struct:
-        command = self._accepted(order)
-        permit = self._permit(order)
-        place = Place(
-            runtime=self._runtime,
-            node=self._node,
-            followed=self._policy.namespaces,
-            namespace=order.subject.namespace,
-            container=order.subject.container,
-            permit=permit,
-            command_id=order.id,
-            **self._given,
-        )
-        async with self._breakable(), self._turn(order):
-            try:
-                await permit.admit()
-                order.began = True
-                return await VERBS[command.verb](place, command)
-            except JudgedOnly as judged:
-                return judged.result
+        command = self.accepted(order)
 
-    def _permit(self, order: Order) -> Permit:
-        return Permit(
-            self._policy,
-            order,
-            self._runtime.containers,
-            allowed=lambda: self._record.started(order),
-            last=order.subject.verb not in ASKING,
-        )
+        async def begin() -> None:
+            order.began = True
+            self._record.started(order)
 
-    def _accepted(self, order: Order) -> Command:
+        async with self.breakable(order), self.turn(order):
+            permit = self.permit(order, begin)
+            place = self.place(order, permit)
+            await permit.admit()
+            await conditions.check(place, command, self._clock())
+            await permit.begin()
+            if isinstance(command, Cancel):
+                return await self._changing.cancel(command, self._node)
+            return await VERBS[command.verb](place, command)
+
+    # -- inside
+
+    def accepted(self, order: Order) -> Command:
         """Judge the order: who it is for first, then what is allowed, then whether it makes sense."""
         subject = order.subject
         if subject.node != self._node:
@@ -206,62 +271,72 @@ class Dispatcher:
             )
         order.check_target(order.kind)
         self._policy.admit(order)
+        if order.request.via == "job" and not order.once:
+            what = f"a dry run of {subject.verb}" if order.dry_run else subject.verb
+            raise CommandFailed(
+                "invalid_argument", f"{what} is for now or not at all: send it as a request, not as a job"
+            )
         if order.flaw is not None:
             raise order.flaw
         if self._stopping:
+            if order.request.via == "job":
+                raise Postponed
             raise CommandFailed("unavailable", f"the bridge on node {self._node} is stopping: send it again later")
         assert order.command is not None
         return order.command
 
+    def permit(self, order: Order, begin: Callable[[], Awaitable[None]]) -> Permit:
+        """Return what asks the policy in the command's turn."""
+        return Permit(self._policy, order, self._runtime.containers, begin=begin)
+
+    def place(self, order: Order, permit: Permission = nobody_judges) -> Place:
+        """Return where the command works. What a dry run makes and takes away again belongs to no command."""
+        return Place(
+            runtime=self._runtime,
+            node=self._node,
+            followed=self._policy.namespaces,
+            namespace=order.subject.namespace,
+            container=order.subject.container,
+            command_id=new_ulid() if order.dry_run else order.id,
+            permit=permit,
+            known=self._known,
+            **self._given,
+        )
+
+    def turn(self, order: Order, queued: Callable[[], None] = lambda: None) -> AbstractAsyncContextManager[None]:
+        """Wait for the command's turn; `queued` is called where it has to wait."""
+        patient = order.request.via == "job"
+        if order.lasting:
+            return self._lasting.turn(patient=patient)
+        if not order.queues:
+            return self._observing.turn(patient=patient)
+        if order.target is None:
+            return self._images.turn(patient=patient, queued=queued)
+        return self._lanes.turn(*order.target, patient=patient, queued=queued)
+
     @asynccontextmanager
-    async def _breakable(self) -> AsyncIterator[None]:
+    async def breakable(self, order: Order) -> AsyncIterator[None]:
         """Let `stop` break off what is inside, and nothing else that times out be taken for that."""
         scope = asyncio.timeout(None)
         try:
             async with scope:
-                self._scopes.add(scope)
+                self._scopes[scope] = order
                 try:
                     yield
                 finally:
-                    self._scopes.discard(scope)
+                    del self._scopes[scope]
         except TimeoutError as error:
             if not scope.expired():
                 raise
-            raise _BrokenOff from error
+            raise BrokenOff from error
 
-    def _turn(self, order: Order) -> AbstractAsyncContextManager[None]:
-        if not order.changes:
-            return self._observing.turn()
-        return self._lanes.turn(*order.target) if order.target else self._images.turn()
-
-    # -- its end
-
-    def _break_off(self, order: Order) -> Outcome:
-        verb, container = order.subject.verb, order.subject.container
-        if order.undecided:
-            look = f"inspect container {container}" if container else "look at the images"
-            sentence = f"the bridge stopped in the middle of {verb}: {look} to see how far it came"
-            return self._finish(order, "unknown", failure=Failure(code="unknown", message=sentence))
-        sentence = f"the bridge stopped before {verb} was done: it had no effect, send it again"
-        return self._finish(order, "error", failure=Failure(code="unavailable", message=sentence))
-
-    def _finish(
-        self, order: Order, word: OutcomeWord, *, result: Struct | None = None, failure: Failure | None = None
-    ) -> Outcome:
-        outcome = Outcome(
-            id=order.id,
-            verb=order.subject.verb,
-            node=self._node,
-            outcome=word,
-            namespace=order.subject.namespace,
-            container=order.subject.container,
-            result=result,
-            error=failure,
-            received_at=order.received_at,
-            finished_at=self._clock(),
-        )
-        self._outcomes[order.subject.verb if order.kind else "?", word] += 1
-        if order.is_act:
-            log.info("command %s: %s%s", order, word, f", {failure.message!r}" if failure else "")
-        self._record.finished(order, outcome)
-        return outcome
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._handling += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._handling -= 1
+            if not self._handling:
+                self._quiet.set()

@@ -8,7 +8,7 @@ without bound: a full lane, or too much overall, is `exhausted` at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -50,15 +50,21 @@ class Lane:
         return not (self.under_way or self.waiting)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self, *, patient: bool = False, queued: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
         """Wait for the turn; the next one's comes when the context is left.
+
+        Args:
+            patient: wait behind however many; for what is bounded elsewhere.
+            queued: called where it has to wait, once it has its place.
 
         Raises:
             CommandFailed: `exhausted`, at once: too many wait already.
         """
-        if self._turns.locked() and self.waiting >= self._most_waiting:
+        if not patient and self._turns.locked() and self.waiting >= self._most_waiting:
             self.exhausted += 1
             raise CommandFailed("exhausted", f"{self.waiting} commands wait for {self._what} already: try again later")
+        if self._turns.locked():
+            queued()
         self.waiting += 1
         try:
             await self._turns.acquire()
@@ -88,25 +94,35 @@ class Lanes:
         self._lanes: dict[tuple[str, str], Lane] = {}
 
     @asynccontextmanager
-    async def turn(self, namespace: str, container: str) -> AsyncIterator[None]:
+    async def turn(
+        self, namespace: str, container: str, *, patient: bool = False, queued: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[None]:
         """Wait for the turn on this container; arrival is the first step of this context, not the creation of a task for it.
+
+        Args:
+            namespace: the container's.
+            container: its id.
+            patient: wait behind however many, and take no place from others overall; for jobs, whose number is bounded
+                where they come from.
+            queued: called where it has to wait, once it has its place.
 
         Raises:
             CommandFailed: `exhausted`, at once: too many wait for this container, or overall.
         """
-        if self._entered >= self._most_entered:
+        if not patient and self._entered >= self._most_entered:
             self._exhausted += 1
             raise CommandFailed("exhausted", f"{self._entered} commands are under way on this node: try again later")
         key = (namespace, container)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(f"container {container}", waiting=self._waiting_per_lane)
-        self._entered += 1
+        place = 0 if patient else 1
+        self._entered += place
         try:
-            async with lane.turn():
+            async with lane.turn(patient=patient, queued=queued):
                 yield
         finally:
-            self._entered -= 1
+            self._entered -= place
             if lane.idle:
                 del self._lanes[key]
                 self._exhausted += lane.exhausted

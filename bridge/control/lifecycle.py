@@ -1,4 +1,4 @@
-"""The verbs that change how a container runs: start, pause, resume, kill, stop, delete.
+"""The verbs that change how a container runs: start, restart, pause, resume, kill, stop, delete.
 
 Each asks for a state, not for a step: what is so already is success. What ends meanwhile, by itself or by somebody else's
 hand, has reached the state that was asked for. Processes are never left half-way: a task that was made here and cannot be
@@ -16,11 +16,21 @@ from types import MappingProxyType
 
 from msgspec import structs
 
+from bridge.control.ending import exit_of
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
-from bridge.model.commands import Delete, Kill, Pause, Resume, Start, Stop, signal_number
+from bridge.model.commands import Delete, Kill, Pause, Restart, Resume, Start, Stop, signal_number
 from bridge.model.identity import check_identifier
-from bridge.model.outcomes import ContainerInfo, Done, ExitInfo, TaskInfo, TaskStarted, TaskStatus
+from bridge.model.outcomes import (
+    ContainerInfo,
+    Deleted,
+    Done,
+    ExitInfo,
+    Restarted,
+    TaskInfo,
+    TaskStarted,
+    TaskStatus,
+)
 
 __all__ = ["STOP_SIGNAL_LABEL", "VERBS"]
 
@@ -31,9 +41,6 @@ STOP_SIGNAL_LABEL = "io.containerd.image.config.stop-signal"
 
 KILLED_WITHIN_S = 10.0
 """From SIGKILL to the exit: dockerd's patience too. Longer only takes a process that hangs in the kernel."""
-
-RECONNECT_S = 0.5
-"""Pause before the exit is awaited again after containerd went away in the middle of it."""
 
 FROZEN: frozenset[TaskStatus] = frozenset({"paused", "pausing"})
 
@@ -155,8 +162,14 @@ async def stop(place: Place, command: Stop) -> ExitInfo:
         await _send(place, wanted or _stop_signal(record))
         if task.status in FROZEN:  # frozen processes take no signal but SIGKILL
             await _thaw(place)
-        if await _within(exited, command.grace):
-            return exited.result()
+        try:
+            if await place.interruption.waits(exited, timeout=command.grace):
+                return exited.result()
+        except CommandFailed as error:
+            if error.code != "cancelled" or exited.done():
+                raise
+            sentence = f"stop was cancelled: {place} has its signal, and is not killed"
+            raise CommandFailed("cancelled", sentence) from error
         return await _kill(place, exited)
 
 
@@ -169,11 +182,33 @@ def _stop_signal(record: ContainerInfo) -> int:
         return int(SIGTERM)
 
 
+# -- restart
+
+
+async def restart(place: Place, command: Restart) -> Restarted:
+    """End the container's task as `stop` does, and run a new one; what does not run is only started."""
+    task = await place.runtime.tasks.get(*place.target)
+    ended = None
+    if task is not None and task.status in {"running", "paused", "pausing"}:
+        ended = await stop(place, Stop(grace=command.grace, signal=command.signal))
+    elif command.signal is not None:
+        _number(command.signal)
+    try:
+        started = await start(place, Start())
+    except CommandFailed as error:
+        # Whoever looks after it, as dockerd does, may have been quicker.
+        again = await place.runtime.tasks.get(*place.target) if ended and error.code == "failed_precondition" else None
+        if task is None or again is None or again.status != "running" or again.pid == task.pid:
+            raise
+        started = TaskStarted(pid=again.pid)
+    return Restarted(pid=started.pid, ended=ended)
+
+
 # -- delete
 
 
-async def delete(place: Place, command: Delete) -> ExitInfo:
-    """Remove the container and what belongs to it; return how its task ended, where it had one."""
+async def delete(place: Place, command: Delete) -> Deleted:
+    """Remove the container and what belongs to it; return how its task ended, where it had one, and what had to stay."""
     await record_at(place)
     task = await place.runtime.tasks.get(*place.target)
     ended = ExitInfo()
@@ -181,8 +216,8 @@ async def delete(place: Place, command: Delete) -> ExitInfo:
         if task.status in {"running", "paused", "pausing"} and not command.force:
             raise _unfit(place, task.status, "stop it first, or delete it with force")
         ended = await _remove_task(place, task)
-    await place.runtime.containers.delete(*place.target, keep_snapshot=command.keep_snapshot)
-    return ended
+    left = await place.runtime.containers.delete(*place.target, keep_snapshot=command.keep_snapshot)
+    return Deleted(exit_status=ended.exit_status, exited_at=ended.exited_at, killed=ended.killed, left=[*left])
 
 
 async def _remove_task(place: Place, task: TaskInfo) -> ExitInfo:
@@ -216,15 +251,7 @@ async def _exit_awaited(place: Place) -> AsyncIterator[asyncio.Task[ExitInfo]]:
 
 
 async def _exit(place: Place) -> ExitInfo:
-    while True:
-        try:
-            return await place.runtime.tasks.wait(*place.target)
-        except CommandFailed as error:
-            if error.code == "not_found":
-                return ExitInfo()  # it ended and its task was deleted: nobody can say how any more
-            if error.code != "unavailable":
-                raise
-        await asyncio.sleep(RECONNECT_S)  # containerd restarts; the container goes on, and so does the grace
+    return await exit_of(place) or ExitInfo()  # its task was deleted by somebody else: nobody here can say how it ended
 
 
 async def _within(exited: asyncio.Task[ExitInfo], seconds: float) -> bool:
@@ -270,6 +297,7 @@ async def _thaw(place: Place) -> None:
 VERBS: Mapping[str, Verb] = MappingProxyType(
     {
         Start.verb: start,
+        Restart.verb: restart,
         Pause.verb: pause,
         Resume.verb: resume,
         Kill.verb: kill,

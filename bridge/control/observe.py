@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import structs
 
 import bridge
 from bridge.control.verb import Place, Verb, record_at, task_at
+from bridge.control.waiting import state_of
 from bridge.errors import CommandFailed
 from bridge.model.commands import Inspect, List, Pids, Version
-from bridge.model.outcomes import ContainerList, InspectResult, PidList, ProcessInfo, VersionInfo
+from bridge.model.outcomes import (
+    ContainerList,
+    ExecInfo,
+    InspectResult,
+    PidList,
+    ProcessInfo,
+    TaskInfo,
+    VersionInfo,
+)
+from bridge.model.state import MAX_EXECS, ContainerState
 
 __all__ = ["VERBS"]
 
@@ -29,17 +40,38 @@ async def list_containers(place: Place, command: List) -> ContainerList:
 
 
 async def inspect(place: Place, _: Inspect) -> InspectResult:
-    """Return one container: record, spec, task, and its processes while it has any."""
-    record = await record_at(place)
-    task = await place.runtime.tasks.get(*place.target)
+    """Return one container: record, spec, task, its processes and execs while it has any, and its state in the log."""
+    record, task, state = await asyncio.gather(
+        record_at(place), place.runtime.tasks.get(*place.target), state_of(place)
+    )
     processes: list[ProcessInfo] = []
+    execs: list[ExecInfo] = []
     if task is not None and task.status in {"running", "paused", "pausing"}:
         try:
             processes = list(await place.runtime.tasks.pids(*place.target))
+            execs = await _execs(place, task, processes, state)
         except CommandFailed as error:
             if error.code != "not_found":  # between the two looks it ended, and somebody deleted it
                 raise
-    return InspectResult(container=structs.replace(record, node=place.node, task=task), processes=processes)
+    return InspectResult(
+        container=structs.replace(record, node=place.node, task=task), processes=processes, execs=execs, state=state
+    )
+
+
+async def _execs(
+    place: Place, task: TaskInfo, processes: Sequence[ProcessInfo], state: ContainerState | None
+) -> list[ExecInfo]:
+    """Return the execs that containerd has: it lists only those that run, the log knows those that are added too."""
+    ids = dict.fromkeys(process.exec_id for process in processes if process.exec_id is not None)
+    if state is not None and state.pid == task.pid:
+        ids |= dict.fromkeys(state.execs)
+    asked = list(ids)[:MAX_EXECS]
+    found = await asyncio.gather(*[place.runtime.tasks.get(*place.target, exec_id=exec_id) for exec_id in asked])
+    return [
+        ExecInfo(exec_id=exec_id, **structs.asdict(one))
+        for exec_id, one in zip(asked, found, strict=True)
+        if one is not None
+    ]
 
 
 async def pids(place: Place, _: Pids) -> PidList:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from hashlib import sha256
 from typing import Any
 
+import msgspec
 from msgspec import Struct, structs
 
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.model.codec import decode_as, to_builtins
-from bridge.model.commands import COMMANDS, Command, CommandId
+from bridge.model.commands import COMMANDS, OF_EVERY, PRECONDITIONS, Command, CommandId
 from bridge.model.identity import check_identifier, is_identifier, new_ulid
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import CommandSubject
-from bridge.ports import CommandRequest
+from bridge.ports import CommandRequest, JournalRow
 
 __all__ = ["Order", "read_order"]
 
@@ -26,8 +28,8 @@ class Order(Struct, kw_only=True):
         command: the options; None where they cannot be read, and `flaw` says why.
         id: the sender's, where a valid one could be read, else a new one.
         request: what it was read from.
-        arrived_ns: when it came, by a clock that nobody sets.
-        began: whether the command had its turn; from then on it may have had an effect.
+        arrived_ns: when it came, by a clock that nobody sets; 0 where it came to an earlier run of the bridge.
+        began: whether the command was carried out; from then on it may have had an effect. `started_at` is when.
         rule: what decided whether it is allowed.
     """
 
@@ -40,6 +42,7 @@ class Order(Struct, kw_only=True):
     request: CommandRequest
     arrived_ns: int = 0
     began: bool = False
+    started_at: Nanos | None = None
     rule: str | None = None
 
     def __str__(self) -> str:
@@ -62,9 +65,19 @@ class Order(Struct, kw_only=True):
         return self.command is not None and self.command.dry_run
 
     @property
-    def undecided(self) -> bool:
-        """Whether, broken off now, nobody could say if it has had an effect."""
-        return self.began and self.changes
+    def lasting(self) -> bool:
+        """Whether the verb only waits."""
+        return self.kind is not None and self.kind.lasting
+
+    @property
+    def queues(self) -> bool:
+        """Whether it takes its turn among the commands that change the same, be it only to be judged there."""
+        return self.is_act and self.kind is not None and not self.kind.repeatable
+
+    @property
+    def once(self) -> bool:
+        """Whether its id takes effect at most once, and so is journaled."""
+        return self.queues and not self.dry_run
 
     @property
     def target(self) -> tuple[str, str] | None:
@@ -81,7 +94,33 @@ class Order(Struct, kw_only=True):
             return {}
         options: dict[str, Any] = to_builtins(structs.replace(self.command, id=None))
         del options["id"]
+        for name in PRECONDITIONS:
+            if options[name] is None:
+                del options[name]
         return options
+
+    @property
+    def digest(self) -> str:
+        """What tells this command from another one under its id. Sent again it may have more time and other remarks."""
+        options = {name: value for name, value in self.options.items() if name not in (*OF_EVERY, "not_after")}
+        said = [*self.subject, options if self.command is not None else self.request.body.hex()]
+        return sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
+
+    @property
+    def row(self) -> JournalRow:
+        """What the journal is to remember of it."""
+        return JournalRow(
+            id=self.id,
+            digest=self.digest,
+            verb=self.subject.verb,
+            received_at=self.received_at,
+            namespace=self.subject.namespace,
+            container=self.subject.container,
+            body=self.request.body,
+            reply=self.request.reply,
+            via=self.request.via,
+            delivery=self.request.delivery,
+        )
 
     def check_target(self, kind: type[Command]) -> None:
         """See that the subject names what the verb is for, in containerd's grammar.
@@ -92,8 +131,10 @@ class Order(Struct, kw_only=True):
         verb, namespace, container = kind.verb, self.subject.namespace, self.subject.container
         if kind.targets == "container" and (namespace is None or container is None):
             raise CommandFailed("invalid_argument", f"{verb} is for one container: name its namespace and its id")
-        if kind.targets != "container" and container is not None:
+        if kind.targets in {"node", "namespace"} and container is not None:
             raise CommandFailed("invalid_argument", f"{verb} is for no single container: leave {container!r} out")
+        if container is not None and namespace is None:
+            raise CommandFailed("invalid_argument", f"container {container!r} is in a namespace: name that too")
         if kind.targets == "node" and namespace is not None:
             raise CommandFailed("invalid_argument", f"{verb} is for the whole node: leave namespace {namespace!r} out")
         try:
@@ -127,7 +168,7 @@ def read_order(request: CommandRequest, received_at: Nanos) -> Order:
         kind=kind,
         command=command,
         flaw=flaw,
-        id=(command.id if command else _id_in(body)) or new_ulid(),
+        id=(command.id if command else _id_in(body)) or request.name or new_ulid(),
         received_at=received_at,
         request=request,
         arrived_ns=time.monotonic_ns(),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
 from bridge.control.order import Order
@@ -25,8 +25,8 @@ from bridge.ports import ContainerStore
 __all__ = ["ASKING", "JudgedOnly", "Permit", "Policy"]
 
 ASKING: Final = frozenset({"create", "run"})
-"""The verbs that await `place.permit` with what their spec asks before they change anything. The dispatcher leaves the last
-word to that question, and a dry run of these verbs goes as far as there."""
+"""The verbs that await `place.permit` with what their spec asks before they change anything. That question has the last word:
+with its answer they begin, and a dry run of them goes as far as there."""
 
 
 class JudgedOnly(Exception):
@@ -127,13 +127,15 @@ class Policy:
 
 
 class Permit:
-    """The permission of one order, asked for in its turn: by the dispatcher, and again by a verb that knows what its spec asks.
+    """The permission of one order, asked for in its turn: before its verb is called, and by one that knows what its spec asks.
+
+    With the last answer the order begins: `begin` is awaited once, right before the command may have an effect.
 
     A verb that makes or runs something awaits `place.permit(spec=...)` with the final spec before it changes anything.
     """
 
     def __init__(
-        self, policy: Policy, order: Order, containers: ContainerStore, *, allowed: Callable[[], None], last: bool
+        self, policy: Policy, order: Order, containers: ContainerStore, *, begin: Callable[[], Awaitable[None]]
     ) -> None:
         """Take whose it is.
 
@@ -141,25 +143,32 @@ class Permit:
             policy: judges.
             order: is judged.
             containers: asked about the container, where a rule depends on what it is.
-            allowed: called once, when nothing is left to be asked.
-            last: whether the dispatcher's question is the last one; else the verb's is.
+            begin: awaited once, when nothing is left to be asked; what it raises passes through the verb.
         """
         self._policy = policy
         self._order = order
         self._containers = containers
-        self._allowed = allowed
-        self._last = last
+        self._begin = begin
+        self._begun = False
+        self._admitted: Decision | None = None
 
     async def admit(self) -> None:
-        """Ask before the verb begins.
+        """Ask with what is known before the verb is called.
 
         Raises:
             CommandFailed: `refused`, or what containerd says where the container cannot be asked about.
+        """
+        self._admitted = await self._decide(brought(self._order))
+
+    async def begin(self) -> None:
+        """Begin what was admitted, unless its verb asks once more and begins with that answer.
+
+        Raises:
             JudgedOnly: it is allowed, and was to be judged only.
         """
-        decision = await self._decide(brought(self._order))
-        if self._last:
-            self._pass(decision)
+        assert self._admitted is not None
+        if self._order.subject.verb not in ASKING:
+            await self._pass(self._admitted)
 
     async def __call__(
         self,
@@ -182,7 +191,7 @@ class Permit:
         decision = await self._decide(
             facts, spec=spec, process=process, own=own, runtime=runtime, runtime_options=runtime_options
         )
-        self._pass(decision)
+        await self._pass(decision)
 
     async def _decide(self, facts: Facts | None, **asked: Any) -> Decision:
         decision = self._policy.judge(self._order, facts, **asked)
@@ -192,10 +201,12 @@ class Permit:
         self._policy._enforce(self._order, decision)  # noqa: SLF001 - one piece in two classes
         return decision
 
-    def _pass(self, decision: Decision) -> None:
+    async def _pass(self, decision: Decision) -> None:
         if self._order.dry_run:
             raise JudgedOnly(Judged(rule=decision.rule, reason=decision.reason))
-        self._allowed()
+        if not self._begun:
+            self._begun = True
+            await self._begin()
 
     async def _facts(self) -> Facts:
         """Return what the container is; one that is not there has no labels and no image."""

@@ -4,7 +4,8 @@ Commands that only look leave none unless they are refused (a monitoring program
 told to record them too. What may be secret stays out of the events unless `full`: see `bridge.model.commands.redaction`. A
 hash of the body is always in them.
 
-The event before is handed over before the command is carried out, and reaches the disk within milliseconds; it is not waited for.
+The event before is handed over right after the journal has the command as started, and before it is carried out; it reaches the
+disk of the log within milliseconds, and is not waited for.
 """
 
 from __future__ import annotations
@@ -61,11 +62,25 @@ class CommandRecord:
             self._event(order),
             phase="finished",
             outcome=outcome.outcome,
-            error=self._told(order, outcome.error),
+            error=self.told(order, outcome.error),
             finished_at=outcome.finished_at,
-            duration_ns=max(0, time.monotonic_ns() - order.arrived_ns),
+            duration_ns=max(0, time.monotonic_ns() - order.arrived_ns) if order.arrived_ns else None,
         )
         self._leave(order, event)
+
+    def told(self, order: Order, failure: Failure | None) -> Failure | None:
+        """Return why a command failed as everybody may read it."""
+        # What the policy says names paths and keys, which is what it is about, and no values that could be secret.
+        if failure is None or order.kind is None or self._detail == "full" or _is_ours(failure):
+            return failure
+        secrets = secrets_of(order.kind, order.options)
+        if not secrets:
+            return failure
+        return structs.replace(
+            failure,
+            message=scrubbed(failure.message, secrets),
+            containerd=None if failure.containerd is None else scrubbed(failure.containerd, secrets),
+        )
 
     # -- inside
 
@@ -90,19 +105,6 @@ class CommandRecord:
             received_at=order.received_at,
         )
 
-    def _told(self, order: Order, failure: Failure | None) -> Failure | None:
-        # What the policy says names paths and keys, which is what it is about, and no values that could be secret.
-        if failure is None or order.kind is None or self._detail == "full" or failure.code == "refused":
-            return failure
-        secrets = secrets_of(order.kind, order.options)
-        if not secrets:
-            return failure
-        return structs.replace(
-            failure,
-            message=scrubbed(failure.message, secrets),
-            containerd=None if failure.containerd is None else scrubbed(failure.containerd, secrets),
-        )
-
     def _leave(self, order: Order, event: CommandRecorded) -> None:
         namespace, container = order.subject.namespace, order.subject.container
         valid = order.target is not None
@@ -111,3 +113,7 @@ class CommandRecord:
             self._take(known, container if valid else None, event, order.id)
         except Exception:
             log.exception("command %s is not recorded", order)
+
+
+def _is_ours(failure: Failure) -> bool:
+    return failure.code == "refused" and failure.containerd is None

@@ -2,16 +2,81 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bridge.errors import CommandFailed
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
+from bridge.model.state import ContainerState
 from bridge.ports import ContainerRuntime, ObjectSource, Tell
 
-__all__ = ["Permission", "Place", "Verb", "Removing", "hush", "nobody_judges", "record_at", "task_at"]
+__all__ = [
+    "Interruption",
+    "Known",
+    "Permission",
+    "Place",
+    "Removing",
+    "Verb",
+    "hush",
+    "nobody_judges",
+    "nobody_knows",
+    "record_at",
+    "task_at",
+]
+
+
+class Interruption:
+    """How somebody who takes a command back reaches the verb that is carrying it out.
+
+    A verb says where it can be interrupted by waiting there through `waits`; nowhere else anything happens to it.
+    """
+
+    def __init__(self) -> None:
+        self._wanted = asyncio.Event()
+        self._listening = 0
+
+    @property
+    def possible(self) -> bool:
+        """Whether the verb waits now, and can be interrupted."""
+        return self._listening > 0
+
+    def interrupt(self) -> None:
+        """Let what waits come back."""
+        self._wanted.set()
+
+    async def waits(self, for_: asyncio.Future[Any], *, timeout: float | None = None) -> bool:
+        """Wait until `for_` is done or the time is over; return whether it is done. Its result and errors are left in it.
+
+        Raises:
+            CommandFailed: `cancelled`: the command was taken back meanwhile.
+        """
+        wanted = asyncio.ensure_future(self._wanted.wait())
+        self._listening += 1
+        try:
+            ends: set[asyncio.Future[Any]] = {for_, wanted}
+            await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._listening -= 1
+            wanted.cancel()
+        if not for_.done() and self._wanted.is_set():
+            raise CommandFailed("cancelled", "the command was cancelled")
+        return for_.done()
+
+
+Known: TypeAlias = Callable[[str, str], Awaitable[ContainerState]]
+"""Tells the state of a container as the log has it, with everything that containerd had told when it was asked.
+
+Raises:
+    CommandFailed: `unavailable`: the subscription to containerd is not live, so nobody can say.
+"""
+
+
+async def nobody_knows(namespace: str, container: str) -> ContainerState:
+    """Be the `Known` of a node that follows no events."""
+    raise CommandFailed("unavailable", f"no events of container {container} in {namespace} are followed here")
 
 
 class Permission(Protocol):
@@ -63,6 +128,8 @@ class Place(Struct, frozen=True, kw_only=True):
         tell: takes how far a long command has come.
         objects: the bus's object stores, where there are any.
         removing: deletes containers that were run with `rm`, where there is somebody who does.
+        known: asks for the state of a container as the log has it.
+        interruption: where a verb that waits hears that the command was taken back.
     """
 
     runtime: ContainerRuntime
@@ -72,9 +139,11 @@ class Place(Struct, frozen=True, kw_only=True):
     container: str | None = None
     command_id: str = ""
     permit: Permission = nobody_judges
+    interruption: Interruption = field(default_factory=Interruption)
     tell: Tell = hush
     objects: ObjectSource | None = None
     removing: Removing | None = None
+    known: Known = nobody_knows
 
     @property
     def target(self) -> tuple[str, str]:

@@ -23,6 +23,9 @@ __all__ = ["bucket_stream", "declared_bucket", "ensure_buckets", "ensure_states"
 DUPLICATE_WINDOW: Final = 120 * SECOND
 """As every KV client makes it. What is written again later is written again, which does no harm under a key."""
 
+COMMANDS_KEPT: Final = 14 * 86_400 * SECOND
+"""How long it is told how a command stands: twice as long as a job waits in its stream, and as its journal remembers it."""
+
 
 def bucket_stream(bucket: str) -> str:
     """Return the name of a bucket's stream."""
@@ -34,7 +37,7 @@ def key_subject(bucket: str, key: str) -> str:
     return f"$KV.{bucket}.{key}"
 
 
-def declared_bucket(bucket: str, description: str, *, replicas: int) -> dict[str, Any]:
+def declared_bucket(bucket: str, description: str, *, replicas: int, max_age: int = 0) -> dict[str, Any]:
     """Return a bucket's stream as we create it, in JetStream's own terms; durations are nanoseconds."""
     return {
         "name": bucket_stream(bucket),
@@ -43,7 +46,7 @@ def declared_bucket(bucket: str, description: str, *, replicas: int) -> dict[str
         "storage": "file",
         "retention": "limits",
         "discard": "new",
-        "max_age": 0,
+        "max_age": max_age,
         "max_msgs": -1,
         "max_bytes": -1,
         "max_msgs_per_subject": 1,
@@ -57,8 +60,11 @@ def declared_bucket(bucket: str, description: str, *, replicas: int) -> dict[str
     }
 
 
-def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int) -> list[str]:
-    """Return in what a bucket's stream is weaker than needed: field, value there, value needed. Empty if it is good."""
+def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int, max_age: int = 0) -> list[str]:
+    """Return in what a bucket's stream is weaker than needed: field, value there, value needed. Empty if it is good.
+
+    What stands under a key has to stay for `max_age`, with 0 for ever.
+    """
     found = []
 
     def need(field: str, good: bool, needed: str) -> None:  # noqa: FBT001 - the condition reads as the sentence
@@ -68,7 +74,15 @@ def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int) -> list[str
     need("storage", there.get("storage") == "file", "file")
     need("retention", there.get("retention") == "limits", "limits")
     need("num_replicas", there.get("num_replicas", 1) >= replicas, f"{replicas} or more")
-    need("max_age", not there.get("max_age"), "unset: what stands under a key may not expire")
+    age = there.get("max_age") or 0
+    if max_age:
+        need(
+            "max_age",
+            not age or age >= max_age,
+            f"{shown('max_age', max_age)} or more: jobs are delivered again so late",
+        )
+    else:
+        need("max_age", not age, "unset: what stands under a key may not expire")
     need("max_msgs_per_subject", there.get("max_msgs_per_subject", -1) >= 1, "1: the latest value of a key")
     bounded = there.get("max_msgs", -1) > 0 or there.get("max_bytes", -1) > 0
     need("discard", not bounded or there.get("discard") == "new", "new: a full bucket may not forget keys")
@@ -80,7 +94,7 @@ def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int) -> list[str
 
 
 async def ensure_buckets(connection: Connection, subjects: Subjects, *, replicas: int = 1) -> None:
-    """Make sure that the buckets of states and of nodes exist and are as strong as we need them.
+    """Make sure that the buckets of states, nodes and commands exist and are as strong as we need them.
 
     Raises:
         ConfigError: one is weaker, or cannot be made; the sentence says what to do.
@@ -88,6 +102,9 @@ async def ensure_buckets(connection: Connection, subjects: Subjects, *, replicas
     """
     await ensure_states(connection, subjects, replicas=replicas)
     await _ensure(connection, subjects.node_bucket, "Which bridge writes as which node (containerd-bridge)", replicas)
+    await _ensure(
+        connection, subjects.command_bucket, "How each command stands (containerd-bridge)", replicas, COMMANDS_KEPT
+    )
 
 
 async def ensure_states(connection: Connection, subjects: Subjects, *, replicas: int = 1) -> None:
@@ -95,12 +112,12 @@ async def ensure_states(connection: Connection, subjects: Subjects, *, replicas:
     await _ensure(connection, subjects.state_bucket, "The state of every container (containerd-bridge)", replicas)
 
 
-async def _ensure(connection: Connection, bucket: str, description: str, replicas: int) -> None:
+async def _ensure(connection: Connection, bucket: str, description: str, replicas: int, max_age: int = 0) -> None:
     name = bucket_stream(bucket)
     try:
         config = await existing(connection, name)
         if config is None:
-            config = await create(connection, declared_bucket(bucket, description, replicas=replicas))
+            config = await create(connection, declared_bucket(bucket, description, replicas=replicas, max_age=max_age))
     except ApiError as error:
         raise config_error(error, name) from error
     except Denied as error:
@@ -113,7 +130,7 @@ async def _ensure(connection: Connection, bucket: str, description: str, replica
         ) from error
     except NATS_ERRORS as error:
         raise LogUnavailable(f"JetStream at {connection.server}: {explain(error)}") from error
-    found = weaknesses(config, bucket, replicas=replicas)
+    found = weaknesses(config, bucket, replicas=replicas, max_age=max_age)
     if found:
         raise ConfigError(
             f"bucket {bucket} is not strong enough: {'; '.join(found)}. Change its stream (nats stream edit {name}), "

@@ -60,11 +60,11 @@ class Place(Struct, frozen=True, gc=False):
 class Consumer:
     """One consumer. `open` makes it, `close` takes it away; between the two it lives on one link."""
 
-    def __init__(self, connection: Connection, stream: str, link: Link) -> None:
+    def __init__(self, connection: Connection, stream: str, link: Link, name: str = "") -> None:
         self._connection = connection
         self._stream = stream
         self._link = link
-        self._name = f"bridge_{secrets.token_hex(8)}"
+        self._name = name or f"bridge_{secrets.token_hex(8)}"
         self._inbox = connection.client.new_inbox()
         self._subscription: Subscription | None = None
         self._made = False
@@ -106,11 +106,15 @@ class Consumer:
         self._made = True
         return int(made.get("num_pending") or 0)
 
-    async def close(self) -> None:
-        """Take it off the server, if that answers; else it goes by itself in a minute. A second time does nothing."""
+    async def close(self, *, keep: bool = False) -> None:
+        """Take it off the server, if that answers; else it goes by itself in a minute. A second time does nothing.
+
+        Args:
+            keep: leave it there, for a durable one.
+        """
         self._link.unwatch(self._wake)
         subscription, self._subscription = self._subscription, None
-        made, self._made = self._made, False
+        made, self._made = self._made and not keep, False
         with suppress(*NATS_ERRORS):
             if subscription is not None:
                 await subscription.unsubscribe()
@@ -175,10 +179,11 @@ class Consumer:
 
     def _status(self, message: Delivered) -> str | None:
         # None for an event. What the server says of a pull carries that pull's subject, and may come after the next one.
+        # A message of the stream has its own subject, whatever its headers say.
         status = message.headers.get("Status")
-        if status is None or message.subject == f"{self._inbox}.{self._pulls}":
-            return status
-        return _OF_BEFORE
+        if status is None or not message.subject.startswith(self._inbox):
+            return None
+        return status if message.subject == f"{self._inbox}.{self._pulls}" else _OF_BEFORE
 
     async def _arrival(self) -> Delivered:
         while not self._arrived:

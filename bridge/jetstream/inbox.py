@@ -113,6 +113,14 @@ class MicroInbox:
         finally:
             await desk.finish(self._finish)
 
+    async def answer(self, reply: str, outcome: Outcome) -> None:
+        """Send an outcome to whoever may still wait for it: of a command that an earlier run took."""
+        body, headers = encode_reply(outcome, self._connection.client.max_payload)
+        try:
+            await self._connection.client.publish(reply, body, headers=headers)
+        except NATS_ERRORS as failure:
+            log.warning("the outcome of %s cannot be sent: %s", outcome.id, explain(failure))
+
     @asynccontextmanager
     async def _taking(self, desk: _Desk) -> AsyncIterator[None]:
         client, subject = self._connection.client, self._subjects.command_filter(self._node)
@@ -215,7 +223,8 @@ class _Desk:
         try:
             headers = message.headers or {}
             who = identity.who_asks(headers, message.reply) if self._request_info else None
-            return await self._handle(CommandRequest(subject=subject, body=message.data, headers=headers, who=who))
+            request_ = CommandRequest(subject=subject, body=message.data, headers=headers, who=who, reply=message.reply)
+            return await self._handle(request_)
         except Exception:
             log.exception("the handler of command %s failed", message.subject)
             return self._refusal(request, "internal", f"{subject.verb} failed by a mistake of the bridge itself")

@@ -121,15 +121,13 @@ def _commanding(subjects: Subjects, namespace: str, container: str | None = None
     for verb, command in COMMANDS.items():
         if command.group not in OPERATED:
             continue
-        if command.targets == "node":
-            if command.group == "observe":
-                yield f"{root}.commands.*.-.-.{verb}"
-        elif command.targets == "namespace":
-            if container is None:
-                yield f"{root}.commands.*.{quote(namespace)}.-.{verb}"
-        else:
+        if command.targets == "node" and command.group == "observe":
+            yield f"{root}.commands.*.-.-.{verb}"  # `cancel` is for the commands of everybody
+        if command.targets in {"namespace", "any"} and container is None:
+            yield f"{root}.commands.*.{quote(namespace)}.-.{verb}"
+        if command.targets in {"container", "any"}:
             yield f"{root}.commands.*.{quote(namespace)}.{one}.{verb}"
-            if command.group != "observe":
+            if command.group != "observe" and not command.repeatable:
                 yield f"{root}.jobs.*.{quote(namespace)}.{one}.{verb}"
 
 
@@ -142,6 +140,10 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     for stream in streams:
         publish += [f"{PREFIX}STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "UPDATE", "MSG.GET")]
         publish += [f"{PREFIX}CONSUMER.{verb}.{stream}.>" for verb in ("CREATE", "INFO", "DELETE", "MSG.NEXT")]
+    archives = f"OBJ_{subjects.archive_bucket}"  # read by `import`; whoever sends them makes the store
+    publish += [f"{PREFIX}STREAM.{verb}.{archives}" for verb in ("INFO", "MSG.GET")]
+    publish += [f"{PREFIX}CONSUMER.CREATE.{archives}"]
+    publish += [f"{PREFIX}CONSUMER.{verb}.{archives}.>" for verb in ("CREATE", "INFO", "DELETE", "MSG.NEXT")]
     publish += [f"{root}.events.{own}.>", f"{root}.nodes.{own}.*", f"{root}.stdio.{own}.>", f"{root}.progress.{own}.>"]
     publish.append(f"{root}.quarantine.{own}")
     publish += [f"$KV.{root}-state.{own}.>", f"$KV.{root}-nodes.{own}", f"$KV.{root}-commands.{own}.>"]

@@ -117,6 +117,7 @@ _ANOTHER_TASK: Final[Changes] = {
     "exited_at": None,
     "lost": False,
     "oom": False,
+    "ooms": 0,
     "execs": _NO_EXECS,
     "restored_from": None,
     "parent": None,
@@ -223,8 +224,8 @@ def _delete(state: ContainerState, event: events.TaskDelete, _time: Nanos) -> Ch
     return changes
 
 
-def _oom(_state: ContainerState, _event: events.TaskOOM, _time: Nanos) -> Changes:
-    return {"oom": True}
+def _oom(state: ContainerState, _event: events.TaskOOM, _time: Nanos) -> Changes:
+    return {"oom": True, "ooms": state.ooms + 1}
 
 
 def _exec_added(state: ContainerState, event: events.TaskExecAdded, time: Nanos) -> Changes:

@@ -9,6 +9,7 @@ files under `schemas/`, `--check` tells whether they are up to date.
     outcome.<verb>.json    the reply to it
     node.json              a node's record in the bucket of nodes
     state.json             a container's state in the bucket of states
+    command-state.json     how a command stands, in the bucket of commands
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bridge.model.envelope import EVENT_TYPES, Recorded
 from bridge.model.envelope import Sequence as EventNumber
 from bridge.model.nanos import Nanos
 from bridge.model.nodes import NodeRecord
-from bridge.model.outcomes import Outcome
+from bridge.model.outcomes import CommandState, Outcome
 from bridge.model.state import ContainerState
 
 __all__ = ["DIRECTORY", "dataschema_of", "schemas"]
@@ -70,6 +71,7 @@ def _all() -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"outcome.{verb}.json", _outcome(verb, command.result)
     yield "node.json", _schema(NodeRecord, "node.json")
     yield "state.json", _schema(ContainerState, "state.json")
+    yield "command-state.json", _schema(CommandState, "command-state.json")
 
 
 def _schema(kind: Any, file: str) -> dict[str, Any]:

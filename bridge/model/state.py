@@ -54,7 +54,7 @@ class ContainerState(Struct, frozen=True, kw_only=True, gc=False):
         exit_status: how it ended, `exited_at` when; null until then, and where nobody knows.
         lost: it ended and nobody knows how.
         oom: the kernel killed a process of this task for want of memory, once or more. False proves nothing: containerd
-            may miss it.
+            may miss it. `ooms` is how often it was told.
         execs: the additional processes that are alive, by their ids, the oldest first; `MAX_EXECS` at the most.
         restored_from: the checkpoint that this task was created from, as containerd names it.
         parent: the incarnation that checkpoint was made of, where the events tell it.
@@ -79,6 +79,7 @@ class ContainerState(Struct, frozen=True, kw_only=True, gc=False):
     exited_at: Nanos | None = None
     lost: bool = False
     oom: bool = False
+    ooms: int = 0
     execs: dict[str, ExecState] = {}
 
     restored_from: str | None = None

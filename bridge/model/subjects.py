@@ -196,6 +196,35 @@ class Subjects:
         """Return the subject on which a node tells how far a command has come."""
         return f"{self.root}.progress.{quote(node)}.{quote(command_id)}"
 
+    # -- jobs: <root>.jobs.<node>.<namespace>.<container>.<verb>, and the same behind `quarantine`
+
+    def job(self, command: str) -> str:
+        """Return the subject under which a command is a durable job, from its subject as a request."""
+        return f"{self.root}.jobs{command.removeprefix(f'{self.root}.commands')}"
+
+    def job_filter(self, node: str | None = None) -> str:
+        """Return the filter for the jobs of a node, or of all; whatever follows the node, also what is no command."""
+        return f"{self.root}.jobs.{quote(node)}.>" if node else f"{self.root}.jobs.>"
+
+    def parse_job(self, subject: str) -> CommandSubject:
+        """Take the subject of a job apart.
+
+        Raises:
+            ValueError: `subject` is not one of ours.
+        """
+        try:
+            return self.parse_command(f"{self.root}.commands{subject.removeprefix(f'{self.root}.jobs')}")
+        except ValueError as error:
+            raise ValueError(f"{subject!r} is not the subject of a job under {self.root!r}") from error
+
+    def quarantine(self, node: str) -> str:
+        """Return the subject of the jobs of a node that were put aside."""
+        return f"{self.root}.quarantine.{quote(node)}"
+
+    def quarantine_filter(self) -> str:
+        """Return the filter for the jobs of all nodes that were put aside."""
+        return f"{self.root}.quarantine.*"
+
     # -- keys: <node>.<namespace>.<container> in bucket <root>-state, <node> in bucket <root>-nodes
 
     @property
@@ -207,6 +236,21 @@ class Subjects:
     def node_bucket(self) -> str:
         """The key-value bucket with the record of every node."""
         return f"{self.root}-nodes"
+
+    @property
+    def command_bucket(self) -> str:
+        """The key-value bucket with how each command stands."""
+        return f"{self.root}-commands"
+
+    @staticmethod
+    def command_key(node: str, command_id: str) -> str:
+        """Return the key of a command: `<node>.<id>`."""
+        return f"{quote(node)}.{quote(command_id)}"
+
+    @staticmethod
+    def command_keys(node: str | None = None, command_id: str | None = None) -> str:
+        """Return the pattern for the keys of commands; what is None matches everything in its place."""
+        return f"{quote(node) if node else '*'}.{quote(command_id) if command_id else '*'}"
 
     @property
     def archive_bucket(self) -> str:

@@ -186,7 +186,7 @@ class RuleBook(Struct, frozen=True, kw_only=True, dict=True):
             return _matches(question.namespace, rule.namespaces)
         # A command for all namespaces is for those of the rule too.
         kind = question.kind
-        every = kind is not None and kind.targets == "namespace"
+        every = kind is not None and kind.targets in {"namespace", "any"}
         return every and (rule.effect == "deny" or "*" in rule.namespaces)
 
 

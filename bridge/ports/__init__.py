@@ -35,6 +35,8 @@ from bridge.ports.images import (
 )
 from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted, RoleAt
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
+from bridge.ports.jobs import Job, JobSource, JobStore, Quarantined
+from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
 
@@ -45,8 +47,10 @@ __all__ = [
     "Change",
     "CommandHandler",
     "CommandInbox",
+    "CommandJournal",
     "CommandRequest",
     "CommandSender",
+    "CommandStates",
     "ContainerId",
     "ContainerLookup",
     "ContainerRuntime",
@@ -64,6 +68,10 @@ __all__ = [
     "ImageStore",
     "Inventory",
     "InventorySource",
+    "Job",
+    "JobSource",
+    "JobStore",
+    "JournalRow",
     "LeaseStore",
     "Leased",
     "LogEnd",
@@ -75,6 +83,7 @@ __all__ = [
     "ObjectShelf",
     "ObjectSource",
     "Observed",
+    "Quarantined",
     "ProgressFeed",
     "RoleAt",
     "RuntimeVersion",

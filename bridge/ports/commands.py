@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from bridge.model.events import Who
-from bridge.model.outcomes import Outcome
+from bridge.model.outcomes import Outcome, Via
 from bridge.model.subjects import CommandSubject
 
 __all__ = ["CommandHandler", "CommandInbox", "CommandRequest", "CommandSender", "NodePresence"]
@@ -18,13 +18,25 @@ __all__ = ["CommandHandler", "CommandInbox", "CommandRequest", "CommandSender", 
 class CommandRequest(Struct, frozen=True, kw_only=True):
     """A command as it came from the bus: what its subject says, and its body, which nobody has looked at yet.
 
-    `who` is who sent it, where the bus itself says so and nobody else can; None where that is not known.
+    Attributes:
+        subject: who it is for and what it asks; `body` are the options, `headers` what came with them.
+        who: who sent it, where the bus itself says so and nobody else can; None where that is not known, as of every job.
+        reply: where its sender waits, empty where nobody does.
+        via: how it came.
+        delivery: its place in the stream of jobs, 0 for a request.
+        again: it is a job that never started and is tried once more.
+        name: its id where the body gives none: of a job, which may come more than once.
     """
 
     subject: CommandSubject
     body: bytes
     headers: Mapping[str, str] = {}
     who: Who | None = None
+    reply: str = ""
+    via: Via = "request"
+    delivery: int = 0
+    again: bool = False
+    name: str = ""
 
 
 CommandHandler: TypeAlias = Callable[[CommandRequest], Awaitable[Outcome]]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo
+from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStats
 from bridge.ports.images import Defaults, ImageStore, LeaseStore, NewContainer, SnapshotStore
 
 __all__ = ["ContainerRuntime", "ContainerStore", "RuntimeVersion", "TaskLifecycle", "TaskView", "Tasks"]
@@ -25,6 +25,10 @@ class ContainerStore(Protocol):
         """Return the containers of a namespace, or of every one, with their tasks; `filters` are containerd's own."""
         ...
 
+    async def namespaces(self) -> Sequence[str]:
+        """Return the names of the namespaces there are, sorted."""
+        ...
+
     async def get(self, namespace: str, container: str) -> ContainerInfo:
         """Return one container's record with its spec, without its task. `not_found` where there is none."""
         ...
@@ -37,8 +41,16 @@ class ContainerStore(Protocol):
         """Return the runtime and the snapshotter that a namespace uses where nobody says otherwise."""
         ...
 
-    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
-        """Remove the snapshot, unless kept, and the record. `failed_precondition` while there is a task."""
+    async def respec(self, namespace: str, container: str, spec: Mapping[str, Any]) -> None:
+        """Replace the spec of a container's record, and nothing else of it; a task that there is stays as it is."""
+        ...
+
+    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> Sequence[str]:
+        """Remove the snapshot, unless kept, the record, and the bundle directory where its maker's label names one.
+
+        Whatever somebody else uses too stays, and whatever cannot be removed; a sentence for each of these comes back.
+        `failed_precondition` while there is a task.
+        """
         ...
 
 
@@ -70,6 +82,15 @@ class TaskLifecycle(Protocol):
         """Send a signal. `not_found` where there is no task, no such exec, or the process has ended."""
         ...
 
+    async def update(
+        self, namespace: str, container: str, resources: Mapping[str, Any], annotations: Mapping[str, str]
+    ) -> None:
+        """Give it other limits: an OCI LinuxResources with only what is to change.
+
+        `not_found` where there is no task, `failed_precondition` where it has ended.
+        """
+        ...
+
     async def delete(self, namespace: str, container: str) -> ExitInfo:
         """Remove an ended task; return how it ended. `failed_precondition` while it runs."""
         ...
@@ -78,16 +99,23 @@ class TaskLifecycle(Protocol):
 class TaskView(Protocol):
     """What looks at a task. Errors are `CommandFailed` with containerd's own words."""
 
-    async def get(self, namespace: str, container: str) -> TaskInfo | None:
-        """Return the container's task, None where there is none. An absent container has none either."""
+    async def get(self, namespace: str, container: str, *, exec_id: str | None = None) -> TaskInfo | None:
+        """Return the container's task, or one exec of it; None where there is none. An absent container has none either."""
         ...
 
     async def pids(self, namespace: str, container: str) -> Sequence[ProcessInfo]:
-        """Return the processes of a running task. `not_found` where there is no task."""
+        """Return the processes of a running task, and what the kernel says of them where it can be seen from here.
+
+        `not_found` where there is no task.
+        """
         ...
 
-    async def wait(self, namespace: str, container: str) -> ExitInfo:
-        """Wait until the task has ended; return how. At once for an ended one, `not_found` where there is none."""
+    async def wait(self, namespace: str, container: str, *, exec_id: str | None = None) -> ExitInfo:
+        """Wait until the task, or one exec, has ended; return how. At once for an ended one, `not_found` where there is none."""
+        ...
+
+    async def metrics(self, namespace: str, containers: Sequence[str] = ()) -> Sequence[TaskStats]:
+        """Return what these tasks use, those of the whole namespace unless some are named. Who has ended is left out."""
         ...
 
 

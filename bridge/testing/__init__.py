@@ -8,6 +8,8 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
     MemoryStates       the states of containers: write, read, follow
     MemoryNodes        the nodes' records and leases
     MemoryBus          the command plane: inboxes of nodes and a sender
+    MemoryCommands     how commands stand: write, read, wait
+    MemoryJobs         durable jobs: send, take, put aside
 
 A consumer of events is tested against a log that says what the test wants:
 
@@ -18,11 +20,23 @@ A consumer of events is tested against a log that says what the test wants:
 """
 
 from bridge.testing.bus import MemoryBus
+from bridge.testing.commands import MemoryCommands
 from bridge.testing.containerd import MemoryContainerd
+from bridge.testing.jobs import MemoryJobs
 from bridge.testing.log import MemoryLog
 from bridge.testing.nodes import MemoryNodes
 from bridge.testing.program import Program
 from bridge.testing.scribe import Scribe
 from bridge.testing.states import MemoryStates
 
-__all__ = ["MemoryBus", "MemoryContainerd", "MemoryLog", "MemoryNodes", "MemoryStates", "Program", "Scribe"]
+__all__ = [
+    "MemoryBus",
+    "MemoryCommands",
+    "MemoryContainerd",
+    "MemoryJobs",
+    "MemoryLog",
+    "MemoryNodes",
+    "MemoryStates",
+    "Program",
+    "Scribe",
+]

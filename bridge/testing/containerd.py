@@ -23,6 +23,7 @@ from typing import Any
 from msgspec import structs
 
 from bridge.errors import SourceLost
+from bridge.model.codec import decode_as, encode_any
 from bridge.model.envelope import Event
 from bridge.model.events import (
     ContainerCreate,
@@ -249,7 +250,7 @@ class MemoryContainerd:
         def emit(event: Event) -> None:
             self.emit(event, namespace=namespace, container=container)
 
-        task = found.task = MemoryTask(container, found.program, self._pids, emit)
+        task = found.task = MemoryTask(container, found.program, self._pids, emit, found.record.spec or {})
         directory = f"/run/containerd/io.containerd.runtime.v2.task/{namespace}/{container}"
         upper = f"upperdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/{container}/fs"
         emit(
@@ -262,6 +263,21 @@ class MemoryContainerd:
             )
         )
         return task
+
+    def respec(self, found: MemoryContainer, spec: Mapping[str, Any]) -> None:
+        """Give a container's record another spec, which is JSON like any other."""
+        spec = decode_as(encode_any(spec), dict[str, Any])
+        found.record = structs.replace(found.record, spec=spec, updated_at=now())
+        self.emit(
+            ContainerUpdate(
+                id=found.record.id,
+                image=found.record.image or None,
+                labels=found.record.labels or None,
+                snapshot_key=found.record.snapshot_key,
+            ),
+            namespace=found.record.namespace,
+            container=found.record.id,
+        )
 
     def remove(self, namespace: str, container: str) -> None:
         """Remove a container's record."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
@@ -51,6 +51,12 @@ class MemoryContainers:
 
         return await self._calls.call(f"list the containers in {namespace or 'every namespace'}", found)
 
+    async def namespaces(self) -> Sequence[str]:
+        """Return the namespaces that have containers; see the port."""
+        return await self._calls.call(
+            "list the namespaces", lambda: sorted({namespace for namespace, _ in self._containerd.containers})
+        )
+
     async def get(self, namespace: str, container: str) -> ContainerInfo:
         """Return one container's record; see the port."""
         return await self._calls.call(
@@ -92,10 +98,17 @@ class MemoryContainers:
             f"look at namespace {namespace}", lambda: Defaults("io.containerd.runc.v2", "overlayfs")
         )
 
-    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
-        """Remove the snapshot, unless kept, and the record; see the port."""
+    async def respec(self, namespace: str, container: str, spec: Mapping[str, Any]) -> None:
+        """Replace the spec of a container's record; see the port."""
+        await self._calls.call(
+            f"change the spec of {container} in {namespace}",
+            lambda: self._containerd.respec(self._calls.container(namespace, container), spec),
+        )
 
-        def remove() -> None:
+    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> Sequence[str]:
+        """Remove the snapshot, unless kept or used by others too, and the record; see the port. There are no bundles."""
+
+        def remove() -> Sequence[str]:
             found = self._calls.container(namespace, container)
             if found.task is not None:
                 # containerd itself would leave the task behind, out of reach; so these are not its words.
@@ -105,10 +118,18 @@ class MemoryContainers:
                 )
                 raise CommandFailed("failed_precondition", sentence)
             key = (namespace, found.record.snapshot_key)
-            snapshot = self._containerd.snapshots.pop(key, None)
+            others = [
+                name
+                for (where, name), one in self._containerd.containers.items()
+                if where == namespace and name != container and one.record.snapshot_key == key[1]
+            ]
+            snapshot = None if others and not keep_snapshot else self._containerd.snapshots.pop(key, None)
             if keep_snapshot and snapshot is not None:
                 kept = {**snapshot.labels, GC_ROOT: format_rfc3339(now())}
                 self._containerd.snapshots[key] = structs.replace(snapshot, labels=kept)
             self._containerd.remove(namespace, container)
+            if keep_snapshot or not others:
+                return []
+            return [f"snapshot {key[1]} stays: container {others[0]} uses it too"]
 
-        await self._calls.call(f"delete {container} in {namespace}", remove)
+        return await self._calls.call(f"delete {container} in {namespace}", remove)

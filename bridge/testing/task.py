@@ -11,9 +11,9 @@ Codes and events are those of containerd 2.1 with runc; the contract tests hold 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from signal import SIGKILL
-from typing import Literal
+from typing import Any, Literal
 
 from bridge.errors import Code
 from bridge.model.envelope import Event
@@ -29,7 +29,16 @@ from bridge.model.events import (
     TaskStart,
 )
 from bridge.model.nanos import Nanos, now
-from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo
+from bridge.model.outcomes import (
+    CpuStats,
+    ExitInfo,
+    IoStats,
+    MemoryStats,
+    PidsStats,
+    ProcessInfo,
+    TaskInfo,
+    TaskStats,
+)
 from bridge.testing.program import KILLED, Program
 
 __all__ = ["MemoryTask", "Refusal"]
@@ -53,12 +62,31 @@ class _Process:
         self.program = program
         self.exit: ExitInfo | None = None
         self.waiting: list[int] = []
+        self._ended = asyncio.Event()
+
+    def end(self, exited: ExitInfo) -> None:
+        """Note how it ended."""
+        self.exit = exited
+        self._ended.set()
+
+    async def wait(self) -> ExitInfo:
+        """Wait for its end."""
+        await self._ended.wait()
+        assert self.exit is not None
+        return self.exit
 
 
 class MemoryTask:
     """One task, from its creation to its deletion."""
 
-    def __init__(self, container: str, program: Program, pids: Iterator[int], emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        container: str,
+        program: Program,
+        pids: Iterator[int],
+        emit: Callable[[Event], None],
+        spec: Mapping[str, Any] | None = None,
+    ) -> None:
         """Take what it runs.
 
         Args:
@@ -66,14 +94,18 @@ class MemoryTask:
             program: what its first process does.
             pids: where process ids come from.
             emit: takes the events, in order.
+            spec: the container's, for its limits.
         """
+        self.resources: dict[str, Any] = _merged({}, ((spec or {}).get("linux") or {}).get("resources") or {})
+        """Its limits, as an OCI LinuxResources."""
+        self.annotations: dict[str, str] = {}
+        """Those that came with updates."""
         self._container = container
         self._pids = pids
         self._emit = emit
         self._init = _Process(next(pids), program)
         self._execs: dict[str, _Process] = {}
         self._status: Literal["created", "running", "paused", "stopped"] = "created"
-        self._ended = asyncio.Event()
 
     @property
     def pid(self) -> int:
@@ -94,11 +126,39 @@ class MemoryTask:
         execs = [ProcessInfo(pid=process.pid, exec_id=name) for name, process in self._execs.items()]
         return [ProcessInfo(pid=self.pid), *execs]
 
-    async def wait(self) -> ExitInfo:
-        """Wait for the end of the first process."""
-        await self._ended.wait()
-        assert self._init.exit is not None
-        return self._init.exit
+    def exec_info(self, exec_id: str) -> TaskInfo | None:
+        """An exec as `Tasks.Get` tells it; one that has ended is deleted at once, as its clients do."""
+        process = self._execs.get(exec_id)
+        if process is None:
+            return None
+        # containerd calls the execs of a paused task paused.
+        return TaskInfo(status="paused" if self._status == "paused" else "running", pid=process.pid)
+
+    def process(self, exec_id: str | None) -> _Process:
+        """Return the first process, or an exec."""
+        if exec_id is None:
+            return self._init
+        if exec_id not in self._execs:
+            raise Refusal("not_found", f"exec {exec_id} of {self._container}: not found")
+        return self._execs[exec_id]
+
+    def stats(self, namespace: str) -> TaskStats:
+        """What it uses, by the count of its processes: nothing is measured here, but the limits are its own."""
+        count = len(self.processes)
+        limit = (self.resources.get("memory") or {}).get("limit")
+        pids = (self.resources.get("pids") or {}).get("limit")
+        return TaskStats(
+            namespace=namespace,
+            container=self._container,
+            read_at=now(),
+            cgroup="v2",
+            cpu=CpuStats(usage_ns=count * 1_000_000, user_ns=count * 600_000, system_ns=count * 400_000),
+            memory=MemoryStats(
+                usage=count << 20, working_set=count << 19, limit=limit if limit and limit > 0 else None, oom_kills=0
+            ),
+            pids=PidsStats(current=count, limit=pids if pids and pids > 0 else None),
+            io=IoStats(read_bytes=0, write_bytes=0, reads=0, writes=0),
+        )
 
     # -- what containerd is asked to do
 
@@ -125,6 +185,16 @@ class MemoryTask:
             signals, process.waiting = process.waiting, []
             for signal in signals:
                 self._signal(name, process, signal)
+
+    def update(self, resources: Mapping[str, Any], annotations: Mapping[str, str]) -> None:
+        """Give it other limits. One that is below what it uses is refused, as the kernel does."""
+        if self._status == "stopped":
+            raise Refusal("failed_precondition", f"cannot update a stopped task: {self._container}")
+        limit = (resources.get("memory") or {}).get("limit")
+        if limit is not None and 0 <= limit < len(self.processes) << 20:
+            raise Refusal("unknown", f"the runtime cannot limit {self._container} to {limit} bytes of memory")
+        self.resources = _merged(self.resources, resources)
+        self.annotations |= annotations
 
     def signal(self, signal: int, *, all_processes: bool = False, exec_id: str | None = None) -> None:
         """Send a signal to the first process, to every one, or to an exec."""
@@ -211,23 +281,24 @@ class MemoryTask:
 
     def _end_exec(self, name: str, status: int) -> None:
         process = self._execs.pop(name)
-        process.exit = ExitInfo(exit_status=status, exited_at=now())
+        moment = now()
         self._emit(
-            TaskExecExit(
-                container_id=self._container,
-                id=name,
-                pid=process.pid,
-                exit_status=status,
-                exited_at=process.exit.exited_at,
-            )
+            TaskExecExit(container_id=self._container, id=name, pid=process.pid, exit_status=status, exited_at=moment)
         )
+        process.end(ExitInfo(exit_status=status, exited_at=moment))
 
     def _stop(self, status: int, moment: Nanos | None) -> None:
         self._status = "stopped"
-        self._init.exit = ExitInfo(exit_status=status, exited_at=moment)
         self._emit(
             TaskExit(
                 container_id=self._container, id=self._container, pid=self.pid, exit_status=status, exited_at=moment
             )
         )
-        self._ended.set()
+        self._init.end(ExitInfo(exit_status=status, exited_at=moment))
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `old` with what `new` says in its place, object by object."""
+    return dict(old) | {
+        key: _merged(old.get(key) or {}, value) if isinstance(value, Mapping) else value for key, value in new.items()
+    }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from bridge.errors import CommandFailed
-from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo
+from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo, TaskStats
 from bridge.testing.calls import Calls
 
 if TYPE_CHECKING:
@@ -67,6 +67,15 @@ class MemoryTasks:
             lambda: self._calls.task(namespace, container).signal(signal, all_processes=all_processes, exec_id=exec_id),
         )
 
+    async def update(
+        self, namespace: str, container: str, resources: Mapping[str, Any], annotations: Mapping[str, str]
+    ) -> None:
+        """Give it other limits; see the port."""
+        await self._calls.call(
+            f"update {container} in {namespace}",
+            lambda: self._calls.task(namespace, container).update(resources, annotations),
+        )
+
     async def delete(self, namespace: str, container: str) -> ExitInfo:
         """Remove an ended task; see the port."""
 
@@ -79,12 +88,14 @@ class MemoryTasks:
 
     # -- what looks at a task
 
-    async def get(self, namespace: str, container: str) -> TaskInfo | None:
-        """Return the task, None where there is none; see the port."""
+    async def get(self, namespace: str, container: str, *, exec_id: str | None = None) -> TaskInfo | None:
+        """Return the task or an exec, None where there is none; see the port."""
 
         def found() -> TaskInfo | None:
             one = self._containerd.containers.get((namespace, container))
-            return None if one is None or one.task is None else one.task.info
+            if one is None or one.task is None:
+                return None
+            return one.task.info if exec_id is None else one.task.exec_info(exec_id)
 
         return await self._calls.call(f"look at the task of {container} in {namespace}", found)
 
@@ -95,11 +106,11 @@ class MemoryTasks:
             lambda: self._calls.task(namespace, container).processes,
         )
 
-    async def wait(self, namespace: str, container: str) -> ExitInfo:
+    async def wait(self, namespace: str, container: str, *, exec_id: str | None = None) -> ExitInfo:
         """Wait for the end; see the port."""
         doing = f"wait for the end of {container} in {namespace}"
-        task = await self._calls.call(doing, lambda: self._calls.task(namespace, container))
-        waiting = asyncio.ensure_future(task.wait())
+        process = await self._calls.call(doing, lambda: self._calls.task(namespace, container).process(exec_id))
+        waiting = asyncio.ensure_future(process.wait())
         self._waiting.add(waiting)
         try:
             await asyncio.wait({waiting})
@@ -109,6 +120,21 @@ class MemoryTasks:
         finally:
             self._waiting.discard(waiting)
             waiting.cancel()
+
+    async def metrics(self, namespace: str, containers: Sequence[str] = ()) -> Sequence[TaskStats]:
+        """Return what tasks use; see the port."""
+
+        def found() -> Sequence[TaskStats]:
+            return [
+                one.task.stats(namespace)
+                for (where, name), one in sorted(self._containerd.containers.items())
+                if where == namespace
+                and (not containers or name in containers)
+                and one.task is not None
+                and one.task.info.status != "stopped"
+            ]
+
+        return await self._calls.call(f"measure the tasks in {namespace}", found)
 
     def break_off(self, reason: str) -> None:
         """Break off the calls that are under way, because containerd goes down."""

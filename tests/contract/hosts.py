@@ -9,6 +9,12 @@ from collections.abc import AsyncIterator, Iterator
 from enum import Enum
 from typing import Any, ClassVar
 
+import grpc
+import grpc.aio
+from msgspec import structs
+
+from bridge._pb.containerd.services import containers_pb2
+from bridge.containerd.channel import in_namespace
 from bridge.containerd.inventory import ContainerdInventory
 from bridge.containerd.lookup import ContainerdLookup
 from bridge.containerd.runtime import ContainerdRuntime
@@ -59,6 +65,10 @@ class Host(ABC):
     @abstractmethod
     async def exec(self, behaviour: Behaviour, exec_id: str, container: str = ID) -> None:
         """Run another process in the container; return when it runs, or has ended."""
+
+    @abstractmethod
+    async def share(self, container: str, other: str) -> None:
+        """Make a record of a container that has another one's snapshot for its own."""
 
     @abstractmethod
     async def label(self, container: str = ID, **labels: str) -> None:
@@ -133,6 +143,12 @@ class MemoryHost(Host):
     async def exec(self, behaviour: Behaviour, exec_id: str, container: str = ID) -> None:
         self.containerd.exec(self.namespace, container, exec_id, self._PROGRAMS[behaviour])
 
+    async def share(self, container: str, other: str) -> None:
+        await self.make(Behaviour.STUBBORN, container)
+        del self.containerd.snapshots[self.namespace, container]
+        made = self.containerd.containers[self.namespace, container]
+        made.record = structs.replace(made.record, snapshot_key=other)
+
     async def label(self, container: str = ID, **labels: str) -> None:
         self.containerd.label(self.namespace, container, labels)
 
@@ -197,6 +213,15 @@ class RealHost(Host):
         async with asyncio.timeout(20):
             while exec_id not in [one.exec_id for one in await self.runtime.tasks.pids(self.namespace, container)]:
                 await asyncio.sleep(0.02)
+
+    async def share(self, container: str, other: str) -> None:
+        async with grpc.aio.insecure_channel(f"unix:{self.ctr.host.address}") as channel:
+            containers, namespace = containers_pb2.ContainersStub(channel), in_namespace(self.namespace)
+            answer = await containers.Get(containers_pb2.GetContainerRequest(id=other), metadata=namespace)
+            answer.container.id = container
+            await containers.Create(
+                containers_pb2.CreateContainerRequest(container=answer.container), metadata=namespace
+            )
 
     async def label(self, container: str = ID, **labels: str) -> None:
         await self._ctr("containers", "label", container, *(f"{key}={value}" for key, value in labels.items()))

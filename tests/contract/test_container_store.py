@@ -1,6 +1,7 @@
 """The contract of `ContainerStore`: containerd's records of containers."""
 
 import pytest
+from msgspec import structs
 
 from tests.contract.failing import code_of
 from tests.contract.hosts import ID, Behaviour, Host
@@ -137,6 +138,36 @@ async def test_a_snapshot_can_be_kept(host: Host) -> None:
     await host.runtime.containers.delete(host.namespace, ID, keep_snapshot=True)
     assert await host.snapshots() == {ID}
     assert await code_of(host.runtime.containers.get(host.namespace, ID)) == "not_found"
+
+
+async def test_a_snapshot_that_another_container_has_too_stays_until_the_last_one_goes(host: Host) -> None:
+    await host.make(Behaviour.STUBBORN)
+    await host.share("web.2", ID)
+    left = await host.runtime.containers.delete(host.namespace, ID)
+    assert list(left) == [f"snapshot {ID} stays: container web.2 uses it too"]
+    assert await host.snapshots() == {ID}
+    assert list(await host.runtime.containers.delete(host.namespace, "web.2")) == []
+    assert await host.snapshots() == set()
+
+
+async def test_a_spec_is_replaced_and_the_rest_of_the_record_stays(host: Host) -> None:
+    await host.make(Behaviour.STUBBORN, app="web")
+    before = await host.runtime.containers.get(host.namespace, ID)
+    assert before.spec is not None
+    spec = before.spec | {"annotations": {"a": "b"}, "linux": {"resources": {"memory": {"limit": -1, "swap": 2**62}}}}
+    await host.runtime.containers.respec(host.namespace, ID, spec)
+    after = await host.runtime.containers.get(host.namespace, ID)
+    assert after.spec == spec
+    assert after.updated_at is not None
+    assert structs.replace(after, spec=before.spec, updated_at=before.updated_at) == before
+    assert await code_of(host.runtime.containers.respec(host.namespace, "gone", spec)) == "not_found"
+
+
+async def test_the_namespaces_are_listed(host: Host) -> None:
+    await host.make(Behaviour.STUBBORN)
+    found = await host.runtime.containers.namespaces()
+    assert host.namespace in found
+    assert list(found) == sorted(found)
 
 
 @pytest.mark.parametrize("state", ["created", "running", "stopped"])

@@ -184,6 +184,38 @@ async def test_with_all_that_there_is_nobody_left_is_no_failure(host: Host) -> N
     await host.runtime.tasks.kill(host.namespace, ID, 9, all_processes=True)
 
 
+async def test_limits_are_changed_of_a_task_one_by_one(host: Host) -> None:
+    await host.run(Behaviour.STUBBORN)
+
+    async def limits() -> tuple[int | None, int | None]:
+        [found] = await host.runtime.tasks.metrics(host.namespace, [ID])
+        assert found.memory is not None
+        assert found.pids is not None
+        return found.memory.limit, found.pids.limit
+
+    await host.runtime.tasks.update(host.namespace, ID, {"memory": {"limit": 64 << 20}}, {})
+    assert await limits() == (64 << 20, None)
+    await host.runtime.tasks.update(host.namespace, ID, {"pids": {"limit": 50}}, {"a": "b"})
+    assert await limits() == (64 << 20, 50)
+    await host.runtime.tasks.update(host.namespace, ID, {"memory": {"limit": -1}}, {})
+    assert await limits() == (None, 50)
+
+
+async def test_limits_that_cannot_be_are_refused_and_change_nothing(host: Host) -> None:
+    await host.run(Behaviour.STUBBORN)
+    assert await code_of(host.runtime.tasks.update(host.namespace, ID, {"memory": {"limit": 4096}}, {})) == "unknown"
+    [found] = await host.runtime.tasks.metrics(host.namespace, [ID])
+    assert found.memory is not None
+    assert found.memory.limit is None
+
+
+@pytest.mark.parametrize("state", ["nothing", "record", "stopped"])
+async def test_there_are_no_limits_of_what_has_no_task_or_an_ended_one(host: Host, state: str) -> None:
+    await reach(host, state)
+    update = host.runtime.tasks.update(host.namespace, ID, {"pids": {"limit": 50}}, {})
+    assert await code_of(update) == ("failed_precondition" if state == "stopped" else "not_found")
+
+
 async def test_deleting_a_task_tells_how_it_ended_and_leaves_the_container(host: Host) -> None:
     await host.stopped()
     expected = await host.runtime.tasks.wait(host.namespace, ID)

@@ -18,9 +18,8 @@ from typing import Any, Final
 
 import grpc
 
-from bridge import daemon
+from bridge import daemon, database
 from bridge._pb.containerd.services.events_pb2 import Events, SubscribeRequest
-from bridge.capture import outbox_file
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed
 from bridge.capture.outbox import Outbox
@@ -191,14 +190,14 @@ def _synchronous(how: str) -> Callable[[], None]:
     """Return a patch that lets the outbox return from a commit before the disk has it, now and then or always."""
 
     def patch() -> None:
-        prepare = outbox_file._prepare
+        prepare = database._prepare
 
-        def broken(db: Any, path: Any) -> Any:
-            meta = prepare(db, path)
+        def broken(kind: Any, db: Any, path: Any) -> Any:
+            meta = prepare(kind, db, path)
             db.execute(f"PRAGMA synchronous = {how}")
             return meta
 
-        set_constant(outbox_file, "_prepare", broken)
+        set_constant(database, "_prepare", broken)
 
     return patch
 

@@ -22,7 +22,7 @@ import pytest
 from msgspec.structs import replace
 
 import benchmarks.__main__ as command
-from benchmarks import backlog, checkups, cost, fold, latency, lifecycles, memory, stage, start, throughput
+from benchmarks import backlog, checkups, commands, cost, fold, latency, lifecycles, memory, stage, start, throughput
 from benchmarks.checkups import CHECK, MEETING, Checkups, Round
 from benchmarks.footprint import busy_seconds, cpu_seconds, peak_rss
 from benchmarks.inventory import SPEC
@@ -101,13 +101,21 @@ SMALL: dict[str, Any] = {
     "start": start.Size(running=5, repeat=1),
     "fold": fold.Size(events=240),
     "cost": cost.Size(known=(2, 12), rounds=2, events=20, rate=1_000),
+    "commands": commands.Size(rounds=3, by_ctr=1, containers=3),
 }
+
+ON_CONTAINERD = {"commands"}
+"""Benchmarks that need a real containerd."""
 
 
 @pytest.mark.nats
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "form"), list(zip(command.BENCHMARKS, cycle([[], ["--json"]]), strict=False)), ids=list(command.BENCHMARKS)
+    ("name", "form"),
+    [
+        pytest.param(name, form, marks=[pytest.mark.containerd] if name in ON_CONTAINERD else [], id=name)
+        for name, form in zip(command.BENCHMARKS, cycle([[], ["--json"]]), strict=False)
+    ],
 )
 def test_a_small_run_of_each_prints_aim_and_figure(
     name: str, form: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -117,7 +125,7 @@ def test_a_small_run_of_each_prints_aim_and_figure(
     printed = capsys.readouterr().out
     if form:
         findings = json.loads(printed)["findings"]
-        assert len(findings) == (2 if name in {"memory", "cost"} else 1)
+        assert len(findings) == {"memory": 2, "cost": 2, "commands": 4}.get(name, 1)
         assert all(found["aim"] and found["figure"] and isinstance(found["met"], bool) for found in findings)
     else:
         assert "aim" in printed

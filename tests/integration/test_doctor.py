@@ -175,7 +175,9 @@ def test_what_a_login_may_not_do_is_told_of(doctor: Any, nats_server_factory: Na
     assert said.status == 0
     every = "containerd.commands.*.*.*"
     observe = ", ".join(f"{every}.{verb}" for verb in ("inspect", "pids", "version"))
-    lifecycle = ", ".join(f"{every}.{verb}" for verb in ("start", "pause", "resume", "kill", "stop", "delete"))
+    lifecycle = ", ".join(
+        f"{every}.{verb}" for verb in ("cancel", "start", "pause", "resume", "kill", "stop", "delete")
+    )
     assert said.of("permissions") == [
         ("ok", "this login may receive answers"),
         ("ok", "this login may read the log"),

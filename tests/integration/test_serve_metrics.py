@@ -31,7 +31,7 @@ def test_they_are_those_that_are_documented(
         address = f"127.0.0.1:{free.getsockname()[1]}"
     bridge = bridge_factory(
         *("--containerd", ctr.host.address, "--nats", nats_url, "--node", "n1"),
-        *("--state-dir", tmp_path / "state", "--http", address),
+        *("--state-dir", tmp_path / "state", "--http", address, "--commands", "all"),
     )
     bridge.live()
     ctr.run("web.1", "true")

@@ -7,17 +7,29 @@ misspelt `signal` must not silently become the default one.
 
 from __future__ import annotations
 
-from bridge.model.commands.command import OF_EVERY, Command, CommandId, Remark, Seconds
+from bridge.model.commands.amounts import UNLIMITED, size_of
+from bridge.model.commands.command import (
+    OF_EVERY,
+    PRECONDITIONS,
+    Command,
+    CommandId,
+    Remark,
+    Seconds,
+    Targets,
+    is_command_id,
+)
 from bridge.model.commands.creating import CREATING, Create, MountOption, Run, RuncOptions
+from bridge.model.commands.desk import DESK, Cancel
 from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
-from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Resume, Start, Stop
-from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Version
+from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Restart, Resume, Start, Stop, Update
+from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Stats, Version, Wait
 from bridge.model.commands.redaction import HIDDEN, SECRET, redacted, scrubbed, secrets_of
 from bridge.model.commands.signals import signal_number
 
 __all__ = [
     "COMMANDS",
+    "Cancel",
     "Command",
     "CommandId",
     "Create",
@@ -30,12 +42,14 @@ __all__ = [
     "Inspect",
     "Kill",
     "List",
+    "PRECONDITIONS",
     "MountOption",
     "OF_EVERY",
     "Pause",
     "Pids",
     "Pull",
     "Remark",
+    "Restart",
     "Resume",
     "Rmi",
     "Run",
@@ -43,14 +57,23 @@ __all__ = [
     "SECRET",
     "Seconds",
     "Start",
+    "Stats",
     "Stop",
+    "Targets",
+    "UNLIMITED",
+    "Update",
     "Version",
+    "Wait",
     "groups_from",
+    "is_command_id",
     "redacted",
     "scrubbed",
     "secrets_of",
     "signal_number",
+    "size_of",
 ]
 
-COMMANDS: dict[str, type[Command]] = {command.verb: command for command in (*OBSERVING, *LIFECYCLE, *CREATING, *IMAGES)}
+COMMANDS: dict[str, type[Command]] = {
+    command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES)
+}
 """Verb -> struct."""

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bridge.model import outcomes
 from bridge.model.commands.command import Command, Seconds
 from bridge.model.commands.groups import Group
 
-__all__ = ["LIFECYCLE", "Delete", "Kill", "Pause", "Resume", "Start", "Stop"]
+__all__ = ["LIFECYCLE", "Delete", "Kill", "Pause", "Restart", "Resume", "Start", "Stop", "Update"]
+
+# The bounds are the kernel's (Documentation/admin-guide/cgroup-v1, cgroup-v2, scheduler/sched-bwc); -1 is no limit.
+Shares: TypeAlias = Annotated[int, Meta(ge=2, le=262_144)]
+Quota: TypeAlias = Annotated[int, Meta(ge=-1, le=1 << 53)]
+Period: TypeAlias = Annotated[int, Meta(ge=1_000, le=1_000_000)]
+Processors: TypeAlias = Annotated[float, Meta(ge=0.01, le=4096)]
+Cpuset: TypeAlias = Annotated[str, Meta(max_length=1024, pattern=r"^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*(?!\n)$")]
+Processes: TypeAlias = Annotated[int, Meta(ge=-1, lt=1 << 31)]
+Weight: TypeAlias = Annotated[int, Meta(ge=10, le=1000)]
 
 
 class Start(Command, frozen=True, kw_only=True):
@@ -69,18 +78,71 @@ class Stop(Command, frozen=True, kw_only=True):
     signal: str | int | None = None
 
 
-class Delete(Command, frozen=True, kw_only=True):
-    """Remove the container: its task if that has ended, its snapshot unless `keep_snapshot`, its record.
+class Restart(Command, frozen=True, kw_only=True):
+    """`stop` and `start`: end the container's task as `stop` does, and run a new one; what does not run is only started.
 
-    With `force` a task that still runs is killed first; without, that is a failed precondition.
+    The new task has no stdio (`/dev/null`), as after `start`.
+    """
+
+    verb: ClassVar[str] = "restart"
+    group: ClassVar[Group] = "lifecycle"
+    result: ClassVar[type[Struct]] = outcomes.Restarted
+
+    grace: Seconds = 10.0
+    signal: str | int | None = None
+
+
+class Update(Command, frozen=True, kw_only=True):
+    """Change limits of a container, of its task at once and in its record for the tasks to come; what is not given stays.
+
+    Attributes:
+        memory: most memory, in bytes or as `512m`; -1 for no limit. So are the next two.
+        memory_swap: most memory and swap together.
+        memory_reservation: what it is held to while memory is short.
+        cpus: processors' worth of time; stands for `cpu_quota` and `cpu_period`.
+        cpu_shares: share of time where processors are short; 1024 is usual.
+        cpu_quota: microseconds of processor time in each period, from 1000 on; -1 for no limit.
+        cpu_period: that period in microseconds.
+        cpuset_cpus: the only processors it runs on: `0-2,4`.
+        cpuset_mems: the only memory nodes it uses.
+        pids_limit: most processes and threads; -1 for no limit.
+        blkio_weight: share of disk time where it is short, where the kernel's scheduler has such.
+        annotations: added to those of the spec, an empty value takes one away; runtimes other than runc may act on them.
+        task_only: leave the record as it is: the next task has the limits of before.
+    """
+
+    verb: ClassVar[str] = "update"
+    group: ClassVar[Group] = "lifecycle"
+    result: ClassVar[type[Struct]] = outcomes.Updated
+
+    memory: str | int | None = None
+    memory_swap: str | int | None = None
+    memory_reservation: str | int | None = None
+    cpus: Processors | None = None
+    cpu_shares: Shares | None = None
+    cpu_quota: Quota | None = None
+    cpu_period: Period | None = None
+    cpuset_cpus: Cpuset | None = None
+    cpuset_mems: Cpuset | None = None
+    pids_limit: Processes | None = None
+    blkio_weight: Weight | None = None
+    annotations: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it for each
+    task_only: bool = False
+
+
+class Delete(Command, frozen=True, kw_only=True):
+    """Remove the container: its task if that has ended, its snapshot unless `keep_snapshot`, its record, its bundle.
+
+    With `force` a task that still runs is killed first; without, that is a failed precondition. A snapshot that others use too
+    stays, and so does a bundle outside the directory that this node allows; the result says so.
     """
 
     verb: ClassVar[str] = "delete"
     group: ClassVar[Group] = "lifecycle"
-    result: ClassVar[type[Struct]] = outcomes.ExitInfo
+    result: ClassVar[type[Struct]] = outcomes.Deleted
 
     force: bool = False
     keep_snapshot: bool = False
 
 
-LIFECYCLE: tuple[type[Command], ...] = (Start, Pause, Resume, Kill, Stop, Delete)
+LIFECYCLE: tuple[type[Command], ...] = (Start, Restart, Pause, Resume, Update, Kill, Stop, Delete)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from bridge.model.outcomes.containers import (
     ContainerInfo,
     ContainerList,
+    ExecInfo,
     InspectResult,
     PidList,
     ProcessInfo,
     TaskInfo,
     TaskStatus,
     VersionInfo,
+    WaitResult,
 )
 from bridge.model.outcomes.creating import (
     Created,
@@ -23,30 +25,56 @@ from bridge.model.outcomes.creating import (
     Ran,
 )
 from bridge.model.outcomes.judged import Judged
-from bridge.model.outcomes.lifecycle import Done, ExitInfo, TaskStarted
+from bridge.model.outcomes.lifecycle import Deleted, Done, ExitInfo, Restarted, TaskStarted, Updated
 from bridge.model.outcomes.outcome import Outcome, OutcomeWord
+from bridge.model.outcomes.standing import Cancelled, CommandState, Stage, Via
+from bridge.model.outcomes.stats import (
+    CpuStats,
+    IoStats,
+    MemoryStats,
+    NetworkStats,
+    PidsStats,
+    StatsList,
+    TaskStats,
+)
 
 __all__ = [
+    "Cancelled",
+    "CommandState",
     "ContainerInfo",
     "ContainerList",
     "Created",
+    "CpuStats",
+    "Deleted",
     "Done",
+    "ExecInfo",
     "ExitInfo",
     "ImageInfo",
     "ImageList",
     "ImageRemoved",
     "Imported",
     "InspectResult",
+    "IoStats",
     "Judged",
+    "MemoryStats",
+    "NetworkStats",
     "Outcome",
     "OutcomeWord",
     "PidList",
+    "PidsStats",
     "ProcessInfo",
+    "Stage",
     "Progress",
     "Pulled",
     "Ran",
+    "Restarted",
+    "StatsList",
     "TaskInfo",
     "TaskStarted",
+    "TaskStats",
     "TaskStatus",
+    "Updated",
     "VersionInfo",
+    "Via",
+    "WaitResult",
 ]

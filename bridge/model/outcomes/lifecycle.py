@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from bridge.model.nanos import Nanos
 
-__all__ = ["Done", "ExitInfo", "TaskStarted"]
+__all__ = ["Deleted", "Done", "ExitInfo", "Restarted", "TaskStarted", "Updated"]
 
 
 class TaskStarted(Struct, frozen=True, kw_only=True):
@@ -21,6 +23,27 @@ class ExitInfo(Struct, frozen=True, kw_only=True):
     exit_status: int | None = None
     exited_at: Nanos | None = None
     killed: bool = False
+
+
+class Deleted(ExitInfo, frozen=True, kw_only=True):
+    """Result of `delete`: how the task ended, and a sentence for each thing that was left behind and not asked to stay."""
+
+    left: list[str] = []
+
+
+class Restarted(Struct, frozen=True, kw_only=True):
+    """Result of `restart`: the new task, and how the one before it ended; null where none ran."""
+
+    pid: int
+    ended: ExitInfo | None = None
+
+
+class Updated(Struct, frozen=True, kw_only=True):
+    """Result of `update`: whether there was a task that has the limits now, whether the record has, and what was set (OCI)."""
+
+    task: bool
+    record: bool
+    resources: dict[str, Any]
 
 
 class Done(Struct, frozen=True, kw_only=True):

@@ -52,7 +52,7 @@ def test_an_image_alone_is_run_under_a_new_id(cli: Cli) -> None:
     assert (subject.node, subject.namespace, subject.verb) == ("n1", "default", "run")
     assert said == (0, f"{subject.container}\n", "")
     assert len(subject.container or "") == 64
-    assert sender.asked[0].options["id"]
+    assert sender.asked[0].by_default["id"]
 
 
 @pytest.mark.parametrize(

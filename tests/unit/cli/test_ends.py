@@ -158,7 +158,7 @@ def test_an_unknown_option_is_named_and_nothing_is_guessed(cli: Cli) -> None:
 def test_arguments_are_written_as_docker_writes_them(cli: Cli) -> None:
     stop, schema = cli("stop", "--help").out, cli("schema", "--help").out
 
-    assert "stop [OPTIONS] CONTAINER...\n" in stop
+    assert "stop [OPTIONS] [CONTAINER...]\n" in stop
     assert "  CONTAINER...  Ids" in stop
     assert "schema [OPTIONS] [NAME]\n" in schema
     assert "<" not in stop + schema

@@ -46,11 +46,32 @@ def test_inspect_is_an_array_and_shows_what_it_can(cli: Cli) -> None:
 
 
 def test_pids_tell_execs_apart(cli: Cli) -> None:
-    processes = [ProcessInfo(pid=7), ProcessInfo(pid=12345678, exec_id="sh")]
+    processes = [
+        ProcessInfo(pid=7, parent=1, uid=0, name="sh", command=["sh", "-c", "a\nb"], cpu_ns=15 * 10**7, memory=2048),
+        ProcessInfo(pid=8, parent=7, uid=0, name="kworker", command=[]),
+        ProcessInfo(pid=12345678, exec_id="sh"),
+    ]
 
     said = cli("pids", "a", "-n", "x", "--node", "n1", answer=lambda *_: PidList(processes=processes))
 
-    assert said.lines == ["PID        EXEC", "7          -", "12345678   sh"]
+    assert said.lines == [
+        "PID        PPID   UID   EXEC   STARTED   CPU    MEMORY    COMMAND",
+        r"7          1      0     -      -         0.15   2.0 KiB   sh -c a\nb",
+        "8          7      0     -      -         -      -         [kworker]",
+        "12345678   -      -     sh     -         -      -         -",
+    ]
+
+
+def test_inspect_brings_the_last_events_along(cli: Cli) -> None:
+    def answer(at: CommandSubject, options: dict[str, Any]) -> Any:
+        return KNOWN(at, options) if at.verb == "list" else InspectResult(container=CONTAINERS[0])
+
+    log = [stored(TaskPaused(container_id="a"), "a", number=number) for number in range(1, 6)]
+
+    [found] = cli("inspect", "a", "--events", "2", "--json", answer=answer, events=log).objects
+
+    assert [event["sequence"][-1] for event in found["events"]] == ["4", "5"]
+    assert cli("inspect", "a", "--json", answer=answer, events=log).objects[0]["events"] == []
 
 
 def test_nodes_and_what_they_take(cli: Cli) -> None:

@@ -38,6 +38,8 @@ class Asked(NamedTuple):
     subject: CommandSubject
     options: dict[str, Any]
     timeout: float
+    by_default: dict[str, Any] = {}  # noqa: RUF012
+    """The id and the deadline, which every command that changes something has."""
 
 
 class SmallReader:
@@ -92,7 +94,8 @@ class SmallSender:
     async def send(self, subject: str, body: bytes, *, timeout: float) -> Outcome:
         command = SUBJECTS.parse_command(subject)
         options: dict[str, Any] = decode_as(body, dict[str, Any]) if body else {}
-        self.asked.append(Asked(command, options, timeout))
+        by_default: dict[str, Any] = {name: options.pop(name) for name in ("id", "not_after") if name in options}
+        self.asked.append(Asked(command, options, timeout, by_default))
         result = self.answer(command, options)
         if isinstance(result, Outcome):
             return result

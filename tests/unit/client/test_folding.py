@@ -222,8 +222,7 @@ def test_what_expired_is_made_up_for_by_what_is_kept(quiet: list[Event], data: s
     expected = plain_fold(None, log.recorded[:point])
     assert expected is not None
     # What an expired event was the last to tell of: when it was, an exec that it added, the checkpoint that it made.
-    # Of two times out of memory the first may be forgotten.
-    forgotten = {"execs", "last_checkpoint", "checkpoints", "position", "updated", "oom"}
+    forgotten = {"execs", "last_checkpoint", "checkpoints", "position", "updated"}
     same = [name for name in state.__struct_fields__ if name not in forgotten]
     assert {name: getattr(state, name) for name in same} == {name: getattr(expected, name) for name in same}
 

@@ -8,12 +8,25 @@ from typing import Any
 import pytest
 
 from bridge.client import Node
-from bridge.client.node import timeout_of
+from bridge.client import node as node_module
+from bridge.client.timeouts import timeout_of
 from bridge.errors import CommandFailed
 from bridge.model.commands import COMMANDS, Kill, Stop
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import Done, ExitInfo, Outcome, OutcomeWord, PidList, ProcessInfo, TaskStarted
+from bridge.model.outcomes import (
+    Done,
+    ExitInfo,
+    Outcome,
+    OutcomeWord,
+    PidList,
+    ProcessInfo,
+    Restarted,
+    StatsList,
+    TaskStarted,
+    Updated,
+    WaitResult,
+)
 from bridge.model.subjects import CommandSubject
 from tests.unit.client.small_bus import SUBJECTS, SmallSender
 
@@ -42,11 +55,21 @@ class Absent(SmallSender):
         (lambda n: n.kill("web.1", signal="HUP", all=True), "kill", {"signal": "HUP", "all": True}),
         (lambda n: n.kill("web.1", exec_id="e"), "kill", {"exec_id": "e"}),
         (lambda n: n.stop("web.1", grace=3), "stop", {"grace": 3}),
+        (lambda n: n.restart("web.1", signal="INT", grace=1), "restart", {"signal": "INT", "grace": 1}),
+        (lambda n: n.update("web.1", memory="1g"), "update", {"memory": "1g"}),
+        (lambda n: n.update("web.1", annotations={"a": "b"}), "update", {"annotations": {"a": "b"}}),
+        (lambda n: n.stats("web.1"), "stats", {}),
         (lambda n: n.delete("web.1", force=True, keep_snapshot=True), "delete", {"force": True, "keep_snapshot": True}),
     ],
 )
 async def test_only_what_differs_from_the_default_is_sent(call: Call, verb: str, options: dict[str, Any]) -> None:
-    sender = SmallSender(lambda *_: TaskStarted(pid=1) if verb == "start" else {})
+    results = {
+        "start": TaskStarted(pid=1),
+        "restart": Restarted(pid=1),
+        "update": Updated(task=True, record=True, resources={}),
+        "stats": StatsList(stats=[]),
+    }
+    sender = SmallSender(lambda *_: results.get(verb, {}))
 
     await call(node(sender))
 
@@ -143,5 +166,120 @@ async def test_a_command_can_be_sent_under_an_id_of_ones_own() -> None:
 
     outcome = await node(sender).send(Kill(id="mine"), namespace="default", container="x", timeout=1)
 
-    assert (outcome.outcome, sender.asked[0].options, sender.asked[0].timeout) == ("ok", {"id": "mine"}, 1)
+    assert (outcome.outcome, sender.asked[0].by_default["id"], sender.asked[0].timeout) == ("ok", "mine", 1)
     assert timeout_of(Stop()) == 25
+
+
+@pytest.mark.parametrize("options", [{"memory": "lots"}, {"memory_swap": 0}, {"memory_reservation": "x"}])
+async def test_a_limit_that_is_none_is_not_sent(options: dict[str, Any]) -> None:
+    sender = SmallSender(lambda *_: {})
+    with pytest.raises(ValueError, match="is no size"):
+        await node(sender).update("x", **options)
+    assert sender.asked == []
+
+
+@pytest.mark.parametrize(
+    ("call", "subject"),
+    [
+        (lambda n: n.stats(), (None, None)),
+        (lambda n: n.stats(namespace="a"), ("a", None)),
+        (lambda n: n.stats("x"), ("default", "x")),
+        (lambda n: n.stats("x", namespace="a"), ("a", "x")),
+    ],
+)
+async def test_stats_are_of_everything_of_a_namespace_or_of_one(call: Call, subject: tuple[str | None, ...]) -> None:
+    sender = SmallSender(lambda *_: StatsList(stats=[]))
+    await call(node(sender))
+    assert sender.asked[0].subject[1:3] == subject
+
+
+# -- wait
+
+
+class Waited(SmallSender):
+    """A node that answers `wait` from a list; an error in it is raised, as when no outcome came."""
+
+    def __init__(self, *answers: WaitResult | CommandFailed | Failure) -> None:
+        super().__init__(lambda *_: None)
+        self.answers = list(answers)
+
+    async def send(self, subject: str, body: bytes, *, timeout: float) -> Outcome:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, CommandFailed):
+            self.answer = lambda *_: None
+            await super().send(subject, body, timeout=timeout)
+            raise answer
+        if isinstance(answer, Failure):
+            failed = Outcome(id="1", verb="wait", node="n1", outcome="error", error=answer)
+            self.answer = lambda *_: failed
+        else:
+            self.answer = lambda *_: answer
+        return await super().send(subject, body, timeout=timeout)
+
+
+YET = WaitResult(ended=False, incarnation="A")
+ENDED = WaitResult(ended=True, exit_status=3, incarnation="A")
+STOPPING = Failure(code="unavailable", message="the bridge stopped")
+AWAY = CommandFailed("unavailable", "nobody takes it")
+LATE = CommandFailed("deadline_exceeded", "no outcome came")
+
+
+@pytest.fixture
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "_AGAIN_S", 0)
+
+
+@pytest.mark.usefixtures("_at_once")
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [ENDED],
+        [YET, YET, ENDED],
+        [STOPPING, ENDED],
+        [YET, AWAY, AWAY, ENDED],
+        [YET, LATE, STOPPING, YET, ENDED],
+    ],
+)
+async def test_a_wait_asks_until_it_has_ended_whatever_the_bridge_does(answers: list[Any]) -> None:
+    assert await node(Waited(*answers)).wait("x") == ENDED
+
+
+@pytest.mark.usefixtures("_at_once")
+async def test_asked_again_it_names_the_task_that_it_waits_for() -> None:
+    sender = Waited(YET, AWAY, ENDED)
+    await node(sender).wait("x", exec_id="e")
+    assert [asked.options.get("incarnation") for asked in sender.asked] == [None, "A", "A"]
+    assert {asked.options["exec_id"] for asked in sender.asked} == {"e"}
+    assert all(asked.timeout >= asked.options["timeout"] + 5 for asked in sender.asked)
+
+
+@pytest.mark.usefixtures("_at_once")
+@pytest.mark.parametrize("error", [AWAY, LATE, CommandFailed("refused", "not permitted")])
+async def test_a_node_that_was_never_there_is_not_waited_for(error: CommandFailed) -> None:
+    with pytest.raises(CommandFailed) as failed:
+        await node(Waited(error)).wait("x")
+    assert failed.value.code == error.code
+
+
+async def test_a_node_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "_AGAIN_S", 0.001)
+    monkeypatch.setattr(node_module, "PATIENCE_S", 0.05)
+    with pytest.raises(CommandFailed) as failed:
+        await node(Waited(YET, AWAY)).wait("x")
+    assert failed.value.code == "unavailable"
+
+
+@pytest.mark.usefixtures("_at_once")
+@pytest.mark.parametrize("answers", [[YET], [YET, STOPPING]])
+async def test_when_its_time_is_over_a_wait_says_that_it_has_not_ended(answers: list[Any]) -> None:
+    result = await node(Waited(*answers)).wait("x", timeout=0.01)
+    assert result == YET
+
+
+@pytest.mark.usefixtures("_at_once")
+async def test_what_is_gone_at_a_later_look_has_ended_and_at_the_first_is_not_found() -> None:
+    gone = Failure(code="not_found", message="there is no exec e")
+    assert await node(Waited(YET, gone)).wait("x", exec_id="e") == WaitResult(ended=True, incarnation="A")
+    with pytest.raises(CommandFailed) as failed:
+        await node(Waited(gone)).wait("x", exec_id="e")
+    assert failed.value.code == "not_found"

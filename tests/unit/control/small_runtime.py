@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
 
 from bridge.errors import Code, CommandFailed
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStatus
+from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStats, TaskStatus
 from bridge.ports import Defaults, NewContainer, RuntimeVersion
 
 KILL = 9
@@ -49,6 +49,10 @@ class SmallContainers:
         await self._all.called("list", namespace)
         return [one for key, one in self._all.records.items() if namespace in {None, key[0]}]
 
+    async def namespaces(self) -> Sequence[str]:
+        await self._all.called("namespaces")
+        return sorted({namespace for namespace, _ in self._all.records})
+
     async def get(self, namespace: str, container: str) -> ContainerInfo:
         await self._all.called("get")
         if (namespace, container) not in self._all.records:
@@ -63,9 +67,15 @@ class SmallContainers:
         await self._all.called("defaults", namespace)
         return Defaults("io.containerd.runc.v2", "overlayfs")
 
-    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> None:
+    async def respec(self, namespace: str, container: str, spec: Mapping[str, Any]) -> None:
+        await self._all.called("respec")
+        record = self._all.records[namespace, container]
+        self._all.records[namespace, container] = structs.replace(record, spec=dict(spec))
+
+    async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> Sequence[str]:
         await self._all.called("delete", keep_snapshot)
         del self._all.records[namespace, container]
+        return self._all.left
 
 
 class SmallTasks:
@@ -100,14 +110,23 @@ class SmallTasks:
         if task.info.status != "stopped" and signal not in task.ignores and exec_id is None:
             task.end(128 + signal)
 
+    async def update(
+        self, namespace: str, container: str, resources: Mapping[str, Any], annotations: Mapping[str, str]
+    ) -> None:
+        await self._all.called("update")
+        self._all.task(namespace, container)
+        self._all.updates.append((dict(resources), dict(annotations)))
+
     async def delete(self, namespace: str, container: str) -> ExitInfo:
         await self._all.called("delete_task")
         task = self._all.task(namespace, container, "stopped", "unknown")
         del self._all.made[namespace, container]
         return task.exit
 
-    async def get(self, namespace: str, container: str) -> TaskInfo | None:
-        await self._all.called("task")
+    async def get(self, namespace: str, container: str, *, exec_id: str | None = None) -> TaskInfo | None:
+        await self._all.called("task", exec_id or "")
+        if exec_id is not None:
+            return self._all.execs.get(exec_id)
         task = self._all.made.get((namespace, container))
         return task.info if task else None
 
@@ -115,8 +134,18 @@ class SmallTasks:
         await self._all.called("pids")
         return [ProcessInfo(pid=self._all.task(namespace, container).info.pid)]
 
-    async def wait(self, namespace: str, container: str) -> ExitInfo:
-        await self._all.called("wait")
+    async def metrics(self, namespace: str, containers: Sequence[str] = ()) -> Sequence[TaskStats]:
+        await self._all.called("metrics", namespace)
+        return [
+            one
+            for one in self._all.stats
+            if one.namespace == namespace and one.container in (containers or [one.container])
+        ]
+
+    async def wait(self, namespace: str, container: str, *, exec_id: str | None = None) -> ExitInfo:
+        await self._all.called("wait", exec_id or "")
+        if exec_id is not None and exec_id not in self._all.execs:
+            raise CommandFailed("not_found", "no exec", containerd="not found")
         task = self._all.task(namespace, container)
         await task.ended.wait()
         return task.exit
@@ -131,6 +160,10 @@ class SmallRuntime:
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], ContainerInfo] = {}
         self.made: dict[tuple[str, str], SmallTask] = {}
+        self.execs: dict[str, TaskInfo] = {}
+        self.stats: list[TaskStats] = []
+        self.updates: list[tuple[dict[str, Any], dict[str, str]]] = []
+        self.left: list[str] = []
         self.calls: list[str] = []
         self.fail: dict[str, list[BaseException]] = defaultdict(list)
         self.gates: dict[str, asyncio.Event] = {}
@@ -147,9 +180,10 @@ class SmallRuntime:
         *,
         namespace: str = "default",
         labels: dict[str, str] | None = None,
+        spec: dict[str, Any] | None = None,
     ) -> None:
         key = (namespace, container)
-        self.records[key] = ContainerInfo(namespace=namespace, id=container, labels=labels or {})
+        self.records[key] = ContainerInfo(namespace=namespace, id=container, labels=labels or {}, spec=spec)
         if task is not None:
             self.made[key] = task
 

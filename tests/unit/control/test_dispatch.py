@@ -12,19 +12,23 @@ from typing import Any
 import pytest
 
 import bridge
+from bridge.control import dispatch
 from bridge.control.creation import VERBS as CREATE
 from bridge.control.dispatch import VERBS, Dispatcher
 from bridge.control.images import VERBS as IMAGES
 from bridge.control.lanes import Lanes
 from bridge.control.lifecycle import VERBS as LIFECYCLE
+from bridge.control.limits import VERBS as LIMITS
 from bridge.control.observe import VERBS as OBSERVE
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
-from bridge.model.commands import COMMANDS, GROUPS, Group
+from bridge.control.stats import VERBS as STATS
+from bridge.control.waiting import VERBS as WAITING
+from bridge.model.commands import COMMANDS, GROUPS, Cancel, Group
 from bridge.model.events import CommandRecorded, Failure, Who
 from bridge.model.identity import ULID_PATTERN
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import Done, ExitInfo, Outcome, TaskStarted, VersionInfo
+from bridge.model.outcomes import Done, ExitInfo, Outcome, TaskStarted, TaskStats, VersionInfo
 from bridge.model.subjects import CommandSubject
 from bridge.policy import NO_RULES, RuleBook
 from bridge.policy.permissions import as_it_stands
@@ -102,10 +106,10 @@ async def settle() -> None:
 
 
 def test_every_verb_of_the_contract_has_its_coroutine_in_the_module_of_its_group() -> None:
-    assert set(VERBS) == set(COMMANDS)
-    assert {verb for verb in VERBS if COMMANDS[verb].group == "lifecycle"} == set(LIFECYCLE)
-    assert {verb for verb in VERBS if COMMANDS[verb].group == "observe"} == {*OBSERVE, "images"}
+    assert set(VERBS) == set(COMMANDS) - {Cancel.verb}  # the dispatcher's own
     assert {verb for verb in VERBS if COMMANDS[verb].group == "create"} == {*CREATE, *IMAGES} - {"images"}
+    assert {verb for verb in VERBS if COMMANDS[verb].group == "lifecycle"} == {*LIFECYCLE, *LIMITS}
+    assert {verb for verb in VERBS if COMMANDS[verb].group == "observe"} == {*OBSERVE, *STATS, *WAITING, "images"}
 
 
 # -- outcomes
@@ -122,7 +126,7 @@ async def test_an_outcome_says_who_what_when_and_with_which_result(ask: Asked) -
         container="web.1",
         result=TaskStarted(pid=7),
         received_at=Nanos(1),
-        finished_at=Nanos(2),
+        finished_at=Nanos(4),
     )
 
 
@@ -375,6 +379,36 @@ async def test_a_slow_stop_holds_up_neither_other_containers_nor_those_who_look(
     await slow
 
 
+async def test_however_many_wait_nobody_is_kept_from_looking(ask: Asked) -> None:
+    ask.runtime.add(task=SmallTask("running"))
+    waiting = [asyncio.create_task(ask("wait")) for _ in range(dispatch.OBSERVING_WIDTH + 1)]
+    await settle()
+    assert (await asyncio.wait_for(ask("inspect"), 10)).outcome == "ok"
+    ask.runtime.made["default", "web.1"].end(3)
+    assert {(await one).result.exit_status for one in waiting} == {3}
+
+
+async def test_more_waits_than_there_is_room_for_are_exhausted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "LASTING_WIDTH", 2)
+    ask = Asked()
+    ask.runtime.add(task=SmallTask("running"))
+    waiting = [asyncio.create_task(ask("wait")) for _ in range(2)]
+    await settle()
+    assert (await ask.failure("wait"))[1] == "exhausted"
+    ask.runtime.made["default", "web.1"].end(3)
+    assert [(await one).outcome for one in waiting] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(("namespace", "container"), [(None, None), ("default", None), ("default", "web.1")])
+async def test_stats_are_of_one_container_or_of_several(
+    ask: Asked, namespace: str | None, container: str | None
+) -> None:
+    ask.runtime.add(task=SmallTask("running"))
+    ask.runtime.stats = [TaskStats(namespace="default", container="web.1", read_at=Nanos(1))]
+    outcome = await ask("stats", container, namespace)
+    assert [one.container for one in outcome.result.stats] == ["web.1"]
+
+
 async def test_a_lane_that_is_full_is_exhausted_and_recorded() -> None:
     ask = Asked(lanes=Lanes(waiting_per_lane=0))
     ask.runtime.add(task=SmallTask("running", ignores={TERM}))
@@ -421,7 +455,8 @@ async def test_what_takes_too_long_is_broken_off_and_left_open(ask: Asked) -> No
     assert outcome.outcome == "unknown"
     assert outcome.error == Failure(
         code="unknown",
-        message="the bridge stopped in the middle of stop: inspect container web.1 to see how far it came",
+        message="the bridge stopped in the middle of stop, and it is open whether it took effect: "
+        "container web.1 is running now",
     )
     assert second.error is not None
     assert (second.outcome, second.error.code) == ("error", "unavailable")
@@ -440,6 +475,18 @@ async def test_a_look_that_is_broken_off_had_no_effect(ask: Asked) -> None:
     error = (await looking).error
     assert error is not None
     assert error.code == "unavailable"
+
+
+async def test_who_only_waits_is_sent_home_at_once_when_the_bridge_stops(ask: Asked) -> None:
+    ask.runtime.add(task=SmallTask("running"))
+    waiting = asyncio.create_task(ask("wait"))
+    await settle()
+    await asyncio.wait_for(ask.dispatcher.stop(within=60), 10)
+    outcome = await waiting
+    assert outcome.error is not None
+    assert (outcome.outcome, outcome.error.code) == ("error", "unavailable")
+    assert outcome.error.message == "the bridge stopped before wait was done: it had no effect, send it again"
+    assert ask.recorded == []
 
 
 async def test_a_timeout_inside_a_verb_is_not_taken_for_the_bridges_end(ask: Asked) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bridge.control import lifecycle
+from bridge.control import ending, lifecycle
 from bridge.control.verb import Place
 from bridge.errors import Code, CommandFailed
-from bridge.model.commands import Delete, Kill, Pause, Resume, Start, Stop
+from bridge.model.commands import Command, Delete, Kill, Pause, Restart, Resume, Start, Stop
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import Done, ExitInfo, TaskStarted, TaskStatus
+from bridge.model.outcomes import Deleted, Done, ExitInfo, Restarted, TaskStarted, TaskStatus
 from tests.unit.control.small_runtime import KILL, SmallRuntime, SmallTask, failure
 
 TERM = 15
@@ -155,8 +155,7 @@ async def test_pause_and_resume_reach_their_state(
     runtime: SmallRuntime, place: Place, verb: str, status: TaskStatus, already: bool, after: TaskStatus
 ) -> None:
     runtime.add(task=SmallTask(status))
-    command = Pause() if verb == "pause" else Resume()
-    assert await lifecycle.VERBS[verb](place, command) == Done(already=already)
+    assert await lifecycle.VERBS[verb](place, ALL[verb]) == Done(already=already)
     assert runtime.status() == after
 
 
@@ -298,7 +297,7 @@ async def test_a_process_that_ends_before_the_signal_has_ended(runtime: SmallRun
 async def test_the_exit_is_awaited_again_when_containerd_was_away(
     runtime: SmallRuntime, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle, "RECONNECT_S", 0)
+    monkeypatch.setattr(ending, "RECONNECT_S", 0)
     runtime.add(task=SmallTask("running"))
     runtime.fail["wait"] = [failure("unavailable"), failure("unavailable")]
     assert (await lifecycle.stop(place, Stop())).exit_status == 143
@@ -315,14 +314,14 @@ async def test_a_stop_signal_that_does_not_exist_changes_nothing(runtime: SmallR
 @pytest.mark.parametrize(
     ("task", "calls", "ended"),
     [
-        (None, [], ExitInfo()),
-        (("stopped", 7), ["delete_task"], ExitInfo(exit_status=0, exited_at=Nanos(5))),
-        (("created", 7), ["kill 9 all", "delete_task"], ExitInfo(exit_status=137, exited_at=Nanos(5), killed=True)),
-        (("unknown", 0), ["delete_task"], ExitInfo()),
+        (None, [], Deleted()),
+        (("stopped", 7), ["delete_task"], Deleted(exit_status=0, exited_at=Nanos(5))),
+        (("created", 7), ["kill 9 all", "delete_task"], Deleted(exit_status=137, exited_at=Nanos(5), killed=True)),
+        (("unknown", 0), ["delete_task"], Deleted()),
     ],
 )
 async def test_delete_takes_along_what_does_not_run(
-    runtime: SmallRuntime, place: Place, task: tuple[TaskStatus, int] | None, calls: list[str], ended: ExitInfo
+    runtime: SmallRuntime, place: Place, task: tuple[TaskStatus, int] | None, calls: list[str], ended: Deleted
 ) -> None:
     runtime.add(task=SmallTask(task[0], pid=task[1]) if task else None)
     assert await lifecycle.delete(place, Delete()) == ended
@@ -363,17 +362,97 @@ async def test_delete_keeps_the_snapshot_when_told(runtime: SmallRuntime, place:
 async def test_delete_goes_on_when_the_owner_has_deleted_the_task(runtime: SmallRuntime, place: Place) -> None:
     runtime.add(task=SmallTask("stopped"))
     runtime.fail["delete_task"] = [failure("not_found")]
-    assert await lifecycle.delete(place, Delete()) == ExitInfo()
+    assert await lifecycle.delete(place, Delete()) == Deleted()
     assert runtime.records == {}
+
+
+async def test_delete_says_what_it_left_behind(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add()
+    runtime.left = ["bundle /x stays: it is a symbolic link"]
+    assert (await lifecycle.delete(place, Delete())).left == ["bundle /x stays: it is a symbolic link"]
+
+
+# -- restart
+
+
+@pytest.mark.parametrize(
+    ("before", "calls", "ended"),
+    [
+        (None, ["create", "start"], None),
+        ("created", ["start"], None),
+        ("stopped", ["delete_task", "create", "start"], None),
+        ("running", ["kill 15", "delete_task", "create", "start"], 143),
+        ("paused", ["kill 15", "resume", "delete_task", "create", "start"], 143),
+    ],
+)
+async def test_restart_ends_what_runs_and_starts_anew(
+    runtime: SmallRuntime, place: Place, before: TaskStatus | None, calls: list[str], ended: int | None
+) -> None:
+    runtime.add(task=SmallTask(before) if before else None)
+    if before == "paused":
+        runtime.fail["resume"] = [failure("failed_precondition")]  # the signal has ended it already
+    done = await lifecycle.restart(place, Restart())
+    assert (done.pid, done.ended and done.ended.exit_status) == (7, ended)
+    assert changes(runtime) == calls
+    assert runtime.status() == "running"
+
+
+async def test_restart_has_the_grace_and_the_signal_of_stop(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("running", ignores={2}))
+    done = await lifecycle.restart(place, Restart(grace=0, signal="INT"))
+    assert done.ended == ExitInfo(exit_status=137, exited_at=Nanos(5), killed=True)
+    assert changes(runtime)[:2] == ["kill 2", "kill 9 all"]
+
+
+@pytest.mark.parametrize("status", ["running", "stopped", None])
+async def test_a_restart_with_a_signal_that_does_not_exist_changes_nothing(
+    runtime: SmallRuntime, place: Place, status: TaskStatus | None
+) -> None:
+    runtime.add(task=SmallTask(status) if status else None)
+    assert (await failing(lifecycle.restart(place, Restart(signal="NOPE"))))[0] == "invalid_argument"
+    assert changes(runtime) == []
+
+
+async def test_a_restart_whose_start_fails_says_so_and_leaves_no_task(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("running"))
+    runtime.fail["start"] = [failure("unknown", "broke")]
+    assert await failing(lifecycle.restart(place, Restart())) == ("unknown", "containerd broke")
+    assert runtime.status() is None
+
+
+async def test_a_restart_that_somebody_else_was_quicker_to_finish_is_one(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("running"))
+    stop = lifecycle.stop
+
+    async def stopped_and_started_again(place: Place, command: Stop) -> ExitInfo:
+        ended = await stop(place, command)
+        runtime.made["default", "web.1"] = SmallTask("running", pid=8)
+        return ended
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lifecycle, "stop", stopped_and_started_again)
+        done = await lifecycle.restart(place, Restart())
+    assert done == Restarted(pid=8, ended=ExitInfo(exit_status=143, exited_at=Nanos(5)))
+
+
+async def test_a_task_that_does_not_answer_is_not_restarted(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("unknown", pid=0))
+    assert await failing(lifecycle.restart(place, Restart())) == (
+        "failed_precondition",
+        "container web.1 is unknown: its shim does not answer, delete it with force",
+    )
 
 
 # -- all of them
 
+ALL: dict[str, Command] = {
+    command.verb: command for command in (Start(), Restart(), Pause(), Resume(), Kill(), Stop(), Delete())
+}
+
 
 @pytest.mark.parametrize("verb", sorted(lifecycle.VERBS))
 async def test_a_container_that_does_not_exist_is_not_found_by_name(place: Place, verb: str) -> None:
-    command = {command.verb: command for command in (Start, Pause, Resume, Kill, Stop, Delete)}[verb]()
-    assert await failing(lifecycle.VERBS[verb](place, command)) == (
+    assert await failing(lifecycle.VERBS[verb](place, ALL[verb])) == (
         "not_found",
         "container web.1 does not exist in namespace default",
     )
@@ -381,7 +460,6 @@ async def test_a_container_that_does_not_exist_is_not_found_by_name(place: Place
 
 @pytest.mark.parametrize("verb", sorted(lifecycle.VERBS))
 async def test_what_containerd_says_of_itself_is_passed_on(runtime: SmallRuntime, place: Place, verb: str) -> None:
-    command = {command.verb: command for command in (Start, Pause, Resume, Kill, Stop, Delete)}[verb]()
     runtime.fail["get"] = [failure("unavailable", "is away")]
     runtime.fail["task"] = [failure("unavailable", "is away")]
-    assert await failing(lifecycle.VERBS[verb](place, command)) == ("unavailable", "containerd is away")
+    assert await failing(lifecycle.VERBS[verb](place, ALL[verb])) == ("unavailable", "containerd is away")

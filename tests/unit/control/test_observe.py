@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from msgspec import structs
 
 from bridge.control import observe
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model.commands import Inspect, List, Pids
-from bridge.model.outcomes import PidList, ProcessInfo, TaskStatus
+from bridge.model.outcomes import ExecInfo, PidList, ProcessInfo, TaskInfo, TaskStatus
+from bridge.model.state import ContainerState, ExecState
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask, failure
 
 
@@ -49,6 +53,45 @@ async def test_inspect_survives_a_container_that_ends_under_its_eyes(runtime: Sm
     runtime.add(task=SmallTask("running"))
     runtime.fail["pids"] = [failure("not_found")]
     assert (await observe.inspect(place, Inspect())).processes == []
+
+
+def knowing(place: Place, **fields: Any) -> Place:
+    """The same place on a node that follows its containerd's events."""
+    state = ContainerState(node="node", namespace="default", container="web.1", **fields)
+
+    async def known(namespace: str, container: str) -> ContainerState:
+        assert (namespace, container) == place.target
+        return state
+
+    return structs.replace(place, known=known)
+
+
+async def test_inspect_tells_the_state_as_the_log_has_it(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("running"))
+    state = (await observe.inspect(knowing(place, incarnation="A", pid=7, ooms=2), Inspect())).state
+    assert state is not None
+    assert (state.incarnation, state.ooms) == ("A", 2)
+    assert (await observe.inspect(place, Inspect())).state is None
+
+
+async def test_inspect_tells_of_execs_that_run_and_of_those_that_are_only_added(
+    runtime: SmallRuntime, place: Place
+) -> None:
+    runtime.add(task=SmallTask("running"))
+    runtime.execs = {"e1": TaskInfo(status="running", pid=8, terminal=True), "e2": TaskInfo(status="created")}
+
+    async def pids(namespace: str, container: str) -> list[ProcessInfo]:
+        return [ProcessInfo(pid=7), ProcessInfo(pid=8, exec_id="e1")]
+
+    runtime.tasks.pids = pids  # type: ignore[method-assign]
+    told = {name: ExecState(status="added") for name in ("e1", "e2", "gone")}
+    assert (await observe.inspect(knowing(place, pid=7, execs=told), Inspect())).execs == [
+        ExecInfo(exec_id="e1", status="running", pid=8, terminal=True),
+        ExecInfo(exec_id="e2", status="created"),
+    ]
+    other_task = knowing(place, pid=6, execs=told)
+    assert [one.exec_id for one in (await observe.inspect(other_task, Inspect())).execs] == ["e1"]
+    assert [one.exec_id for one in (await observe.inspect(place, Inspect())).execs] == ["e1"]
 
 
 async def test_inspect_does_not_take_a_failure_for_no_processes(runtime: SmallRuntime, place: Place) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from bridge.control import dispatch
+from bridge.control import dispatch, policy
 from bridge.control.policy import Policy
 from bridge.control.rulebook import PolicyFile
 from bridge.control.verb import Place
@@ -119,7 +119,7 @@ class Making:
         self.made = 0
         self._spec = spec
         monkeypatch.setattr(dispatch, "VERBS", {**dispatch.VERBS, "start": self})
-        monkeypatch.setattr(dispatch, "ASKING", frozenset({"start"}))
+        monkeypatch.setattr(policy, "ASKING", frozenset({"start"}))
 
     async def __call__(self, place: Place, _command: Any) -> Done:
         await place.permit(spec=self._spec)

@@ -31,6 +31,7 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     bytes: st.binary(max_size=20),
     Nanos: TIMES,
+    Sequence: st.integers(1, 10**20 - 1).map(Sequence),
     Any: JSON,
     Seconds: st.floats(0, 86400),
     CommandId: IDENTIFIERS.filter(lambda text: len(text) <= 64),

@@ -18,7 +18,7 @@ def test_every_verb_says_its_group_its_target_and_its_result(verb: str) -> None:
     command = COMMANDS[verb]
     assert command.verb == verb
     assert command.group in GROUPS
-    assert command.targets in {"node", "namespace", "container"}
+    assert command.targets in {"node", "namespace", "container", "any"}
     assert command.result.__name__ in outcomes.__all__
 
 
@@ -47,7 +47,7 @@ def test_what_makes_containers_or_takes_images_in_has_a_group_of_its_own() -> No
 
 def test_only_lifecycle_commands_change_how_a_container_runs() -> None:
     changing = {verb for verb, command in COMMANDS.items() if command.group == "lifecycle"}
-    assert changing == {"start", "pause", "resume", "kill", "stop", "delete"}
+    assert changing == {"start", "restart", "pause", "resume", "update", "kill", "stop", "delete", "cancel"}
 
 
 @pytest.mark.parametrize("name", ["a", "01K9ZQ0000000000000000000A", "deploy-7.web_1", "x" * 64])

@@ -75,8 +75,8 @@ LIFE: list[tuple[Event, dict[str, Any]]] = [
         },
     ),
     (resumed(), {"status": "running", "paused_at": None}),
-    (oom(), {"status": "running", "oom": True}),
-    (oom(), {"status": "running", "oom": True}),
+    (oom(), {"status": "running", "oom": True, "ooms": 1}),
+    (oom(), {"status": "running", "oom": True, "ooms": 2}),
     (exited(137), {"status": "stopped", "exited": True, "exit_status": 137, "exited_at": 1000, "lost": False}),
     (deleted(137), {"status": "none", "exit_status": 137, "pid": 20}),
     (
@@ -90,6 +90,7 @@ LIFE: list[tuple[Event, dict[str, Any]]] = [
             "exit_status": None,
             "exited_at": None,
             "oom": False,
+            "ooms": 0,
             "started_at": None,
             "restored_from": "before",
             "parent": "incarnation-3",

@@ -24,6 +24,7 @@ def test_a_state_stands_on_the_wire_with_all_that_is_known_and_null_for_the_rest
         "exited_at": None,
         "lost": False,
         "oom": False,
+        "ooms": 0,
         "execs": {
             "a": {
                 "status": "running",

@@ -1,0 +1,129 @@
+"""How commands that change something are sent: the options that every one of them has, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from bridge.cli.options import DryRun, Labels, Purpose, Sender, checked
+from bridge.cli.signatures import parameter
+from bridge.client import ConfigError, Remarks, Sending, derived_id, read_point
+from bridge.client.points import read_duration
+from bridge.model.commands import is_command_id
+from bridge.model.lifecycle import STATUSES
+from bridge.model.nanos import Nanos, now
+
+__all__ = ["CHOOSING", "SENDING", "moment", "remarks", "sending"]
+
+
+def moment(text: str) -> Nanos:
+    """Return the time that `text` names; a duration such as `10m` is so long from now.
+
+    Raises:
+        ValueError: it names none.
+    """
+    try:
+        return Nanos(now() + read_duration(text))
+    except ValueError:
+        point = read_point(text)
+    if not isinstance(point, Nanos):
+        raise ValueError(f"{text!r} is no time: give one such as 2026-11-23T21:43:48Z, or 10m for so long from now")
+    return point
+
+
+def _check_id(text: str) -> None:
+    if not is_command_id(text):
+        raise ValueError(
+            f"{text!r} is no id: letters and digits, with single '.', '_' or '-' between them, 64 at the most"
+        )
+
+
+def _check_status(text: str) -> None:
+    if text not in STATUSES:
+        raise ValueError(f"{text!r} is no status: choose from {', '.join(STATUSES)}")
+
+
+def _check_seconds(seconds: float) -> None:
+    if not 0 < seconds <= 86_400 * 7:
+        raise ValueError(f"{seconds:g} is no time to wait: give more than 0 and no more than a week in seconds")
+
+
+def _option(*names: str, metavar: str | None = None, help: str, check: Any = None) -> Any:  # noqa: A002 - typer's word
+    callback = None if check is None else checked(check)
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel="Sending", callback=callback)
+
+
+Durable: TypeAlias = Annotated[
+    bool, _option("--durable", help="As a job that waits for its node; returns once it is stored.")
+]
+Wait: TypeAlias = Annotated[bool, _option("--wait", help="With --durable: wait for the outcome.")]
+CommandName: TypeAlias = Annotated[
+    str | None,
+    _option("--id", metavar="ID", help="The command's id, which takes effect at most once.", check=_check_id),
+]
+IfIncarnation: TypeAlias = Annotated[
+    str | None, _option("--if-incarnation", metavar="ID", help="Only for this life of its task.")
+]
+IfStatus: TypeAlias = Annotated[
+    str | None, _option("--if-status", metavar="STATUS", help="Only while it stands so.", check=_check_status)
+]
+IfSequence: TypeAlias = Annotated[
+    int | None, _option("--if-sequence", metavar="N", help="Only if this is its newest event.")
+]
+NotAfter: TypeAlias = Annotated[
+    str | None,
+    _option("--not-after", metavar="TIME", help="Not to be carried out later: a time, or in 10m.", check=moment),
+]
+Timeout: TypeAlias = Annotated[
+    float | None,
+    _option("--timeout", metavar="SECONDS", help="How long to wait for the outcome.", check=_check_seconds),
+]
+
+CHOOSING = [parameter("label", Labels, None)]
+"""Parameters of every command for several containers."""
+
+SENDING = [
+    *CHOOSING,
+    parameter("dry_run", DryRun, False),  # noqa: FBT003 - a default
+    parameter("purpose", Purpose, None),
+    parameter("sender", Sender, None),
+    parameter("durable", Durable, False),  # noqa: FBT003
+    parameter("wait", Wait, False),  # noqa: FBT003
+    parameter("command_id", CommandName, None),
+    parameter("if_incarnation", IfIncarnation, None),
+    parameter("if_status", IfStatus, None),
+    parameter("if_sequence", IfSequence, None),
+    parameter("not_after", NotAfter, None),
+    parameter("timeout", Timeout, None),
+]
+"""Parameters of every command that changes containers."""
+
+
+def sending(values: Mapping[str, Any], *place: str, several: bool = False) -> Sending:
+    """Return how a command is sent to one place; of several places that share one id, each under an id derived from it.
+
+    Raises:
+        ConfigError: the options do not go together.
+    """
+    if values["wait"] and not values["durable"]:
+        raise ConfigError("--wait is for jobs: give --durable too, or leave it out, a request is waited for")
+    if values["dry_run"] and values["durable"]:
+        raise ConfigError("--dry-run is judged at once, and a job later: leave --durable out to hear what holds now")
+    name = values["command_id"]
+    return Sending(
+        id=derived_id(name, *place) if name is not None and several else name,
+        if_incarnation=values["if_incarnation"],
+        if_status=values["if_status"],
+        if_sequence=values["if_sequence"],
+        not_after=None if values["not_after"] is None else moment(values["not_after"]),
+        timeout=values["timeout"],
+        durable=values["durable"],
+        wait=values["wait"],
+    )
+
+
+def remarks(values: Mapping[str, Any]) -> Remarks:
+    """Return what is said beside a command."""
+    return Remarks(dry_run=values["dry_run"], purpose=values["purpose"], sender=values["sender"])

@@ -1,0 +1,220 @@
+"""Durable jobs, and how every command stands: sent, waited for, listed, and what was put aside tried again or dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from bridge.errors import BadEnvelope, CommandFailed, LogRefused
+from bridge.model.codec import decode_as
+from bridge.model.identity import new_ulid
+from bridge.model.nanos import Nanos
+from bridge.model.outcomes import CommandState, Outcome
+from bridge.model.selection import Names, names
+from bridge.model.subjects import CommandSubject, Subjects
+from bridge.ports import CommandStates, Job, JobStore, Quarantined
+
+__all__ = ["Accepted", "JobView", "Jobs", "Standing"]
+
+Standing: TypeAlias = Literal["waiting", "accepted", "started", "finished", "quarantined"]
+"""Waiting: in the stream, no bridge has taken it yet. Quarantined: put aside, see `retry` and `drop`. The rest as in `Stage`."""
+
+
+class Accepted(Exception):
+    """A job is stored and will be carried out; its sender did not want to wait for the outcome."""
+
+    def __init__(self, command_id: str, node: str) -> None:
+        super().__init__(f"job {command_id} for node {node} is accepted")
+        self.command_id = command_id
+        self.node = node
+
+
+class JobView(Struct, frozen=True, kw_only=True):
+    """One command as it stands. `why` is why it was put aside."""
+
+    id: str
+    node: str
+    verb: str
+    standing: Standing
+    namespace: str | None = None
+    container: str | None = None
+    via: str = "job"
+    received_at: Nanos | None = None
+    started_at: Nanos | None = None
+    outcome: Outcome | None = None
+    why: str | None = None
+
+
+class _Named(Struct):
+    id: str = ""
+
+
+class Jobs:
+    """The jobs of a bus. Made by `bridge.client.connect`."""
+
+    def __init__(
+        self, subjects: Subjects, *, store: JobStore | None = None, states: CommandStates | None = None
+    ) -> None:
+        """Take where jobs go, and where it stands what became of them."""
+        self._subjects = subjects
+        self._jobs = store
+        self._states = states
+
+    async def states(self, command_id: str, *, node: str | None = None) -> Sequence[CommandState]:
+        """Return how the command of this id stands: on each node that was given it, mostly one; empty where nobody knows it.
+
+        Raises:
+            LogUnavailable: what is kept of commands does not answer.
+            LogRefused: nothing is kept of commands, or it may not be read.
+        """
+        return await self._kept.get(command_id, node=node)
+
+    async def submit(self, subject: CommandSubject, body: bytes, command_id: str) -> bool:
+        """Store a job; return whether it is new: one of the same id that was sent a moment ago is not stored twice.
+
+        Raises:
+            CommandFailed: it is not stored, or that is open (`deadline_exceeded`): send it again under the same id.
+        """
+        where = self._subjects.job(self._subjects.command(*subject))
+        return await self._store.submit(where, body, command_id=command_id, name=f"{subject.node}.{command_id}")
+
+    async def outcome(self, command_id: str, node: str, *, timeout: float | None = None) -> Outcome:
+        """Wait for the outcome of a command, for ever without `timeout`.
+
+        Raises:
+            CommandFailed: `deadline_exceeded`: it has none yet.
+            LogRefused: nothing is kept of commands, or it may not be read.
+        """
+        return await self._kept.wait(command_id, node, timeout=timeout)
+
+    async def list(self, *, node: Names = ()) -> Sequence[JobView]:
+        """Return all that is known: what waits, what is under way, what has ended, what was put aside; in this order.
+
+        Raises:
+            LogUnavailable: the bus does not answer.
+            LogRefused: something of it may not be read.
+        """
+        chosen = names(node)
+        known = [state async for state in self._kept.list() if not chosen or state.node in chosen]
+        aside = [one for one in await self._store.quarantined() if not chosen or one.node in chosen]
+        put_aside = {(one.node, one.id) for one in aside}
+        there = {(state.node, state.id) for state in known}
+        found = []
+        for job in await self._store.waiting():
+            view = self._waiting(job)
+            if view is not None and (view.node, view.id) not in there and (not chosen or view.node in chosen):
+                found.append(view)
+        found += [_known(state) for state in known if (state.node, state.id) not in put_aside]
+        return [*found, *[self._aside(one) for one in aside]]
+
+    async def show(self, command_id: str, *, node: str | None = None) -> Sequence[JobView]:
+        """Return what is known of one id, on every node that was given it; empty where nobody knows it; raises as `list` does."""
+        states = await self._kept.get(command_id, node=node)
+        aside = [one for one in await self._store.quarantined(node=node) if one.id == command_id]
+        found = [self._aside(one) for one in aside] + [
+            _known(state) for state in states if state.node not in {one.node for one in aside}
+        ]
+        if found:
+            return found
+        waiting = [self._waiting(job) for job in await self._store.waiting(node=node)]
+        return [view for view in waiting if view is not None and view.id == command_id]
+
+    async def retry(self, command_id: str, *, node: str | None = None) -> Accepted:
+        """Send a job that was put aside once more: under its own id if it never started, else under a new one; return that.
+
+        Under its own id its former outcome stands until it has the new one.
+
+        Raises:
+            CommandFailed: `not_found`, or it is not stored.
+            LogUnavailable: the bus does not answer.
+        """
+        one = await self._quarantined(command_id, node)
+        started = any(state.started_at is not None for state in await self._kept.get(command_id, node=one.node))
+        name = new_ulid() if started else command_id
+        body = _named(one.body, name)
+        await self._store.submit(one.subject, body, command_id=name, name=f"again-{one.sequence}", again=not started)
+        await self._store.drop(one)
+        return Accepted(name, one.node)
+
+    async def drop(self, command_id: str, *, node: str | None = None) -> None:
+        """Take a job out of the quarantine; raises as `retry` does."""
+        await self._store.drop(await self._quarantined(command_id, node))
+
+    # -- inside
+
+    @property
+    def _store(self) -> JobStore:
+        if self._jobs is None:
+            raise LogRefused("this bus has no durable jobs")
+        return self._jobs
+
+    @property
+    def _kept(self) -> CommandStates:
+        if self._states is None:
+            raise LogRefused("nothing is kept of commands on this bus")
+        return self._states
+
+    async def _quarantined(self, command_id: str, node: str | None) -> Quarantined:
+        for one in await self._store.quarantined(node=node):
+            if one.id == command_id:
+                return one
+        raise CommandFailed("not_found", f"no job {command_id} is in the quarantine: `jobs` lists what is there")
+
+    def _waiting(self, job: Job) -> JobView | None:
+        try:
+            subject = self._subjects.parse_job(job.subject)
+            name = decode_as(job.body or b"{}", _Named).id
+        except (ValueError, BadEnvelope):
+            return None  # its bridge will put it aside
+        return JobView(
+            id=name or f"job-{job.sequence}",
+            node=subject.node,
+            verb=subject.verb,
+            standing="waiting",
+            namespace=subject.namespace,
+            container=subject.container,
+            received_at=job.stored_at,
+        )
+
+    def _aside(self, one: Quarantined) -> JobView:
+        try:
+            subject = self._subjects.parse_job(one.subject)
+        except ValueError:
+            subject = CommandSubject(one.node, None, None, "?")
+        return JobView(
+            id=one.id,
+            node=one.node,
+            verb=subject.verb,
+            standing="quarantined",
+            namespace=subject.namespace,
+            container=subject.container,
+            received_at=one.at,
+            why=one.why,
+        )
+
+
+def _known(state: CommandState) -> JobView:
+    return JobView(
+        id=state.id,
+        node=state.node,
+        verb=state.verb,
+        standing=state.stage,
+        namespace=state.namespace,
+        container=state.container,
+        via=state.via,
+        received_at=state.received_at,
+        started_at=state.started_at,
+        outcome=state.outcome,
+    )
+
+
+def _named(body: bytes, command_id: str) -> bytes:
+    """Return the options under another id; as they are where they cannot be read."""
+    try:
+        options: dict[str, Any] = msgspec.json.decode(body or b"{}", type=dict[str, Any])
+    except msgspec.DecodeError:
+        return body
+    return msgspec.json.encode(options | {"id": command_id})

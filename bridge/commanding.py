@@ -1,0 +1,183 @@
+"""The command path put together: policy, journal, dispatcher, inbox, jobs, and what tells how commands stand.
+
+What was under way when the bridge ended is looked at before anything new is taken. It stops the other way round: no more jobs and
+requests, those under way come to their end or are looked at, and their outcomes are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import bridge
+from bridge.config import Config
+from bridge.control.dispatch import Dispatcher
+from bridge.control.jobs import Worker
+from bridge.control.journal import Journal
+from bridge.control.lanes import Lanes
+from bridge.control.parts import Control, Ruling
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
+from bridge.control.removal import Removal
+from bridge.control.rulebook import PolicyFile
+from bridge.control.telling import Teller
+from bridge.control.verb import Known
+from bridge.jetstream.commands import JetStreamCommands
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.inbox import MicroInbox
+from bridge.jetstream.job_source import JetStreamJobs
+from bridge.jetstream.objects import JetStreamObjects
+from bridge.jetstream.progress import ProgressTeller
+from bridge.model.commands import COMMANDS
+from bridge.model.events import CommandRecorded
+from bridge.model.nanos import now
+from bridge.ports import ContainerRuntime, NodeLease, Observed
+from bridge.watch import Watch
+
+__all__ = ["commanding", "read_ruling"]
+
+log = logging.getLogger(__name__)
+
+COMMANDS_S = 3.0
+"""Part of `STOP_S` which commands under way may take to come to their end."""
+
+RECOVERY_S = 15.0
+"""How long commands that were under way when the bridge ended wait for the gap to be repaired, before they are looked at."""
+
+
+def read_ruling(config: Config) -> Ruling:
+    """Return what the settings and the policy's file allow now; `commanding` keeps it up to date.
+
+    Raises:
+        ConfigError: the file is not understood.
+    """
+    file = PolicyFile(config.policy, knows_who=config.request_info)
+    book = file.read()
+    return Ruling(Policy(groups=config.groups, foreign=config.foreign, namespaces=config.namespace, book=book), file)
+
+
+@asynccontextmanager
+async def commanding(
+    config: Config,
+    connection: Connection,
+    runtime: ContainerRuntime,
+    watch: Watch,
+    ruling: Ruling,
+    *,
+    submit: Callable[[Observed], None],
+    known: Known,
+    repaired: Callable[[], Awaitable[object]],
+    lease: NodeLease,
+) -> AsyncIterator[Control]:
+    """Take commands while the context lasts.
+
+    Args:
+        config: all settings.
+        connection: an open one.
+        runtime: this node's containerd.
+        watch: stops the daemon where a part of this ends by itself; on its hangup the policy's file is read again.
+        ruling: what is allowed.
+        submit: takes the events of commands.
+        known: tells the states of containers as the log has them.
+        repaired: waits until the log says what containerd lists.
+        lease: the node's.
+
+    Raises:
+        ConfigError: a stream, a bucket or the journal cannot be used, or taking commands is not permitted.
+    """
+    loop = asyncio.get_running_loop()
+
+    def take(namespace: str | None, container: str | None, event: CommandRecorded, command_id: str) -> None:
+        moment = now()
+        submit(
+            Observed(
+                event=event,
+                namespace=namespace,
+                container=container,
+                time=moment,
+                recorded=moment,
+                origin="command",
+                correlation_id=command_id,
+            )
+        )
+
+    def failed(error: BaseException) -> None:
+        # From the journal's thread.
+        loop.call_soon_threadsafe(watch.fail, f"journal: {error}")
+
+    async with AsyncExitStack() as stack:
+        watch.on_hangup(ruling.file.ask)
+        await stack.enter_async_context(watch.task(ruling.file.run(ruling.policy), "policy"))
+        journal = stack.enter_context(Journal(config.state_dir / "journal.db", failed=failed))
+        states = JetStreamCommands(connection, config.subjects)
+        teller = Teller(states, node=config.node, written=journal.told, allowed=lambda: lease.held)
+        await stack.enter_async_context(watch.task(teller.run(), "outcomes"))
+        progress = await stack.enter_async_context(ProgressTeller(connection, config.subjects, config.node))
+        lanes, removal = Lanes(), None
+        if "create" in config.groups:
+            removal = await stack.enter_async_context(
+                Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes)
+            )
+        dispatcher = Dispatcher(
+            config.node,
+            runtime,
+            policy=ruling.policy,
+            record=CommandRecord(take, detail=config.record_detail, observing=config.record_observing),
+            journal=journal,
+            lanes=lanes,
+            tell=progress.tell,
+            objects=JetStreamObjects(connection),
+            removing=removal,
+            standing=teller.tell,
+            known=known,
+            bus=teller,
+            allowed=lambda: lease.held,
+        )
+        source = JetStreamJobs(
+            connection, config.subjects, config.node, held=lambda: lease.held, replicas=config.nats.replicas
+        )
+        await source.open()
+        worker = Worker(
+            source,
+            dispatcher.carry_out,
+            node=config.node,
+            subjects=config.subjects,
+            journal=journal,
+            teller=teller,
+        )
+        inbox = MicroInbox(
+            connection,
+            config.subjects,
+            config.node,
+            version=bridge.__version__,
+            groups=sorted(config.groups),
+            request_info=config.request_info,
+        )
+        await _recover(dispatcher, journal, inbox, repaired)
+        async with inbox.serve(list(COMMANDS), dispatcher.handle):
+            try:
+                async with watch.task(worker.run(), "jobs"):
+                    log.info("taking commands: %s", ", ".join(sorted(config.groups)))
+                    yield Control(dispatcher=dispatcher, journal=journal, teller=teller, worker=worker, ruling=ruling)
+            finally:
+                await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(worker.finish(), min(COMMANDS_S, watch.time_left()))
+            if teller.refused is None:  # else waiting is in vain, and the journal keeps it
+                await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
+
+
+async def _recover(
+    dispatcher: Dispatcher, journal: Journal, inbox: MicroInbox, repaired: Callable[[], Awaitable[object]]
+) -> None:
+    """Find out what became of commands that were under way when the bridge ended, before any new one is taken."""
+    if any(row.started_at is not None for row in await journal.unfinished()):
+        # What containerd did meanwhile is part of what shows it.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(repaired(), RECOVERY_S)
+    for row, outcome in await dispatcher.recover():
+        log.warning("command %s of an earlier run: %s", row.id, outcome.outcome)
+        if row.reply:
+            await inbox.answer(row.reply, outcome)

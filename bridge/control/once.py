@@ -1,0 +1,391 @@
+"""Commands that take effect at most once under their id.
+
+An id is looked up before anything else. The same command under way: its outcome is awaited; finished: the outcome is given again;
+another command under that id is refused. Otherwise the command waits for its turn, the policy is asked and its conditions are
+looked at, it is on disk as started, it is carried out, and its outcome is on disk before the turn ends and before anybody hears
+of it. What the policy refuses is not written down: the same id may be tried again once it is allowed.
+
+A verb that asks the policy itself (`bridge.control.policy.ASKING`) begins with the answer, so what it prepares before that is not
+an effect: it undoes it, and what a crash leaves of it is cleared away at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
+from typing import Protocol
+
+from bridge.control import conditions
+from bridge.control.aftermath import Aftermath
+from bridge.control.conditions import Stale
+from bridge.control.ends import Ends, JournalLost, failure_of
+from bridge.control.failpoint import failpoint
+from bridge.control.order import Order
+from bridge.control.policy import Permit
+from bridge.control.record import CommandRecord
+from bridge.control.running import (
+    BrokenOff,
+    CannotBegin,
+    EndedBefore,
+    NotCarriedOut,
+    Postponed,
+    Running,
+    TakenBack,
+)
+from bridge.control.verb import Permission, Place, Verb
+from bridge.errors import CommandFailed
+from bridge.model.commands import Cancel, Command
+from bridge.model.events import Failure
+from bridge.model.nanos import Nanos
+from bridge.model.outcomes import Cancelled, CommandState, Outcome, OutcomeWord
+from bridge.ports import CommandJournal
+
+__all__ = ["Bus", "Desk", "Once", "mistake", "stopped_before"]
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""Patience with containerd when a command that was interrupted is looked at."""
+
+
+class Desk(Protocol):
+    """What decides on commands and gives them their turns: the dispatcher."""
+
+    def accepted(self, order: Order) -> Command:
+        """Judge the order."""
+        ...
+
+    def permit(self, order: Order, begin: Callable[[], Awaitable[None]]) -> Permit:
+        """Return what asks the policy in its turn, and awaits `begin` with the last answer."""
+        ...
+
+    def place(self, order: Order, permit: Permission) -> Place:
+        """Return where it works."""
+        ...
+
+    def turn(self, order: Order, queued: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Wait for its turn; `queued` is called where it has to wait."""
+        ...
+
+    def breakable(self, order: Order) -> AbstractAsyncContextManager[None]:
+        """Let what is inside be broken off when the bridge stops; raises BrokenOff then."""
+        ...
+
+
+class Bus(Protocol):
+    """What the bus knows of commands, once it answers: for jobs, which may have come to another bridge of this node before."""
+
+    async def seen(self, command_id: str) -> CommandState | None:
+        """Return how the command stands there."""
+        ...
+
+    async def told(self, command_id: str) -> None:
+        """Wait until what was told of the command stands there."""
+        ...
+
+    async def ours(self) -> None:
+        """Wait until this bridge is the one of its node, if it is not."""
+        ...
+
+
+class Once:
+    """Carries out changing commands of one node."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        verbs: Mapping[str, Verb],
+        journal: CommandJournal,
+        ends: Ends,
+        aftermath: Aftermath,
+        record: CommandRecord,
+        clock: Callable[[], Nanos],
+        bus: Bus | None,
+        allowed: Callable[[], bool],
+    ) -> None:
+        """Take what it works with; see the dispatcher."""
+        self._bus = bus
+        self._allowed = allowed
+        self._desk = desk
+        self._verbs = verbs
+        self._journal = journal
+        self._ends = ends
+        self._aftermath = aftermath
+        self._record = record
+        self._clock = clock
+        self.running: dict[str, Running] = {}
+        """Commands that were received and have no outcome yet, by their ids."""
+
+    async def carry_out(self, order: Order) -> Outcome:
+        """Carry it out unless its id is known; return the outcome.
+
+        Raises:
+            Postponed: it is a job that has not begun, and the bridge stops.
+        """
+        running = self.running.get(order.id)
+        if running is not None:
+            if running.order.digest != order.digest:
+                return self._impostor(order, running.order.subject.verb)
+            return await asyncio.shield(running.outcome)
+        running = self.running[order.id] = Running(order)
+        try:
+            return running.settle(await self._unless_known(running))
+        except JournalLost as error:
+            # What stands on disk is that it was started; the next start looks for it. Nobody else is told of this outcome.
+            return running.settle(self._aftermath.unknown(order, str(error)))
+        except BaseException as error:
+            running.fail(error)
+            raise
+        finally:
+            del self.running[order.id]
+
+    async def cancel(self, command: Cancel, node: str) -> Cancelled:
+        """Take a command back and wait until it has ended.
+
+        Raises:
+            CommandFailed: there is none, or it cannot be interrupted.
+        """
+        running = self.running.get(command.command)
+        if running is None:
+            raise CommandFailed("not_found", f"no command {command.command!r} waits or is under way on node {node}")
+        began = running.take_back()
+        await asyncio.wait({running.outcome})
+        return Cancelled(began=began)
+
+    def stop_waiting(self) -> None:
+        """Let the jobs that have not begun be left for the next start."""
+        for running in list(self.running.values()):
+            if running.order.request.via == "job":
+                running.postpone()
+
+    def break_off(self) -> None:
+        """Let everything that has not begun end."""
+        for running in list(self.running.values()):
+            running.break_off()
+
+    # -- the way of one command
+
+    async def _unless_known(self, running: Running) -> Outcome:
+        order = running.order
+        failpoint("received")
+        try:
+            # Everything that changes something passes here, and the journal answers in the order in which it is asked: the
+            # order of arrival is the order in which lanes are entered.
+            if order.request.again:
+                await self._journal.reopen(order.id, order.request.delivery)
+            row = await self._journal.look(order.id)
+        except CommandFailed as error:
+            if order.request.via == "job":
+                raise Postponed from error
+            return self._ends.publish(order, self._failed(order, error), known=True)
+        if row is not None:
+            running.accepted = True
+            if row.digest != order.digest:
+                return self._impostor(order, row.verb)
+            if row.outcome is not None:
+                return row.outcome
+            if row.started_at is not None:
+                return await self._aftermath.end(row)
+        try:
+            return await self._in_turn(running, self._desk.accepted(order))
+        except CommandFailed as error:  # it was not accepted, or nothing could be written down of it
+            if order.request.via == "job" and error.code == "unavailable":
+                raise Postponed from error
+            if running.accepted:
+                with suppress(CommandFailed):  # then the next start ends it
+                    await self._journal.withdraw(order.id)
+            return self._ends.publish(order, self._failed(order, error))
+
+    async def _in_turn(self, running: Running, command: Command) -> Outcome:
+        """Wait for the turn, and in it do everything up to the outcome on disk: the next one finds what this one left."""
+        order = running.order
+        accepting: list[asyncio.Task[None]] = []
+
+        def queued() -> None:
+            accepting.append(asyncio.create_task(self._accept(running)))
+
+        try:
+            async with running.waiting(), self._desk.turn(order, queued):
+                running.entered()
+                for task in accepting:
+                    await task
+                return await self._now(running, command)
+        except TakenBack:
+            sentence = f"{order.subject.verb} was cancelled before it had begun"
+            outcome = self._ends.outcome(order, "error", failure=Failure(code="cancelled", message=sentence))
+            return await self._ends.finish(order, order.row, outcome)
+        except (BrokenOff, asyncio.CancelledError) as error:
+            if order.began or order.request.via == "job":
+                if isinstance(error, BrokenOff):
+                    raise Postponed from error
+                raise
+            outcome = self._ends.outcome(order, "error", failure=stopped_before(order))
+            outcome = await self._ends.finish(order, order.row, outcome)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            return outcome
+        finally:
+            await asyncio.gather(*accepting, return_exceptions=True)
+
+    async def _accept(self, running: Running) -> None:
+        order = running.order
+        await self._journal.accept(order.row)
+        running.accepted = True
+        failpoint("accepted")
+        if not order.began:
+            self._ends.stage(order, "accepted")
+
+    async def _now(self, running: Running, command: Command) -> Outcome:
+        order, row = running.order, running.order.row
+        permit = self._desk.permit(order, partial(self._begin, running))
+        place = self._desk.place(order, permit)
+        running.interruption = place.interruption
+        if self._bus is not None and order.request.via == "job":
+            found = await self._by_another(self._bus, running)
+            if found is not None:
+                return found
+        await permit.admit()
+        unmet = await self._unmet(place, order, command)
+        if unmet is not None:
+            return await self._ends.finish(order, row, unmet)
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            async with self._desk.breakable(order):
+                outcome = await self._carried_out(order, permit, place, command)
+        except EndedBefore as ended:
+            return ended.outcome
+        except CannotBegin as found_out:
+            raise found_out.error from found_out
+        except BrokenOff:
+            if not order.began:
+                raise
+            outcome = await self._broken_off(order)
+        except asyncio.CancelledError as error:
+            if not order.began:
+                raise
+            cancelled = error
+            outcome = await self._broken_off(order)
+        outcome = await self._ends.finish(order, row, outcome)
+        if cancelled is not None:
+            raise cancelled
+        return outcome
+
+    async def _begin(self, running: Running) -> None:
+        """Write down that it starts, everywhere, right before it may have an effect.
+
+        Raises:
+            NotCarriedOut: it may not begin.
+        """
+        order = running.order
+        order.started_at = self._clock()
+        try:
+            await self._announce(running)
+            running.seal()
+            before = await self._journal.start(order.row, order.started_at)
+            if before is not None and (before.started_at is not None or before.outcome is not None):
+                raise EndedBefore(before.outcome or await self._aftermath.end(before))
+        except CommandFailed as error:
+            raise CannotBegin(error) from error
+        running.accepted = True
+        failpoint("journaled")
+        if self._bus is None or order.request.via != "job":
+            self._ends.stage(order, "started")
+        self._record.started(order)
+
+    async def _by_another(self, bus: Bus, running: Running) -> Outcome | None:
+        """Return the outcome of a job that another bridge of this node began, None where none did.
+
+        What that one has on its disk is not here; what it told before it began is in the bucket.
+        """
+        order = running.order
+        async with running.waiting():
+            await bus.ours()
+            state = None if order.request.again else await bus.seen(order.id)
+        if state is None or state.stage == "accepted" or state.journal == self._journal.identity:
+            return None
+        outcome = state.outcome
+        if outcome is not None and outcome.outcome == "refused":
+            return None  # it did nothing, and may be allowed now
+        if outcome is None:
+            outcome = await self._aftermath.looked_for(order, state.started_at or order.received_at)
+        return await self._ends.finish(order, order.row, outcome)
+
+    async def _announce(self, running: Running) -> None:
+        """Let the bus know of a job before it begins, so that no other bridge of this node begins it too."""
+        order = running.order
+        if self._bus is not None and order.request.via == "job":
+            self._ends.stage(order, "started")
+            async with running.waiting():
+                await self._bus.told(order.id)
+                await self._bus.ours()
+        elif not self._allowed():
+            raise CommandFailed(
+                "unavailable", "the lease of this node has run out: send it again later; nothing was done"
+            )
+
+    async def _unmet(self, place: Place, order: Order, command: Command) -> Outcome | None:
+        """Return the outcome of a command whose conditions do not hold, None where they do."""
+        try:
+            await conditions.check(place, command, self._clock())
+        except Stale as error:
+            failure = Failure(code="failed_precondition", message=str(error))
+            return self._ends.outcome(order, "stale", failure=failure)
+        except CommandFailed as error:
+            return self._failed(order, error)
+        return None
+
+    async def _carried_out(self, order: Order, permit: Permit, place: Place, command: Command) -> Outcome:
+        """Carry it out and return the outcome; nothing of that is written down here.
+
+        Raises:
+            NotCarriedOut: it did not begin.
+            CommandFailed: `refused`, before it began.
+        """
+        try:
+            await permit.begin()
+            failpoint("before-effect")
+            result = await self._verbs[command.verb](place, command)
+            failpoint("after-effect")
+        except NotCarriedOut:
+            raise
+        except CommandFailed as error:
+            if error.code == "refused" and not order.began:
+                raise
+            return self._failed(order, error)
+        except Exception:
+            log.exception("command %s failed in a way that nobody thought of", order)
+            return self._ends.outcome(order, "error", failure=mistake(order))
+        return self._ends.outcome(order, "ok", result=result)
+
+    async def _broken_off(self, order: Order) -> Outcome:
+        assert order.started_at is not None
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return await self._aftermath.looked_for(order, order.started_at)
+        except TimeoutError:
+            return self._aftermath.unknown(order, "containerd does not answer")
+
+    def _failed(self, order: Order, error: CommandFailed) -> Outcome:
+        word: OutcomeWord = "refused" if error.code == "refused" else "error"
+        return self._ends.outcome(order, word, failure=failure_of(error))
+
+    def _impostor(self, order: Order, verb: str) -> Outcome:
+        sentence = f"the id {order.id} belongs to another command, {verb}: give this one an id of its own"
+        outcome = self._ends.outcome(order, "refused", failure=Failure(code="already_exists", message=sentence))
+        return self._ends.publish(order, outcome, known=True)
+
+
+def stopped_before(order: Order) -> Failure:
+    """Return why a command ends that had not begun when the bridge stopped."""
+    sentence = f"the bridge stopped before {order.subject.verb} was done: it had no effect, send it again"
+    return Failure(code="unavailable", message=sentence)
+
+
+def mistake(order: Order) -> Failure:
+    """Return what an exception that nobody thought of is to whoever sent the command; the log file has it."""
+    sentence = f"{order.subject.verb} failed by a mistake of the bridge itself: its log file has the details"
+    return Failure(code="internal", message=sentence)

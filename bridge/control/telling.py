@@ -1,0 +1,152 @@
+"""Tells how commands stand: under their ids in the bucket of commands, soon, and never less than the journal knows.
+
+What happens to a command within a moment is one write, so a short command costs one: its outcome. Without NATS the states wait
+here, and what a crash takes with it the journal gives again at the next start. An outcome that stands there is never replaced
+by what came before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from bridge.errors import LogError, LogUnavailable
+from bridge.model.outcomes import CommandState
+from bridge.ports import CommandStates
+
+__all__ = ["Teller"]
+
+log = logging.getLogger(__name__)
+
+MOMENT_S: Final = 0.1
+"""What happens to a command that goes on within this time is one write. An outcome is written at once."""
+
+ABREAST: Final = 500
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+
+
+class Teller:
+    """Writes states of commands. `run` is a task of the event loop; everything else is called on the loop too."""
+
+    def __init__(
+        self,
+        store: CommandStates,
+        *,
+        node: str,
+        written: Callable[[str], None] = lambda _command_id: None,
+        allowed: Callable[[], bool] = lambda: True,
+        moment_s: float = MOMENT_S,
+    ) -> None:
+        """Take where to.
+
+        Args:
+            store: the bucket.
+            node: this node's name.
+            written: told the id of each command whose outcome stands there now.
+            allowed: tells whether this bridge is the one of its node now; while it is not, nothing is told.
+            moment_s: seconds within which what happens to a command that goes on is one write.
+        """
+        self._store = store
+        self._node = node
+        self._written = written
+        self._allowed = allowed
+        self._moment_s = moment_s
+        self._pending: dict[str, CommandState] = {}
+        self._writing: dict[str, CommandState] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._news = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self.written = 0
+        """States written since the start."""
+        self.refused: str | None = None
+        """Why the bucket takes nothing at present; None when it does."""
+
+    def tell(self, state: CommandState) -> None:
+        """Let this be how the command stands; of each command the last one counts."""
+        self._pending[state.id] = state
+        self._news.set()
+        if state.outcome is not None:
+            self._urgent.set()
+
+    async def told(self, command_id: str) -> None:
+        """Wait until everything that was told of this command stands in the bucket."""
+        if command_id in self._pending or command_id in self._writing:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(command_id, []).append(future)
+            await future
+
+    async def seen(self, command_id: str) -> CommandState | None:
+        """Return how a command of this node stands in the bucket, None where nothing does; wait for the bucket."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                return next(iter(await self._store.get(command_id, node=self._node)), None)
+            except LogError as error:
+                log.debug("how command %s stands cannot be told yet: %s", command_id, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def ours(self) -> None:
+        """Wait until this bridge is the one of its node, if it is not."""
+        while True:
+            if self._allowed():
+                return
+            await asyncio.sleep(FIRST_PAUSE_S)
+
+    @property
+    def behind(self) -> int:
+        """Commands whose state is not written yet."""
+        return len(self._pending) + len(self._writing)
+
+    async def run(self) -> NoReturn:
+        """Tell for ever."""
+        while True:
+            await self._news.wait()
+            if not self._urgent.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._moment_s):
+                        await self._urgent.wait()
+            self._news.clear()
+            self._urgent.clear()
+            due, self._pending = self._pending, {}
+            self._writing = due
+            states = list(due.values())
+            for start in range(0, len(states), ABREAST):
+                await self._insist(states[start : start + ABREAST])
+            self._writing = {}
+            self.written += len(states)
+            for command_id, state in due.items():
+                if state.outcome is not None:
+                    self._written(command_id)
+                if command_id not in self._pending:
+                    for future in self._waiting.pop(command_id, ()):
+                        if not future.done():
+                            future.set_result(None)
+
+    async def settled(self) -> None:
+        """Wait until everything that was told so far is written."""
+        for command_id in [*self._writing, *self._pending]:
+            await self.told(command_id)
+
+    async def _insist(self, states: list[CommandState]) -> None:
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                if not self._allowed():
+                    raise LogUnavailable("the node's lease has run out")
+                await self._store.write(states)
+            except LogError as error:
+                if self.refused is None:
+                    log.warning("how commands stand is not told: %s", error)
+                self.refused = str(error)
+                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+            else:
+                break
+        if self.refused is not None:
+            self.refused = None
+            log.warning("how commands stand is told again")

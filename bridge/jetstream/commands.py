@@ -1,0 +1,190 @@
+"""How each command stands, under `<node>.<id>` in the bucket of commands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, suppress
+from typing import Final
+
+from msgspec.structs import replace
+from nats.aio.msg import Msg
+
+from bridge.errors import BadEnvelope, CommandFailed, LogRefused, LogUnavailable
+from bridge.jetstream.api import api
+from bridge.jetstream.buckets import bucket_stream, key_subject
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.consumer import Consumer, Doubt
+from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, log_errors
+from bridge.jetstream.keys import Key, keys_in
+from bridge.jetstream.lanes import Lanes
+from bridge.jetstream.streams import NO_STREAM
+from bridge.model.codec import decode_as, encode_any
+from bridge.model.events import Failure
+from bridge.model.identity import new_ulid
+from bridge.model.limits import MAX_BODY
+from bridge.model.outcomes import CommandState, Outcome
+from bridge.model.subjects import Subjects
+from bridge.ports import Entry
+
+__all__ = ["JetStreamCommands"]
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 2.0
+"""Between two looks at a key whose change may have been missed: a message that nobody repeats told of it."""
+
+
+class _Writer(Lanes):
+    """Lanes whose entries are values of keys."""
+
+    def _lane(self, entry: Entry) -> str:
+        return entry.subject
+
+    def _header(self, entry: Entry) -> str:
+        return f"NATS/1.0\r\nNats-Msg-Id: {entry.id}\r\n\r\n"
+
+
+class JetStreamCommands:
+    """Implements `bridge.ports.CommandStates`."""
+
+    def __init__(self, connection: Connection, subjects: Subjects) -> None:
+        self._connection = connection
+        self._bucket: Final = subjects.command_bucket
+        self._stream: Final = bucket_stream(self._bucket)
+        self._writer = _Writer(connection, self._stream)
+        self._open = False
+
+    async def write(self, states: Sequence[CommandState]) -> None:
+        """Let these states stand there; see `CommandStates.write`.
+
+        Raises:
+            LogUnavailable: unknown which are stored; write them again.
+            LogRefused: the bucket refuses.
+        """
+        if not self._open:
+            await self._writer.open()
+            self._open = True
+        await self._writer.append(
+            [
+                Entry(
+                    n=number,
+                    id=new_ulid(),
+                    subject=key_subject(self._bucket, Subjects.command_key(state.node, state.id)),
+                    body=_encoded(state),
+                )
+                for number, state in enumerate(states, 1)
+            ]
+        )
+
+    async def get(self, command_id: str, *, node: str | None = None) -> list[CommandState]:
+        """Return how the commands of this id stand; see `CommandStates.get`.
+
+        Raises:
+            LogUnavailable: the bucket does not answer.
+            LogRefused: there is no such bucket, or it may not be read.
+        """
+        if node is not None:
+            keys = {Subjects.command_key(node, command_id)}
+        else:
+            with log_errors(self._stream):
+                keys = await keys_in(self._connection, self._bucket, Subjects.command_keys(None, command_id))
+        found = [await self._state(key) for key in sorted(keys)]
+        return [state for state in found if state is not None]
+
+    async def list(self, *, node: str | None = None) -> AsyncIterator[CommandState]:
+        """Iterate over all of them; see `CommandStates.list`.
+
+        Raises:
+            LogUnavailable: the bucket does not answer.
+            LogRefused: there is no such bucket, or it may not be read.
+        """
+        try:
+            with log_errors(self._stream):
+                await self._demand_bucket()
+                consumer = Consumer(self._connection, self._stream, await self._connection.linked())
+                subject = key_subject(self._bucket, Subjects.command_keys(node))
+                try:
+                    if not await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": subject}):
+                        return
+                    async with aclosing(consumer.messages(wait=False)) as messages:
+                        async for message, _place in messages:
+                            state = _decoded(message.data, message.subject)
+                            if state is not None:
+                                yield state
+                finally:
+                    await consumer.close()
+        except Doubt as error:
+            raise LogUnavailable(f"bucket {self._bucket} cannot be read: {error}") from error
+
+    async def wait(self, command_id: str, node: str, *, timeout: float | None) -> Outcome:
+        """Wait for a command's outcome; see `CommandStates.wait`.
+
+        Raises:
+            CommandFailed: `deadline_exceeded`: it has none yet.
+            LogRefused: there is no such bucket, or it may not be read.
+        """
+        key = Subjects.command_key(node, command_id)
+        news = asyncio.Event()
+
+        async def on_message(_message: Msg) -> None:
+            news.set()
+
+        client = self._connection.client
+        subscription = await client.subscribe(key_subject(self._bucket, key), cb=on_message)
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    news.clear()
+                    with suppress(LogUnavailable):
+                        state = await self._state(key)
+                        if state is not None and state.outcome is not None:
+                            return state.outcome
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_S):
+                            await news.wait()
+        except TimeoutError as error:
+            raise CommandFailed(
+                "deadline_exceeded",
+                f"command {command_id} on node {node} has no outcome after {timeout:g} s: `jobs show {command_id}` tells later",
+            ) from error
+        finally:
+            with suppress(*NATS_ERRORS):
+                await subscription.unsubscribe()
+
+    # -- inside
+
+    async def _state(self, key: str) -> CommandState | None:
+        standing = await Key(self._connection, self._bucket, key).get()
+        return None if standing is None or standing.value is None else _decoded(standing.value, key)
+
+    async def _demand_bucket(self) -> None:
+        try:
+            await api(self._connection, f"STREAM.INFO.{self._stream}")
+        except ApiError as error:
+            if error.err_code == NO_STREAM:
+                raise LogRefused(f"there is no bucket {self._bucket}: a bridge makes it at its first start") from error
+            raise
+        except Denied as error:
+            raise LogRefused(f"bucket {self._bucket}: {error}") from error
+
+
+def _decoded(value: bytes, where: str) -> CommandState | None:
+    try:
+        return decode_as(value, CommandState)
+    except BadEnvelope as error:
+        log.warning("skipping what stands under %s: %s", where, error)
+        return None
+
+
+def _encoded(state: CommandState) -> bytes:
+    value = encode_any(state)
+    if len(value) <= MAX_BODY or state.outcome is None:
+        return value
+    # The word of an outcome always fits; a result that does not was the business of whoever waited for the reply.
+    outcome = state.outcome
+    sentence = f"the whole outcome is {len(value)} bytes, too many to be kept under a key; it was {outcome.outcome}"
+    code = "exhausted" if outcome.error is None else outcome.error.code
+    kept = replace(outcome, result=None, error=Failure(code=code, message=sentence))
+    return encode_any(replace(state, outcome=kept))
