@@ -24,9 +24,9 @@ from bridge.ports import ContainerStore
 
 __all__ = ["ASKING", "JudgedOnly", "Permit", "Policy"]
 
-ASKING: Final = frozenset({"create", "run"})
-"""The verbs that await `place.permit` with what their spec asks before they change anything. That question has the last word:
-with its answer they begin, and a dry run of them goes as far as there."""
+ASKING: Final = frozenset({"create", "run", "update"})
+"""The verbs that await `place.permit` with what they ask of the host before they change anything. That question has the last
+word: with its answer they begin, and a dry run of them goes as far as there."""
 
 
 class JudgedOnly(Exception):

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bridge.control import dispatch, policy
 from bridge.control.verb import Place
@@ -171,3 +172,38 @@ async def test_what_the_journal_does_not_take_is_not_made(node: Node, monkeypatc
     outcome = await node.ask("start", id="a-1")
     assert outcome.error is not None
     assert (outcome.error.code, making.made, node.begun) == ("exhausted", 0, [])
+
+
+@pytest.mark.parametrize(("annotations", "word"), [({}, "ok"), ({"run.oci.hooks": "x"}, "refused")])
+async def test_annotations_do_not_come_in_by_an_update(node: Node, annotations: dict[str, str], word: str) -> None:
+    node.runtime.add(task=SmallTask("running"), spec={})
+    outcome = await node.ask("update", id="a-1", pids_limit=5, annotations=annotations)
+    assert outcome.outcome == word, outcome
+    assert (node.effects("update"), len(node.begun)) == ((1, 1) if word == "ok" else (0, 0))
+
+
+# -- after a crash
+
+
+async def test_the_event_of_an_end_that_was_not_told_is_whole_after_a_crash(node: Node) -> None:
+    node.runtime.add(task=SmallTask("running"))
+    await node.ask("pause", id="a-1", purpose="it is loud")
+    node.boot()
+    await node.dispatcher.recover()
+    first, second = node.recorded
+    assert first.duration_ns is not None
+    assert second == structs.replace(first, duration_ns=None, rule=None)
+
+
+# -- secrets
+
+
+async def test_what_stands_in_the_bucket_repeats_no_secret(node: Node) -> None:
+    node.runtime.add(task=SmallTask("running"), spec={})
+    node.runtime.fail["update"] = [failure("internal", "what is this: canary-of-8a1f")]
+    node.policy.book = RuleBook(default="allow", spec=Permissions(annotations=["*"]))
+    outcome = await node.ask("update", id="a-1", annotations={"a": "canary-of-8a1f"})
+    assert outcome.outcome == "error"
+    assert "canary" in str(outcome.error)
+    assert "canary" not in str(node.told[-1])
+    assert "canary" not in str(node.recorded[-1])
