@@ -143,9 +143,27 @@ def test_every_role_can_do_what_it_should(stage: Stage) -> None:
         assert status == 0, (user, err)
         assert "io.containerd.task.start.v1" in out
     for user, container in (("shop", "db.1"), ("web", "web.1")):
-        for command in (["inspect"], ["pause"], ["resume"], ["pids"], ["stop", "--time", "2"], ["delete"]):
+        for command in (
+            *(
+                ["inspect"],
+                ["pause"],
+                ["resume"],
+                ["pids"],
+                ["update", "--pids-limit", "50"],
+                ["restart", "--time", "1"],
+            ),
+            *(["kill", "--signal", "URG", "--durable"], ["stop", "--time", "2"], ["wait"]),
+        ):
             status, out, err = stage.as_(user, *command, container, *at)
             assert status == 0, (user, command, out, err)
+        kill = until_ended(stage, "kill", container)
+        assert (kill["outcome"], kill["who"]) in {("ok", None), ("error", None)}  # it may come after the stop
+        status, out, err = stage.as_(user, "delete", container, *at)
+        assert status == 0, (user, out, err)
+    assert stage.as_("shop", "stats", "--no-stream", *at)[0] == 0
+    status, _, err = stage.as_("shop", "jobs", "cancel", "a-1", "--node", "n1")
+    assert status == 1, err
+    assert "not permit" in err, err
 
 
 @pytest.mark.containerd
@@ -295,6 +313,18 @@ def test_who_asks_is_in_the_record_and_decides(
     ]
     assert {(one["who"]["account"], one["who"]["user"]) for one in said} == {("OPERATORS", "alice")}
     assert (said[1]["purpose"], said[1]["claimed"]) == ("a backup", "cron")
+
+
+def until_ended(stage: Stage, verb: str, container: str) -> dict[str, Any]:
+    """Wait for the event of a command's end, and return it."""
+    for _ in range(200):
+        status, out, err = stage.as_("reader", "events", "--type", "command", "--no-follow", "--json")
+        assert status == 0, err
+        ends: list[dict[str, Any]] = [json.loads(line)["data"] for line in out.splitlines()]
+        for one in ends:
+            if (one["verb"], one["container_id"], one["phase"]) == (verb, container, "finished"):
+                return one
+    raise AssertionError(out)
 
 
 def commands_of(stage: Stage) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ async def test_one_that_is_refused_after_it_waited_does_not_stay_in_the_journal(
     assert await node.dispatcher.recover() == []
 
 
-async def test_a_job_of_which_containerd_cannot_say_what_it_is_for_is_not_ended(node: Node) -> None:
+async def test_one_of_which_containerd_cannot_say_what_it_is_for_may_be_sent_again(node: Node) -> None:
     node.policy.book = BY_LABEL
     node.runtime.add(task=SmallTask("running"), labels={"tier": "web"})
     node.runtime.fail["get"] = [failure("unavailable")]
