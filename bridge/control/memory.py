@@ -42,7 +42,7 @@ class MemoryJournal:
         before = await self.accept(row)
         there = self.rows[row.id]
         if there.started_at is None and there.outcome is None:
-            self.rows[row.id] = replace(there, started_at=at)
+            self.rows[row.id] = replace(there, started_at=at, rule=row.rule)
         return before
 
     async def finish(self, row: JournalRow, outcome: Outcome) -> Outcome:

@@ -120,6 +120,8 @@ class Order(Struct, kw_only=True):
             reply=self.request.reply,
             via=self.request.via,
             delivery=self.request.delivery,
+            who=self.request.who,
+            rule=self.rule,
         )
 
     def check_target(self, kind: type[Command]) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from bridge.model.events import Who
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import CommandState, Outcome, Via
 
@@ -25,6 +26,8 @@ class JournalRow(Struct, frozen=True, kw_only=True):
         via: how it came.
         delivery: place in the stream of jobs, 0 for a request.
         received_at: when it came.
+        who: who sent it, where the bus said so.
+        rule: what allowed it, from its start on.
         started_at: when it was about to take effect; None where it never was.
         outcome: what came of it; None until then.
     """
@@ -39,6 +42,8 @@ class JournalRow(Struct, frozen=True, kw_only=True):
     reply: str = ""
     via: Via = "request"
     delivery: int = 0
+    who: Who | None = None
+    rule: str | None = None
     started_at: Nanos | None = None
     outcome: Outcome | None = None
 

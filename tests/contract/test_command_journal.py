@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from bridge.control.journal import Journal
 from bridge.control.memory import MemoryJournal
+from bridge.model.events import Who
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Done, Outcome
 from bridge.ports import CommandJournal, JournalRow
@@ -65,6 +66,15 @@ async def test_a_start_is_the_first_one_only(journal: CommandJournal, accepted: 
     assert await journal.start(ROW, Nanos(6)) == (ROW if accepted else None)
     assert await journal.start(ROW, Nanos(7)) == replace(ROW, started_at=Nanos(6))
     assert await journal.look("a-1") == replace(ROW, started_at=Nanos(6))
+
+
+async def test_who_asked_and_what_allowed_it_is_kept(journal: CommandJournal) -> None:
+    row = replace(ROW, who=Who(account="OPS", user="alice", host="10.0.0.1"))
+    await journal.accept(row)
+    await journal.start(replace(row, rule="mine"), Nanos(6))
+    found = await journal.look("a-1")
+    assert found is not None
+    assert (found.who, found.rule) == (row.who, "mine")
 
 
 async def test_an_outcome_never_changes_and_the_options_are_let_go_when_it_is_told(journal: CommandJournal) -> None:

@@ -125,8 +125,9 @@ def test_somebody_unknown_is_nobody_who_is_allowed_and_everybody_who_is_not(
     assert decided(book, who=None).allowed is allowed
 
 
-def test_a_command_for_all_namespaces_is_for_the_denied_one_too(read: Any) -> None:
-    everywhere = question(verb="list", group="observe", namespace=None, container=None, facts=None)
+@pytest.mark.parametrize("verb", ["list", "stats"])
+def test_a_command_for_all_namespaces_is_for_the_denied_one_too(read: Any, verb: str) -> None:
+    everywhere = question(verb=verb, group="observe", namespace=None, container=None, facts=None)
     deny = read("default = 'allow'\n[[rules]]\neffect = 'deny'\nnamespaces = ['shop']")
     allow = read("[[rules]]\neffect = 'allow'\nnamespaces = ['shop']")
     every = read("[[rules]]\neffect = 'allow'\nnamespaces = ['*']")
