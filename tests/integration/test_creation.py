@@ -23,7 +23,7 @@ from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.commands import GROUPS, Create, Run
-from bridge.model.outcomes import Outcome
+from bridge.model.outcomes import Judged, Outcome
 from bridge.model.subjects import CommandSubject
 from bridge.ports import CommandRequest
 from tests.faulty import Faulty
@@ -54,6 +54,10 @@ class Node:
             record=CommandRecord(lambda *_: None),
             removing=removal,
         )
+
+    def without_journal(self) -> Node:
+        """Return the same node under a bridge that does not remember what the one before did."""
+        return Node(self.runtime, self.ctr)
 
     async def __call__(self, verb: str, container: str | None = "web.1", **options: Any) -> Outcome:
         subject = CommandSubject("node", self.ctr.namespace, container, verb)
@@ -315,7 +319,8 @@ async def test_output_goes_where_the_command_says(node: Node) -> None:
 
 async def test_the_same_command_finds_what_it_made(node: Node) -> None:
     first = await node.ok("create", image=BUSYBOX, command=SLEEP, id="once")
-    again = await node.ok("create", image=BUSYBOX, command=SLEEP, id="once")
+    assert await node.ok("create", image=BUSYBOX, command=SLEEP, id="once") == first  # of the journal
+    again = await node.without_journal().ok("create", image=BUSYBOX, command=SLEEP, id="once")
     assert (first.already, again.already, again.container) == (False, True, "web.1")
     place = Place(runtime=node.runtime, node="node", namespace=node.ctr.namespace, container="web.1")
     assert await creation.created_by(place, "once") == again
@@ -324,8 +329,19 @@ async def test_the_same_command_finds_what_it_made(node: Node) -> None:
 
 async def test_a_run_that_comes_again_starts_nothing_twice(node: Node) -> None:
     first = await node.ok("run", image=BUSYBOX, command=SLEEP, id="once")
-    again = await node.ok("run", image=BUSYBOX, command=SLEEP, id="once")
+    again = await node.without_journal().ok("run", image=BUSYBOX, command=SLEEP, id="once")
     assert (again.pid, again.already) == (first.pid, True)
+
+
+@pytest.mark.parametrize("verb", ["create", "run"])
+async def test_a_dry_run_makes_nothing_that_stays_and_takes_up_nothing_that_is_there(node: Node, verb: str) -> None:
+    judged = await node.ok(verb, image=BUSYBOX, command=SLEEP, id="once", dry_run=True)
+    assert (type(judged), judged.rule) == (Judged, "default")
+    assert left(node.ctr) == NOTHING
+    await node.ok("create", image=BUSYBOX, command=SLEEP, id="once")
+    code, _ = await node.without_journal().failure(verb, image=BUSYBOX, command=SLEEP, id="once", dry_run=True)
+    assert code == "already_exists"
+    assert await asyncio.to_thread(node.ctr.status, "web.1") is None
 
 
 async def test_an_id_that_is_taken_is_told_and_left_alone(node: Node) -> None:
