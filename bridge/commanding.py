@@ -1,4 +1,4 @@
-"""The command path put together: journal, dispatcher, inbox, jobs, and what tells how commands stand.
+"""The command path put together: policy, journal, dispatcher, inbox, jobs, and what tells how commands stand.
 
 What was under way when the bridge ended is looked at before anything new is taken. It stops the other way round: no more jobs and
 requests, those under way come to their end or are looked at, and their outcomes are told.
@@ -17,8 +17,11 @@ from bridge.control.dispatch import Dispatcher
 from bridge.control.jobs import Worker
 from bridge.control.journal import Journal
 from bridge.control.lanes import Lanes
-from bridge.control.parts import Control
+from bridge.control.parts import Control, Ruling
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
 from bridge.control.removal import Removal
+from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import Teller
 from bridge.control.verb import Known
 from bridge.errors import ConfigError
@@ -36,7 +39,7 @@ from bridge.ports import ContainerRuntime, NodeLease, Observed, Processes
 from bridge.stdio.sessions import Sessions
 from bridge.watch import Watch
 
-__all__ = ["commanding"]
+__all__ = ["commanding", "read_ruling"]
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +50,24 @@ RECOVERY_S = 15.0
 """How long commands that were under way when the bridge ended wait for the gap to be repaired, before they are looked at."""
 
 
+def read_ruling(config: Config) -> Ruling:
+    """Return what the settings and the policy's file allow now; `commanding` keeps it up to date.
+
+    Raises:
+        ConfigError: the file is not understood.
+    """
+    file = PolicyFile(config.policy, knows_who=config.request_info)
+    book = file.read()
+    return Ruling(Policy(groups=config.groups, foreign=config.foreign, namespaces=config.namespace, book=book), file)
+
+
 @asynccontextmanager
 async def commanding(
     config: Config,
     connection: Connection,
     runtime: ContainerRuntime,
     watch: Watch,
+    ruling: Ruling,
     *,
     submit: Callable[[Observed], None],
     known: Known,
@@ -66,7 +81,8 @@ async def commanding(
         config: all settings.
         connection: an open one.
         runtime: this node's containerd.
-        watch: stops the daemon where a part of this ends by itself.
+        watch: stops the daemon where a part of this ends by itself; on its hangup the policy's file is read again.
+        ruling: what is allowed.
         submit: takes the events of commands.
         known: tells the states of containers as the log has them.
         repaired: waits until the log says what containerd lists.
@@ -78,7 +94,7 @@ async def commanding(
     """
     loop = asyncio.get_running_loop()
 
-    def record(namespace: str, container: str, event: CommandRecorded, command_id: str) -> None:
+    def take(namespace: str | None, container: str | None, event: CommandRecorded, command_id: str) -> None:
         moment = now()
         submit(
             Observed(
@@ -97,6 +113,8 @@ async def commanding(
         loop.call_soon_threadsafe(watch.fail, f"journal: {error}")
 
     async with AsyncExitStack() as stack:
+        watch.on_hangup(ruling.file.ask)
+        await stack.enter_async_context(watch.task(ruling.file.run(ruling.policy), "policy"))
         journal = stack.enter_context(Journal(config.state_dir / "journal.db", failed=failed))
         states = JetStreamCommands(connection, config.subjects)
         teller = Teller(states, node=config.node, written=journal.told, allowed=lambda: lease.held)
@@ -111,10 +129,8 @@ async def commanding(
         dispatcher = Dispatcher(
             config.node,
             runtime,
-            groups=config.groups,
-            foreign=config.foreign,
-            namespaces=config.namespace,
-            record=record,
+            policy=ruling.policy,
+            record=CommandRecord(take, detail=config.record_detail, observing=config.record_observing),
             journal=journal,
             lanes=lanes,
             tell=progress.tell,
@@ -139,14 +155,19 @@ async def commanding(
             teller=teller,
         )
         inbox = MicroInbox(
-            connection, config.subjects, config.node, version=bridge.__version__, groups=sorted(config.groups)
+            connection,
+            config.subjects,
+            config.node,
+            version=bridge.__version__,
+            groups=sorted(config.groups),
+            request_info=config.request_info,
         )
         await _recover(dispatcher, journal, inbox, repaired)
         async with inbox.serve(list(COMMANDS), dispatcher.handle):
             try:
                 async with watch.task(worker.run(), "jobs"):
                     log.info("taking commands: %s", ", ".join(sorted(config.groups)))
-                    yield Control(dispatcher=dispatcher, journal=journal, teller=teller, worker=worker)
+                    yield Control(dispatcher=dispatcher, journal=journal, teller=teller, worker=worker, ruling=ruling)
             finally:
                 await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
         with suppress(TimeoutError):

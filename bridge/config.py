@@ -14,14 +14,16 @@ import tomllib
 from collections.abc import Callable, Mapping
 from math import inf
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NewType
+from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct, structs
 
+from bridge import values
 from bridge.errors import ConfigError
 from bridge.model.commands import Group, groups_from
 from bridge.model.identity import check_identifier, check_node
 from bridge.model.subjects import Subjects
+from bridge.values import Size
 
 __all__ = ["Config", "ENVIRONMENT", "NatsConfig", "Size", "load", "option"]
 
@@ -35,9 +37,6 @@ _SERVICE_LINK: Final = re.compile(
 documentation, Concepts, Service, Environment variables). `PORT` is one too, but is looked at more closely."""
 
 MIB: Final = 1 << 20
-
-Size = NewType("Size", int)
-"""A number of bytes; where people write it, `512MiB` will do."""
 
 EMBEDDED = "embedded"
 """In place of a NATS URL: the nats-server that the bridge starts itself."""
@@ -60,6 +59,9 @@ class NatsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tls_key: Path | None = None
     tls_first: bool = False
     """Shake hands before the server says anything (`handshake_first` in nats-server)."""
+    inbox: str = "_INBOX"
+    """What the subjects begin with on which answers come. Give each login one of its own and permit it no other, else everybody
+    may listen to everybody's answers."""
     replicas: int = 1
     """Replicas of the streams that the bridge creates."""
 
@@ -89,6 +91,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Command groups that are switched on: `observe`, `lifecycle`, `exec`, `create`, separated by commas, or `all`, or `none`."""
     foreign: bool = False
     """Whether commands may change containers of `moby` and `k8s.io`, which belong to dockerd and to the kubelet."""
+    policy: Path | None = None
+    """File with the rules for commands (docs/security.md); without one the switches alone decide, and no spec may ask the host
+    for anything. Read again when it changes, and on SIGHUP."""
+    request_info: bool = False
+    """Whether to believe nats-server's `Nats-Request-Info` header about who asks: only where every command comes through a
+    service import with `share`, else whoever may publish a command may claim to be anybody."""
+    record: str = "redacted"
+    """What the events of commands tell of their options: `redacted`, or `full` with environment, arguments and secrets."""
+    record_observing: bool = False
+    """Whether commands that only look leave events too."""
     http: str | None = None
     """`HOST:PORT` for health and metrics; not served unless given."""
     root: str = "containerd"  # the first token of every subject
@@ -118,6 +130,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return groups_from(self.commands)
 
     @property
+    def record_detail(self) -> Literal["redacted", "full"]:
+        """How much the events of commands tell."""
+        match self.record.strip().lower():
+            case "redacted":
+                return "redacted"
+            case "full":
+                return "full"
+        raise ValueError(f"record {values.shown(self.record)} does not exist: choose from redacted, full")
+
+    @property
     def subjects(self) -> Subjects:
         """The subjects under this configuration's root."""
         return Subjects(self.root)
@@ -125,7 +147,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def http_address(self) -> tuple[str, int] | None:
         """Host and port of the HTTP endpoint."""
-        return None if self.http is None else _address(self.http)
+        return None if self.http is None else values.address(self.http)
 
 
 def load(options: Mapping[str, Any], *, file: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -180,7 +202,7 @@ def _from_file(path: Path) -> dict[str, _Given]:
     if isinstance(nats, str):  # `nats = "url"`, the short form
         nats = {"url": nats}
     if not isinstance(nats, dict):
-        raise ConfigError(f"{path}: nats is {_kind(nats)}: give a URL, or a table [nats]")
+        raise ConfigError(f"{path}: nats is {values.kind(nats)}: give a URL, or a table [nats]")
     found = tree | {f"nats.{name}": value for name, value in nats.items()}
     unknown = [repr(field) for field in found if field not in _FIELDS]
     if unknown:
@@ -237,67 +259,19 @@ def _read(field: str, given: _Given) -> Any:
     try:
         return _FIELDS[field](given.value)
     except ValueError as error:
-        value = _kind(given.value) if field.startswith("nats.") else _shown(given.value)
+        value = values.kind(given.value) if field.startswith("nats.") else values.shown(given.value)
         raise ConfigError(f"{given.where}: {field} is {value}: {error}") from error
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("give a text in quotes")
-    if "\0" in value:
-        raise ValueError("it cannot hold a NUL")
-    return value
-
-
-def _path(value: Any) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("give a path, as a text in quotes")
-    return Path(_text(str(value)))
-
-
-def _switch(value: Any) -> bool:
-    word = value.strip().lower() if isinstance(value, str) else value
-    if word in ("true", "yes", "on", "1", 1):
-        return True
-    if word in ("false", "no", "off", "0", 0):
-        return False
-    raise ValueError("give true or false (yes, no, on, off, 1 and 0 will do)")
-
-
-def _number(value: Any) -> int:
-    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,9}\s*", value, re.ASCII):
-        return int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("give a whole number")
-    return value
-
-
-def _size(value: Any) -> Size:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Size(value)
-    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError("give a number of bytes, such as 1073741824 or 512MiB")
-    return Size(int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[(found[2] or "").upper()])
-
-
-def _names(value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise ValueError('give a list of names, such as ["default"]')
-    return [_text(each) for each in value]
-
-
-_SIZE: Final = re.compile(r"([0-9]{1,15})\s*(?:([KMGT])(?:i?B)?|B)?", re.ASCII | re.IGNORECASE)
-
 _READERS: Final[dict[Any, Callable[[Any], Any]]] = {
-    str: _text,
-    str | None: _text,
-    Path: _path,
-    Path | None: _path,
-    bool: _switch,
-    int: _number,
-    Size: _size,
-    list[str]: _names,
+    str: values.text,
+    str | None: values.text,
+    Path: values.path,
+    Path | None: values.path,
+    bool: values.switch,
+    int: values.number,
+    Size: values.size,
+    list[str]: values.names,
 }
 _FIELDS: Final = {
     f"{prefix}{field.name}": _READERS[field.type]
@@ -311,22 +285,7 @@ _VARIABLES: Final = {name.replace(".", "_").upper(): name for name in _FIELDS} |
 """Every setting by the name of its environment variable, without the prefix."""
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, str | Path):
-        return "a text" if str(value) else "empty"
-    kinds = {bool: "a switch", int: "a number", float: "a number", list: "a list", dict: "a table"}
-    return kinds.get(type(value), "a date")
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str | Path):
-        text = str(value)
-        return repr(text if len(text) <= 80 else f"{text[:80]}…")
-    try:
-        text = str(value)
-    except ValueError:  # a number of thousands of digits
-        return _kind(value)
-    return _kind(value) if isinstance(value, dict) or len(text) > 80 else text
+# -- what values have to be together
 
 
 def _check(config: Config, where: Mapping[str, str]) -> None:
@@ -340,7 +299,8 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("commands", lambda: config.groups),
         ("root", lambda: config.subjects),
         ("http", lambda: config.http_address),
-        ("log_level", lambda: _log_level(config.log_level)),
+        ("log_level", lambda: values.log_level(config.log_level)),
+        ("record", lambda: config.record_detail),
     ]
     for field, test in tests:
         try:
@@ -350,6 +310,8 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
     nats = config.nats
     if not nats.url.strip():
         raise refusal("nats.url is empty: give a URL such as nats://127.0.0.1:4222, or `embedded`", "nats.url")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", nats.inbox, re.ASCII):
+        raise refusal("nats.inbox is no prefix of subjects: give tokens of letters, digits, _ and -", "nats.inbox")
     ways = [name for name in ("user", "token", "nkey", "creds") if getattr(nats, name) is not None]
     if len(ways) > 1:
         raise refusal(f"nats has {' and '.join(ways)}: give one way to log in", *(f"nats.{name}" for name in ways))
@@ -376,24 +338,3 @@ _RANGES: Final = (
     ("nats.replicas", 1, 5, "a number from 1 to 5"),
 )
 """Numbers: the least and the most that they may be, and how that is said."""
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) and int(port) <= 65535 and _is_host(host)):
-        raise ValueError(f"{_shown(text)} is no address: give HOST:PORT, such as 127.0.0.1:9464")
-    return host or "127.0.0.1", int(port)
-
-
-def _is_host(text: str) -> bool:
-    try:
-        text.encode("idna")  # what looking it up does first: labels of 1 to 63 characters (RFC 3490, section 4)
-    except UnicodeError:
-        return False
-    return text.isprintable()
-
-
-def _log_level(text: str) -> None:
-    if text.lower() not in {"debug", "info", "warning", "error"}:
-        raise ValueError(f"log level {_shown(text)} does not exist: choose from debug, info, warning, error")

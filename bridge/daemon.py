@@ -29,7 +29,7 @@ from bridge.capture.repair import Repair
 from bridge.capture.room import Limits
 from bridge.capture.state_dir import claimed
 from bridge.capture.takeover import take_over
-from bridge.commanding import commanding
+from bridge.commanding import commanding, read_ruling
 from bridge.config import Config
 from bridge.containerd.channel import check_socket
 from bridge.containerd.inventory import ContainerdInventory
@@ -92,6 +92,7 @@ async def run(config: Config) -> None:
 
 async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     check_socket(config.containerd)
+    ruling = read_ruling(config)
     listener = None
     if config.http_address is not None:
         from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
@@ -156,6 +157,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
                 connection,
                 runtime,
                 watch,
+                ruling,
                 submit=recorder.submit,
                 known=Knowledge(feed, recorder).state,
                 repaired=repair.settled.wait,

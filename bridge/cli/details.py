@@ -46,7 +46,7 @@ def colour(event: Event | Unrecognized) -> str:
     match event:
         case events.TaskExit(exit_status=status) | events.TaskExecExit(exit_status=status):
             return "" if status == 0 else "red"
-        case events.CommandRecorded(outcome=outcome) if outcome != "ok":
+        case events.CommandRecorded(outcome=outcome) if outcome not in ("ok", None):
             return "red"
         case _:
             return _COLOURS.get(type(event), "")
@@ -111,7 +111,9 @@ def _of_container(event: events.ContainerEvent) -> list[str]:  # noqa: PLR0911 -
         case events.ContainerUpdate():
             return _image(event)
         case events.CommandRecorded(verb=verb, outcome=outcome, error=error):
-            return [f"{verb}: {outcome}" + (f", {error.message}" if error else "")]
+            asked = f"{verb} (dry run)" if event.dry_run else verb
+            by = f"by {event.who.account}/{event.who.user}" if event.who is not None else ""
+            return [f"{asked}: {outcome or event.phase}" + (f", {error.message}" if error else ""), by]
         case events.Anomaly(reason=reason, event_type=event_type):
             return [reason, event_type]
         case events.RawEvent(reason=reason, topic=topic, size=size, part=part, parts=parts):

@@ -16,6 +16,7 @@ __all__ = [
     "Container",
     "ContainerIds",
     "Containers",
+    "DryRun",
     "ExitStatuses",
     "Images",
     "Json",
@@ -26,6 +27,8 @@ __all__ = [
     "NoTruncate",
     "NodeName",
     "NodeNames",
+    "Purpose",
+    "Sender",
     "Signal",
     "checked",
 ]
@@ -47,6 +50,11 @@ def checked(check: Callable[[Any], object]) -> Callable[[V], V]:
         return value
 
     return callback
+
+
+def _check_remark(text: str) -> None:
+    if not (0 < len(text) <= 500 and text.isprintable()):
+        raise ValueError("this is no line of up to 500 characters")
 
 
 def _identifier(what: str) -> Callable[[V], V]:
@@ -135,6 +143,18 @@ ExitStatuses: TypeAlias = Annotated[
         metavar="STATUS",
         help="Only what ended with 0, another number, '!=0', or unknown (repeatable).",
         callback=checked(lambda text: Selection(exit_status=text)),
+    ),
+]
+DryRun: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Only have it judged, and say which rule of the node decides.")
+]
+Purpose: TypeAlias = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the record.", callback=checked(_check_remark))
+]
+Sender: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--as", metavar="NAME", help="Who asks, for the record; nobody checks it.", callback=checked(_check_remark)
     ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]

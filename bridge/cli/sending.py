@@ -7,15 +7,15 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from bridge.cli.options import Labels, checked
+from bridge.cli.options import DryRun, Labels, Purpose, Sender, checked
 from bridge.cli.signatures import parameter
-from bridge.client import ConfigError, Sending, derived_id, read_point
+from bridge.client import ConfigError, Remarks, Sending, derived_id, read_point
 from bridge.client.points import read_duration
 from bridge.model.commands import is_command_id
 from bridge.model.lifecycle import STATUSES
 from bridge.model.nanos import Nanos, now
 
-__all__ = ["CHOOSING", "SENDING", "moment", "sending"]
+__all__ = ["CHOOSING", "SENDING", "moment", "remarks", "sending"]
 
 
 def moment(text: str) -> Nanos:
@@ -86,7 +86,10 @@ CHOOSING = [parameter("label", Labels, None)]
 
 SENDING = [
     *CHOOSING,
-    parameter("durable", Durable, False),  # noqa: FBT003 - a default
+    parameter("dry_run", DryRun, False),  # noqa: FBT003 - a default
+    parameter("purpose", Purpose, None),
+    parameter("sender", Sender, None),
+    parameter("durable", Durable, False),  # noqa: FBT003
     parameter("wait", Wait, False),  # noqa: FBT003
     parameter("command_id", CommandName, None),
     parameter("if_incarnation", IfIncarnation, None),
@@ -106,6 +109,8 @@ def sending(values: Mapping[str, Any], *place: str, several: bool = False) -> Se
     """
     if values["wait"] and not values["durable"]:
         raise ConfigError("--wait is for jobs: give --durable too, or leave it out, a request is waited for")
+    if values["dry_run"] and values["durable"]:
+        raise ConfigError("--dry-run is judged at once, and a job later: leave --durable out to hear what holds now")
     name = values["command_id"]
     return Sending(
         id=derived_id(name, *place) if name is not None and several else name,
@@ -117,3 +122,8 @@ def sending(values: Mapping[str, Any], *place: str, several: bool = False) -> Se
         durable=values["durable"],
         wait=values["wait"],
     )
+
+
+def remarks(values: Mapping[str, Any]) -> Remarks:
+    """Return what is said beside a command."""
+    return Remarks(dry_run=values["dry_run"], purpose=values["purpose"], sender=values["sender"])

@@ -9,6 +9,7 @@ import typer
 
 from bridge.cli.connection import (
     NatsCreds,
+    NatsInbox,
     NatsNkey,
     NatsPassword,
     NatsTlsCa,
@@ -65,6 +66,20 @@ def serve(
     foreign: Annotated[
         bool | None, typer.Option("--foreign", help="Let commands change containers of dockerd and the kubelet too.")
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(readable=False, metavar="FILE", help="Rules for commands, as TOML (none).")
+    ] = None,
+    request_info: Annotated[
+        bool | None,
+        typer.Option("--request-info", help="Believe NATS about who asks; every command must come by a shared import."),
+    ] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(metavar="DETAIL", help=f"What is recorded of options: redacted or full ({_DEFAULT.record})."),
+    ] = None,
+    record_observing: Annotated[
+        bool | None, typer.Option("--record-observing", help="Record commands that only look, too.")
+    ] = None,
     http: Annotated[
         str | None, typer.Option(metavar="ADDR", help="HOST:PORT for health and metrics; not served unless given.")
     ] = None,
@@ -86,6 +101,7 @@ def serve(
     nats_tls_cert: NatsTlsCert = None,
     nats_tls_key: NatsTlsKey = None,
     nats_tls_first: NatsTlsFirst = None,
+    nats_inbox: NatsInbox = None,
     nats_replicas: Annotated[
         int | None, typer.Option(metavar="N", help=f"Replicas of a stream that is made ({_DEFAULT.nats.replicas}).")
     ] = None,
@@ -139,6 +155,10 @@ def serve(
         "bundle_root": bundle_root,
         "commands": commands,
         "foreign": foreign,
+        "policy": policy,
+        "request_info": request_info,
+        "record": record,
+        "record_observing": record_observing,
         "http": http,
         "root": root,
         "lease": lease,
@@ -160,6 +180,7 @@ def serve(
         "nats.tls_cert": nats_tls_cert,
         "nats.tls_key": nats_tls_key,
         "nats.tls_first": nats_tls_first,
+        "nats.inbox": nats_inbox,
         "nats.replicas": nats_replicas,
     }
     run(options, config)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import msgspec
+import typer
+from msgspec import structs
 
 from bridge.cli.connection import ConnectionOptions, with_connection_options
 from bridge.cli.options import Json
+from bridge.cli.policy import summary
 from bridge.cli.terminal import Terminal
+from bridge.client import ConfigError
 from bridge.config import Config
+from bridge.policy import read_policy
 
 __all__ = ["config"]
 
@@ -21,14 +27,37 @@ _MASK = "********"
 
 
 @with_connection_options
-def config(options: ConnectionOptions, *, as_json: Json = False) -> None:
-    """Show the settings of `serve` that apply, as TOML.
+def config(
+    options: ConnectionOptions,
+    *,
+    action: Annotated[
+        str, typer.Argument(metavar="show|check", help="Show the settings, or only see whether they are in order.")
+    ] = "show",
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The settings to look at, as with --config.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the settings of `serve` that apply, as TOML, or check them.
 
     Secrets are masked; what is not set is a comment, and so is the embedded server that the other commands use where no
-    NATS is configured.
+    NATS is configured. `check` looks at the settings and at the policy that they name, and ends with status 2 where one of them
+    is wrong.
     """
+    if action not in ("show", "check"):
+        raise typer.BadParameter(f"there is no {action!r}: choose from show, check", param_hint="ACTION")
+    if file is not None:
+        options = structs.replace(options, config=file)
     terminal = Terminal()
     settings = options.load()
+    if action == "check":
+        terminal.line(f"the settings are in order: node {settings.node}, commands {settings.commands}")
+        if settings.policy is not None:
+            book = read_policy(settings.policy)
+            if book.asks_who and not settings.request_info:
+                raise ConfigError(f"{settings.policy}: a rule names users: leave users out, or set request_info")
+            terminal.line(summary(settings.policy, book))
+        return
     if as_json:
         terminal.json(masked(settings))
         return

@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from bridge.cli.connection import client_command
 from bridge.cli.exits import complain, complaint
 from bridge.cli.options import ChosenContainers, Json, Namespace, NodeName, Signal, checked
-from bridge.cli.sending import CHOOSING, SENDING, sending
+from bridge.cli.sending import CHOOSING, SENDING, remarks, sending
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.cli.terminal import Terminal
-from bridge.client import Accepted, Bus, CommandFailed, ConfigError, Place
+from bridge.client import Accepted, Bus, CommandFailed, ConfigError, Judgement, Place
 from bridge.errors import BadEnvelope
 from bridge.model import outcomes
 from bridge.model.codec import decode_as, encode_any
@@ -96,9 +96,14 @@ def _command(
                     if isinstance(target, str)
                     else target
                 )
-                place = (at.node.name, at.namespace, at.container)
-                node = at.node.sending(sending(how, *place, several=several)) if sends else at.node
-                result = await body(replace(at, node=node), **values)  # type: ignore[call-arg]
+                if sends:
+                    place = (at.node.name, at.namespace, at.container)
+                    how_here = sending(how, *place, several=several)
+                    at = replace(at, node=at.node.sending(how_here).remarking(remarks(how)))
+                result = await body(at, **values)  # type: ignore[call-arg]
+            except Judgement as judgement:
+                assert at is not None
+                result = judgement.judged
             except Accepted as accepted:
                 assert at is not None
                 job = accepted.command_id
@@ -178,6 +183,8 @@ def _said(deed: _Deed, target: str | Place, *, by_label: bool) -> str:
         case outcomes.WaitResult(exit_status=status):
             said = "?" if status is None else str(status)
             return f"{name} {said}" if by_label else said
+        case outcomes.Judged(reason=reason):
+            return f"{name}: {reason}"
         case outcomes.Deleted(left=left):
             for sentence in left:
                 complain(sentence)

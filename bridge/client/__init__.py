@@ -23,6 +23,7 @@ from bridge.client.measuring import Look, Measured, Meter
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
 from bridge.client.process import Ended, Piece, Process
+from bridge.client.remarks import Judgement, Remarks
 from bridge.client.sending import Sending, derived_id
 from bridge.client.standing import Doubt, NodeStanding
 from bridge.client.transport import Transport
@@ -42,6 +43,7 @@ __all__ = [
     "EventFilter",
     "JobView",
     "Jobs",
+    "Judgement",
     "KnownNode",
     "Finding",
     "Listing",
@@ -59,6 +61,7 @@ __all__ = [
     "Point",
     "Process",
     "Rebuilt",
+    "Remarks",
     "Sending",
     "StoredEvent",
     "Transport",

@@ -30,6 +30,7 @@ from bridge.ports import (
     EventReader,
     NodePresence,
     NodeRecords,
+    RoleAt,
     Start,
     StateStore,
     StdioClient,
@@ -273,11 +274,11 @@ class Bus:
         gaps = await gaps_around(self._reader, self.subjects, moment, node)
         return [doubt for doubt in found if doubt.covers(moment)] + gaps
 
-    async def checkup(self) -> list[Finding]:
+    async def checkup(self, role: RoleAt | None = None) -> list[Finding]:
         """Look at everything that a bridge and its readers need of the bus, and say what is in order and what is not."""
         if self._inspector is None:
             raise ConfigError("this bus has no inspector: make it with bridge.client.connect")
-        facts = await self._inspector.inspect()
+        facts = await self._inspector.inspect(role)
         nodes: list[NodeStanding] | str = []
         if facts.extent is not None:
             try:
@@ -368,10 +369,8 @@ class Bus:
     async def _answering(self) -> list[Node]:
         present = await self.nodes()
         if not present:
-            raise CommandFailed(
-                "unavailable",
-                "no node on this bus takes commands: switch them on with `containerd-bridge serve --commands`",
-            )
+            sentence = "no node on this bus takes commands: switch them on with `containerd-bridge serve --commands`"
+            raise CommandFailed("unavailable", sentence)
         return [self._node(node.node) for node in present]
 
 

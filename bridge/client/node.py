@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from bridge.client.jobs import Accepted, Jobs
 from bridge.client.making import MakesContainers
+from bridge.client.remarks import NONE, Judgement, Remarks
 from bridge.client.running import RunsProcesses
 from bridge.client.sending import AT_ONCE, Sending
 from bridge.client.timeouts import timeout_of
@@ -56,11 +57,12 @@ class Node(MakesContainers, RunsProcesses):
         sender: CommandSender,
         subjects: Subjects,
         jobs: Jobs | None = None,
-        sending: Sending = AT_ONCE,
         *,
+        sending: Sending = AT_ONCE,
+        remarks: Remarks = NONE,
         stdio: StdioClient | None = None,
     ) -> None:
-        """Take the name, what carries commands there, how those that change something are sent, and what carries stdio.
+        """Take the name, what carries commands there, how they are sent and what is said beside each, and what carries stdio.
 
         Raises:
             ValueError: it cannot be a node's name.
@@ -70,6 +72,7 @@ class Node(MakesContainers, RunsProcesses):
         self._subjects = subjects
         self._jobs = jobs
         self._how = sending
+        self._remarks = remarks
         self._stdio = stdio
 
     def sending(self, how: Sending) -> Node:
@@ -77,7 +80,26 @@ class Node(MakesContainers, RunsProcesses):
 
         Its methods raise `Accepted` where a job is durable and not waited for.
         """
-        return Node(self.name, self._sender, self._subjects, self._jobs, how, stdio=self._stdio)
+        return self._as(sending=how)
+
+    def remarking(self, remarks: Remarks) -> Node:
+        """Return the same node, with these remarks on every command to it.
+
+        With `dry_run` its methods do nothing: each raises `Judgement` where the command would be allowed, and `CommandFailed`
+        (`refused`) where not; both say which rule decides. That is never a job: it is about now.
+        """
+        return self._as(remarks=remarks)
+
+    def _as(self, *, sending: Sending | None = None, remarks: Remarks | None = None) -> Node:
+        return Node(
+            self.name,
+            self._sender,
+            self._subjects,
+            self._jobs,
+            sending=sending or self._how,
+            remarks=remarks or self._remarks,
+            stdio=self._stdio,
+        )
 
     async def list(self, namespace: str | None = None, *, filters: Sequence[str] = ()) -> list[ContainerInfo]:
         """Return the containers of a namespace, or of all, with the state of their tasks."""
@@ -288,9 +310,10 @@ class Node(MakesContainers, RunsProcesses):
             check_identifier(container, "container id")
         given = self._how.timeout if timeout is None else timeout
         seconds = timeout_of(command) if given is None else given
-        command = self._how.applied(command, seconds)
+        command = self._how.applied(self._remarks.applied(command), seconds)
         subject = CommandSubject(self.name, namespace, container, command.verb)
-        if self._how.durable and command.group != "observe" and not command.repeatable:
+        acts = command.group != "observe" and not command.repeatable
+        if self._how.durable and acts and not command.dry_run:
             return await self._send_job(subject, command, given)
         try:
             return await self._sender.send(self._subjects.command(*subject), _body(command), timeout=seconds)
@@ -319,6 +342,8 @@ class Node(MakesContainers, RunsProcesses):
 
     def _read(self, outcome: Outcome, kind: type[R]) -> R:
         try:
+            if self._remarks.dry_run:
+                raise Judgement(decode_as(encode_any(outcome.result), outcomes.Judged))
             return decode_as(encode_any(outcome.result), kind)
         except BadEnvelope as error:
             raise CommandFailed(

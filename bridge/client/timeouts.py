@@ -1,4 +1,4 @@
-"""How long the outcome of a command may take to come."""
+"""How long whoever sends a command waits for its outcome, unless it is said: what the verb needs, and its turn before."""
 
 from __future__ import annotations
 

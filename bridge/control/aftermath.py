@@ -35,7 +35,7 @@ class Aftermath:
         """End what an earlier run left open; return these commands with their outcomes.
 
         A job that has not begun is left as it is: its stream has it still. What was finished and may not have been told of is
-        told, so an event of a command may stand in the log twice after a crash, the same one.
+        told, so the event of its end may stand in the log twice after a crash.
         """
         for row in await self._journal.untold():
             if row.outcome is not None:
@@ -79,7 +79,9 @@ class Aftermath:
 
     def _order(self, row: JournalRow) -> Order:
         subject = CommandSubject(self._node, row.namespace, row.container, row.verb)
-        request = CommandRequest(subject=subject, body=row.body, reply=row.reply, via=row.via, delivery=row.delivery)
+        request = CommandRequest(
+            subject=subject, body=row.body, who=row.who, reply=row.reply, via=row.via, delivery=row.delivery
+        )
         order = read_order(request, row.received_at)
-        order.id, order.started_at = row.id, row.started_at
+        order.id, order.started_at, order.rule, order.arrived_ns = row.id, row.started_at, row.rule, 0
         return order

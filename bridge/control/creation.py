@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
+from msgspec import to_builtins
+
 from bridge.control import lifecycle
 from bridge.control.spec.default import default_spec
 from bridge.control.spec.image import apply_image, image_config, image_labels
@@ -83,6 +85,7 @@ async def _create(place: Place, command: Create) -> tuple[Created, bool]:
     command_id = place.command_id or command.id or new_ulid()
     _check(command)
     if (found := await created_by(place, command_id)) is not None:
+        await place.permit()  # its spec was allowed when it was made
         return found, False
     await _demand_free(place)
     async with _lease(place, command_id) as lease:
@@ -96,14 +99,21 @@ async def _make(place: Place, command: Create, command_id: str, lease: str) -> C
     image = await place.runtime.images.resolve(namespace, command.image) if command.image else None
     async with _snapshot(place, snapshotter, image, command_id, lease):
         spec = await _spec(place, command, snapshotter, image)
-        place.judge(place, command, spec)
         name = command.runtime or runtime
+        labelled = _labels(command, image, command_id)
+        await place.permit(
+            spec=spec,
+            labels=labelled,
+            image=command.image or "",
+            runtime=command.runtime or "",
+            runtime_options=None if command.runc is None else to_builtins(command.runc),
+        )
         wanted = NewContainer(
             id=container,
             spec=spec,
             runtime=name,
             image=command.image or "",
-            labels=_labels(command, image, command_id),
+            labels=labelled,
             runc=command.runc or (RuncOptions() if name.startswith(RUNC) else None),
             snapshotter=snapshotter if image else "",
             snapshot_key=container if image else "",

@@ -8,16 +8,15 @@ waiting for hours keeps nobody from looking.
 What changes something takes effect at most once under its id (`bridge.control.once`). What a crash left open is looked for at
 the next start (`recover`), and never done again.
 
-Every command that would change a container leaves a `CommandRecorded` event of it, whatever its outcome, refused ones
-included. Commands that only look leave none (a monitoring program would drown the log), and neither do those whose
-subject names no container that could exist, since there is nowhere to record them; a warning in the log file says so.
+Every command that would change something leaves its events, refused ones included: see `bridge.control.record`. A dry run is
+judged in the turn that the command would have, and remembered by nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -27,17 +26,19 @@ from msgspec import Struct
 from bridge.control import conditions, creation, execution, images, lifecycle, limits, observe, stats, waiting
 from bridge.control.aftermath import Aftermath
 from bridge.control.conditions import Stale
-from bridge.control.ends import Ends, Record, Standing, failure_of
+from bridge.control.ends import Ends, Standing, failure_of
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.control.memory import MemoryJournal
 from bridge.control.once import Bus, Once, mistake, stopped_before
 from bridge.control.order import Order, read_order
-from bridge.control.policy import Policy
+from bridge.control.policy import JudgedOnly, Permit, Policy
+from bridge.control.record import CommandRecord
 from bridge.control.running import BrokenOff, Postponed
-from bridge.control.verb import Judge, Known, Place, Removing, Verb, hush, nobody_knows, permit
+from bridge.control.verb import Known, Permission, Place, Removing, Verb, hush, nobody_judges, nobody_knows
 from bridge.errors import CommandFailed
-from bridge.model.commands import Cancel, Command, Group
+from bridge.model.commands import Cancel, Command
 from bridge.model.events import Failure
+from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
 from bridge.ports import (
@@ -50,7 +51,7 @@ from bridge.ports import (
     Tell,
 )
 
-__all__ = ["VERBS", "DispatchStatistics", "Dispatcher", "Record"]
+__all__ = ["VERBS", "DispatchStatistics", "Dispatcher"]
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +105,8 @@ class Dispatcher:
         node: str,
         runtime: ContainerRuntime,
         *,
-        groups: Collection[Group],
-        record: Record,
-        foreign: bool = False,
-        namespaces: Collection[str] = (),
+        policy: Policy,
+        record: CommandRecord,
         clock: Callable[[], Nanos] = now,
         lanes: Lanes | None = None,
         journal: CommandJournal | None = None,
@@ -115,7 +114,6 @@ class Dispatcher:
         known: Known = nobody_knows,
         bus: Bus | None = None,
         allowed: Callable[[], bool] = lambda: True,
-        judge: Judge = permit,
         tell: Tell = hush,
         objects: ObjectSource | None = None,
         removing: Removing | None = None,
@@ -126,10 +124,8 @@ class Dispatcher:
         Args:
             node: this node's name on the bus.
             runtime: its containerd.
-            groups: the command groups that are switched on.
-            record: where the events of commands go.
-            foreign: whether containers of `moby` and `k8s.io` may be changed.
-            namespaces: the only namespaces that may be commanded; none means every one.
+            policy: what the node allows.
+            record: where commands are recorded.
             clock: wall clock, for the outcome's two times.
             lanes: lanes with other bounds than the default ones.
             journal: what remembers commands; in memory unless given.
@@ -137,7 +133,6 @@ class Dispatcher:
             known: tells the states of containers as the log has them.
             bus: what the bus knows of jobs; needed where another bridge of this node may have had them.
             allowed: tells whether this bridge is the one of its node now.
-            judge: has the last word on the spec of a new container.
             tell: takes how far long commands have come.
             objects: the bus's object stores.
             removing: deletes containers that were run with `rm`.
@@ -145,16 +140,11 @@ class Dispatcher:
         """
         self._node = node
         self._runtime = runtime
-        self._policy = Policy(groups=frozenset(groups), foreign=foreign, namespaces=frozenset(namespaces))
+        self._policy = policy
+        self._record = record
         self._clock = clock
         self._lanes = lanes or Lanes()
-        self._given: dict[str, Any] = {
-            "judge": judge,
-            "tell": tell,
-            "objects": objects,
-            "removing": removing,
-            "sessions": sessions,
-        }
+        self._given: dict[str, Any] = {"tell": tell, "objects": objects, "removing": removing, "sessions": sessions}
         self._images = Lane("this node's images", width=IMAGES_WIDTH, waiting=IMAGES_WAITING)
         self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
         self._lasting = Lane("what happens on this node", width=LASTING_WIDTH, waiting=0)
@@ -168,6 +158,7 @@ class Dispatcher:
             journal=self._journal,
             ends=self._ends,
             aftermath=self._aftermath,
+            record=record,
             clock=clock,
             bus=bus,
             allowed=allowed,
@@ -241,6 +232,8 @@ class Dispatcher:
     async def _outcome(self, order: Order) -> Outcome:
         try:
             result = await self._carry_out(order)
+        except JudgedOnly as judged:
+            outcome = self._ends.outcome(order, "ok", result=judged.result)
         except CommandFailed as error:
             word: OutcomeWord = "refused" if error.code == "refused" else "error"
             outcome = self._ends.outcome(order, word, failure=failure_of(error))
@@ -261,9 +254,17 @@ class Dispatcher:
 
     async def _carry_out(self, order: Order) -> Struct:
         command = self.accepted(order)
+
+        async def begin() -> None:
+            order.began = True
+            self._record.started(order)
+
         async with self.breakable(order), self.turn(order):
-            place = self.place(order)
+            permit = self.permit(order, begin)
+            place = self.place(order, permit)
+            await permit.admit()
             await conditions.check(place, command, self._clock())
+            await permit.begin()
             if isinstance(command, Cancel):
                 return await self._changing.cancel(command, self._node)
             return await VERBS[command.verb](place, command)
@@ -280,10 +281,11 @@ class Dispatcher:
                 "unimplemented", f"there is no command {subject.verb!r}: choose from {', '.join(sorted(VERBS))}"
             )
         order.check_target(order.kind)
-        self._policy.check(order.kind, subject.namespace)
+        self._policy.admit(order)
         if order.request.via == "job" and not order.once:
+            what = f"a dry run of {subject.verb}" if order.dry_run else subject.verb
             raise CommandFailed(
-                "invalid_argument", f"{subject.verb} is for now or not at all: send it as a request, not as a job"
+                "invalid_argument", f"{what} is for now or not at all: send it as a request, not as a job"
             )
         if order.flaw is not None:
             raise order.flaw
@@ -294,15 +296,20 @@ class Dispatcher:
         assert order.command is not None
         return order.command
 
-    def place(self, order: Order) -> Place:
-        """Return where the command works."""
+    def permit(self, order: Order, begin: Callable[[], Awaitable[None]]) -> Permit:
+        """Return what asks the policy in the command's turn."""
+        return Permit(self._policy, order, self._runtime.containers, begin=begin)
+
+    def place(self, order: Order, permit: Permission = nobody_judges) -> Place:
+        """Return where the command works. What a dry run makes and takes away again belongs to no command."""
         return Place(
             runtime=self._runtime,
             node=self._node,
             followed=self._policy.namespaces,
             namespace=order.subject.namespace,
             container=order.subject.container,
-            command_id=order.id,
+            command_id=new_ulid() if order.dry_run else order.id,
+            permit=permit,
             known=self._known,
             **self._given,
         )
@@ -312,7 +319,7 @@ class Dispatcher:
         patient = order.request.via == "job"
         if order.lasting:
             return self._lasting.turn(patient=patient)
-        if not order.once:
+        if not order.queues:
             return self._observing.turn(patient=patient)
         if order.target is None:
             return self._images.turn(patient=patient, queued=queued)

@@ -8,21 +8,20 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.control.failpoint import failpoint
 from bridge.control.order import Order
+from bridge.control.record import CommandRecord
 from bridge.errors import BridgeError, CommandFailed
-from bridge.model.events import CommandRecorded, Failure
+from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import CommandState, Outcome, OutcomeWord, Stage
 from bridge.ports import CommandJournal, JournalRow
 
-__all__ = ["Ends", "JournalLost", "Record", "Standing", "failure_of"]
+__all__ = ["Ends", "JournalLost", "Standing", "failure_of"]
 
 log = logging.getLogger(__name__)
-
-Record: TypeAlias = Callable[[str, str, CommandRecorded, str], None]
-"""Takes namespace, container, event and command id, for the container's log. Returns at once."""
 
 Standing: TypeAlias = Callable[[CommandState], None]
 """Takes how a command stands, for whoever asks for it by its id. Returns at once."""
@@ -41,7 +40,7 @@ class Ends:
     """Ends commands of one node."""
 
     def __init__(
-        self, node: str, journal: CommandJournal, *, record: Record, tell: Standing, clock: Callable[[], Nanos]
+        self, node: str, journal: CommandJournal, *, record: CommandRecord, tell: Standing, clock: Callable[[], Nanos]
     ) -> None:
         """Take where an end is written to."""
         self._node = node
@@ -82,10 +81,10 @@ class Ends:
             known: something stands under its id already, and stays.
         """
         self.counts[order.subject.verb if order.kind else "?", outcome.outcome] += 1
-        if order.changes:
+        if order.is_act:
             error = outcome.error
             log.info("command %s: %s%s", order, outcome.outcome, f", {error.message!r}" if error else "")
-            self._leave_event(order, outcome)
+        self._record.finished(order, outcome)
         if (order.once or order.request.via == "job") and not known:
             self._tell(self._state(order, "finished", outcome))
         return outcome
@@ -118,27 +117,5 @@ class Ends:
             received_at=order.received_at,
             started_at=order.started_at,
             journal=self._journal.identity,
-            outcome=outcome,
+            outcome=None if outcome is None else replace(outcome, error=self._record.told(order, outcome.error)),
         )
-
-    def _leave_event(self, order: Order, outcome: Outcome) -> None:
-        if order.target is None:
-            if order.kind is not None and order.kind.targets != "container":
-                return  # images are in a namespace, and no container's log tells of them
-            log.warning("command %s names no container that could exist: it is recorded here only", order)
-            return
-        namespace, container = order.target
-        event = CommandRecorded(
-            container_id=container,
-            command_id=order.id,
-            verb=outcome.verb,
-            outcome=outcome.outcome,
-            options=order.options,
-            error=outcome.error,
-            received_at=outcome.received_at,
-            finished_at=outcome.finished_at,
-        )
-        try:
-            self._record(namespace, container, event, order.id)
-        except Exception:
-            log.exception("command %s is not recorded", order)

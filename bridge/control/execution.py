@@ -40,7 +40,9 @@ async def exec_(place: Place, command: Exec) -> ExecResult:
     session = sessions.find(*place.target, exec_id)
     if session is not None and session.command_id != place.command_id and session.result().running:
         raise CommandFailed("already_exists", f"{place} has an exec {exec_id} already: give another exec_id, or none")
-    if session is None or session.command_id != place.command_id:
+    if session is not None and session.command_id == place.command_id:
+        await place.permit()  # its process was allowed when it was run
+    else:
         session = await _run(place, command, sessions, exec_id)
     await place.leave()
     return session.result() if command.mode == "detached" else await session.ended()
@@ -55,6 +57,7 @@ async def _run(place: Place, command: Exec, sessions: StdioSessions, exec_id: st
     processes = place.runtime.processes
     user = None if command.user is None else await processes.user(*place.target, command.user)
     spec = process_spec(record, command, user)
+    await place.permit(process=spec, own=(record.spec or {}).get("process"), labels=record.labels, image=record.image)
     session = await sessions.open(
         SessionOrder(
             namespace=place.target[0],

@@ -164,6 +164,10 @@ class Journal:
         """Take out a command that never started; see the port."""
         await self._ask(lambda file: file.reopen(command_id, delivery))
 
+    async def withdraw(self, command_id: str) -> None:
+        """Take out a command that was turned away; see the port."""
+        await self._ask(lambda file: file.withdraw(command_id))
+
     def told(self, command_id: str) -> None:
         """Note that an outcome was told; see the port."""
         self._inbox.put(_Ask(lambda file: file.tell([command_id])))

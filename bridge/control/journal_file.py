@@ -7,16 +7,21 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from bridge.database import Database, disk, open_file
 from bridge.errors import BadEnvelope
 from bridge.model.codec import decode_as, encode_any
+from bridge.model.events import Who
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Outcome
 from bridge.ports import JournalRow
 
 __all__ = ["JournalFile"]
+
+S = TypeVar("S", bound=Struct)
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +32,7 @@ JOURNAL: Final = Database(
     schema=(
         """CREATE TABLE commands (
             id TEXT PRIMARY KEY, digest TEXT NOT NULL, verb TEXT NOT NULL, namespace TEXT, container TEXT,
-            body BLOB NOT NULL, reply TEXT NOT NULL, via TEXT NOT NULL, delivery INTEGER NOT NULL,
+            body BLOB NOT NULL, reply TEXT NOT NULL, via TEXT NOT NULL, delivery INTEGER NOT NULL, who BLOB, rule TEXT,
             received_at INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER, outcome BLOB,
             told INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
         "CREATE INDEX commands_finished ON commands (finished_at) WHERE finished_at IS NOT NULL",
@@ -42,7 +47,9 @@ JOURNAL: Final = Database(
     older="move it away, and a new one begins",
 )
 
-_FIELDS: Final = "id, digest, verb, namespace, container, body, reply, via, delivery, received_at, started_at, outcome"
+_FIELDS: Final = (
+    "id, digest, verb, namespace, container, body, reply, via, delivery, who, rule, received_at, started_at, outcome"
+)
 
 _PRUNED: Final = 500
 """Rows that go at once: some milliseconds."""
@@ -110,8 +117,8 @@ class JournalFile:
         """Write down when it starts, unless it had started or was finished; return what stood there."""
         before = self.accept(row)
         self._db.execute(
-            "UPDATE commands SET started_at = ? WHERE id = ? AND started_at IS NULL AND finished_at IS NULL",
-            (at, row.id),
+            "UPDATE commands SET started_at = ?, rule = ? WHERE id = ? AND started_at IS NULL AND finished_at IS NULL",
+            (at, row.rule, row.id),
         )
         return before
 
@@ -121,7 +128,7 @@ class JournalFile:
         if before is not None and before.outcome is not None:
             return before.outcome
         self._db.execute(
-            "UPDATE commands SET finished_at = ?, outcome = ?, body = x'' WHERE id = ?",
+            "UPDATE commands SET finished_at = ?, outcome = ? WHERE id = ?",
             (outcome.finished_at or time.time_ns(), encode_any(outcome), row.id),
         )
         return outcome
@@ -133,9 +140,15 @@ class JournalFile:
             (command_id, delivery),
         ).rowcount
 
+    def withdraw(self, command_id: str) -> None:
+        """Take out what was accepted only."""
+        self.rows -= self._db.execute(
+            "DELETE FROM commands WHERE id = ? AND started_at IS NULL AND finished_at IS NULL", (command_id,)
+        ).rowcount
+
     def tell(self, ids: Iterable[str]) -> None:
         """Note that these were told."""
-        self._db.executemany("UPDATE commands SET told = 1 WHERE id = ?", [(each,) for each in ids])
+        self._db.executemany("UPDATE commands SET told = 1, body = x'' WHERE id = ?", [(each,) for each in ids])
 
     def unfinished(self) -> list[JournalRow]:
         """Return what has no outcome."""
@@ -179,9 +192,9 @@ class JournalFile:
     def _insert(self, row: JournalRow) -> None:
         values = (row.id, row.digest, row.verb, row.namespace, row.container, row.body, row.reply, row.via)
         self._db.execute(
-            "INSERT INTO commands (id, digest, verb, namespace, container, body, reply, via, delivery, received_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*values, row.delivery, row.received_at),
+            "INSERT INTO commands (id, digest, verb, namespace, container, body, reply, via, delivery, who, rule, received_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*values, row.delivery, None if row.who is None else encode_any(row.who), row.rule, row.received_at),
         )
         self.rows += 1
 
@@ -191,16 +204,17 @@ class JournalFile:
 
 def _row(fields: tuple[Any, ...]) -> JournalRow:
     values = dict(zip(_FIELDS.split(", "), fields, strict=True))
-    outcome, started = values.pop("outcome"), values.pop("started_at")
+    outcome, started, who = values.pop("outcome"), values.pop("started_at"), values.pop("who")
     return JournalRow(
         **values | {"received_at": Nanos(values["received_at"])},
+        who=None if who is None else _decoded(who, Who, values["id"]),
         started_at=None if started is None else Nanos(started),
-        outcome=None if outcome is None else _outcome(outcome, values["id"]),
+        outcome=None if outcome is None else _decoded(outcome, Outcome, values["id"]),
     )
 
 
-def _outcome(encoded: bytes, command_id: str) -> Outcome:
+def _decoded(encoded: bytes, kind: type[S], command_id: str) -> S:
     try:
-        return decode_as(encoded, Outcome)
+        return decode_as(encoded, kind)
     except BadEnvelope as error:
-        raise sqlite3.DatabaseError(f"the outcome of {command_id} cannot be read: {error}") from error
+        raise sqlite3.DatabaseError(f"what stands of {command_id} cannot be read: {error}") from error

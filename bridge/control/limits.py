@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from bridge.control.spec.default import default_spec
 from bridge.control.verb import Place, Verb, record_at
 from bridge.errors import CommandFailed
 from bridge.model.commands import UNLIMITED, Update, size_of
@@ -45,6 +46,8 @@ async def update(place: Place, command: Update) -> Updated:
     alive = task is not None and task.status != "stopped"
     if command.task_only and not alive:
         raise CommandFailed("failed_precondition", f"{place} does not run: leave task_only out, or start it first")
+    # Only annotations are what a policy has a word for; limits are its own kind of verb.
+    await place.permit(spec=default_spec(*place.target) | {"annotations": dict(command.annotations)})
     if alive:
         alive = await _update_task(place, command, resources)
     if record.spec is not None and not command.task_only:

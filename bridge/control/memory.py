@@ -42,7 +42,7 @@ class MemoryJournal:
         before = await self.accept(row)
         there = self.rows[row.id]
         if there.started_at is None and there.outcome is None:
-            self.rows[row.id] = replace(there, started_at=at)
+            self.rows[row.id] = replace(there, started_at=at, rule=row.rule)
         return before
 
     async def finish(self, row: JournalRow, outcome: Outcome) -> Outcome:
@@ -50,7 +50,7 @@ class MemoryJournal:
         await self.accept(row)
         there = self.rows[row.id]
         if there.outcome is None:
-            self.rows[row.id] = there = replace(there, outcome=outcome, body=b"")
+            self.rows[row.id] = there = replace(there, outcome=outcome)
         assert there.outcome is not None
         return there.outcome
 
@@ -60,9 +60,17 @@ class MemoryJournal:
         if row and row.started_at is None and row.outcome is not None and row.delivery != delivery:
             del self.rows[command_id]
 
+    async def withdraw(self, command_id: str) -> None:
+        """Take out a command that was turned away; see the port."""
+        row = self.rows.get(command_id)
+        if row and row.started_at is None and row.outcome is None:
+            del self.rows[command_id]
+
     def told(self, command_id: str) -> None:
         """Note that an outcome was told; see the port."""
         self._told.add(command_id)
+        if (row := self.rows.get(command_id)) is not None:
+            self.rows[command_id] = replace(row, body=b"")
 
     async def unfinished(self) -> Sequence[JournalRow]:
         """Return the commands without an outcome; see the port."""

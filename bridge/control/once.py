@@ -1,8 +1,12 @@
 """Commands that take effect at most once under their id.
 
 An id is looked up before anything else. The same command under way: its outcome is awaited; finished: the outcome is given again;
-another command under that id is refused. Otherwise the command waits for its turn, its conditions are looked at, it is on
-disk as started, it is carried out, and its outcome is on disk before the turn ends and before anybody hears of it.
+another command under that id is refused. Otherwise the command waits for its turn, the policy is asked and its conditions are
+looked at, it is on disk as started, it is carried out, and its outcome is on disk before the turn ends and before anybody hears
+of it. What the policy refuses is not written down: the same id may be tried again once it is allowed.
+
+A verb that asks the policy itself (`bridge.control.policy.ASKING`) begins with the answer, so what it prepares before that is not
+an effect: it undoes it, and what a crash leaves of it is cleared away at the next start.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from functools import partial
 from typing import Protocol
 
 from msgspec import structs
@@ -21,8 +26,18 @@ from bridge.control.conditions import Stale
 from bridge.control.ends import Ends, JournalLost, failure_of
 from bridge.control.failpoint import failpoint
 from bridge.control.order import Order
-from bridge.control.running import BrokenOff, Postponed, Running, TakenBack
-from bridge.control.verb import Place, Verb
+from bridge.control.policy import Permit
+from bridge.control.record import CommandRecord
+from bridge.control.running import (
+    BrokenOff,
+    CannotBegin,
+    EndedBefore,
+    NotCarriedOut,
+    Postponed,
+    Running,
+    TakenBack,
+)
+from bridge.control.verb import Permission, Place, Verb
 from bridge.errors import CommandFailed
 from bridge.model.commands import Cancel, Command
 from bridge.model.events import Failure
@@ -45,7 +60,11 @@ class Desk(Protocol):
         """Judge the order."""
         ...
 
-    def place(self, order: Order) -> Place:
+    def permit(self, order: Order, begin: Callable[[], Awaitable[None]]) -> Permit:
+        """Return what asks the policy in its turn, and awaits `begin` with the last answer."""
+        ...
+
+    def place(self, order: Order, permit: Permission) -> Place:
         """Return where it works."""
         ...
 
@@ -85,6 +104,7 @@ class Once:
         journal: CommandJournal,
         ends: Ends,
         aftermath: Aftermath,
+        record: CommandRecord,
         clock: Callable[[], Nanos],
         bus: Bus | None,
         allowed: Callable[[], bool],
@@ -97,6 +117,7 @@ class Once:
         self._journal = journal
         self._ends = ends
         self._aftermath = aftermath
+        self._record = record
         self._clock = clock
         self.running: dict[str, Running] = {}
         """Commands that were received and have no outcome yet, by their ids."""
@@ -164,6 +185,7 @@ class Once:
                 raise Postponed from error
             return self._ends.publish(order, self._failed(order, error), known=True)
         if row is not None:
+            running.accepted = True
             if row.digest != order.digest:
                 return self._impostor(order, row.verb)
             if row.outcome is not None:
@@ -175,6 +197,9 @@ class Once:
         except CommandFailed as error:  # it was not accepted, or nothing could be written down of it
             if order.request.via == "job" and error.code == "unavailable":
                 raise Postponed from error
+            if running.accepted:
+                with suppress(CommandFailed):  # then the next start ends it
+                    await self._journal.withdraw(order.id)
             return self._ends.publish(order, self._failed(order, error))
 
     async def _in_turn(self, running: Running, command: Command) -> Outcome:
@@ -183,7 +208,7 @@ class Once:
         accepting: list[asyncio.Task[None]] = []
 
         def queued() -> None:
-            accepting.append(asyncio.create_task(self._accept(order)))
+            accepting.append(asyncio.create_task(self._accept(running)))
 
         try:
             async with running.waiting(), AsyncExitStack() as turn:
@@ -198,6 +223,8 @@ class Once:
             return await self._ends.finish(order, order.row, outcome)
         except (BrokenOff, asyncio.CancelledError) as error:
             if order.began or order.request.via == "job":
+                if isinstance(error, BrokenOff):
+                    raise Postponed from error
                 raise
             outcome = self._ends.outcome(order, "error", failure=stopped_before(order))
             outcome = await self._ends.finish(order, order.row, outcome)
@@ -207,45 +234,70 @@ class Once:
         finally:
             await asyncio.gather(*accepting, return_exceptions=True)
 
-    async def _accept(self, order: Order) -> None:
+    async def _accept(self, running: Running) -> None:
+        order = running.order
         await self._journal.accept(order.row)
+        running.accepted = True
         failpoint("accepted")
         if not order.began:
             self._ends.stage(order, "accepted")
 
     async def _now(self, running: Running, command: Command, leave: Callable[[], Awaitable[None]]) -> Outcome:
         order, row = running.order, running.order.row
-        place = structs.replace(self._desk.place(order), leave=leave)
+        permit = self._desk.permit(order, partial(self._begin, running))
+        place = structs.replace(self._desk.place(order, permit), leave=leave)
         running.interruption = place.interruption
         if self._bus is not None and order.request.via == "job":
             found = await self._by_another(self._bus, running)
             if found is not None:
                 return found
+        await permit.admit()
         unmet = await self._unmet(place, order, command)
         if unmet is not None:
             return await self._ends.finish(order, row, unmet)
-        at = order.started_at = self._clock()
-        await self._announce(running)
-        running.seal()
         cancelled: asyncio.CancelledError | None = None
         try:
             async with self._desk.breakable(order):
-                before = await self._journal.start(row, at)
-                if before is not None and (before.started_at is not None or before.outcome is not None):
-                    return before.outcome or await self._aftermath.end(before)
-                failpoint("journaled")
-                if self._bus is None or order.request.via != "job":
-                    self._ends.stage(order, "started")
-                outcome = await self._carried_out(order, place, command)
+                outcome = await self._carried_out(order, permit, place, command)
+        except EndedBefore as ended:
+            return ended.outcome
+        except CannotBegin as found_out:
+            raise found_out.error from found_out
         except BrokenOff:
-            outcome = await self._broken_off(order, at)
+            if not order.began:
+                raise
+            outcome = await self._broken_off(order)
         except asyncio.CancelledError as error:
+            if not order.began:
+                raise
             cancelled = error
-            outcome = await self._broken_off(order, at)
+            outcome = await self._broken_off(order)
         outcome = await self._ends.finish(order, row, outcome)
         if cancelled is not None:
             raise cancelled
         return outcome
+
+    async def _begin(self, running: Running) -> None:
+        """Write down that it starts, everywhere, right before it may have an effect.
+
+        Raises:
+            NotCarriedOut: it may not begin.
+        """
+        order = running.order
+        order.started_at = self._clock()
+        try:
+            await self._announce(running)
+            running.seal()
+            before = await self._journal.start(order.row, order.started_at)
+            if before is not None and (before.started_at is not None or before.outcome is not None):
+                raise EndedBefore(before.outcome or await self._aftermath.end(before))
+        except CommandFailed as error:
+            raise CannotBegin(error) from error
+        running.accepted = True
+        failpoint("journaled")
+        if self._bus is None or order.request.via != "job":
+            self._ends.stage(order, "started")
+        self._record.started(order)
 
     async def _by_another(self, bus: Bus, running: Running) -> Outcome | None:
         """Return the outcome of a job that another bridge of this node began, None where none did.
@@ -259,6 +311,8 @@ class Once:
         if state is None or state.stage == "accepted" or state.journal == self._journal.identity:
             return None
         outcome = state.outcome
+        if outcome is not None and outcome.outcome == "refused":
+            return None  # it did nothing, and may be allowed now
         if outcome is None:
             outcome = await self._aftermath.looked_for(order, state.started_at or order.received_at)
         return await self._ends.finish(order, order.row, outcome)
@@ -287,23 +341,34 @@ class Once:
             return self._failed(order, error)
         return None
 
-    async def _carried_out(self, order: Order, place: Place, command: Command) -> Outcome:
-        """Carry it out and return the outcome; nothing of it is written down here."""
+    async def _carried_out(self, order: Order, permit: Permit, place: Place, command: Command) -> Outcome:
+        """Carry it out and return the outcome; nothing of that is written down here.
+
+        Raises:
+            NotCarriedOut: it did not begin.
+            CommandFailed: `refused`, before it began.
+        """
         try:
+            await permit.begin()
             failpoint("before-effect")
             result = await self._verbs[command.verb](place, command)
             failpoint("after-effect")
+        except NotCarriedOut:
+            raise
         except CommandFailed as error:
+            if error.code == "refused" and not order.began:
+                raise
             return self._failed(order, error)
         except Exception:
             log.exception("command %s failed in a way that nobody thought of", order)
             return self._ends.outcome(order, "error", failure=mistake(order))
         return self._ends.outcome(order, "ok", result=result)
 
-    async def _broken_off(self, order: Order, at: Nanos) -> Outcome:
+    async def _broken_off(self, order: Order) -> Outcome:
+        assert order.started_at is not None
         try:
             async with asyncio.timeout(LOOK_S):
-                return await self._aftermath.looked_for(order, at)
+                return await self._aftermath.looked_for(order, order.started_at)
         except TimeoutError:
             return self._aftermath.unknown(order, "containerd does not answer")
 

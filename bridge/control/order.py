@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from hashlib import sha256
 from typing import Any
 
@@ -10,7 +11,7 @@ from msgspec import Struct, structs
 
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.model.codec import decode_as, to_builtins
-from bridge.model.commands import COMMANDS, PRECONDITIONS, Command, CommandId
+from bridge.model.commands import COMMANDS, OF_EVERY, PRECONDITIONS, Command, CommandId
 from bridge.model.identity import check_identifier, is_identifier, new_ulid
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import CommandSubject
@@ -27,7 +28,9 @@ class Order(Struct, kw_only=True):
         command: the options; None where they cannot be read, and `flaw` says why.
         id: the sender's, where a valid one could be read, else a new one.
         request: what it was read from.
+        arrived_ns: when it came, by a clock that nobody sets; 0 where it came to an earlier run of the bridge.
         began: whether the command was carried out; from then on it may have had an effect. `started_at` is when.
+        rule: what decided whether it is allowed.
     """
 
     subject: CommandSubject
@@ -37,8 +40,10 @@ class Order(Struct, kw_only=True):
     id: str
     received_at: Nanos
     request: CommandRequest
+    arrived_ns: int = 0
     began: bool = False
     started_at: Nanos | None = None
+    rule: str | None = None
 
     def __str__(self) -> str:
         # Nothing of this may have been checked yet: repr keeps it one line of the log file.
@@ -46,8 +51,18 @@ class Order(Struct, kw_only=True):
 
     @property
     def changes(self) -> bool:
-        """Whether the verb changes a container."""
+        """Whether the command would change something: neither does it only look, nor is it judged only."""
+        return self.is_act and not self.dry_run
+
+    @property
+    def is_act(self) -> bool:
+        """Whether the verb is one that changes something."""
         return self.kind is not None and self.kind.group != "observe"
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether it is to be judged and not done."""
+        return self.command is not None and self.command.dry_run
 
     @property
     def lasting(self) -> bool:
@@ -55,14 +70,14 @@ class Order(Struct, kw_only=True):
         return self.kind is not None and self.kind.lasting
 
     @property
-    def once(self) -> bool:
-        """Whether its id takes effect at most once, and so is journaled."""
-        return self.changes and self.kind is not None and not self.kind.repeatable
+    def queues(self) -> bool:
+        """Whether it takes its turn among the commands that change the same, be it only to be judged there."""
+        return self.is_act and self.kind is not None and not self.kind.repeatable
 
     @property
-    def undecided(self) -> bool:
-        """Whether, broken off now, nobody could say if it has had an effect."""
-        return self.began and self.changes
+    def once(self) -> bool:
+        """Whether its id takes effect at most once, and so is journaled."""
+        return self.queues and not self.dry_run
 
     @property
     def target(self) -> tuple[str, str] | None:
@@ -86,8 +101,8 @@ class Order(Struct, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """What tells this command from another one under its id. Whoever sends it again may give it more time."""
-        options = {name: value for name, value in self.options.items() if name != "not_after"}
+        """What tells this command from another one under its id. Sent again it may have more time and other remarks."""
+        options = {name: value for name, value in self.options.items() if name not in (*OF_EVERY, "not_after")}
         said = [*self.subject, options if self.command is not None else self.request.body.hex()]
         return sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
 
@@ -105,6 +120,8 @@ class Order(Struct, kw_only=True):
             reply=self.request.reply,
             via=self.request.via,
             delivery=self.request.delivery,
+            who=self.request.who,
+            rule=self.rule,
         )
 
     def check_target(self, kind: type[Command]) -> None:
@@ -156,6 +173,7 @@ def read_order(request: CommandRequest, received_at: Nanos) -> Order:
         id=(command.id if command else _id_in(body)) or request.name or new_ulid(),
         received_at=received_at,
         request=request,
+        arrived_ns=time.monotonic_ns(),
     )
 
 

@@ -7,15 +7,25 @@ from typing import NamedTuple
 from bridge.control.dispatch import Dispatcher
 from bridge.control.jobs import Worker
 from bridge.control.journal import Journal
+from bridge.control.policy import Policy
+from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import Teller
 
-__all__ = ["Control"]
+__all__ = ["Control", "Ruling"]
+
+
+class Ruling(NamedTuple):
+    """What the node allows, and the file whose rules these are."""
+
+    policy: Policy
+    file: PolicyFile
 
 
 class Control(NamedTuple):
-    """What takes commands, what remembers them, and what tells how they stand."""
+    """What takes commands, what remembers them, what tells how they stand, and what is allowed."""
 
     dispatcher: Dispatcher
     journal: Journal
     teller: Teller
     worker: Worker
+    ruling: Ruling

@@ -1,53 +1,230 @@
-"""What a node lets itself be told: command groups, namespaces, and containers that belong to somebody else.
+"""What a node lets itself be told: the switches of `serve`, and behind them the rules of its policy.
 
 This is the second line of defence. The first is NATS's own permissions on the subjects; what is refused here would have
-been allowed there. Every sentence names the switch of `serve` that would allow it.
+been allowed there. The switches are the outer bound: no rule allows what they refuse. Every sentence names the switch or the
+rule that would allow it.
+
+What a container is (its labels and its image) is asked of containerd only where a rule depends on it, in the command's own turn.
 """
 
 from __future__ import annotations
 
-from msgspec import Struct
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Final
 
+from bridge.control.order import Order
 from bridge.errors import CommandFailed
-from bridge.model.commands import GROUPS, Command, Group
+from bridge.model.commands import Group
+from bridge.model.outcomes import Judged
+from bridge.policy import NO_RULES, Ask, Decision, Facts, Question, RuleBook, asks_of, asks_of_process, asks_of_runtime
+from bridge.policy.switches import SWITCH, Switches
+from bridge.ports import ContainerStore
 
-__all__ = ["FOREIGN", "Policy"]
+__all__ = ["ASKING", "JudgedOnly", "Permit", "Policy"]
 
-FOREIGN = {"moby": "dockerd", "k8s.io": "the kubelet"}
-"""Namespace -> whose containers are in it. Their owners keep state of their own, which a command from here goes behind."""
+ASKING: Final = frozenset({"create", "run", "update", "exec"})
+"""The verbs that await `place.permit` with what they ask of the host before they change anything. That question has the last
+word: with its answer they begin, and a dry run of them goes as far as there."""
 
 
-class Policy(Struct, frozen=True, kw_only=True):
-    """What this node allows. No `namespaces` means every one; observing is never foreign."""
+class JudgedOnly(Exception):
+    """The command was to be judged only, and is allowed: nothing more is to be done."""
 
-    groups: frozenset[Group]
-    foreign: bool = False
-    namespaces: frozenset[str] = frozenset()
+    def __init__(self, result: Judged) -> None:
+        super().__init__(result.reason)
+        self.result = result
 
-    def check(self, command: type[Command], namespace: str | None) -> None:
-        """Let the command pass or not.
+
+class Policy:
+    """What this node allows. No `namespaces` means every one; observing is never foreign. `book` may be replaced at any time."""
+
+    def __init__(
+        self,
+        *,
+        groups: Collection[Group],
+        foreign: bool = False,
+        namespaces: Collection[str] = (),
+        book: RuleBook = NO_RULES,
+        resolve: Callable[[str], str] = os.path.realpath,
+    ) -> None:
+        """Take the switches and the rules.
+
+        Args:
+            groups: the command groups that are switched on.
+            foreign: whether containers of `moby` and `k8s.io` may be changed.
+            namespaces: the only namespaces that may be commanded; none means every one.
+            book: the rules.
+            resolve: follows the symbolic links of a path of this host.
+        """
+        self.namespaces = frozenset(namespaces)
+        self._switches = Switches(groups=frozenset(groups), foreign=foreign, namespaces=self.namespaces)
+        self.book = book
+        self._resolve = resolve
+        self.refusals: Counter[str] = Counter()
+        """Commands refused since the start, by what decided."""
+
+    def admit(self, order: Order) -> None:
+        """Let an order pass as far as can be said without asking anybody, so that a refused one does not wait for its turn.
 
         Raises:
-            CommandFailed: `refused`; the sentence says what would allow it.
+            CommandFailed: `refused`.
         """
-        if command.group not in self.groups:
-            wanted = ",".join(group for group in GROUPS if group in self.groups or group == command.group)
-            raise CommandFailed(
-                "refused",
-                f"{command.verb} belongs to the command group {command.group}, which is off on this node: "
-                f"`serve --commands {wanted}` switches it on",
-            )
-        if namespace is None:
-            return
-        if self.namespaces and namespace not in self.namespaces:
-            raise CommandFailed(
-                "refused",
-                f"namespace {namespace} is none of those that this node follows ({', '.join(sorted(self.namespaces))}): "
-                f"`serve --namespace {namespace}` adds it",
-            )
-        if command.group != "observe" and namespace in FOREIGN and not self.foreign:
-            raise CommandFailed(
-                "refused",
-                f"the containers of namespace {namespace} belong to {FOREIGN[namespace]}: "
-                "`serve --foreign` lets commands change them all the same",
-            )
+        assert order.kind is not None
+        refusal = self._switches.refusal(order.kind, order.subject.namespace)
+        if refusal is not None:
+            self._enforce(order, Decision(allowed=False, rule=SWITCH, reason=refusal))
+        decision = self.judge(order, brought(order))
+        if decision is not None:
+            self._enforce(order, decision)
+
+    def judge(
+        self,
+        order: Order,
+        facts: Facts | None,
+        *,
+        spec: Mapping[str, Any] | None = None,
+        process: Mapping[str, Any] | None = None,
+        own: Mapping[str, Any] | None = None,
+        runtime: str = "",
+        runtime_options: Mapping[str, Any] | None = None,
+    ) -> Decision | None:
+        """Return what the rules decide; None where that depends on `facts`, and they are None. Changes nothing.
+
+        Args:
+            order: the command.
+            facts: the labels and the image of its container.
+            spec: the OCI spec of the container that it would make, or of the one that it would run a process in.
+            process: the OCI process that it would run.
+            own: the process of that container itself, so that becoming root is seen.
+            runtime: the runtime that it chooses.
+            runtime_options: its options.
+        """
+        assert order.kind is not None
+        subject = order.subject
+        asks: tuple[Ask, ...] = asks_of_runtime(runtime, runtime_options)
+        if spec is not None:
+            asks += asks_of(spec, cgroups_path=f"/{subject.namespace}/{subject.container}")
+        if process is not None:
+            asks += asks_of_process(process, own=own)
+        question = Question(
+            verb=order.kind.verb,
+            group=order.kind.group,
+            namespace=subject.namespace,
+            container=subject.container,
+            facts=facts,
+            who=order.request.who,
+            asks=asks,
+        )
+        return self.book.decide(question, self._resolve)
+
+    def _enforce(self, order: Order, decision: Decision) -> None:
+        order.rule = decision.rule
+        if not decision.allowed:
+            self.refusals[decision.rule] += 1
+            raise CommandFailed("refused", decision.reason)
+
+
+class Permit:
+    """The permission of one order, asked for in its turn: before its verb is called, and by one that knows what its spec asks.
+
+    With the last answer the order begins: `begin` is awaited once, right before the command may have an effect.
+
+    A verb that makes or runs something awaits `place.permit(spec=...)` with the final spec before it changes anything.
+    """
+
+    def __init__(
+        self, policy: Policy, order: Order, containers: ContainerStore, *, begin: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Take whose it is.
+
+        Args:
+            policy: judges.
+            order: is judged.
+            containers: asked about the container, where a rule depends on what it is.
+            begin: awaited once, when nothing is left to be asked; what it raises passes through the verb.
+        """
+        self._policy = policy
+        self._order = order
+        self._containers = containers
+        self._begin = begin
+        self._begun = False
+        self._admitted: Decision | None = None
+
+    async def admit(self) -> None:
+        """Ask with what is known before the verb is called.
+
+        Raises:
+            CommandFailed: `refused`, or what containerd says where the container cannot be asked about.
+        """
+        self._admitted = await self._decide(brought(self._order))
+
+    async def begin(self) -> None:
+        """Begin what was admitted, unless its verb asks once more and begins with that answer.
+
+        Raises:
+            JudgedOnly: it is allowed, and was to be judged only.
+        """
+        assert self._admitted is not None
+        if self._order.subject.verb not in ASKING:
+            await self._pass(self._admitted)
+
+    async def __call__(
+        self,
+        *,
+        spec: Mapping[str, Any] | None = None,
+        process: Mapping[str, Any] | None = None,
+        own: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        image: str | None = None,
+        runtime: str = "",
+        runtime_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Ask with everything that is known now; see `Policy.judge`. `labels` and `image` are those of what is to be made.
+
+        Raises:
+            CommandFailed: `refused`, or what containerd says where the container cannot be asked about.
+            JudgedOnly: it is allowed, and was to be judged only: let it pass through.
+        """
+        facts = brought(self._order) if labels is None and image is None else Facts(labels or {}, image or "")
+        decision = await self._decide(
+            facts, spec=spec, process=process, own=own, runtime=runtime, runtime_options=runtime_options
+        )
+        await self._pass(decision)
+
+    async def _decide(self, facts: Facts | None, **asked: Any) -> Decision:
+        decision = self._policy.judge(self._order, facts, **asked)
+        if decision is None:
+            decision = self._policy.judge(self._order, await self._facts(), **asked)
+            assert decision is not None
+        self._policy._enforce(self._order, decision)  # noqa: SLF001 - one piece in two classes
+        return decision
+
+    async def _pass(self, decision: Decision) -> None:
+        if self._order.dry_run:
+            raise JudgedOnly(Judged(rule=decision.rule, reason=decision.reason))
+        if not self._begun:
+            self._begun = True
+            await self._begin()
+
+    async def _facts(self) -> Facts:
+        """Return what the container is; one that is not there has no labels and no image."""
+        namespace, container = self._order.subject.namespace, self._order.subject.container
+        if namespace is None or container is None:
+            return Facts()
+        try:
+            found = await self._containers.get(namespace, container)
+        except CommandFailed as error:
+            if error.code == "not_found":
+                return Facts()
+            raise
+        return Facts(found.labels, found.image)
+
+
+def brought(order: Order) -> Facts | None:
+    """Return what a command itself says of the container that it would make or of the image that it is about; else None."""
+    command = order.command
+    if command is None or not hasattr(command, "image"):
+        return None
+    return Facts(getattr(command, "labels", None) or {}, command.image or "")

@@ -11,19 +11,39 @@ from bridge.control.verb import Interruption
 from bridge.errors import CommandFailed
 from bridge.model.outcomes import Outcome
 
-__all__ = ["BrokenOff", "Postponed", "Running", "TakenBack"]
+__all__ = ["BrokenOff", "CannotBegin", "EndedBefore", "NotCarriedOut", "Postponed", "Running", "TakenBack"]
 
 
-class BrokenOff(Exception):
+class NotCarriedOut(Exception):
+    """Why a command is not carried out, or not to its end. It passes through the verb: nobody there may take it for a failure."""
+
+
+class BrokenOff(NotCarriedOut):
     """The bridge stops before the command has come to its end."""
 
 
-class Postponed(Exception):
+class Postponed(NotCarriedOut):
     """The bridge stops before the job has begun: it is carried out after the next start."""
 
 
-class TakenBack(Exception):
-    """Somebody took the command back before its turn had come."""
+class TakenBack(NotCarriedOut):
+    """Somebody took the command back before it had begun."""
+
+
+class EndedBefore(NotCarriedOut):
+    """The journal knows an outcome of it already."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.outcome)
+        self.outcome = outcome
+
+
+class CannotBegin(NotCarriedOut):
+    """What has to come before its effect failed, so it has none."""
+
+    def __init__(self, error: CommandFailed) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Running:
@@ -33,6 +53,8 @@ class Running:
         self.order = order
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.interruption: Interruption | None = None
+        self.accepted = False
+        """Whether it stands in the journal."""
         self._scope: asyncio.Timeout | None = None
         self._why: Exception | None = None
 

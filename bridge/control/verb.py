@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
 from bridge.errors import CommandFailed
-from bridge.model.commands import Create
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
 from bridge.model.state import ContainerState
 from bridge.ports import ContainerRuntime, ObjectSource, StdioSessions, Tell
 
 __all__ = [
     "Interruption",
-    "Judge",
     "Known",
+    "Permission",
     "Place",
     "Removing",
     "Verb",
     "hush",
+    "nobody_judges",
     "nobody_knows",
-    "permit",
     "record_at",
     "task_at",
 ]
@@ -80,8 +79,31 @@ async def nobody_knows(namespace: str, container: str) -> ContainerState:
     raise CommandFailed("unavailable", f"no events of container {container} in {namespace} are followed here")
 
 
-Judge: TypeAlias = Callable[["Place", Create, dict[str, Any]], None]
-"""Takes the spec of a new container as it would be made, whole, before its record is; raises `refused` where it may not be."""
+class Permission(Protocol):
+    """Asks the node's policy about what a command would make or run; see `bridge.control.policy.Permit`."""
+
+    async def __call__(
+        self,
+        *,
+        spec: Mapping[str, Any] | None = None,
+        process: Mapping[str, Any] | None = None,
+        own: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        image: str | None = None,
+        runtime: str = "",
+        runtime_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Return where it is allowed.
+
+        Raises:
+            CommandFailed: `refused`.
+        """
+        ...
+
+
+async def nobody_judges(**_: Any) -> None:
+    """Be the `Permission` where there is no policy: nothing is allowed."""
+    raise CommandFailed("refused", "nobody here judges what a spec asks: give the place a permit")
 
 
 class Removing(Protocol):
@@ -90,10 +112,6 @@ class Removing(Protocol):
     def watch(self, namespace: str, container: str) -> None:
         """Delete this one when its task has ended. Returns at once."""
         ...
-
-
-def permit(_place: Place, _command: Create, _spec: dict[str, Any]) -> None:
-    """Let every spec pass."""
 
 
 def hush(_progress: Progress) -> None:
@@ -110,7 +128,7 @@ class Place(Struct, frozen=True, kw_only=True):
     Attributes:
         followed: the namespaces that a command for all of them means; empty for really all.
         command_id: what the command is called for ever; what it makes is labelled with it.
-        judge: has the last word on the spec of a new container.
+        permit: awaited by a verb that makes or runs something, with what it would make, before it changes anything.
         tell: takes how far a long command has come.
         objects: the bus's object stores, where there are any.
         removing: deletes containers that were run with `rm`, where there is somebody who does.
@@ -127,8 +145,8 @@ class Place(Struct, frozen=True, kw_only=True):
     namespace: str | None = None
     container: str | None = None
     command_id: str = ""
+    permit: Permission = nobody_judges
     interruption: Interruption = field(default_factory=Interruption)
-    judge: Judge = permit
     tell: Tell = hush
     objects: ObjectSource | None = None
     removing: Removing | None = None

@@ -65,6 +65,8 @@ def access(config: NatsConfig) -> Access:
     if not urls:
         raise ConfigError("nats.url is empty: give one such as nats://127.0.0.1:4222")
     options = _login(config, logins)
+    if config.inbox != NatsConfig().inbox:
+        options["inbox_prefix"] = config.inbox
     context = _tls_context(config)
     if context is not None:
         options["tls"] = context

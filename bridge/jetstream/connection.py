@@ -55,6 +55,8 @@ class Connection:
         self._where = where
         self.servers: Final = where.urls
         """The URLs that we were given, without secrets."""
+        self.inbox: Final[str] = where.options.get("inbox_prefix", "_INBOX")
+        """What the subjects begin with on which answers come."""
         self._closed: asyncio.Future[str] = loop.create_future()
         self._deniers: list[Callable[[Denied], None]] = []
         self._said: dict[str, float] = {}
@@ -158,7 +160,9 @@ class Connection:
 
         def on_denied(error: Denied) -> None:
             # The server's line reaches us in lower case. Without an inbox there is no answer either.
-            ours = subject if error.subject == subject.lower() else "_INBOX" if error.subject[:7] == "_inbox." else None
+            ours = subject if error.subject == subject.lower() else None
+            if error.subject.startswith(f"{self.inbox.lower()}."):
+                ours = self.inbox
             if ours is not None and not hopeless.done():
                 hopeless.set_result(Denied(ours, error.action))
 

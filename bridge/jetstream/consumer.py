@@ -107,9 +107,11 @@ class Consumer:
             "num_replicas": 1,
             "inactive_threshold": int(UNUSED_S * SECOND),
         }
+        # A filter that stands in the subject too is what NATS can permit: who may read one namespace only is held to it there.
+        only = config.get("filter_subject")
         made = await api(
             self._connection,
-            f"CONSUMER.CREATE.{self._stream}.{self._name}",
+            f"CONSUMER.CREATE.{self._stream}.{self._name}" + (f".{only}" if only else ""),
             {"stream_name": self._stream, "config": {**fixed, **config}},
         )
         self._made = True

@@ -18,6 +18,7 @@ from msgspec import Struct
 from nats.aio.msg import Msg
 
 from bridge.errors import BadEnvelope, Code, ConfigError
+from bridge.jetstream import identity
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied, explain
 from bridge.jetstream.micro import QUEUE_GROUP, SERVICE, Endpoint, MicroService
@@ -59,6 +60,7 @@ class MicroInbox:
         groups: Sequence[str] = (),
         under_way: int = UNDER_WAY,
         finish: float = FINISH_S,
+        request_info: bool = False,
     ) -> None:
         """Take what the node is.
 
@@ -70,7 +72,9 @@ class MicroInbox:
             groups: the command groups that are switched on, for them too.
             under_way: requests at the same time; what comes on top is answered with `exhausted`.
             finish: seconds that the requests under way may still take when the inbox closes; then they are interrupted.
+            request_info: whether to believe the server's header about who asks; see `bridge.jetstream.identity`.
         """
+        self._request_info = request_info
         self._connection = connection
         self._subjects = subjects
         self._node = node
@@ -100,7 +104,9 @@ class MicroInbox:
             metadata={"node": self._node, "groups": ",".join(self._groups)},
             endpoints=list(endpoints.values()),
         )
-        desk = _Desk(self._connection, self._node, endpoints, handle, most=self._most)
+        if self._request_info:
+            identity.check_server(self._connection.server_version)
+        desk = _Desk(self._connection, self._node, endpoints, handle, most=self._most, request_info=self._request_info)
         try:
             async with self._taking(desk), service:  # nobody is to find the node before it listens, or after
                 yield
@@ -152,8 +158,16 @@ class _Desk:
     """Takes in requests, sees to it that each is handled and answered, and keeps the counts."""
 
     def __init__(
-        self, connection: Connection, node: str, endpoints: dict[str, Endpoint], handle: CommandHandler, *, most: int
+        self,
+        connection: Connection,
+        node: str,
+        endpoints: dict[str, Endpoint],
+        handle: CommandHandler,
+        *,
+        most: int,
+        request_info: bool,
     ) -> None:
+        self._request_info = request_info
         self._connection = connection
         self._node = node
         self._endpoints = endpoints
@@ -207,9 +221,9 @@ class _Desk:
             sentence = f"node {self._node} takes no command {subject.verb!r}: choose from {verbs}"
             return self._refusal(request, "unimplemented", sentence)
         try:
-            request_ = CommandRequest(
-                subject=subject, body=message.data, headers=message.headers or {}, reply=message.reply
-            )
+            headers = message.headers or {}
+            who = identity.who_asks(headers, message.reply) if self._request_info else None
+            request_ = CommandRequest(subject=subject, body=message.data, headers=headers, who=who, reply=message.reply)
             return await self._handle(request_)
         except Exception:
             log.exception("the handler of command %s failed", message.subject)

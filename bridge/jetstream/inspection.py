@@ -18,13 +18,14 @@ from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_errors
 from bridge.jetstream.filters import collide, covers
 from bridge.jetstream.micro import SERVICE
+from bridge.jetstream.permissions import permitted
 from bridge.jetstream.reader import extent_of, stream_info
 from bridge.jetstream.streams import HEADERS, faults, stream_name
 from bridge.model.commands import COMMANDS
 from bridge.model.limits import MAX_BODY
 from bridge.model.nanos import now
 from bridge.model.subjects import Subjects
-from bridge.ports import BusFacts, Grant, Granted, LogExtent
+from bridge.ports import BusFacts, Grant, Granted, LogExtent, RoleAt
 
 __all__ = ["JetStreamInspector", "granted"]
 
@@ -39,7 +40,7 @@ class JetStreamInspector:
         self._subjects = subjects
         self._stream = stream_name(subjects)
 
-    async def inspect(self) -> BusFacts:
+    async def inspect(self, role: RoleAt | None = None) -> BusFacts:
         """Return what there is; see the port."""
         jetstream = await self._jetstream()
         no_stream, weaknesses, discards_new = jetstream, [], False
@@ -66,7 +67,7 @@ class JetStreamInspector:
             discards_new=discards_new,
             extent=extent,
             buckets={} if jetstream else {name: await self._bucket(name) for name in self._buckets},
-            grants=await self._grants(),
+            grants=await self._grants(role),
         )
 
     @property
@@ -94,7 +95,7 @@ class JetStreamInspector:
             return str(error)
         return ""
 
-    async def _grants(self) -> list[Grant] | None:
+    async def _grants(self, role: RoleAt | None) -> list[Grant] | None:
         try:
             answer = await self._connection.request(USER_INFO)
             data = msgspec.json.decode(answer.data, type=dict[str, Any]).get("data") or {}
@@ -103,18 +104,35 @@ class JetStreamInspector:
         permissions = data.get("permissions") or {}
         return [
             Grant(action=action, subject=subject, granted=granted(permissions.get(direction) or {}, subject))
-            for action, direction, subject in self._needs()
+            for action, direction, subject in (self._needs() if role is None else self._needs_of(role))
+        ]
+
+    def _needs_of(self, asked: RoleAt) -> list[tuple[str, str, str]]:
+        permits = permitted(
+            asked.role,
+            self._subjects,
+            inbox=self._connection.inbox,
+            node=asked.node,
+            namespace=asked.namespace,
+            container=asked.container,
+        )
+        whose = {"namespace": f"operate {asked.namespace}", "container": f"operate {asked.container}"}
+        action = whose.get(asked.role, f"be a {asked.role}")
+        return [
+            (action, direction, subject)
+            for direction, subjects in zip(("publish", "subscribe"), permits, strict=True)
+            for subject in subjects
         ]
 
     def _needs(self) -> list[tuple[str, str, str]]:
         commands = f"{self._subjects.root}.commands.*.*.*"
         streams = [self._stream, f"KV_{self._buckets[0]}"]
-        needs = [("receive answers", "subscribe", "_INBOX.>")]
+        needs = [("receive answers", "subscribe", f"{self._connection.inbox}.>")]
         for what, stream in zip(("read the log", "read the states"), streams, strict=True):
             needs += [
                 (what, "publish", f"{PREFIX}STREAM.INFO.{stream}"),
                 (what, "publish", f"{PREFIX}CONSUMER.CREATE.{stream}.>"),
-                (what, "publish", f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.>"),
+                (what, "publish", f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*"),
             ]
         needs.append(("find nodes", "publish", f"$SRV.INFO.{SERVICE}"))
         return needs + [

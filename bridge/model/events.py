@@ -12,7 +12,7 @@ thousand wait, and walking over them again and again took a seventh of the bridg
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from msgspec import Struct
 
@@ -45,6 +45,7 @@ __all__ = [
     "TaskResumed",
     "TaskStart",
     "UNSEEN",
+    "Who",
 ]
 
 
@@ -287,20 +288,50 @@ class ContainerDelete(ContainerEvent, frozen=True, kw_only=True):
     id: str
 
 
+class Who(Struct, frozen=True, kw_only=True):
+    """Who asked, as nats-server itself says it: the account, the user's name or public key in it, and from where."""
+
+    account: str
+    user: str
+    host: str | None = None
+
+
 class CommandRecorded(ContainerEvent, frozen=True, kw_only=True):
-    """A command on this container came to its one outcome: the audit record, refused ones included."""
+    """A command: `phase` is `started` right before it could have an effect, and `finished` with its one outcome.
+
+    What is refused, or fails before its turn, is only `finished`; there is one such event of every command, so outcomes are
+    counted by it alone. Of a `started` one the outcome is null.
+
+    Attributes:
+        container_id: null where the command is for no single container.
+        options: as they were sent, without what may be secret unless the node's `record` is `full`.
+        who: who asked, where nats-server says so and the node may believe it; `claimed` is what the sender says of itself.
+        purpose: why, in the sender's words.
+        rule: what decided whether it is allowed, by its name in the node's policy.
+        dry_run: it was judged only.
+        sha256: of the whole body as it was sent, which proves what was asked; null where that was not kept.
+        duration_ns: from its arrival to its end, by a clock that nobody sets.
+    """
 
     type: ClassVar[str] = "io.containerd.bridge.command.v1"
     word: ClassVar[str] = "command"
 
-    container_id: str
+    container_id: str | None
     command_id: str
     verb: str
-    outcome: str
+    outcome: str | None = None
+    phase: Literal["started", "finished"] = "finished"
     options: dict[str, Any] = {}
     error: Failure | None = None
+    who: Who | None = None
+    claimed: str | None = None
+    purpose: str | None = None
+    rule: str | None = None
+    dry_run: bool = False
+    sha256: str | None = None
     received_at: Nanos | None = None
     finished_at: Nanos | None = None
+    duration_ns: int | None = None
 
 
 class Anomaly(ContainerEvent, frozen=True, kw_only=True):

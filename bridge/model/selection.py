@@ -103,14 +103,14 @@ class Selection:
         event = recorded.data
         if self._described and not (
             isinstance(event, ContainerEvent)
-            and self._describes(event.labels, event.name or recorded.container, event.image)
+            and self.describes(event.labels, event.name or recorded.container, event.image)
         ):
             return False
         return not self._statuses or self._ends(event)
 
     def admits_state(self, state: ContainerState) -> bool:
         """Tell whether the container is one of those that are meant, as this state knows it."""
-        if self._described and not self._describes(state.labels, state.name or state.container, state.image):
+        if self._described and not self.describes(state.labels, state.name or state.container, state.image):
             return False
         if not self._statuses:
             return True
@@ -118,20 +118,21 @@ class Selection:
 
     def admits_container(self, one: ContainerInfo) -> bool:
         """Tell whether the container is one of those that are meant, as containerd lists it."""
-        if self._described and not self._describes(one.labels, one.name or one.id, one.image or None):
+        if self._described and not self.describes(one.labels, one.name or one.id, one.image or None):
             return False
         if not self._statuses:
             return True
         return one.task is not None and one.task.status == "stopped" and self._holds(one.task.exit_status)
 
-    # -- inside
-
-    def _describes(self, labels: Mapping[str, str] | None, name: str | None, image: str | None) -> bool:
+    def describes(self, labels: Mapping[str, str] | None, name: str | None, image: str | None) -> bool:
+        """Tell whether a container of this description is one of those that are meant, however it ended."""
         if self._names and not (name is not None and self._names.fullmatch(name)):
             return False
         if self._images and not (image is not None and any(map(self._images.fullmatch, familiar(image)))):
             return False
         return not (self._must or self._must_not) or (labels is not None and self._labelled(labels))
+
+    # -- inside
 
     def _labelled(self, labels: Mapping[str, str]) -> bool:
         for key, tests in self._must.items():

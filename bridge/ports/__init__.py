@@ -33,7 +33,7 @@ from bridge.ports.images import (
     SnapshotStore,
     Tell,
 )
-from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted
+from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted, RoleAt
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 from bridge.ports.jobs import Job, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
@@ -98,6 +98,7 @@ __all__ = [
     "Quarantined",
     "ProgressFeed",
     "Processes",
+    "RoleAt",
     "RuntimeVersion",
     "SnapshotStore",
     "Start",

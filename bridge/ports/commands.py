@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
+from bridge.model.events import Who
 from bridge.model.outcomes import Outcome, Via
 from bridge.model.subjects import CommandSubject
 
@@ -19,6 +20,7 @@ class CommandRequest(Struct, frozen=True, kw_only=True):
 
     Attributes:
         subject: who it is for and what it asks; `body` are the options, `headers` what came with them.
+        who: who sent it, where the bus itself says so and nobody else can; None where that is not known, as of every job.
         reply: where its sender waits, empty where nobody does.
         via: how it came.
         delivery: its place in the stream of jobs, 0 for a request.
@@ -29,6 +31,7 @@ class CommandRequest(Struct, frozen=True, kw_only=True):
     subject: CommandSubject
     body: bytes
     headers: Mapping[str, str] = {}
+    who: Who | None = None
     reply: str = ""
     via: Via = "request"
     delivery: int = 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from bridge.ports.reading import LogExtent
 
-__all__ = ["BusFacts", "BusInspector", "Grant", "Granted"]
+__all__ = ["BusFacts", "BusInspector", "Grant", "Granted", "RoleAt"]
 
 Granted: TypeAlias = Literal["all", "some", "none"]
 
@@ -19,6 +19,15 @@ class Grant(Struct, frozen=True, kw_only=True):
     action: str
     subject: str
     granted: Granted
+
+
+class RoleAt(NamedTuple):
+    """A role of `deploy/nats/`, and for whom: its node, its namespace, its container."""
+
+    role: Literal["reader", "namespace", "container", "node"]
+    node: str = ""
+    namespace: str = ""
+    container: str = ""
 
 
 class BusFacts(Struct, frozen=True, kw_only=True):
@@ -53,6 +62,9 @@ class BusFacts(Struct, frozen=True, kw_only=True):
 class BusInspector(Protocol):
     """Looks at the bus."""
 
-    async def inspect(self) -> BusFacts:
-        """Return what there is. Nothing is changed, and nothing that is wrong there is an error."""
+    async def inspect(self, role: RoleAt | None = None) -> BusFacts:
+        """Return what there is. Nothing is changed, and nothing that is wrong there is an error.
+
+        With `role` the grants are those that this role needs.
+        """
         ...

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from bridge.model.events import Who
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import CommandState, Outcome, Via
 
@@ -20,11 +21,13 @@ class JournalRow(Struct, frozen=True, kw_only=True):
         id: the command's; the journal has one row for each.
         digest: of verb, target and options: tells the same command from another one under its id.
         verb: the command's; `namespace` and `container` are what it is for.
-        body: the options as they came; empty once it is finished.
+        body: the options as they came; empty once its end was told.
         reply: where the sender waits, empty where nobody does.
         via: how it came.
         delivery: place in the stream of jobs, 0 for a request.
         received_at: when it came.
+        who: who sent it, where the bus said so.
+        rule: what allowed it, from its start on.
         started_at: when it was about to take effect; None where it never was.
         outcome: what came of it; None until then.
     """
@@ -39,6 +42,8 @@ class JournalRow(Struct, frozen=True, kw_only=True):
     reply: str = ""
     via: Via = "request"
     delivery: int = 0
+    who: Who | None = None
+    rule: str | None = None
     started_at: Nanos | None = None
     outcome: Outcome | None = None
 
@@ -79,6 +84,10 @@ class CommandJournal(Protocol):
 
     async def reopen(self, command_id: str, delivery: int) -> None:
         """Take out a command that never started, so that it can be carried out after all; of another delivery only."""
+        ...
+
+    async def withdraw(self, command_id: str) -> None:
+        """Take out a command that was accepted and turned away before it started: nothing stands under its id then."""
         ...
 
     def told(self, command_id: str) -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from bridge.control.journal import Journal
 from bridge.control.memory import MemoryJournal
+from bridge.model.events import Who
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Done, Outcome
 from bridge.ports import CommandJournal, JournalRow
@@ -67,7 +68,16 @@ async def test_a_start_is_the_first_one_only(journal: CommandJournal, accepted: 
     assert await journal.look("a-1") == replace(ROW, started_at=Nanos(6))
 
 
-async def test_an_outcome_never_changes_and_the_options_are_let_go(journal: CommandJournal) -> None:
+async def test_who_asked_and_what_allowed_it_is_kept(journal: CommandJournal) -> None:
+    row = replace(ROW, who=Who(account="OPS", user="alice", host="10.0.0.1"))
+    await journal.accept(row)
+    await journal.start(replace(row, rule="mine"), Nanos(6))
+    found = await journal.look("a-1")
+    assert found is not None
+    assert (found.who, found.rule) == (row.who, "mine")
+
+
+async def test_an_outcome_never_changes_and_the_options_are_let_go_when_it_is_told(journal: CommandJournal) -> None:
     await journal.start(ROW, Nanos(6))
     first = await journal.finish(ROW, OUTCOME)
     assert first is OUTCOME
@@ -75,8 +85,12 @@ async def test_an_outcome_never_changes_and_the_options_are_let_go(journal: Comm
     row = await journal.look("a-1")
     assert row is not None
     assert row.outcome is not None
-    assert (row.outcome.outcome, row.body) == ("ok", b"")
+    assert (row.outcome.outcome, row.body) == ("ok", ROW.body)
     assert await journal.unfinished() == []
+    journal.told("a-1")
+    row = await journal.look("a-1")
+    assert row is not None
+    assert row.body == b""
 
 
 async def test_what_was_never_accepted_can_be_finished(journal: CommandJournal) -> None:
@@ -94,6 +108,22 @@ async def test_an_outcome_is_untold_until_it_is_told(journal: CommandJournal) ->
     assert [row.id for row in await journal.untold()] == ["a-1"]
     journal.told("a-1")
     assert await journal.untold() == []
+
+
+@pytest.mark.parametrize(
+    ("started", "finished", "gone"), [(False, False, True), (True, False, False), (False, True, False)]
+)
+async def test_only_what_was_accepted_and_no_more_is_withdrawn(
+    journal: CommandJournal, started: bool, finished: bool, gone: bool
+) -> None:
+    await journal.accept(ROW)
+    if started:
+        await journal.start(ROW, Nanos(6))
+    if finished:
+        await journal.finish(ROW, OUTCOME)
+    await journal.withdraw("a-1")
+    await journal.withdraw("a-2")
+    assert (await journal.look("a-1") is None) is gone
 
 
 @pytest.mark.parametrize(

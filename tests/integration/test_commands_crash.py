@@ -15,7 +15,7 @@ from bridge.client import Bus, CommandFailed, connect
 from bridge.control.failpoint import VARIABLE
 from bridge.model.commands import Command, Kill, Pause, Start, Stop
 from bridge.model.outcomes import CommandState, Outcome
-from tests.fix_bridge import Bridge, BridgeFactory, until_stored
+from tests.fix_bridge import Bridge, BridgeFactory, is_end, until_stored
 from tests.testbed import Ctr
 
 ENDLESS = ("sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
@@ -90,8 +90,8 @@ async def test_a_bridge_that_dies_over_a_command_does_it_once_at_the_most_and_fi
             assert first.outcome == "ok"
         elif place != "received":
             assert first.outcome == "unknown"
-        ended = await asyncio.to_thread(until_stored, nats_url, lambda message: message.word == "command")
-        assert {message.data["outcome"] for message in ended if message.word == "command"} == {first.outcome}
+        ended = await asyncio.to_thread(until_stored, nats_url, is_end)
+        assert {message.data["outcome"] for message in ended if is_end(message)} == {first.outcome}
         await asyncio.to_thread(ctr, "namespaces", "label", ctr.namespace, "testbed.probe=end")
         seen.until_probe("end", timeout=20)
         effects = [each for each in seen.seen if each.topic == topic and each.data.get("container_id") == "web.1"]

@@ -17,6 +17,8 @@ import pytest
 
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.control.dispatch import Dispatcher
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
 from bridge.errors import CommandFailed
 from bridge.model.commands import GROUPS
 from bridge.model.events import CommandRecorded
@@ -41,9 +43,11 @@ class Node:
         self.runtime = runtime
         self.ctr = ctr
         self.recorded: list[CommandRecorded] = []
-        self.dispatcher = Dispatcher(
-            "node", runtime, groups=GROUPS, record=lambda _ns, _id, event, _command: self.recorded.append(event)
-        )
+        self.dispatcher = Dispatcher("node", runtime, policy=Policy(groups=GROUPS), record=CommandRecord(self._record))
+
+    def _record(self, _namespace: object, _container: object, event: CommandRecorded, _id: object) -> None:
+        if event.phase == "finished":
+            self.recorded.append(event)
 
     async def __call__(self, verb: str, container: str | None = "web.1", **options: Any) -> Outcome:
         subject = CommandSubject("node", self.ctr.namespace if verb != "version" else None, container, verb)

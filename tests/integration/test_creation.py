@@ -16,12 +16,14 @@ import pytest
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.control import creation
 from bridge.control.dispatch import Dispatcher
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
 from bridge.control.removal import Removal
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.commands import GROUPS, Create, Run
-from bridge.model.outcomes import Outcome
+from bridge.model.outcomes import Judged, Outcome
 from bridge.model.subjects import CommandSubject
 from bridge.ports import CommandRequest
 from tests.faulty import Faulty
@@ -29,6 +31,7 @@ from tests.integration.test_containerd_runtime import GENERATIONS, eventually
 from tests.testbed import BUSYBOX, Containerd, Ctr
 from tests.testbed.image import archive
 from tests.testbed.roots import with_containerd
+from tests.unit.policy.specs import LENIENT, anything
 
 SLEEP = ["sleep", "1000"]
 USERS = "docker.io/library/users:local"
@@ -44,7 +47,17 @@ class Node:
     def __init__(self, runtime: Any, ctr: Ctr, removal: Removal | None = None) -> None:
         self.runtime = runtime
         self.ctr = ctr
-        self.dispatcher = Dispatcher("node", runtime, groups=GROUPS, record=lambda *_: None, removing=removal)
+        self.dispatcher = Dispatcher(
+            "node",
+            runtime,
+            policy=Policy(groups=GROUPS, book=LENIENT),
+            record=CommandRecord(lambda *_: None),
+            removing=removal,
+        )
+
+    def without_journal(self) -> Node:
+        """Return the same node under a bridge that does not remember what the one before did."""
+        return Node(self.runtime, self.ctr)
 
     async def __call__(self, verb: str, container: str | None = "web.1", **options: Any) -> Outcome:
         subject = CommandSubject("node", self.ctr.namespace, container, verb)
@@ -306,7 +319,8 @@ async def test_output_goes_where_the_command_says(node: Node) -> None:
 
 async def test_the_same_command_finds_what_it_made(node: Node) -> None:
     first = await node.ok("create", image=BUSYBOX, command=SLEEP, id="once")
-    again = await node.ok("create", image=BUSYBOX, command=SLEEP, id="once")
+    assert await node.ok("create", image=BUSYBOX, command=SLEEP, id="once") == first  # of the journal
+    again = await node.without_journal().ok("create", image=BUSYBOX, command=SLEEP, id="once")
     assert (first.already, again.already, again.container) == (False, True, "web.1")
     place = Place(runtime=node.runtime, node="node", namespace=node.ctr.namespace, container="web.1")
     assert await creation.created_by(place, "once") == again
@@ -315,8 +329,19 @@ async def test_the_same_command_finds_what_it_made(node: Node) -> None:
 
 async def test_a_run_that_comes_again_starts_nothing_twice(node: Node) -> None:
     first = await node.ok("run", image=BUSYBOX, command=SLEEP, id="once")
-    again = await node.ok("run", image=BUSYBOX, command=SLEEP, id="once")
+    again = await node.without_journal().ok("run", image=BUSYBOX, command=SLEEP, id="once")
     assert (again.pid, again.already) == (first.pid, True)
+
+
+@pytest.mark.parametrize("verb", ["create", "run"])
+async def test_a_dry_run_makes_nothing_that_stays_and_takes_up_nothing_that_is_there(node: Node, verb: str) -> None:
+    judged = await node.ok(verb, image=BUSYBOX, command=SLEEP, id="once", dry_run=True)
+    assert (type(judged), judged.rule) == (Judged, "default")
+    assert left(node.ctr) == NOTHING
+    await node.ok("create", image=BUSYBOX, command=SLEEP, id="once")
+    code, _ = await node.without_journal().failure(verb, image=BUSYBOX, command=SLEEP, id="once", dry_run=True)
+    assert code == "already_exists"
+    assert await asyncio.to_thread(node.ctr.status, "web.1") is None
 
 
 async def test_an_id_that_is_taken_is_told_and_left_alone(node: Node) -> None:
@@ -405,7 +430,12 @@ async def test_what_cannot_be_run_is_not_left_behind(node: Node) -> None:
 
 def _place(runtime: Any, node: Node, container: str) -> Place:
     return Place(
-        runtime=runtime, node="node", namespace=node.ctr.namespace, container=container, command_id=f"c-{container}"
+        runtime=runtime,
+        node="node",
+        namespace=node.ctr.namespace,
+        container=container,
+        command_id=f"c-{container}",
+        permit=anything,
     )
 
 

@@ -20,7 +20,7 @@ from bridge.client import Accepted, Bus, Sending, connect
 from bridge.control.failpoint import VARIABLE
 from bridge.model.commands import Command, Kill, Pause, Resume, Start, Stop
 from bridge.model.outcomes import Outcome
-from tests.fix_bridge import Bridge, BridgeFactory, stored
+from tests.fix_bridge import Bridge, BridgeFactory, is_end, stored
 from tests.fix_nats import NatsServerFactory
 from tests.testbed import Ctr
 
@@ -90,9 +90,11 @@ async def effects(ctr: Ctr, seen: Any, topic: str) -> int:
 
 
 async def told_once(url: str, command_id: str) -> None:
-    """Every event of this command says the same."""
+    """Every event of this command's end says the same."""
     messages = await asyncio.to_thread(stored, url)
-    ends = {m.data["outcome"] for m in messages if m.word == "command" and m.data["command_id"] == command_id}
+    ends = {
+        message.data["outcome"] for message in messages if is_end(message) and message.data["command_id"] == command_id
+    }
     assert len(ends) == 1, ends
 
 

@@ -21,7 +21,7 @@ from bridge.client import connect
 from bridge.model.commands import Create, Pull, Run
 from bridge.model.identity import new_ulid
 from bridge.model.outcomes import Progress
-from tests.fix_bridge import Bridge, BridgeFactory, until_stored
+from tests.fix_bridge import Bridge, BridgeFactory, is_end, until_stored
 from tests.integration.test_containerd_runtime import GENERATIONS
 from tests.integration.test_creation import NOTHING, left
 from tests.integration.test_images import busybox
@@ -104,10 +104,10 @@ def test_a_container_is_in_the_log_with_its_name_and_the_command_that_made_it(
 ) -> None:
     said = cli("run", "-d", "--id", "web.1", "--name", "shop", "busybox:local", *SLEEP)
     assert said == (0, "web.1\n", "")
-    log = until_stored(nats_url, lambda one: one.word == "command", "containerd.events.*.*.web=2E1.*")
+    log = until_stored(nats_url, is_end, "containerd.events.*.*.web=2E1.*")
     words = [one.word for one in log]
     assert {"container-create", "create", "start", "command"} <= set(words)
-    told = next(one for one in log if one.word == "command")
+    told = next(one for one in log if is_end(one))
     assert (told.data["verb"], told.data["outcome"], told.data["options"]["image"]) == ("run", "ok", BUSYBOX)
     made = next(one for one in log if one.word == "container-create")
     assert (made.data["name"], made.data["labels"]["containerd-bridge/command"]) == ("shop", told.data["command_id"])

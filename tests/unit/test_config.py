@@ -218,6 +218,18 @@ def test_a_number_that_is_none_is_asked_for(text: str) -> None:
     assert "nats.replicas is a text: give a whole number" in complaint(NATS_REPLICAS=text)
 
 
+@pytest.mark.parametrize("text", ["_INBOX.>", "a.*", "a..b", ".a", "a b", "é"])
+def test_an_inbox_that_is_no_prefix_is_refused(text: str) -> None:
+    assert "nats.inbox is no prefix of subjects" in complaint(NATS_INBOX=text)
+    assert load({"nats.inbox": "_INBOX.ops"}, environ={}).nats.inbox == "_INBOX.ops"
+
+
+def test_the_record_of_commands_is_redacted_unless_all_of_it_is_wanted() -> None:
+    assert load({}, environ={}).record_detail == "redacted"
+    assert load({"record": "Full"}, environ={}).record_detail == "full"
+    assert "record 'some' does not exist: choose from redacted, full" in complaint(RECORD="some")
+
+
 # -- secrets
 
 

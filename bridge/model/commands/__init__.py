@@ -8,7 +8,16 @@ misspelt `signal` must not silently become the default one.
 from __future__ import annotations
 
 from bridge.model.commands.amounts import UNLIMITED, size_of
-from bridge.model.commands.command import PRECONDITIONS, Command, CommandId, Seconds, Targets, is_command_id
+from bridge.model.commands.command import (
+    OF_EVERY,
+    PRECONDITIONS,
+    Command,
+    CommandId,
+    Remark,
+    Seconds,
+    Targets,
+    is_command_id,
+)
 from bridge.model.commands.creating import CREATING, Create, MountOption, Run, RuncOptions
 from bridge.model.commands.desk import DESK, Cancel
 from bridge.model.commands.execution import EXECUTION, Attach, CloseStdin, Exec, ExecMode, Resize
@@ -16,6 +25,7 @@ from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Restart, Resume, Start, Stop, Update
 from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Stats, Version, Wait
+from bridge.model.commands.redaction import HIDDEN, SECRET, redacted, scrubbed, secrets_of
 from bridge.model.commands.signals import signal_number
 
 __all__ = [
@@ -31,6 +41,7 @@ __all__ = [
     "ExecMode",
     "GROUPS",
     "Group",
+    "HIDDEN",
     "Images",
     "Import",
     "Inspect",
@@ -38,15 +49,18 @@ __all__ = [
     "List",
     "PRECONDITIONS",
     "MountOption",
+    "OF_EVERY",
     "Pause",
     "Pids",
     "Pull",
+    "Remark",
     "Restart",
     "Resize",
     "Resume",
     "Rmi",
     "Run",
     "RuncOptions",
+    "SECRET",
     "Seconds",
     "Start",
     "Stats",
@@ -58,6 +72,9 @@ __all__ = [
     "Wait",
     "groups_from",
     "is_command_id",
+    "redacted",
+    "scrubbed",
+    "secrets_of",
     "signal_number",
     "size_of",
 ]

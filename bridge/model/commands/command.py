@@ -11,7 +11,7 @@ from bridge.model.commands.groups import Group
 from bridge.model.lifecycle import Status
 from bridge.model.nanos import Nanos
 
-__all__ = ["Command", "CommandId", "PRECONDITIONS", "Seconds", "Targets", "is_command_id"]
+__all__ = ["OF_EVERY", "PRECONDITIONS", "Command", "CommandId", "Remark", "Seconds", "Targets", "is_command_id"]
 
 Targets: TypeAlias = Literal["node", "namespace", "container", "any"]
 """What a command is for: the node, a namespace or all of them, one container; or any of these."""
@@ -20,6 +20,8 @@ Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=86400)]
 # `$` alone would let a newline pass at the end, and an id goes into headers and keys.
 _ID: Final = r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*(?!\n)$"
 CommandId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=_ID)]
+Remark: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+(?!\n)$")]
+"""A line of text for people."""
 
 
 def is_command_id(text: str) -> bool:
@@ -30,10 +32,13 @@ def is_command_id(text: str) -> bool:
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of every command. `id` names it for ever; the bridge makes one (a ULID) where the sender gave none.
 
+    With `dry_run` it is judged and not done: the outcome says which rule of the node's policy decides.
+
     The preconditions are looked at right before the command would have an effect, in the container's turn. Where one does not
     hold the outcome is `stale`, and nothing was done.
 
     Attributes:
+        purpose: why it is sent, and `sender` who the sender says to be: both go into the record, and nothing depends on them.
         expected_incarnation: only for this life of the container's task, by the id that its events carry.
         expected_status: only while the container stands so, as containerd says at that moment.
         expected_sequence: only if the container's newest event in the log still has this number.
@@ -50,11 +55,17 @@ class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether it may be carried out twice under one id: what only looks, or is about the moment only. The rest is journaled."""
 
     id: CommandId | None = None
+    dry_run: bool = False
+    purpose: Remark | None = None
+    sender: Remark | None = None
     expected_incarnation: str | None = None
     expected_status: Status | None = None
     expected_sequence: int | None = None
     not_after: Nanos | None = None
 
+
+OF_EVERY: Final = ("id", "dry_run", "purpose", "sender")
+"""The options of every command that do not change what it does; its record has fields of their own for them."""
 
 PRECONDITIONS: Final = ("expected_incarnation", "expected_status", "expected_sequence", "not_after")
 """The options of every command that say when it is not to be carried out any more."""

@@ -25,6 +25,7 @@ from bridge.model.outcomes.creating import (
     Ran,
 )
 from bridge.model.outcomes.execution import ExecResult, StreamReport
+from bridge.model.outcomes.judged import Judged
 from bridge.model.outcomes.lifecycle import Deleted, Done, ExitInfo, Restarted, TaskStarted, Updated
 from bridge.model.outcomes.outcome import Outcome, OutcomeWord
 from bridge.model.outcomes.standing import Cancelled, CommandState, Stage, Via
@@ -56,6 +57,7 @@ __all__ = [
     "Imported",
     "InspectResult",
     "IoStats",
+    "Judged",
     "MemoryStats",
     "NetworkStats",
     "Outcome",

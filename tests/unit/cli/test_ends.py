@@ -104,9 +104,10 @@ def test_the_version_is_shown(cli: Cli) -> None:
 
 COMMANDS = (
     "serve events history ps list inspect pids start stop kill pause resume delete"
-    " doctor nodes version config schema state"
+    " doctor nodes version config schema state policy"
 )
-PATHS = [["state", "verify"], ["state", "rebuild"], *[[name] for name in COMMANDS.split()]]
+OFFLINE = [["policy", "check"], ["policy", "explain"]]
+PATHS = [["state", "verify"], ["state", "rebuild"], *OFFLINE, *[[name] for name in COMMANDS.split()]]
 
 
 def test_the_help_names_every_command_in_full(cli: Cli) -> None:
@@ -132,7 +133,7 @@ def test_help_fits_80_columns(cli: Cli, command: list[str]) -> None:
 def test_every_client_command_can_be_told_where_nats_is(cli: Cli, command: list[str]) -> None:
     told = cli(*command, "--help").out
 
-    assert ("--nats URL|embedded" in told) == (command not in (["schema"], ["state"]))
+    assert ("--nats URL|embedded" in told) == (command not in (["schema"], ["state"], ["policy"], *OFFLINE))
 
 
 def test_config_shows_what_applies_without_secrets(cli: Cli, tmp_path: Path) -> None:

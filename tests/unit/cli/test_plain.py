@@ -25,6 +25,8 @@ VALUES: Final[Mapping[str, str]] = {
     "--fifo-dir": "./fifo",
     "--bundle-root": "/run/docker/containerd",
     "--commands": "observe,lifecycle",
+    "--policy": "/etc/policy.toml",
+    "--record": "full",
     "--http": "127.0.0.1:9464",
     "--root": "containerd2",
     "--lease": "07",
@@ -36,6 +38,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--nats-tls-ca": "ca.pem",
     "--nats-tls-cert": "cert.pem",
     "--nats-tls-key": "key.pem",
+    "--nats-inbox": "_INBOX.n1",
     "--nats-replicas": "3",
     "--events-max-age-s": "3153600000",
     "--events-max-bytes": "64 MiB",
@@ -47,7 +50,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--audit-s": "30",
     "--log-level": "WARNING",
 }
-FLAGS: Final = ("--foreign", "--nats-tls-first")
+FLAGS: Final = ("--foreign", "--nats-tls-first", "--record-observing", "--request-info")
 TOGETHER: Final = {
     "--nats-user": ["--nats-password=x"],
     "--nats-password": ["--nats-user=x"],

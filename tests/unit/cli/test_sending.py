@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from bridge.client import Accepted, Jobs, Node, Sending, derived_id
+from bridge.client import Accepted, Jobs, Judgement, Node, Remarks, Sending, derived_id
 from bridge.errors import CommandFailed
 from bridge.model.codec import encode_any
 from bridge.model.commands import Pause, is_command_id
 from bridge.model.nanos import now, parse_rfc3339
+from bridge.model.outcomes import Judged
 from bridge.model.state import ContainerState
 from bridge.model.subjects import ContainerKey
 from bridge.ports import Change
@@ -114,6 +115,7 @@ async def test_a_label_that_nobody_has_is_said(cli: Cli) -> None:
     ("arguments", "sentence"),
     [
         (["one", "--wait"], "--wait is for jobs"),
+        (["one", "--durable", "--dry-run"], "leave --durable out"),
         (["one", "--id", "a b"], "'a b' is no id"),
         (["one", "--if-status", "dead"], "'dead' is no status"),
         (["one", "--not-after", "17"], "'17' is no time"),
@@ -126,6 +128,24 @@ def test_what_makes_no_sense_is_wrong_usage(cli: Cli, arguments: list[str], sent
     said = cli("stop", *arguments, sender=sender)
     assert said.status == 2
     assert sentence in said.err
+    assert sent(sender) == []
+
+
+def test_remarks_go_with_the_conditions(cli: Cli) -> None:
+    sender = SmallSender(answer)
+    said = cli(
+        "stop", "one", "--id", "a-1", "--if-status", "running", "--reason", "it hangs", "--as", "me", sender=sender
+    )
+    assert said.status == 0
+    [asked] = sent(sender)
+    assert asked.options == {"expected_status": "running", "purpose": "it hangs", "sender": "me"}
+    assert asked.by_default["id"] == "a-1"
+
+
+def test_what_changes_nothing_has_no_options_of_sending(cli: Cli) -> None:
+    sender = SmallSender(answer)
+    for option in ("--dry-run", "--durable"):
+        assert cli("wait", "one", option, sender=sender).status == 2
     assert sent(sender) == []
 
 
@@ -155,6 +175,21 @@ async def test_a_job_is_accepted_and_has_no_deadline() -> None:
     with pytest.raises(Accepted, match="job a-1 for node n1 is accepted"):
         await node.pause("web.1")
     assert store.submitted == [("containerd.jobs.n1.default.web=2E1.pause", b'{"id":"a-1"}', "n1.a-1")]
+
+
+async def test_a_dry_run_is_never_a_job() -> None:
+    def judge(_at: Any, options: dict[str, Any]) -> Any:
+        return Judged(rule="mine", reason="mine allows it") if options.get("dry_run") else {}
+
+    store, sender = SmallStore(), SmallSender(judge)
+    jobs = Jobs(SUBJECTS, store=store)  # type: ignore[arg-type]
+    node = Node("n1", sender, SUBJECTS, jobs).sending(Sending(durable=True)).remarking(Remarks(dry_run=True))
+    with pytest.raises(Judgement, match="mine allows it"):
+        await node.pause("web.1")
+    assert (store.submitted, len(sender.asked)) == ([], 1)
+    with pytest.raises(Accepted):
+        await node.remarking(Remarks(purpose="later")).pause("web.1")
+    assert b'"purpose":"later"' in store.submitted[0][1]
 
 
 async def test_a_sender_that_gave_up_is_told_how_to_find_out() -> None:

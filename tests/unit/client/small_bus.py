@@ -15,7 +15,17 @@ from bridge.model.nodes import NodeRecord
 from bridge.model.outcomes import ContainerInfo, ContainerList, Outcome
 from bridge.model.state import ContainerState
 from bridge.model.subjects import CommandSubject, ContainerKey, Subjects
-from bridge.ports import BusFacts, BusInspector, LogExtent, NodePresence, Start, StateEntry, StateStore, StoredEvent
+from bridge.ports import (
+    BusFacts,
+    BusInspector,
+    LogExtent,
+    NodePresence,
+    RoleAt,
+    Start,
+    StateEntry,
+    StateStore,
+    StoredEvent,
+)
 from bridge.testing import MemoryStates
 
 SUBJECTS = Subjects()
@@ -148,8 +158,10 @@ class SmallInspector:
 
     def __init__(self, facts: BusFacts) -> None:
         self.facts = facts
+        self.asked: RoleAt | None = None
 
-    async def inspect(self) -> BusFacts:
+    async def inspect(self, role: RoleAt | None = None) -> BusFacts:
+        self.asked = role
         return self.facts
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from bridge.client import Bus
 from bridge.control.dispatch import VERBS, Dispatcher
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
 from bridge.errors import CommandFailed, LogUnavailable
 from bridge.model.commands import groups_from
 from bridge.model.events import TaskExit, TaskPaused
@@ -41,7 +43,9 @@ async def fleet() -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
         for node, containerd in fleet.containerd.items():
             groups = groups_from("all" if node == "n1" else "observe")
-            dispatcher = Dispatcher(node, containerd.runtime, groups=groups, record=lambda *_: None)
+            dispatcher = Dispatcher(
+                node, containerd.runtime, policy=Policy(groups=groups), record=CommandRecord(lambda *_: None)
+            )
             inbox = fleet.commands.inbox(node, groups=sorted(groups))
             await stack.enter_async_context(inbox.serve(list(VERBS), dispatcher.handle))
         yield fleet

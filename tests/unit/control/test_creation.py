@@ -18,6 +18,7 @@ from bridge.model.commands import Create, Run, RuncOptions
 from bridge.testing import MemoryContainerd, Program
 from bridge.testing.images import memory_image
 from tests.faulty import Faulty
+from tests.unit.policy.specs import anything
 
 IMAGE = "docker.io/library/web:1"
 COMMAND = Run(image=IMAGE)
@@ -42,7 +43,7 @@ def containerd() -> MemoryContainerd:
 
 
 def place(runtime: Any, container: str = "web.1", **more: Any) -> Place:
-    more = {"command_id": "c1", **more}
+    more = {"command_id": "c1", "permit": anything, **more}
     return Place(runtime=runtime, node="n1", namespace="default", container=container, **more)
 
 
@@ -144,14 +145,14 @@ async def test_a_snapshot_of_somebody_elses_is_left_alone(containerd: MemoryCont
 async def test_the_judge_sees_the_spec_whole_and_before_there_is_a_record(containerd: MemoryContainerd) -> None:
     seen: list[dict[str, Any]] = []
 
-    def judge(at: Place, command: Create, spec: dict[str, Any]) -> None:
-        assert (at.container, command.privileged) == ("web.1", True)
+    async def judge(*, spec: dict[str, Any], image: str, **_: Any) -> None:
+        assert image == IMAGE
         assert not containerd.containers
         seen.append(spec)
         raise CommandFailed("refused", "not here")
 
     with pytest.raises(CommandFailed, match="not here"):
-        await creation.create(place(containerd.runtime, judge=judge), Create(image=IMAGE, privileged=True))
+        await creation.create(place(containerd.runtime, permit=judge), Create(image=IMAGE, privileged=True))
     assert seen[0]["process"]["user"]["uid"] == 7
     assert nothing(containerd)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Collection
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -19,23 +20,27 @@ from bridge.control.lanes import Lanes
 from bridge.control.lifecycle import VERBS as LIFECYCLE
 from bridge.control.limits import VERBS as LIMITS
 from bridge.control.observe import VERBS as OBSERVE
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
 from bridge.control.stats import VERBS as STATS
 from bridge.control.waiting import VERBS as WAITING
 from bridge.model.commands import COMMANDS, GROUPS, Cancel, Group
-from bridge.model.events import CommandRecorded, Failure
+from bridge.model.events import CommandRecorded, Failure, Who
 from bridge.model.identity import ULID_PATTERN
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Done, ExitInfo, Outcome, TaskStarted, TaskStats, VersionInfo
 from bridge.model.subjects import CommandSubject
+from bridge.policy import NO_RULES, RuleBook
+from bridge.policy.permissions import as_it_stands
 from bridge.ports import CommandRequest
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask, failure
 
-Recorded = tuple[str, str, CommandRecorded, str]
+Recorded = tuple[str | None, str | None, CommandRecorded, str]
 TERM = 15
 
 
 class Asked:
-    """A dispatcher, what it is asked, and what it recorded."""
+    """A dispatcher, what it is asked, and what it recorded: `recorded` at the end of commands, `begun` before."""
 
     def __init__(
         self,
@@ -43,21 +48,26 @@ class Asked:
         groups: Collection[Group] = GROUPS,
         foreign: bool = False,
         namespaces: Collection[str] = (),
+        book: RuleBook = NO_RULES,
+        observing: bool = False,
         lanes: Lanes | None = None,
     ) -> None:
         self.runtime = SmallRuntime()
         self.recorded: list[Recorded] = []
+        self.begun: list[Recorded] = []
+        self.policy = Policy(groups=groups, foreign=foreign, namespaces=namespaces, book=book, resolve=as_it_stands)
         ticks = iter(range(1, 10_000))
         self.dispatcher = Dispatcher(
             "node",
             self.runtime,
-            groups=groups,
-            record=lambda *told: self.recorded.append(told),
-            foreign=foreign,
-            namespaces=namespaces,
+            policy=self.policy,
+            record=CommandRecord(self._record, observing=observing),
             clock=lambda: Nanos(next(ticks)),
             lanes=lanes,
         )
+
+    def _record(self, *told: Any) -> None:
+        (self.recorded if told[2].phase == "finished" else self.begun).append(told)
 
     async def __call__(
         self,
@@ -67,11 +77,12 @@ class Asked:
         *,
         node: str = "node",
         body: bytes | None = None,
+        who: Who | None = None,
         **options: Any,
     ) -> Outcome:
         subject = CommandSubject(node, namespace, container, verb)
         sent = body if body is not None else json.dumps(options).encode() if options else b""
-        return await self.dispatcher.handle(CommandRequest(subject=subject, body=sent))
+        return await self.dispatcher.handle(CommandRequest(subject=subject, body=sent, who=who))
 
     async def failure(self, *args: Any, **options: Any) -> tuple[str, str, str]:
         outcome = await self(*args, **options)
@@ -282,22 +293,21 @@ async def test_what_changes_a_container_is_recorded_with_its_options(ask: Asked)
     ask.runtime.add(task=SmallTask("running"))
     outcome = await ask("stop", id="job-1", grace=1.5)
     assert outcome.result == ExitInfo(exit_status=143, exited_at=Nanos(5))
-    assert ask.recorded == [
-        (
-            "default",
-            "web.1",
-            CommandRecorded(
-                container_id="web.1",
-                command_id="job-1",
-                verb="stop",
-                outcome="ok",
-                options={"grace": 1.5, "signal": None},
-                received_at=outcome.received_at,
-                finished_at=outcome.finished_at,
-            ),
-            "job-1",
-        )
-    ]
+    [(namespace, container, event, command)] = ask.recorded
+    assert (namespace, container, command) == ("default", "web.1", "job-1")
+    assert event.duration_ns is not None
+    assert event == CommandRecorded(
+        container_id="web.1",
+        command_id="job-1",
+        verb="stop",
+        outcome="ok",
+        options={"grace": 1.5, "signal": None},
+        rule="default",
+        sha256=sha256(b'{"id": "job-1", "grace": 1.5}').hexdigest(),
+        received_at=outcome.received_at,
+        finished_at=outcome.finished_at,
+        duration_ns=event.duration_ns,
+    )
 
 
 async def test_what_was_refused_is_recorded_too() -> None:
@@ -320,12 +330,12 @@ async def test_what_only_looks_is_not_recorded(ask: Asked) -> None:
     assert ask.recorded == []
 
 
-async def test_what_names_no_possible_container_is_told_in_the_log_file_only(
-    ask: Asked, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_names_no_possible_container_is_recorded_beside_all_containers(ask: Asked) -> None:
     await ask("start", "a\nb", id="job-1")
-    assert ask.recorded == []
-    assert "command 'start' on 'default', 'a\\nb' (job-1) names no container" in caplog.text
+    [(namespace, container, event, _)] = ask.recorded
+    assert (namespace, container, event.container_id, event.outcome) == ("default", None, "a\nb", "error")
+    await ask("start", "web.1", "a b")
+    assert ask.recorded[1][:2] == (None, None)
 
 
 async def test_an_outcome_is_not_lost_when_it_cannot_be_recorded(caplog: pytest.LogCaptureFixture) -> None:
@@ -334,7 +344,7 @@ async def test_an_outcome_is_not_lost_when_it_cannot_be_recorded(caplog: pytest.
 
     runtime = SmallRuntime()
     runtime.add()
-    dispatcher = Dispatcher("node", runtime, groups=GROUPS, record=broken)
+    dispatcher = Dispatcher("node", runtime, policy=Policy(groups=GROUPS), record=CommandRecord(broken))
     subject = CommandSubject("node", "default", "web.1", "start")
     assert (await dispatcher.handle(CommandRequest(subject=subject, body=b""))).outcome == "ok"
     assert "disk full" in caplog.text

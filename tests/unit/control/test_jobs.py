@@ -10,10 +10,14 @@ from typing import Any
 from bridge.control.dispatch import Dispatcher
 from bridge.control.jobs import ATTEMPTS, Worker
 from bridge.control.memory import MemoryJournal
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
 from bridge.control.telling import Teller
 from bridge.model.commands import GROUPS
+from bridge.model.events import Failure
 from bridge.model.outcomes import CommandState, Outcome
 from bridge.model.subjects import Subjects
+from bridge.policy import NO_RULES, RuleBook
 from bridge.ports import JournalRow
 from bridge.testing import MemoryCommands, MemoryJobs
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask
@@ -29,6 +33,7 @@ class Node:
         self.journal = MemoryJournal()
         self.states = MemoryCommands()
         self.held = True
+        self.policy = Policy(groups=GROUPS)
 
     @asynccontextmanager
     async def running(self, journal: MemoryJournal | None = None, **bounds: int) -> AsyncIterator[Dispatcher]:
@@ -37,8 +42,8 @@ class Node:
         dispatcher = Dispatcher(
             "web1",
             self.runtime,
-            groups=GROUPS,
-            record=lambda *_: None,
+            policy=self.policy,
+            record=CommandRecord(lambda *_: None),
             journal=journal,
             standing=teller.tell,
             bus=teller,
@@ -251,3 +256,47 @@ async def test_a_disk_that_fails_leaves_the_job_where_it_is() -> None:
         node.jobs.disturb()
         await node.until(0)
     assert (await node.outcome("a-1")).outcome == "ok"
+
+
+async def test_a_job_that_is_refused_leaves_its_stream_and_may_be_sent_again() -> None:
+    node = Node()
+    node.runtime.add(task=SmallTask("running"))
+    node.policy.book = RuleBook(default="deny", source="p.toml")
+    async with node.running():
+        await node.send("pause", "a-1")
+        await node.until(0)
+        assert (await node.outcome("a-1")).outcome == "refused"
+        assert (node.journal.rows, node.jobs.aside) == ({}, {})
+        node.policy.book = NO_RULES
+        subject = SUBJECTS.job(SUBJECTS.command("web1", "default", "web.1", "pause"))
+        # The stream remembers the name of a job for half an hour.
+        await node.jobs.submit(subject, b'{"id":"a-1"}', command_id="a-1", name="later")
+        await node.until(0)
+    assert (await node.outcome("a-1")).outcome == "ok"
+
+
+async def test_what_another_bridge_refused_is_judged_here_anew() -> None:
+    node = Node()
+    node.runtime.add(task=SmallTask("running"))
+    outcome = Outcome(
+        id="a-1", verb="pause", node="web1", outcome="refused", error=Failure(code="refused", message="no")
+    )
+    node.states.states["web1", "a-1"] = CommandState(
+        id="a-1", verb="pause", node="web1", stage="finished", via="job", journal="the other one's", outcome=outcome
+    )
+    await node.send("pause", "a-1")
+    async with node.running():
+        await node.until(0)
+    assert node.runtime.status() == "paused"
+
+
+async def test_a_dry_run_is_no_job() -> None:
+    node = Node()
+    node.runtime.add(task=SmallTask("running"))
+    async with node.running():
+        await node.send("pause", "a-1", body=b'{"id":"a-1","dry_run":true}')
+        await node.until(0)
+    outcome = await node.outcome("a-1")
+    assert outcome.error is not None
+    assert outcome.error.message.startswith("a dry run of pause is for now or not at all")
+    assert (node.runtime.status(), node.journal.rows) == ("running", {})

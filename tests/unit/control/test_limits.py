@@ -35,7 +35,9 @@ def runtime() -> SmallRuntime:
 
 @pytest.fixture
 def place(runtime: SmallRuntime) -> Place:
-    return Place(runtime=runtime, node="node", namespace="default", container="web.1")
+    async def allowed(**_: Any) -> None: ...
+
+    return Place(runtime=runtime, node="node", namespace="default", container="web.1", permit=allowed)
 
 
 def resources(runtime: SmallRuntime) -> Any:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from bridge.control.dispatch import Dispatcher
 from bridge.control.memory import MemoryJournal
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
 from bridge.errors import CommandFailed
 from bridge.model.commands import GROUPS
 from bridge.model.events import CommandRecorded
@@ -31,7 +33,9 @@ class Node:
     def __init__(self) -> None:
         self.runtime = SmallRuntime()
         self.journal = MemoryJournal()
+        self.policy = Policy(groups=GROUPS)
         self.recorded: list[CommandRecorded] = []
+        self.begun: list[CommandRecorded] = []
         self.told: list[CommandState] = []
         self.state = ContainerState(node="node", namespace="default", container="web.1")
         self.now = 1_000
@@ -41,13 +45,16 @@ class Node:
         self.dispatcher = Dispatcher(
             "node",
             self.runtime,
-            groups=GROUPS,
-            record=lambda _ns, _id, event, _command: self.recorded.append(event),
+            policy=self.policy,
+            record=CommandRecord(self.record),
             clock=self.clock,
             journal=self.journal,
             standing=self.told.append,
             known=self.known,
         )
+
+    def record(self, _namespace: str | None, _container: str | None, event: CommandRecorded, _command: str) -> None:
+        (self.recorded if event.phase == "finished" else self.begun).append(event)
 
     def clock(self) -> Nanos:
         self.now += 1

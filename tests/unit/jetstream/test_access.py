@@ -67,6 +67,10 @@ def test_a_name_alone_in_the_url_is_a_token() -> None:
     assert access(NatsConfig(url="nats://t0ken@a")).options == {"token": "t0ken"}
 
 
+def test_a_login_may_have_an_inbox_of_its_own() -> None:
+    assert access(NatsConfig(url="nats://a", inbox="_INBOX.ops")).options == {"inbox_prefix": "_INBOX.ops"}
+
+
 def test_two_logins_are_refused() -> None:
     with pytest.raises(ConfigError, match="another login beside it"):
         access(NatsConfig(url="nats://bob:x@a", token="t"))
