@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.jetstream",
         "bridge.model",
         "bridge.ports",
+        "bridge.stdio",
         "bridge.watch",
     },
     "bridge.daemon": {
