@@ -36,9 +36,9 @@ QUICK_S, SLOW_S = 0.5, 1.5
 class Pace:
     """The portions of what is sent over one line; whoever doubts that it is the same line makes another."""
 
-    def __init__(self, first: int = FIRST) -> None:
-        """Take the bytes of the first portion; it is by that one that the others are quick or slow."""
-        self.bytes = first
+    def __init__(self, first: int | None = None) -> None:
+        """Take the bytes of the first portion, `FIRST` unless given; it is by that one that the others are quick or slow."""
+        self.bytes = FIRST if first is None else first
         """What a portion may hold."""
         self._quickest_s = inf
 
