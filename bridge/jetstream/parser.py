@@ -67,6 +67,8 @@ class Parser(NatsParser):
             missing = self.needed + 2 - len(self.buf)
             await super().parse(data[:missing])
             data = data[missing:]
+            if self.state != AWAITING_CONTROL_LINE:
+                return  # what the buffer begins with is still a body, whatever it looks like
         self.buf.extend(data)
         if len(self.buf) >= self._enough and not await self._cut():
             await super().parse()

@@ -70,6 +70,7 @@ def torn(wire: bytes, at: list[int]) -> list[bytes]:
 @example(frames=[b"PONG\r\n", HEADED, PLAIN], at=[])
 @example(frames=[b"PONG\r\n", NESTED, PLAIN], at=[20])
 @example(frames=[PLAIN, b"PING\r\n", HEADED, HEADED], at=[40])
+@example(frames=[b"PING\r\n", NESTED], at=[20, 40])
 async def test_it_tells_what_nats_py_tells(frames: list[bytes], at: list[int]) -> None:
     wire = b"".join(frames)
     assert await told(Parser, torn(wire, at)) == await told(NatsParser, [wire])
