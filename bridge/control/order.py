@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.model.codec import decode_as, to_builtins
-from bridge.model.commands import COMMANDS, OF_EVERY, PRECONDITIONS, Command, CommandId
+from bridge.model.commands import COMMANDS, OF_EVERY, PRECONDITIONS, Command, id_in
 from bridge.model.identity import check_identifier, is_identifier, new_ulid
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import CommandSubject
@@ -148,12 +148,6 @@ class Order(Struct, kw_only=True):
             raise CommandFailed("invalid_argument", str(error)) from error
 
 
-class _Named(Struct):
-    """The only option that is worth reading from a body that is otherwise wrong."""
-
-    id: CommandId | None = None
-
-
 def read_order(request: CommandRequest, received_at: Nanos) -> Order:
     """Read a request; an empty body is an object without members. Never raises."""
     kind = COMMANDS.get(request.subject.verb)
@@ -170,15 +164,8 @@ def read_order(request: CommandRequest, received_at: Nanos) -> Order:
         kind=kind,
         command=command,
         flaw=flaw,
-        id=(command.id if command else _id_in(body)) or request.name or new_ulid(),
+        id=(command.id if command else id_in(body)) or request.name or new_ulid(),
         received_at=received_at,
         request=request,
         arrived_ns=time.monotonic_ns(),
     )
-
-
-def _id_in(body: bytes) -> str | None:
-    try:
-        return decode_as(body, _Named).id
-    except BadEnvelope:
-        return None

@@ -17,14 +17,13 @@ from typing import Final
 from msgspec import Struct
 from nats.aio.msg import Msg
 
-from bridge.errors import BadEnvelope, Code, ConfigError
+from bridge.errors import Code, ConfigError
 from bridge.jetstream import identity
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied, explain
 from bridge.jetstream.micro import QUEUE_GROUP, SERVICE, Endpoint, MicroService
 from bridge.jetstream.reply import encode_reply
-from bridge.model.codec import decode_as
-from bridge.model.commands import CommandId
+from bridge.model.commands import id_in
 from bridge.model.events import Failure
 from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos, now
@@ -232,7 +231,7 @@ class _Desk:
     def _refusal(self, request: _Request, code: Code, sentence: str) -> Outcome:
         subject = None if isinstance(request.subject, str) else request.subject
         return Outcome(
-            id=_id_in(request.message.data),
+            id=id_in(request.message.data) or new_ulid(),
             verb=request.message.subject.rpartition(".")[2],
             node=self._node,
             outcome="unknown" if code == "unknown" else "error",
@@ -264,16 +263,3 @@ class _Request(Struct, kw_only=True):
     subject: CommandSubject | str
     received_at: Nanos
     began: int
-
-
-class _Named(Struct):
-    """The only option that is read of a request which nobody will carry out."""
-
-    id: CommandId | None = None
-
-
-def _id_in(body: bytes) -> str:
-    try:
-        return decode_as(body, _Named).id or new_ulid()
-    except BadEnvelope:
-        return new_ulid()

@@ -7,11 +7,9 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from msgspec import Struct
-
-from bridge.errors import BadEnvelope, Code
-from bridge.model.codec import decode_as, encode_any
-from bridge.model.commands import CommandId
+from bridge.errors import Code
+from bridge.model.codec import encode_any
+from bridge.model.commands import id_in
 from bridge.model.events import Failure
 from bridge.model.identity import new_ulid
 from bridge.model.nanos import now
@@ -22,10 +20,6 @@ from bridge.ports import CommandHandler, CommandRequest, NodePresence
 __all__ = ["MemoryInbox"]
 
 log = logging.getLogger(__name__)
-
-
-class _Named(Struct):
-    id: CommandId | None = None
 
 
 class MemoryInbox:
@@ -115,13 +109,9 @@ class MemoryInbox:
             place = self._subjects.parse_command(subject)
         except ValueError:
             place = None
-        try:
-            name = decode_as(body, _Named).id
-        except BadEnvelope:
-            name = None
         moment = now()
         return Outcome(
-            id=name or new_ulid(),
+            id=id_in(body) or new_ulid(),
             verb=subject.rpartition(".")[2],
             node=self.presence.node,
             outcome="unknown" if code == "unknown" else "error",

@@ -24,6 +24,7 @@ from bridge.model.commands.execution import EXECUTION, Attach, CloseStdin, Exec,
 from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Restart, Resume, Start, Stop, Update
+from bridge.model.commands.named import id_in
 from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Stats, Version, Wait
 from bridge.model.commands.redaction import HIDDEN, SECRET, redacted, scrubbed, secrets_of
 from bridge.model.commands.signals import signal_number
@@ -71,6 +72,7 @@ __all__ = [
     "Version",
     "Wait",
     "groups_from",
+    "id_in",
     "is_command_id",
     "redacted",
     "scrubbed",
