@@ -2,7 +2,8 @@
 
 One subscription takes the requests of every verb, so they are handed on in the order in which they were sent, and each is
 handled in a task of its own, so that a slow one holds up no other. Every request that can be answered gets exactly one
-outcome, the refused, the malformed and the interrupted ones included.
+outcome, the refused, the malformed and the interrupted ones included. One that wants its answer on a subject that is no inbox
+(`bridge.jetstream.inboxes`) is not taken.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bridge.errors import Code, ConfigError
 from bridge.jetstream import identity
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied, explain
+from bridge.jetstream.inboxes import is_inbox
 from bridge.jetstream.micro import QUEUE_GROUP, SERVICE, Endpoint, MicroService
 from bridge.jetstream.reply import encode_reply
 from bridge.model.commands import id_in
@@ -114,6 +116,9 @@ class MicroInbox:
 
     async def answer(self, reply: str, outcome: Outcome) -> None:
         """Send an outcome to whoever may still wait for it: of a command that an earlier run took."""
+        if not is_inbox(reply):
+            log.warning("the outcome of %s is not sent to %r, which is no inbox", outcome.id, reply)
+            return
         body, headers = encode_reply(outcome, self._connection.client.max_payload)
         try:
             await self._connection.client.publish(reply, body, headers=headers)
@@ -176,6 +181,11 @@ class _Desk:
 
     async def take(self, message: Msg, subject: CommandSubject | str) -> None:
         """Take one request in; returns without waiting for it. Its subject may be a sentence: why it is none."""
+        if message.reply and not is_inbox(message.reply):
+            log.warning(
+                "a request on %s wants its answer on %r: no inbox, so it is not taken", message.subject, message.reply
+            )
+            return
         request = _Request(message=message, subject=subject, received_at=now(), began=time.monotonic_ns())
         if len(self._tasks) >= self._most:
             sentence = f"{len(self._tasks)} requests are under way on node {self._node}: try again later"

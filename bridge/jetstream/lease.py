@@ -7,6 +7,8 @@ the lease taken without watching. What else `NodeLease` promises is done here:
 - a renewal whose answer was lost is recognised by the holder's id that stands in the record;
 - a bucket that went back after a power failure has an older revision than ours: then what stands there is the past, and is
   written over; two who both believe so meet in the compare-and-set, and one of them wins;
+- whatever else is written to the key while one holds it is no lease, and is written over: a server answers requests wherever
+  the sender wants the answer, so anybody in the account can have it write there;
 - the clock counts suspended time too (CLOCK_BOOTTIME), so a laptop that was closed does not hold what lapsed meanwhile.
 """
 
@@ -227,6 +229,12 @@ class JetStreamLease:
             self._revision = standing.revision
         elif standing.revision < self._revision:
             log.warning("the record of node %s went back to an older one: writing it again", self.record.node)
+            self._revision = standing.revision
+        elif standing.revision > self._revision and holder is None and standing.value is not None and self.held:
+            # A bridge takes it only when it has lapsed, which this one has not: what stands there is no lease.
+            log.warning(
+                "something that is no record was written over that of node %s: writing it again", self.record.node
+            )
             self._revision = standing.revision
         elif standing.revision > self._revision:
             self.lost = LogConflict(

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from bridge.errors import BadEnvelope, ConfigError
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied, explain
+from bridge.jetstream.inboxes import is_inbox
 from bridge.jetstream.output import JetStreamOutput
 from bridge.jetstream.output_stream import OutputMaking, ensure_output
 from bridge.model.codec import decode_as, encode_any
@@ -89,6 +90,11 @@ class NatsLines:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _input(self, message: Msg, on_input: OnInput) -> None:
+        if message.reply and not is_inbox(message.reply):
+            log.warning(
+                "input on %s wants its answer on %r: no inbox, so it is not taken", message.subject, message.reply
+            )
+            return
         try:
             piece = input_from(message.headers or {}, message.data)
             reply = await on_input(self._subjects.parse_stdio(message.subject), piece)

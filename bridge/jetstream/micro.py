@@ -20,6 +20,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bridge.jetstream.errors import NATS_ERRORS, explain
+from bridge.jetstream.inboxes import is_inbox
 from bridge.model.identity import new_ulid
 from bridge.model.nanos import format_rfc3339, now
 
@@ -98,7 +99,7 @@ class MicroService:
 
     async def _answer(self, stack: AsyncExitStack, subject: str, answer: Any) -> None:
         async def on_request(message: Msg) -> None:
-            if not message.reply:
+            if not is_inbox(message.reply):
                 return
             try:
                 await self._client.publish(message.reply, msgspec.json.encode(answer()))

@@ -487,3 +487,32 @@ async def test_an_answer_of_somebody_else_is_no_outcome(nats_url: str) -> None:
         with pytest.raises(CommandFailed, match="is no containerd-bridge") as failure:
             await NatsSender(connection, SUBJECTS).send(PAUSE, b"", timeout=5)
         assert failure.value.code == "internal"
+
+
+@pytest.mark.parametrize(
+    "reply", ["$KV.containerd-nodes.web1", "containerd.events.web1.default.web=2E1.exit", "elsewhere"]
+)
+async def test_nobody_makes_the_bridge_publish_elsewhere(nats_url: str, reply: str) -> None:
+    handled: list[str] = []
+
+    async def handle(request: CommandRequest) -> Outcome:
+        handled.append(request.subject.verb)
+        return done(request)
+
+    async with connected(nats_url) as connection, serving(connection, handle), raw_client(nats_url) as client:
+        came: list[str] = []
+
+        async def on_message(message: Any) -> None:
+            came.append(message.subject)
+
+        await client.subscribe(reply, cb=on_message)
+        await client.flush()
+        for subject in (PAUSE, "$SRV.INFO.containerd-bridge", "$SRV.PING", "containerd.commands.web1.-.-.nonsense"):
+            await client.publish(subject, b"{}", reply=reply)
+        # What was sent behind them is answered, so they have been looked at; and answers come in the order of their making.
+        await client.request("$SRV.PING.containerd-bridge", b"", timeout=5)
+        await client.request(RESUME, b"{}", timeout=5)
+        await client.flush()
+        await connection.client.flush()
+        await client.flush()
+    assert (came, handled) == ([], ["resume"])

@@ -335,6 +335,25 @@ async def test_a_lease_whose_record_is_gone_is_written_again(nats_url: str, capl
     assert "record of node n1 is gone" in caplog.text
 
 
+async def test_what_anybody_has_a_server_write_over_a_lease_costs_nobody_the_node(nats_url: str) -> None:
+    async with connected(nats_url) as connection:
+        await ensure_buckets(connection, SUBJECTS)
+        lease = JetStreamLease(connection, SUBJECTS, record())
+        await lease.acquire()
+        await connection.client.publish("$JS.API.INFO", b"", reply=f"$KV.{SUBJECTS.node_bucket}.n1")
+        await connection.client.flush()
+        key = Key(connection, SUBJECTS.node_bucket, "n1")
+        async with asyncio.timeout(10):
+            while b"account_info_response" not in ((await key.get()) or pytest.fail("gone")).value:  # type: ignore[operator]
+                await asyncio.sleep(0.01)
+        await lease.renew()
+        assert lease.held
+        standing = await key.get()
+        assert standing is not None
+        assert standing.value is not None
+        assert decode_as(standing.value, NodeRecord).holder == lease.record.holder
+
+
 async def test_a_lease_goes_on_where_its_bucket_went_back_to_an_older_holder(nats_url: str) -> None:
     async with connected(nats_url) as connection:
         await ensure_buckets(connection, SUBJECTS)

@@ -337,6 +337,28 @@ def commands_of(stage: Stage) -> list[dict[str, Any]]:
     raise AssertionError(said)
 
 
+@pytest.mark.nats
+async def test_who_comes_through_an_import_cannot_choose_where_an_answer_goes(
+    nats_server_factory: NatsServerFactory,
+) -> None:
+    server = nats_server_factory(config=configured("accounts.conf", "shop"))
+    node = await nats.connect(server.url, user="node", password="x", inbox_prefix=INBOXES["node"].encode())
+    alice = await nats.connect(server.url, user="alice", password="x", inbox_prefix=INBOXES["alice"].encode())
+    came: list[str] = []
+
+    async def on_request(message: Any) -> None:
+        came.append(message.reply)
+
+    await node.subscribe("containerd.commands.n1.>", cb=on_request)
+    await node.flush()
+    await alice.publish("containerd.commands.n1.shop.web=2E1.stop", b"{}", reply="$KV.containerd-nodes.n1")
+    await alice.flush()
+    await until(lambda: came)
+    assert came[0].startswith("_R_.")
+    await alice.close()
+    await node.close()
+
+
 FORGED = '{"acc":"OPERATORS","user":"root"}'
 
 
