@@ -310,6 +310,7 @@ class Dispatcher:
             container=order.subject.container,
             command_id=new_ulid() if order.dry_run else order.id,
             permit=permit,
+            anchor=self._policy.anchor,
             known=self._known,
             **self._given,
         )
