@@ -266,7 +266,7 @@ class Dispatcher:
             await conditions.check(place, command, self._clock())
             await permit.begin()
             if isinstance(command, Cancel):
-                return await self._changing.cancel(command, self._node)
+                return await self._changing.cancel(command, order.subject)
             return await VERBS[command.verb](place, command)
 
     # -- inside

@@ -1,4 +1,4 @@
-"""The OCI spec of a container in memory whose maker says nothing of it: like containerd's default one, it asks the host for nothing."""
+"""The spec of a container in memory whose maker gives none: like containerd's own default, it asks the host for nothing."""
 
 from __future__ import annotations
 
