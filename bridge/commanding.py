@@ -50,15 +50,22 @@ RECOVERY_S = 15.0
 """How long commands that were under way when the bridge ended wait for the gap to be repaired, before they are looked at."""
 
 
-def read_ruling(config: Config) -> Ruling:
+def read_ruling(config: Config, resolve: Callable[[str], str]) -> Ruling:
     """Return what the settings and the policy's file allow now; `commanding` keeps it up to date.
+
+    Args:
+        config: all settings.
+        resolve: follows the symbolic links of a path of containerd's host.
 
     Raises:
         ConfigError: the file is not understood.
     """
     file = PolicyFile(config.policy, knows_who=config.request_info)
     book = file.read()
-    return Ruling(Policy(groups=config.groups, foreign=config.foreign, namespaces=config.namespace, book=book), file)
+    policy = Policy(
+        groups=config.groups, foreign=config.foreign, namespaces=config.namespace, book=book, resolve=resolve
+    )
+    return Ruling(policy, file)
 
 
 @asynccontextmanager

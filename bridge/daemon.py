@@ -34,6 +34,7 @@ from bridge.config import Config
 from bridge.containerd.channel import check_socket
 from bridge.containerd.inventory import ContainerdInventory
 from bridge.containerd.lookup import ContainerdLookup
+from bridge.containerd.paths import HostPaths
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.control.parts import Control
@@ -92,7 +93,7 @@ async def run(config: Config) -> None:
 
 async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     check_socket(config.containerd)
-    ruling = read_ruling(config)
+    ruling = read_ruling(config, HostPaths(config.containerd))
     listener = None
     if config.http_address is not None:
         from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them

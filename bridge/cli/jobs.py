@@ -8,7 +8,7 @@ import typer
 
 from bridge.cli.connection import client_command
 from bridge.cli.durations import ago
-from bridge.cli.options import Json, NodeName, NodeNames
+from bridge.cli.options import Json, NodeName, NodeNames, OneContainer, OneNamespace
 from bridge.cli.printable import printable
 from bridge.cli.terminal import Columns, Terminal
 from bridge.client import Bus, CommandFailed, JobView
@@ -21,12 +21,22 @@ Everything: TypeAlias = Annotated[bool, typer.Option("--all", "-a", help="Also r
 
 
 @client_command
-async def jobs(bus: Bus, *, node: NodeNames = None, everything: Everything = False, as_json: Json = False) -> None:
+async def jobs(
+    bus: Bus,
+    *,
+    node: NodeNames = None,
+    namespace: OneNamespace = None,
+    container: OneContainer = None,
+    everything: Everything = False,
+    as_json: Json = False,
+) -> None:
     """Show the jobs that wait, are under way, or were put aside.
 
+    A login for one namespace, or one container, gives that: it sees what bridges have taken on, and not what still waits.
     STANDING is waiting (in the stream), accepted (in its container's queue), started, finished with its outcome, or quarantined.
     """
-    found = [view for view in await bus.jobs.list(node=node or ()) if everything or _open(view)]
+    known = await bus.jobs.list(node=node or (), namespace=_namespace(namespace, container), container=container)
+    found = [view for view in known if everything or _open(view)]
     terminal = Terminal()
     if as_json:
         for view in found:
@@ -52,10 +62,18 @@ async def jobs(bus: Bus, *, node: NodeNames = None, everything: Everything = Fal
 
 
 @client_command
-async def show(bus: Bus, command_id: CommandName, *, node: NodeName = None, as_json: Json = False) -> None:
+async def show(
+    bus: Bus,
+    command_id: CommandName,
+    *,
+    node: NodeName = None,
+    namespace: OneNamespace = None,
+    container: OneContainer = None,
+    as_json: Json = False,
+) -> None:
     """Show how a command stands, and what came of it."""
     terminal = Terminal()
-    for view in await _known(bus, command_id, node):
+    for view in await _known(bus, command_id, node, namespace, container):
         if as_json:
             terminal.json(view)
             continue
@@ -91,22 +109,38 @@ async def drop(bus: Bus, command_id: CommandName, *, node: NodeName = None) -> N
 
 
 @client_command
-async def cancel(bus: Bus, command_id: CommandName, *, node: NodeName = None) -> None:
+async def cancel(
+    bus: Bus,
+    command_id: CommandName,
+    *,
+    node: NodeName = None,
+    namespace: OneNamespace = None,
+    container: OneContainer = None,
+) -> None:
     """Take back a command that waits, or that waits for something itself, as a stop does."""
-    view = next((view for view in await _known(bus, command_id, node) if view.standing != "finished"), None)
+    known = await _known(bus, command_id, node, namespace, container)
+    view = next((view for view in known if view.standing != "finished"), None)
     if view is None:
         raise CommandFailed(
             "failed_precondition", f"command {command_id} has ended: `jobs show {command_id}` tells how"
         )
-    await (await bus.node(view.node)).cancel(command_id)
+    await (await bus.node(view.node)).cancel(command_id, namespace=view.namespace, container=view.container)
     Terminal().line(command_id)
 
 
-async def _known(bus: Bus, command_id: str, node: str | None) -> list[JobView]:
-    found = list(await bus.jobs.show(command_id, node=node))
+async def _known(
+    bus: Bus, command_id: str, node: str | None, namespace: str | None, container: str | None
+) -> list[JobView]:
+    found = list(
+        await bus.jobs.show(command_id, node=node, namespace=_namespace(namespace, container), container=container)
+    )
     if not found:
         raise CommandFailed("not_found", f"nobody knows a command {command_id}; what has ended is kept for two weeks")
     return found
+
+
+def _namespace(namespace: str | None, container: str | None) -> str | None:
+    return "default" if namespace is None and container is not None else namespace
 
 
 def _open(view: JobView) -> bool:

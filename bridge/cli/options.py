@@ -24,6 +24,8 @@ __all__ = [
     "NamePatterns",
     "Namespace",
     "Namespaces",
+    "OneContainer",
+    "OneNamespace",
     "NoTruncate",
     "NodeName",
     "NodeNames",
@@ -88,6 +90,20 @@ Namespaces: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--namespace", "-n", metavar="NS", help="Only this namespace (repeatable).", callback=_identifier("namespace")
+    ),
+]
+OneNamespace: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", metavar="NS", help="Only of this namespace.", callback=_identifier("namespace")),
+]
+OneContainer: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--container",
+        "-c",
+        metavar="ID",
+        help="Only of the container of this id, of namespace default unless another is given.",
+        callback=_identifier("container"),
     ),
 ]
 NodeName: TypeAlias = Annotated[

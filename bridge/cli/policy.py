@@ -126,6 +126,7 @@ def explain(
         facts=Facts(dict(_pair(each) for each in label or ()), image),
         who=None if user is None else _who(user),
         asks=asks,
+        existing=verb in {"start", "restart"},
     )
     decision = book.decide(question)
     assert decision is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import logging
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -18,6 +20,8 @@ from bridge.model.subjects import CommandSubject, Subjects
 from bridge.ports import CommandStates, Job, JobStore, Quarantined
 
 __all__ = ["Accepted", "JobView", "Jobs", "Standing"]
+
+log = logging.getLogger(__name__)
 
 Standing: TypeAlias = Literal["waiting", "accepted", "started", "finished", "quarantined"]
 """Waiting: in the stream, no bridge has taken it yet. Quarantined: put aside, see `retry` and `drop`. The rest as in `Stage`."""
@@ -63,14 +67,16 @@ class Jobs:
         self._jobs = store
         self._states = states
 
-    async def states(self, command_id: str, *, node: str | None = None) -> Sequence[CommandState]:
+    async def states(
+        self, command_id: str, *, node: str | None = None, namespace: str | None = None, container: str | None = None
+    ) -> Sequence[CommandState]:
         """Return how the command of this id stands: on each node that was given it, mostly one; empty where nobody knows it.
 
         Raises:
             LogUnavailable: what is kept of commands does not answer.
             LogRefused: nothing is kept of commands, or it may not be read.
         """
-        return await self._kept.get(command_id, node=node)
+        return await self._kept.get(command_id, node=node, namespace=namespace, container=container)
 
     async def submit(self, subject: CommandSubject, body: bytes, command_id: str) -> bool:
         """Store a job; return whether it is new: one of the same id that was sent a moment ago is not stored twice.
@@ -81,46 +87,65 @@ class Jobs:
         where = self._subjects.job(self._subjects.command(*subject))
         return await self._store.submit(where, body, command_id=command_id, name=f"{subject.node}.{command_id}")
 
-    async def outcome(self, command_id: str, node: str, *, timeout: float | None = None) -> Outcome:
+    async def outcome(
+        self,
+        command_id: str,
+        node: str,
+        *,
+        namespace: str | None = None,
+        container: str | None = None,
+        timeout: float | None = None,
+    ) -> Outcome:
         """Wait for the outcome of a command, for ever without `timeout`.
 
         Raises:
             CommandFailed: `deadline_exceeded`: it has none yet.
             LogRefused: nothing is kept of commands, or it may not be read.
         """
-        return await self._kept.wait(command_id, node, timeout=timeout)
+        return await self._kept.wait(command_id, node, namespace=namespace, container=container, timeout=timeout)
 
-    async def list(self, *, node: Names = ()) -> Sequence[JobView]:
+    async def list(
+        self, *, node: Names = (), namespace: str | None = None, container: str | None = None
+    ) -> Sequence[JobView]:
         """Return all that is known: what waits, what is under way, what has ended, what was put aside; in this order.
+
+        With a `namespace`, and a `container`, only of commands for that; whoever may read no others sees then what bridges have
+        told of them, and neither what still waits for its node nor what was put aside.
 
         Raises:
             LogUnavailable: the bus does not answer.
             LogRefused: something of it may not be read.
         """
         chosen = names(node)
-        known = [state async for state in self._kept.list() if not chosen or state.node in chosen]
-        aside = [one for one in await self._store.quarantined() if not chosen or one.node in chosen]
-        put_aside = {(one.node, one.id) for one in aside}
-        there = {(state.node, state.id) for state in known}
-        found = []
-        for job in await self._store.waiting():
-            view = self._waiting(job)
-            if view is not None and (view.node, view.id) not in there and (not chosen or view.node in chosen):
-                found.append(view)
-        found += [_known(state) for state in known if (state.node, state.id) not in put_aside]
-        return [*found, *[self._aside(one) for one in aside]]
 
-    async def show(self, command_id: str, *, node: str | None = None) -> Sequence[JobView]:
-        """Return what is known of one id, on every node that was given it; empty where nobody knows it; raises as `list` does."""
-        states = await self._kept.get(command_id, node=node)
-        aside = [one for one in await self._store.quarantined(node=node) if one.id == command_id]
-        found = [self._aside(one) for one in aside] + [
-            _known(state) for state in states if state.node not in {one.node for one in aside}
+        def wanted(view: JobView | None) -> bool:
+            return view is not None and (
+                (not chosen or view.node in chosen)
+                and namespace in {None, view.namespace}
+                and container in {None, view.container}
+            )
+
+        kept = [_known(state) async for state in self._kept.list(namespace=namespace, container=container)]
+        known = [view for view in kept if wanted(view)]
+        waits, aside = await self._in_streams(scoped=namespace is not None)
+        there = {(view.node, view.id) for view in known}
+        put_aside = {(view.node, view.id) for view in aside}
+        return [
+            *[view for view in waits if wanted(view) and (view.node, view.id) not in there],
+            *[view for view in known if (view.node, view.id) not in put_aside],
+            *filter(wanted, aside),
         ]
-        if found:
-            return found
-        waiting = [self._waiting(job) for job in await self._store.waiting(node=node)]
-        return [view for view in waiting if view is not None and view.id == command_id]
+
+    async def show(
+        self, command_id: str, *, node: str | None = None, namespace: str | None = None, container: str | None = None
+    ) -> Sequence[JobView]:
+        """Return what is known of one id, on every node that was given it; empty where nobody knows it; see `list`."""
+        states = await self._kept.get(command_id, node=node, namespace=namespace, container=container)
+        waits, aside = await self._in_streams(node, scoped=namespace is not None)
+        found = [view for view in aside if view.id == command_id]
+        put_aside = {view.node for view in found}
+        found += [_known(state) for state in states if state.node not in put_aside]
+        return found or [view for view in waits if view.id == command_id]
 
     async def retry(self, command_id: str, *, node: str | None = None) -> Accepted:
         """Send a job that was put aside once more: under its own id if it never started, else under a new one; return that.
@@ -156,6 +181,20 @@ class Jobs:
         if self._states is None:
             raise LogRefused("nothing is kept of commands on this bus")
         return self._states
+
+    async def _in_streams(
+        self, node: str | None = None, *, scoped: bool
+    ) -> tuple[builtins.list[JobView], builtins.list[JobView]]:
+        """Return what waits and what was put aside; with `scoped` nothing where that may not be read: it is everybody's."""
+        try:
+            waits = [self._waiting(job) for job in await self._store.waiting(node=node)]
+            aside = [self._aside(one) for one in await self._store.quarantined(node=node)]
+        except LogRefused as error:
+            if not scoped:
+                raise
+            log.debug("jobs that no bridge has taken yet, and those that were put aside, are not seen: %s", error)
+            return [], []
+        return [view for view in waits if view is not None], aside
 
     async def _quarantined(self, command_id: str, node: str | None) -> Quarantined:
         for one in await self._store.quarantined(node=node):

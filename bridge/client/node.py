@@ -278,9 +278,14 @@ class Node(MakesContainers, RunsProcesses):
         command = commands.Delete(force=force, keep_snapshot=keep_snapshot)
         return await self._ask(command, outcomes.Deleted, namespace, container)
 
-    async def cancel(self, command_id: str) -> outcomes.Cancelled:
-        """Take a command back: out of its queue, or out of what it waits for where its verb can be interrupted."""
-        return await self._ask(commands.Cancel(command=command_id), outcomes.Cancelled, None, None)
+    async def cancel(
+        self, command_id: str, *, namespace: str | None = None, container: str | None = None
+    ) -> outcomes.Cancelled:
+        """Take a command back: out of its queue, or out of what it waits for where its verb can be interrupted.
+
+        With a `namespace`, and a `container`, only a command for that.
+        """
+        return await self._ask(commands.Cancel(command=command_id), outcomes.Cancelled, namespace, container)
 
     # -- any command
 
@@ -332,7 +337,9 @@ class Node(MakesContainers, RunsProcesses):
         await self._jobs.submit(subject, _body(command), command.id)
         if not self._how.wait:
             raise Accepted(command.id, self.name)
-        return await self._jobs.outcome(command.id, self.name, timeout=timeout)
+        return await self._jobs.outcome(
+            command.id, self.name, namespace=subject.namespace, container=subject.container, timeout=timeout
+        )
 
     async def _ask(self, command: Command, kind: type[R], namespace: str | None, container: str | None) -> R:
         outcome = await self.send(command, namespace=namespace, container=container)

@@ -21,7 +21,7 @@ from msgspec import structs
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import NetworkStats, ProcessInfo
 
-__all__ = ["HostProcesses", "Process", "Seen"]
+__all__ = ["HostProcesses", "Process", "Seen", "listener"]
 
 _COMMAND_LINES: Final = 256 * 1024
 """Bytes of command lines in one answer, which has to fit into a message; a single one is cut at `_COMMAND_LINE`."""
@@ -94,7 +94,7 @@ class HostProcesses:
 
     def _view(self) -> _View | None:
         """Return how containerd sees its processes, None where that is out of sight."""
-        peer = self._peer()
+        peer = listener(self._address)
         if not peer:
             return None
         process = Path("/proc") / str(peer)
@@ -108,17 +108,18 @@ class HostProcesses:
             return None
         return _View(theirs, network)
 
-    def _peer(self) -> int:
-        """Return the pid of who listens on the socket, as seen from here; 0 where nobody does or it cannot be seen."""
-        with socket.socket(socket.AF_UNIX) as client:
-            client.setblocking(False)  # noqa: FBT003 - its only argument
-            try:
-                client.connect(str(self._address))
-                answer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            except OSError:
-                return 0
-        pid: int = _CREDENTIALS.unpack(answer)[0]
-        return pid
+
+def listener(address: Path) -> int:
+    """Return the pid of who listens on a socket, as seen from here; 0 where nobody does or it cannot be seen."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)  # noqa: FBT003 - its only argument
+        try:
+            client.connect(str(address))
+            answer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        except OSError:
+            return 0
+    pid: int = _CREDENTIALS.unpack(answer)[0]
+    return pid
 
 
 def _described(process: Path, known: ProcessInfo, boot: int, longest: int) -> ProcessInfo:

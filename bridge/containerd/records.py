@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from google.protobuf.message import DecodeError
 from msgspec import Struct, field
 
 from bridge._pb.containerd import task_pb2
-from bridge._pb.containerd.runc_pb2 import ProcessDetails
+from bridge._pb.containerd.runc_pb2 import Options, ProcessDetails
 from bridge._pb.containerd.services import containers_pb2, tasks_pb2
 from bridge._pb.google.protobuf.timestamp_pb2 import Timestamp
 from bridge.model.naming import name_from_labels
@@ -87,6 +88,7 @@ def container_info(
         name=name_from_labels(labels),
         labels=labels,
         runtime=record.runtime.name,
+        runtime_options=_runtime_options(record) if with_spec else None,
         snapshotter=record.snapshotter,
         snapshot_key=record.snapshot_key,
         created_at=moment(record.created_at),
@@ -94,6 +96,19 @@ def container_info(
         task=task,
         spec=spec_of(record) if with_spec else None,
     )
+
+
+def _runtime_options(record: containers_pb2.Container) -> dict[str, Any] | None:
+    """Return what the runtime is told beyond its defaults, in the names of `RuncOptions` where it is runc; None for nothing."""
+    options = record.runtime.options
+    if not options.type_url and not options.value:
+        return None
+    if options.type_url.rpartition("/")[2] != Options.DESCRIPTOR.full_name:
+        return {"type_url": options.type_url or "unknown"}
+    try:
+        return {field.name: value for field, value in Options.FromString(options.value).ListFields()} or None
+    except DecodeError:
+        return {"type_url": options.type_url}
 
 
 def task_info(process: task_pb2.Process) -> TaskInfo:

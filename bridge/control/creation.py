@@ -98,7 +98,7 @@ async def _make(place: Place, command: Create, command_id: str, lease: str) -> C
     snapshotter = command.snapshotter or snapshotter
     image = await place.runtime.images.resolve(namespace, command.image) if command.image else None
     async with _snapshot(place, snapshotter, image, command_id, lease):
-        spec = await _spec(place, command, snapshotter, image)
+        spec = place.anchor(await _spec(place, command, snapshotter, image))
         name = command.runtime or runtime
         labelled = _labels(command, image, command_id)
         await place.permit(
@@ -107,6 +107,7 @@ async def _make(place: Place, command: Create, command_id: str, lease: str) -> C
             image=command.image or "",
             runtime=command.runtime or "",
             runtime_options=None if command.runc is None else to_builtins(command.runc),
+            ours=True,
         )
         wanted = NewContainer(
             id=container,

@@ -266,7 +266,7 @@ class Dispatcher:
             await conditions.check(place, command, self._clock())
             await permit.begin()
             if isinstance(command, Cancel):
-                return await self._changing.cancel(command, self._node)
+                return await self._changing.cancel(command, order.subject)
             return await VERBS[command.verb](place, command)
 
     # -- inside
@@ -310,6 +310,7 @@ class Dispatcher:
             container=order.subject.container,
             command_id=new_ulid() if order.dry_run else order.id,
             permit=permit,
+            anchor=self._policy.anchor,
             known=self._known,
             **self._given,
         )

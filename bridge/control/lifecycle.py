@@ -21,6 +21,7 @@ from bridge.control.ending import exit_of
 from bridge.control.execution import sessions_at
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
+from bridge.model import labels
 from bridge.model.commands import Delete, Kill, Pause, Restart, Resume, Start, Stop, signal_number
 from bridge.model.identity import check_identifier
 from bridge.model.outcomes import (
@@ -33,6 +34,7 @@ from bridge.model.outcomes import (
     TaskStarted,
     TaskStatus,
 )
+from bridge.policy import RUNTIME
 from bridge.ports import SessionOrder, StdioSession
 
 __all__ = ["STOP_SIGNAL_LABEL", "VERBS", "run_task"]
@@ -86,15 +88,38 @@ async def start(place: Place, command: Start) -> TaskStarted:
                 raise _unfit(
                     place, "created", "its stdio is what it was created with: delete its task, or leave stdio out"
                 )
-            case "created":
-                return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
-            case "stopped":
-                await _remove_task(place, task)
+            case "created" | "stopped":
+                pass
             case "running":
                 raise _unfit(place, "running", "there is nothing to start")
             case status:
                 raise _unfit(place, status)
+    await _permitted(place, record)
+    if task is not None and task.status == "created":
+        return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
+    if task is not None:
+        await _remove_task(place, task)
     return await run_task(place, record, stdio=command.stdio, stdin=command.stdin)
+
+
+async def _permitted(place: Place, record: ContainerInfo) -> None:
+    """Ask whether what this container asks of the host may be had now: whoever made it may do more than who starts it.
+
+    Raises:
+        CommandFailed: `refused`.
+    """
+    runtime = record.runtime
+    if runtime not in ("", RUNTIME) and runtime == (await place.runtime.containers.defaults(place.target[0])).runtime:
+        runtime = ""  # nobody chose it
+    await place.permit(
+        spec=record.spec or {},  # one that nobody can read asks for everything
+        labels=record.labels,
+        image=record.image,
+        runtime=runtime,
+        runtime_options=record.runtime_options,
+        existing=True,
+        ours=labels.COMMAND in record.labels,
+    )
 
 
 async def run_task(
@@ -229,12 +254,14 @@ def _stop_signal(record: ContainerInfo) -> int:
 
 async def restart(place: Place, command: Restart) -> Restarted:
     """End the container's task as `stop` does, and run a new one; what does not run is only started."""
+    if command.signal is not None:
+        _number(command.signal)
+    record = await record_at(place)
     task = await place.runtime.tasks.get(*place.target)
+    await _permitted(place, record)
     ended = None
     if task is not None and task.status in {"running", "paused", "pausing"}:
         ended = await stop(place, Stop(grace=command.grace, signal=command.signal))
-    elif command.signal is not None:
-        _number(command.signal)
     try:
         started = await start(place, Start())
     except CommandFailed as error:

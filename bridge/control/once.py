@@ -43,6 +43,7 @@ from bridge.model.commands import Cancel, Command
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Cancelled, CommandState, Outcome, OutcomeWord
+from bridge.model.subjects import CommandSubject
 from bridge.ports import CommandJournal
 
 __all__ = ["Bus", "Desk", "Once", "mistake", "stopped_before"]
@@ -145,15 +146,17 @@ class Once:
         finally:
             del self.running[order.id]
 
-    async def cancel(self, command: Cancel, node: str) -> Cancelled:
+    async def cancel(self, command: Cancel, subject: CommandSubject) -> Cancelled:
         """Take a command back and wait until it has ended.
 
         Raises:
             CommandFailed: there is none, or it cannot be interrupted.
         """
         running = self.running.get(command.command)
-        if running is None:
-            raise CommandFailed("not_found", f"no command {command.command!r} waits or is under way on node {node}")
+        if running is None or not subject.includes(running.order.subject):
+            where = "" if subject.namespace is None else f" for {subject.container or f'namespace {subject.namespace}'}"
+            sentence = f"no command {command.command!r}{where} waits or is under way on node {subject.node}"
+            raise CommandFailed("not_found", sentence)
         began = running.take_back()
         await asyncio.wait({running.outcome})
         return Cancelled(began=began)

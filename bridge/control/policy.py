@@ -18,13 +18,25 @@ from bridge.control.order import Order
 from bridge.errors import CommandFailed
 from bridge.model.commands import Group
 from bridge.model.outcomes import Judged
-from bridge.policy import NO_RULES, Ask, Decision, Facts, Question, RuleBook, asks_of, asks_of_process, asks_of_runtime
+from bridge.policy import (
+    NO_RULES,
+    Ask,
+    Decision,
+    Facts,
+    Question,
+    RuleBook,
+    anchored,
+    asks_of,
+    asks_of_process,
+    asks_of_runtime,
+    moved,
+)
 from bridge.policy.switches import SWITCH, Switches
 from bridge.ports import ContainerStore
 
 __all__ = ["ASKING", "JudgedOnly", "Permit", "Policy"]
 
-ASKING: Final = frozenset({"create", "run", "update", "exec"})
+ASKING: Final = frozenset({"create", "run", "start", "restart", "update", "exec"})
 """The verbs that await `place.permit` with what they ask of the host before they change anything. That question has the last
 word: with its answer they begin, and a dry run of them goes as far as there."""
 
@@ -89,23 +101,28 @@ class Policy:
         own: Mapping[str, Any] | None = None,
         runtime: str = "",
         runtime_options: Mapping[str, Any] | None = None,
+        existing: bool = False,
+        ours: bool = False,
     ) -> Decision | None:
         """Return what the rules decide; None where that depends on `facts`, and they are None. Changes nothing.
 
         Args:
             order: the command.
             facts: the labels and the image of its container.
-            spec: the OCI spec of the container that it would make, or of the one that it would run a process in.
+            spec: the OCI spec of the container that it would make, or of the one whose task it would make.
             process: the OCI process that it would run.
             own: the process of that container itself, so that becoming root is seen.
             runtime: the runtime that it chooses.
             runtime_options: its options.
+            existing: whether all that is of a container that is there already.
+            ours: whether the spec went through `anchor`, so that what leads elsewhere by now was moved.
         """
         assert order.kind is not None
         subject = order.subject
         asks: tuple[Ask, ...] = asks_of_runtime(runtime, runtime_options)
         if spec is not None:
             asks += asks_of(spec, cgroups_path=f"/{subject.namespace}/{subject.container}")
+            asks += moved(spec, self._resolve) if ours else ()
         if process is not None:
             asks += asks_of_process(process, own=own)
         question = Question(
@@ -116,8 +133,13 @@ class Policy:
             facts=facts,
             who=order.request.who,
             asks=asks,
+            existing=existing,
         )
         return self.book.decide(question, self._resolve)
+
+    def anchor(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a spec that names what the symbolic links in its paths of this host lead to."""
+        return anchored(spec, self._resolve)
 
     def _enforce(self, order: Order, decision: Decision) -> None:
         order.rule = decision.rule
@@ -180,8 +202,10 @@ class Permit:
         image: str | None = None,
         runtime: str = "",
         runtime_options: Mapping[str, Any] | None = None,
+        existing: bool = False,
+        ours: bool = False,
     ) -> None:
-        """Ask with everything that is known now; see `Policy.judge`. `labels` and `image` are those of what is to be made.
+        """Ask with everything that is known now; see `Policy.judge`. `labels` and `image` are the container's, made or to be.
 
         Raises:
             CommandFailed: `refused`, or what containerd says where the container cannot be asked about.
@@ -189,7 +213,14 @@ class Permit:
         """
         facts = brought(self._order) if labels is None and image is None else Facts(labels or {}, image or "")
         decision = await self._decide(
-            facts, spec=spec, process=process, own=own, runtime=runtime, runtime_options=runtime_options
+            facts,
+            spec=spec,
+            process=process,
+            own=own,
+            runtime=runtime,
+            runtime_options=runtime_options,
+            existing=existing,
+            ours=ours,
         )
         await self._pass(decision)
 

@@ -20,6 +20,7 @@ __all__ = [
     "Place",
     "Removing",
     "Verb",
+    "as_it_stands",
     "hush",
     "nobody_judges",
     "nobody_knows",
@@ -92,6 +93,8 @@ class Permission(Protocol):
         image: str | None = None,
         runtime: str = "",
         runtime_options: Mapping[str, Any] | None = None,
+        existing: bool = False,
+        ours: bool = False,
     ) -> None:
         """Return where it is allowed.
 
@@ -104,6 +107,11 @@ class Permission(Protocol):
 async def nobody_judges(**_: Any) -> None:
     """Be the `Permission` where there is no policy: nothing is allowed."""
     raise CommandFailed("refused", "nobody here judges what a spec asks: give the place a permit")
+
+
+def as_it_stands(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Follow no links."""
+    return dict(spec)
 
 
 class Removing(Protocol):
@@ -129,6 +137,7 @@ class Place(Struct, frozen=True, kw_only=True):
         followed: the namespaces that a command for all of them means; empty for really all.
         command_id: what the command is called for ever; what it makes is labelled with it.
         permit: awaited by a verb that makes or runs something, with what it would make, before it changes anything.
+        anchor: puts into a spec the paths of the host that the links in its own lead to; what is judged is that one.
         tell: takes how far a long command has come.
         objects: the bus's object stores, where there are any.
         removing: deletes containers that were run with `rm`, where there is somebody who does.
@@ -146,6 +155,7 @@ class Place(Struct, frozen=True, kw_only=True):
     container: str | None = None
     command_id: str = ""
     permit: Permission = nobody_judges
+    anchor: Callable[[Mapping[str, Any]], dict[str, Any]] = as_it_stands
     interruption: Interruption = field(default_factory=Interruption)
     tell: Tell = hush
     objects: ObjectSource | None = None

@@ -1,10 +1,15 @@
-"""How each command stands, under `<node>.<id>` in the bucket of commands."""
+"""How each command stands, under `<node>.<namespace>.<container>.<id>` in the bucket of commands.
+
+Who may read one namespace only reads with a filter, which is what NATS can hold somebody to: with a consumer, since the subject
+of any other way to read says nothing of what is read.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import builtins
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from typing import Final
 
@@ -34,6 +39,10 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 2.0
 """Between two looks at a key whose change may have been missed: a message that nobody repeats told of it."""
+
+
+TRIES: Final = 5
+"""Readings of keys that are being written again."""
 
 
 class _Writer(Lanes):
@@ -71,61 +80,60 @@ class JetStreamCommands:
                 Entry(
                     n=number,
                     id=new_ulid(),
-                    subject=key_subject(self._bucket, Subjects.command_key(state.node, state.id)),
+                    subject=key_subject(self._bucket, _key(state)),
                     body=_encoded(state),
                 )
                 for number, state in enumerate(states, 1)
             ]
         )
 
-    async def get(self, command_id: str, *, node: str | None = None) -> list[CommandState]:
+    async def get(
+        self, command_id: str, *, node: str | None = None, namespace: str | None = None, container: str | None = None
+    ) -> builtins.list[CommandState]:
         """Return how the commands of this id stand; see `CommandStates.get`.
 
         Raises:
             LogUnavailable: the bucket does not answer.
             LogRefused: there is no such bucket, or it may not be read.
         """
+        pattern = Subjects.command_keys(node, command_id, namespace=namespace, container=container)
+        if namespace is not None:
+            return await self._read(pattern)
         if node is not None:
-            keys = {Subjects.command_key(node, command_id)}
-        else:
-            with log_errors(self._stream):
-                keys = await keys_in(self._connection, self._bucket, Subjects.command_keys(None, command_id))
-        found = [await self._state(key) for key in sorted(keys)]
+            state = await self._state(pattern)
+            return [] if state is None else [state]
+        found = [await self._state(key) for key in sorted(await self._keys(pattern))]
         return [state for state in found if state is not None]
 
-    async def list(self, *, node: str | None = None) -> AsyncIterator[CommandState]:
+    async def list(
+        self, *, node: str | None = None, namespace: str | None = None, container: str | None = None
+    ) -> AsyncIterator[CommandState]:
         """Iterate over all of them; see `CommandStates.list`.
 
         Raises:
             LogUnavailable: the bucket does not answer.
             LogRefused: there is no such bucket, or it may not be read.
         """
-        try:
-            with log_errors(self._stream):
-                await self._demand_bucket()
-                consumer = Consumer(self._connection, self._stream, await self._connection.linked())
-                subject = key_subject(self._bucket, Subjects.command_keys(node))
-                try:
-                    if not await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": subject}):
-                        return
-                    async with aclosing(consumer.messages(wait=False)) as messages:
-                        async for message, _place in messages:
-                            state = _decoded(message.data, message.subject)
-                            if state is not None:
-                                yield state
-                finally:
-                    await consumer.close()
-        except Doubt as error:
-            raise LogUnavailable(f"bucket {self._bucket} cannot be read: {error}") from error
+        async with aclosing(self._each(Subjects.command_keys(node, namespace=namespace, container=container))) as found:
+            async for state in found:
+                yield state
 
-    async def wait(self, command_id: str, node: str, *, timeout: float | None) -> Outcome:
+    async def wait(
+        self,
+        command_id: str,
+        node: str,
+        *,
+        namespace: str | None = None,
+        container: str | None = None,
+        timeout: float | None,
+    ) -> Outcome:
         """Wait for a command's outcome; see `CommandStates.wait`.
 
         Raises:
             CommandFailed: `deadline_exceeded`: it has none yet.
             LogRefused: there is no such bucket, or it may not be read.
         """
-        key = Subjects.command_key(node, command_id)
+        key = Subjects.command_keys(node, command_id, namespace=namespace, container=container)
         news = asyncio.Event()
 
         async def on_message(_message: Msg) -> None:
@@ -138,9 +146,10 @@ class JetStreamCommands:
                 while True:
                     news.clear()
                     with suppress(LogUnavailable):
-                        state = await self._state(key)
-                        if state is not None and state.outcome is not None:
-                            return state.outcome
+                        found = await self.get(command_id, node=node, namespace=namespace, container=container)
+                        outcome = next((state.outcome for state in found if state.outcome is not None), None)
+                        if outcome is not None:
+                            return outcome
                     with suppress(TimeoutError):
                         async with asyncio.timeout(LOOK_S):
                             await news.wait()
@@ -155,6 +164,38 @@ class JetStreamCommands:
 
     # -- inside
 
+    async def _each(self, pattern: str) -> AsyncGenerator[CommandState, None]:
+        subject = key_subject(self._bucket, pattern)
+        try:
+            with log_errors(self._stream):
+                await self._demand_bucket()
+                consumer = Consumer(self._connection, self._stream, await self._connection.linked())
+                try:
+                    if not await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": subject}):
+                        return
+                    async with aclosing(consumer.messages(wait=False)) as messages:
+                        async for message, _place in messages:
+                            state = _decoded(message.data, message.subject)
+                            if state is not None:
+                                yield state
+                finally:
+                    await consumer.close()
+        except Doubt as error:
+            raise LogUnavailable(f"bucket {self._bucket} cannot be read: {error}") from error
+
+    async def _keys(self, pattern: str) -> set[str]:
+        with log_errors(self._stream):
+            return await keys_in(self._connection, self._bucket, pattern)
+
+    async def _read(self, pattern: str) -> builtins.list[CommandState]:
+        """Return what stands under the keys that match, for whoever may read no others."""
+        for _ in range(TRIES):
+            keys = await self._keys(pattern)
+            found = [state async for state in self._each(pattern)]
+            if len(found) >= len(keys):  # else one was written again, and its turn had passed
+                break
+        return sorted(found, key=lambda state: state.node)
+
     async def _state(self, key: str) -> CommandState | None:
         standing = await Key(self._connection, self._bucket, key).get()
         return None if standing is None or standing.value is None else _decoded(standing.value, key)
@@ -168,6 +209,10 @@ class JetStreamCommands:
             raise
         except Denied as error:
             raise LogRefused(f"bucket {self._bucket}: {error}") from error
+
+
+def _key(state: CommandState) -> str:
+    return Subjects.command_key(state.node, state.namespace, state.container, state.id)
 
 
 def _decoded(value: bytes, where: str) -> CommandState | None:

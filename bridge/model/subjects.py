@@ -103,6 +103,10 @@ class CommandSubject(NamedTuple):
     container: str | None
     verb: str
 
+    def includes(self, other: CommandSubject) -> bool:
+        """Tell whether what the other one is for is part of what this one is for."""
+        return self.namespace in {None, other.namespace} and self.container in {None, other.container}
+
 
 class StdioSubject(NamedTuple):
     """One line of a process's stdio; None stands for the container's own process.
@@ -297,14 +301,20 @@ class Subjects:
         return f"{self.root}-commands"
 
     @staticmethod
-    def command_key(node: str, command_id: str) -> str:
-        """Return the key of a command: `<node>.<id>`."""
-        return f"{quote(node)}.{quote(command_id)}"
+    def command_key(node: str, namespace: str | None, container: str | None, command_id: str) -> str:
+        """Return the key of a command: `<node>.<namespace>.<container>.<id>`, so that NATS can permit one's own alone."""
+        return f"{quote(node)}.{_or_none(namespace)}.{_or_none(container)}.{quote(command_id)}"
 
     @staticmethod
-    def command_keys(node: str | None = None, command_id: str | None = None) -> str:
+    def command_keys(
+        node: str | None = None,
+        command_id: str | None = None,
+        *,
+        namespace: str | None = None,
+        container: str | None = None,
+    ) -> str:
         """Return the pattern for the keys of commands; what is None matches everything in its place."""
-        return f"{quote(node) if node else '*'}.{quote(command_id) if command_id else '*'}"
+        return ".".join(quote(name) if name else "*" for name in (node, namespace, container, command_id))
 
     @property
     def archive_bucket(self) -> str:

@@ -11,12 +11,14 @@ from __future__ import annotations
 from bridge.policy.asks import Ask
 from bridge.policy.book import NO_RULES, Decision, Facts, Question, Rule, RuleBook
 from bridge.policy.file import read_policy
+from bridge.policy.mounts import anchored, moved
 from bridge.policy.permissions import HostMount, Permissions
 from bridge.policy.process import asks_of_process
-from bridge.policy.spec import asks_of, asks_of_runtime
+from bridge.policy.spec import RUNTIME, asks_of, asks_of_runtime
 
 __all__ = [
     "NO_RULES",
+    "RUNTIME",
     "Ask",
     "Decision",
     "Facts",
@@ -25,8 +27,10 @@ __all__ = [
     "Question",
     "Rule",
     "RuleBook",
+    "anchored",
     "asks_of",
     "asks_of_process",
     "asks_of_runtime",
+    "moved",
     "read_policy",
 ]

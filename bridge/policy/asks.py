@@ -24,6 +24,7 @@ AskKind: TypeAlias = Literal[
     "host_mounts",
     "host_namespaces",
     "masked_paths",
+    "moved",
     "namespace_paths",
     "new_privileges",
     "oom_score",
@@ -35,7 +36,7 @@ AskKind: TypeAlias = Literal[
     "unconfined",
     "writable_cgroups",
 ]
-"""What is asked, in the word of the permission that allows it (`bridge.policy.permissions.Permissions`)."""
+"""What is asked, in the word of the permission that allows it (`bridge.policy.permissions.Permissions`); `moved` none does."""
 
 MOST_ASKS: Final = 256
 """A spec that asks for more is not read to its end: it is refused whatever the rules say."""

@@ -70,6 +70,8 @@ class Question(NamedTuple):
     facts: Facts | None = None
     who: Who | None = None
     asks: tuple[Ask, ...] = ()
+    existing: bool = False
+    """Whether the asks are those of a container that is there already, and not of one that is to be made."""
 
     @property
     def kind(self) -> type[Command] | None:
@@ -135,7 +137,7 @@ class RuleBook(Struct, frozen=True, kw_only=True, dict=True):
 
     def _if_granted(self, granted: Permissions, name: str, question: Question, resolve: Resolve) -> Decision:
         verb, target = question.verb, _target(question)
-        refused = tuple(ask for ask in question.asks if not granted.allows(ask, resolve))
+        refused = tuple(ask for ask in question.asks if not granted.allows(ask, resolve, existing=question.existing))
         where = f" of {self.source}" if self.source else ""
         if not refused:
             return Decision(allowed=True, rule=name, reason=f"{name}{where} allows {verb}{target}")
@@ -144,7 +146,11 @@ class RuleBook(Struct, frozen=True, kw_only=True, dict=True):
         kinds = ", ".join(dict.fromkeys(ask.kind for ask in refused))
         remedy = f"a rule whose spec has {kinds} allows it"
         never = next((ask for ask in refused if not ask.grantable), None)
-        if never is not None:
+        if any(ask.kind == "moved" for ask in refused):
+            remedy = "put back what was there, or make the container anew"
+        elif question.existing:
+            remedy += ", and one with `existing` whatever containers ask that are there already"
+        elif never is not None:
             remedy = f"leave out what no rule can allow, since it {never}"
         sentence = f"{name}{where} does not let {verb}{target} ask for this: it {told}{more}: {remedy}"
         return Decision(allowed=False, rule=name, reason=sentence, refused=refused)

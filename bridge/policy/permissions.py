@@ -30,7 +30,8 @@ GUARDED: Final = (
     *("/proc", "/sys", "/dev", "/boot", "/etc", "/root"),
     *("/run/containerd", "/var/run/containerd", "/var/lib/containerd", "/run/containerd-bridge"),
     *("/run/docker.sock", "/var/run/docker.sock", "/run/docker", "/var/lib/docker", "/var/lib/kubelet"),
-    *("/run/crio", "/var/run/crio", "/run/podman", "/run/systemd", "/var/lib/containerd-bridge"),
+    *("/run/crio", "/var/run/crio", "/run/podman", "/var/run/podman", "/var/lib/containerd-bridge"),
+    *("/run/systemd", "/var/run/systemd", "/run/dbus", "/var/run/dbus", "/run/k3s", "/var/lib/rancher"),
 )
 """Whoever writes there, or speaks to the sockets there, is root on the host: an entry that lies above is not enough for them."""
 
@@ -78,10 +79,14 @@ class Permissions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     runtime_options: list[Pattern] = []
     fields: list[Pattern] = []
     """Fields of the spec that are not judged here, by their full name such as `linux.timeOffsets`."""
+    existing: bool = False
+    """Whatever containers ask that are there already, so that they can be started as whoever made them wanted."""
 
-    def allows(self, ask: Ask, resolve: Resolve = as_it_stands) -> bool:
-        """Tell whether this lets a spec ask that."""
-        if not ask.grantable:
+    def allows(self, ask: Ask, resolve: Resolve = as_it_stands, *, existing: bool = False) -> bool:
+        """Tell whether this lets a spec ask that; `existing` where it is the spec of a container that is there already."""
+        if existing and self.existing:
+            return ask.kind != "moved"
+        if not ask.grantable or ask.kind == "moved":
             return False
         if self.privileged and ask.kind in _OF_PRIVILEGED:
             return True

@@ -120,7 +120,10 @@ class CommandJournal(Protocol):
 
 
 class CommandStates(Protocol):
-    """How each command stands, under its node and id, for whoever wants to know."""
+    """How each command stands, for whoever wants to know: under its node, what it is for, and its id.
+
+    With a `namespace`, and a `container`, only commands for that are looked at, by whoever may read no others.
+    """
 
     async def write(self, states: Sequence[CommandState]) -> None:
         """Let these states stand there; return when every one is stored.
@@ -131,7 +134,9 @@ class CommandStates(Protocol):
         """
         ...
 
-    async def get(self, command_id: str, *, node: str | None = None) -> Sequence[CommandState]:
+    async def get(
+        self, command_id: str, *, node: str | None = None, namespace: str | None = None, container: str | None = None
+    ) -> Sequence[CommandState]:
         """Return how the commands of this id stand: one on each node that was given it, mostly one.
 
         Raises:
@@ -140,11 +145,21 @@ class CommandStates(Protocol):
         """
         ...
 
-    def list(self, *, node: str | None = None) -> AsyncIterator[CommandState]:
+    def list(
+        self, *, node: str | None = None, namespace: str | None = None, container: str | None = None
+    ) -> AsyncIterator[CommandState]:
         """Iterate over all of them as they stand now, in the order in which they were written; raises as `get` does."""
         ...
 
-    async def wait(self, command_id: str, node: str, *, timeout: float | None) -> Outcome:
+    async def wait(
+        self,
+        command_id: str,
+        node: str,
+        *,
+        namespace: str | None = None,
+        container: str | None = None,
+        timeout: float | None,
+    ) -> Outcome:
         """Wait for a command's outcome; for ever without `timeout`.
 
         Raises:

@@ -9,6 +9,7 @@ As the real one it can be down. Use it from one event loop.
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,8 +23,8 @@ class MemoryCommands:
     """Implements `bridge.ports.CommandStates`."""
 
     def __init__(self) -> None:
-        self.states: dict[tuple[str, str], CommandState] = {}
-        """What stands under each node and id, in the order in which it was written."""
+        self.states: dict[tuple[str, str | None, str | None, str], CommandState] = {}
+        """What stands under each key, in the order in which it was written."""
         self.history: list[tuple[str, str]] = []
         """Every write, as id and stage."""
         self._up = True
@@ -42,39 +43,59 @@ class MemoryCommands:
         """Let these states stand there; see the port."""
         self._demand_up()
         for state in states:
-            self.states.pop((state.node, state.id), None)
-            self.states[state.node, state.id] = state
+            key = (state.node, state.namespace, state.container, state.id)
+            self.states.pop(key, None)
+            self.states[key] = state
             self.history.append((state.id, state.stage))
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def get(self, command_id: str, *, node: str | None = None) -> list[CommandState]:
+    async def get(
+        self, command_id: str, *, node: str | None = None, namespace: str | None = None, container: str | None = None
+    ) -> builtins.list[CommandState]:
         """Return how the commands of this id stand; see the port."""
         self._demand_up()
-        return [
-            state for key, state in sorted(self.states.items()) if key[1] == command_id and node in {None, state.node}
-        ]
+        found = self._about(node, namespace, container)
+        return sorted((state for state in found if state.id == command_id), key=lambda state: state.node)
 
-    async def list(self, *, node: str | None = None) -> AsyncIterator[CommandState]:
+    async def list(
+        self, *, node: str | None = None, namespace: str | None = None, container: str | None = None
+    ) -> AsyncIterator[CommandState]:
         """Iterate over all of them; see the port."""
         self._demand_up()
-        for state in list(self.states.values()):
-            if node in {None, state.node}:
-                yield state
+        for state in self._about(node, namespace, container):
+            yield state
 
-    async def wait(self, command_id: str, node: str, *, timeout: float | None) -> Outcome:
+    async def wait(
+        self,
+        command_id: str,
+        node: str,
+        *,
+        namespace: str | None = None,
+        container: str | None = None,
+        timeout: float | None,
+    ) -> Outcome:
         """Wait for a command's outcome; see the port."""
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    news, state = self._news, self.states.get((node, command_id))
-                    if state is not None and state.outcome is not None:
-                        return state.outcome
+                    news = self._news
+                    for state in self._about(node, namespace, container):
+                        if state.id == command_id and state.outcome is not None:
+                            return state.outcome
                     await news.wait()
         except TimeoutError as error:
             raise CommandFailed(
                 "deadline_exceeded", f"command {command_id} on node {node} has no outcome yet"
             ) from error
+
+    def _about(self, node: str | None, namespace: str | None, container: str | None) -> builtins.list[CommandState]:
+        wanted = {"node": node, "namespace": namespace, "container": container}
+        return [
+            state
+            for state in self.states.values()
+            if all(value in {None, getattr(state, name)} for name, value in wanted.items())
+        ]
 
     def _demand_up(self) -> None:
         if not self._up:

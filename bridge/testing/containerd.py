@@ -47,6 +47,7 @@ from bridge.testing.lookup import MemoryLookup
 from bridge.testing.program import RUNS, Program
 from bridge.testing.runtime import MemoryRuntime
 from bridge.testing.source import MemorySource
+from bridge.testing.specs import plain_spec
 from bridge.testing.task import MemoryTask, Refusal
 
 __all__ = ["MemoryContainer", "MemoryContainerd"]
@@ -132,8 +133,7 @@ class MemoryContainerd:
             snapshot_key=container,
             created_at=moment,
             updated_at=moment,
-            spec=spec
-            or {"ociVersion": "1.2.1", "process": {"args": [container], "cwd": "/"}, "root": {"path": "rootfs"}},
+            spec=spec or plain_spec(namespace, container),
         )
         self.containers[namespace, container] = MemoryContainer(record, program)
         self.snapshots[namespace, container] = MemorySnapshot()

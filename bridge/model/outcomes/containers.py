@@ -46,7 +46,10 @@ class ExecInfo(TaskInfo, frozen=True, kw_only=True):
 
 
 class ContainerInfo(Struct, frozen=True, kw_only=True):
-    """A container's record, and its task where it has one. `spec` is left out of lists."""
+    """A container's record, and its task where it has one. `spec` and `runtime_options` are left out of lists.
+
+    `runtime_options` are those that are not at their defaults; of a kind that is not known here only the `type_url`.
+    """
 
     node: str = ""
     namespace: str
@@ -55,6 +58,7 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
     name: str | None = None
     labels: dict[str, str] = {}
     runtime: str = ""
+    runtime_options: dict[str, Any] | None = None
     snapshotter: str = ""
     snapshot_key: str = ""
     created_at: Nanos | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.containerd import host
 from bridge.containerd.host import HostProcesses, Process, _described, _interfaces
 from bridge.model.nanos import now
 from bridge.model.outcomes import ProcessInfo
@@ -90,7 +91,7 @@ def test_where_nobody_listens_nothing_is_said(tmp_path: Path) -> None:
 def test_a_host_whose_pids_cannot_be_seen_is_not_taken_for_ours(
     listening: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(HostProcesses, "_peer", lambda _: 0)  # what the kernel says of a peer in a namespace above ours
+    monkeypatch.setattr(host, "listener", lambda _: 0)  # what the kernel says of a peer in a namespace above ours
     ours = ProcessInfo(pid=os.getpid())
     assert HostProcesses(listening).described([ours]) == [ours]
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStats, TaskStatus
 from bridge.ports import Defaults, NewContainer, Processes, RuntimeVersion, Stdio
 from bridge.testing import MemoryContainerd
+from tests.unit.policy.specs import DEFAULT
 
 KILL = 9
 
@@ -185,7 +187,8 @@ class SmallRuntime:
         spec: dict[str, Any] | None = None,
     ) -> None:
         key = (namespace, container)
-        self.records[key] = ContainerInfo(namespace=namespace, id=container, labels=labels or {}, spec=spec)
+        own = harmless(namespace, container) if spec is None else spec
+        self.records[key] = ContainerInfo(namespace=namespace, id=container, labels=labels or {}, spec=own)
         if task is not None:
             self.made[key] = task
 
@@ -211,6 +214,13 @@ class SmallRuntime:
     async def version(self) -> RuntimeVersion:
         await self.called("version")
         return RuntimeVersion("2.1.9", "abc")
+
+
+def harmless(namespace: str, container: str) -> dict[str, Any]:
+    """A spec that asks the host for nothing."""
+    spec = copy.deepcopy(DEFAULT)
+    spec["linux"]["cgroupsPath"] = f"/{namespace}/{container}"
+    return spec
 
 
 def failure(code: Code, words: str = "said so") -> CommandFailed:

@@ -171,7 +171,7 @@ async def test_a_bridge_with_another_journal_looks_at_what_the_former_one_began(
     node = Node()
     node.runtime.add(task=SmallTask("running"))
     state = CommandState(id="a-1", verb="kill", node="web1", stage="started", via="job", journal="the other one's")
-    node.states.states["web1", "a-1"] = state
+    await node.states.write([state])
     await node.send("kill", "a-1")
     async with node.running(MemoryJournal()):
         await node.until(0)
@@ -182,9 +182,8 @@ async def test_a_bridge_with_another_journal_looks_at_what_the_former_one_began(
 async def test_a_bridge_that_finds_its_own_mark_believes_its_journal() -> None:
     node = Node()
     node.runtime.add(task=SmallTask("running"))
-    node.states.states["web1", "a-1"] = CommandState(
-        id="a-1", verb="pause", node="web1", stage="started", via="job", journal=node.journal.identity
-    )
+    state = CommandState(id="a-1", verb="pause", node="web1", stage="started", via="job", journal=node.journal.identity)
+    await node.states.write([state])
     await node.send("pause", "a-1")
     async with node.running():
         await node.until(0)
@@ -281,9 +280,10 @@ async def test_what_another_bridge_refused_is_judged_here_anew() -> None:
     outcome = Outcome(
         id="a-1", verb="pause", node="web1", outcome="refused", error=Failure(code="refused", message="no")
     )
-    node.states.states["web1", "a-1"] = CommandState(
+    state = CommandState(
         id="a-1", verb="pause", node="web1", stage="finished", via="job", journal="the other one's", outcome=outcome
     )
+    await node.states.write([state])
     await node.send("pause", "a-1")
     async with node.running():
         await node.until(0)

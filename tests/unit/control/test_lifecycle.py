@@ -16,6 +16,7 @@ from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Deleted, Done, ExitInfo, Restarted, TaskStarted, TaskStatus
 from bridge.ports import Stdio
 from tests.unit.control.small_runtime import KILL, SmallRuntime, SmallTask, failure
+from tests.unit.policy.specs import anything
 
 TERM = 15
 
@@ -27,7 +28,7 @@ def runtime() -> SmallRuntime:
 
 @pytest.fixture
 def place(runtime: SmallRuntime) -> Place:
-    return Place(runtime=runtime, node="node", namespace="default", container="web.1")
+    return Place(runtime=runtime, node="node", namespace="default", container="web.1", permit=anything)
 
 
 async def failing(awaitable: Any) -> tuple[str, str]:

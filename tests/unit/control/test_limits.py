@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bridge.control import limits
 from bridge.control.limits import changed_spec, resources_of
@@ -237,6 +238,8 @@ async def test_a_record_that_cannot_be_changed_says_that_the_task_was(runtime: S
 
 async def test_a_spec_that_cannot_be_read_is_left_alone_and_so_is_the_task(runtime: SmallRuntime, place: Place) -> None:
     runtime.add(task=SmallTask("running"))
+    record = runtime.records["default", "web.1"]
+    runtime.records["default", "web.1"] = structs.replace(record, spec=None)
     assert await failing(place, Update(pids_limit=5)) == (
         "failed_precondition",
         "the spec in the record of container web.1 cannot be read: update its task with task_only",

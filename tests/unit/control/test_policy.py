@@ -93,7 +93,7 @@ async def test_a_dry_run_of_any_verb_changes_nothing(verb: str) -> None:
     ask = Asked()
     ask.runtime.add(task=SmallTask("running"))
     await ask(verb, dry_run=True)
-    assert set(ask.runtime.calls) <= {"get"}
+    assert set(ask.runtime.calls) <= {"get", "task", "defaults default"}
 
 
 async def test_a_switch_is_the_outer_bound() -> None:
