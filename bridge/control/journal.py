@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from bridge.control.journal_file import JournalFile
+from bridge.control.journal_file import PRUNED, JournalFile
 from bridge.database import DatabaseDamagedError, DatabaseError
 from bridge.errors import BridgeError, CommandFailed
 from bridge.model.nanos import Nanos
@@ -107,6 +107,7 @@ class Journal:
         self._over: BaseException | None = None
         self._commits, self._commit_seconds = 0, 0.0
         self._tidied = 0.0
+        self._forgetting = False
         self._told: list[str] = []
         self.damage: str | None = None
         """Why the file before this one was put aside, None where it was not."""
@@ -287,21 +288,25 @@ class Journal:
         self._hand_over(arrived, [error] * len(arrived))
 
     def _tidy(self) -> None:
+        """Take old rows out, a few at a time between two commits; while there are more of them, at every chance."""
         assert self._file is not None
         file, moment = self._file, time.monotonic()
         if moment - self._tidied < TIDY_S:
             return
-        self._tidied = moment
-        now = self._clock()
+        now, full = self._clock(), file.rows > self._most * 0.9
+        before = now - int(AT_LEAST_S * 1e9) if full else now - self._kept_ns
         try:
-            file.transact([lambda each: each.prune(now - self._kept_ns)])
-            if file.rows > self._most * 0.9:
-                early = file.transact([lambda each: each.prune(now - int(AT_LEAST_S * 1e9))])[0]
-                log.warning("the journal is full: %d finished commands are forgotten early", early)
+            gone = file.transact([lambda each: each.prune(before)])[0]
         except DatabaseDamagedError:
             raise
         except DatabaseError as error:  # it can wait; a disk that fails shows at the next command
             log.debug("the journal is not tidied up: %s", error)
+            gone = 0
+        if full and gone and not self._forgetting:
+            log.warning("the journal is full: finished commands are forgotten when they are an hour old")
+        self._forgetting = full
+        if gone < PRUNED:
+            self._tidied = moment
 
 
 def _resolve(waiting: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.database import Database, disk, open_file
 from bridge.errors import BadEnvelope
 from bridge.model.codec import decode_as, encode_any
-from bridge.model.events import Who
+from bridge.model.events import Failure, Who
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Outcome
 from bridge.ports import JournalRow
 
-__all__ = ["JournalFile"]
+__all__ = ["PRUNED", "JournalFile"]
 
 S = TypeVar("S", bound=Struct)
 
@@ -51,7 +52,7 @@ _FIELDS: Final = (
     "id, digest, verb, namespace, container, body, reply, via, delivery, who, rule, received_at, started_at, outcome"
 )
 
-_PRUNED: Final = 500
+PRUNED: Final = 500
 """Rows that go at once: some milliseconds."""
 
 
@@ -174,7 +175,7 @@ class JournalFile:
         if delivery:
             self._db.execute("DELETE FROM attempts WHERE delivery = ?", (delivery,))
 
-    def prune(self, before: int, *, at_once: int = _PRUNED) -> int:
+    def prune(self, before: int, *, at_once: int = PRUNED) -> int:
         """Take out commands that were finished before that time (ns) and told; return how many, `at_once` at the most."""
         gone = self._db.execute(
             "DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE finished_at < ? AND told = 1 LIMIT ?)",
@@ -205,16 +206,33 @@ class JournalFile:
 def _row(fields: tuple[Any, ...]) -> JournalRow:
     values = dict(zip(_FIELDS.split(", "), fields, strict=True))
     outcome, started, who = values.pop("outcome"), values.pop("started_at"), values.pop("who")
-    return JournalRow(
+    row = JournalRow(
         **values | {"received_at": Nanos(values["received_at"])},
         who=None if who is None else _decoded(who, Who, values["id"]),
         started_at=None if started is None else Nanos(started),
-        outcome=None if outcome is None else _decoded(outcome, Outcome, values["id"]),
     )
+    return row if outcome is None else replace(row, outcome=_decoded(outcome, Outcome, row.id) or _unreadable(row))
 
 
-def _decoded(encoded: bytes, kind: type[S], command_id: str) -> S:
+def _decoded(encoded: bytes, kind: type[S], command_id: str) -> S | None:
+    """Return what stands there; None where another version of the bridge wrote it and this one cannot read it."""
     try:
         return decode_as(encoded, kind)
     except BadEnvelope as error:
-        raise sqlite3.DatabaseError(f"what stands of {command_id} cannot be read: {error}") from error
+        log.warning("what the journal has of command %s cannot be read: %s", command_id, error)
+        return None
+
+
+def _unreadable(row: JournalRow) -> Outcome:
+    """Return what is known of the end of a command whose outcome cannot be read: that it has ended."""
+    sentence = "it has ended, but how was written down by another version of the bridge: look at what it was to change"
+    return Outcome(
+        id=row.id,
+        verb=row.verb,
+        node="",
+        outcome="unknown",
+        namespace=row.namespace,
+        container=row.container,
+        error=Failure(code="unknown", message=sentence),
+        received_at=row.received_at,
+    )

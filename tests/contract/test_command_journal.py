@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from bridge.control.journal import Journal
+from bridge.control.journal_file import PRUNED
 from bridge.control.memory import MemoryJournal
 from bridge.model.events import Who
 from bridge.model.nanos import Nanos
@@ -204,6 +206,44 @@ async def test_old_rows_go_and_untold_ones_stay(tmp_path: Path) -> None:
             await asyncio.sleep(0)
         assert await journal.look("untold") is not None
         assert await journal.look("new") is not None
+
+
+async def test_a_journal_that_is_full_makes_room_as_fast_as_it_is_filled(tmp_path: Path) -> None:
+    moment, hour = 100 * 86_400 * 10**9, 3_600 * 10**9
+    most, old = 4 * PRUNED, 7 * PRUNED
+    with Journal(tmp_path / "journal.db", clock=lambda: moment) as journal:
+
+        async def end(name: str) -> None:
+            await journal.finish(replace(ROW, id=name), replace(OUTCOME, id=name, finished_at=Nanos(moment - 2 * hour)))
+            journal.told(name)
+
+        await asyncio.gather(*(end(f"a-{number}") for number in range(old)))
+        await journal.look("a-1")
+        assert journal.statistics().rows == old
+    with Journal(tmp_path / "journal.db", clock=lambda: moment, most=most) as journal:
+        await journal.look("a-1")
+        # It is tidied up behind every transaction: three times, before it has gone down to what it may hold.
+        for _ in range(4):
+            await journal.look("a-1")
+        assert journal.statistics().rows <= most
+        await journal.start(replace(ROW, id="new"), Nanos(moment))
+
+
+async def test_what_another_version_wrote_is_an_end_that_nobody_knows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.db"
+    with Journal(path, clock=lambda: 100) as journal:
+        await journal.finish(ROW, OUTCOME)
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE commands SET outcome = ?", (b'{"id":"a-1","verb":"pause","node":"n","outcome":"later"}',))
+    with Journal(path, clock=lambda: 100) as journal:
+        found, other = await asyncio.gather(journal.look("a-1"), journal.start(replace(ROW, id="b"), Nanos(6)))
+        assert found is not None
+        assert found.outcome is not None
+        assert (found.outcome.outcome, other) == ("unknown", None)
+        assert [row.id for row in await journal.untold()] == ["a-1"]
+    assert "cannot be read" in caplog.text
 
 
 async def test_a_damaged_journal_is_put_aside(tmp_path: Path) -> None:
