@@ -83,14 +83,14 @@ def test_nodes_and_what_they_take(cli: Cli) -> None:
 
 def test_nodes_that_take_no_commands_are_shown_too(cli: Cli) -> None:
     records = [
-        record("n0", since=Nanos(now() - 3 * HOUR - 10**9), renewed=Nanos(now() - 5 * 10**9), version="0.9"),
-        record("n1", since=Nanos(now() - 2 * HOUR - 10**9), renewed=now()),
+        record("n0", since=Nanos(now() - 3 * HOUR - 10**9), renewed=Nanos(now() - 5 * 60 * 10**9), version="0.9"),
+        record("n1", since=Nanos(now() - 2 * HOUR - 10**9), renewed=Nanos(now() - 3 * 60 * 10**9)),
     ]
 
-    assert [line[:55] for line in cli("nodes", records=records).lines] == [
-        "NODE   VERSION   COMMANDS             SINCE         REN",
-        "n0     0.9       -                    3 hours ago   5 s",
-        "n1     1         observe, lifecycle   2 hours ago   0 s",
+    assert [line[:57] for line in cli("nodes", records=records).lines] == [
+        "NODE   VERSION   COMMANDS             SINCE         RENEW",
+        "n0     0.9       -                    3 hours ago   5 min",
+        "n1     1         observe, lifecycle   2 hours ago   3 min",
     ]
     first, second = cli("nodes", "--json", records=records).objects
     assert (first["node"], first["answers"], first["record"]["pid"]) == ("n0", False, 4711)
