@@ -41,6 +41,7 @@ from bridge.model.events import Failure
 from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
+from bridge.model.outcomes.redaction import concealed
 from bridge.ports import (
     CommandJournal,
     CommandRequest,
@@ -267,7 +268,8 @@ class Dispatcher:
             await permit.begin()
             if isinstance(command, Cancel):
                 return await self._changing.cancel(command, order.subject)
-            return await VERBS[command.verb](place, command)
+            result = await VERBS[command.verb](place, command)
+            return result if permit.shows_all else concealed(result)
 
     # -- inside
 
