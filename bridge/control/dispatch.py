@@ -84,6 +84,9 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
 """Verb -> coroutine, of every family; `cancel` is the dispatcher's own."""
 
 
+NOT_AS_A_JOB = "a job lies in its stream with all its options, a password too: send the command as a request"
+
+
 class DispatchStatistics(NamedTuple):
     """What the dispatcher has done since the beginning, and what it is doing."""
 
@@ -291,6 +294,8 @@ class Dispatcher:
             )
         if order.flaw is not None:
             raise order.flaw
+        if order.request.via == "job" and order.credentials:
+            raise CommandFailed("invalid_argument", NOT_AS_A_JOB)
         if self._stopping:
             if order.request.via == "job":
                 raise Postponed
