@@ -63,7 +63,12 @@ def read_ruling(config: Config, resolve: Callable[[str], str]) -> Ruling:
     file = PolicyFile(config.policy, knows_who=config.request_info)
     book = file.read()
     policy = Policy(
-        groups=config.groups, foreign=config.foreign, namespaces=config.namespace, book=book, resolve=resolve
+        groups=config.groups,
+        foreign=config.foreign,
+        namespaces=config.namespace,
+        book=book,
+        resolve=resolve,
+        show=config.shown,
     )
     return Ruling(policy, file)
 

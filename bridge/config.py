@@ -101,6 +101,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the events of commands tell of their options: `redacted`, or `full` with environment, arguments and secrets."""
     record_observing: bool = False
     """Whether commands that only look leave events too."""
+    show: str = "redacted"
+    """What `inspect` and `pids` tell of arguments, environment and annotations: `redacted`, or `full` to everybody who may look.
+    A rule of the policy may say it for some."""
     http: str | None = None
     """`HOST:PORT` for health and metrics; not served unless given."""
     root: str = "containerd"  # the first token of every subject
@@ -132,12 +135,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def record_detail(self) -> Literal["redacted", "full"]:
         """How much the events of commands tell."""
-        match self.record.strip().lower():
-            case "redacted":
-                return "redacted"
-            case "full":
-                return "full"
-        raise ValueError(f"record {values.shown(self.record)} does not exist: choose from redacted, full")
+        return _detail("record", self.record)
+
+    @property
+    def shown(self) -> Literal["redacted", "full"]:
+        """How much whoever looks is told."""
+        return _detail("show", self.show)
 
     @property
     def subjects(self) -> Subjects:
@@ -288,6 +291,15 @@ _VARIABLES: Final = {name.replace(".", "_").upper(): name for name in _FIELDS} |
 # -- what values have to be together
 
 
+def _detail(name: str, value: str) -> Literal["redacted", "full"]:
+    match value.strip().lower():
+        case "redacted":
+            return "redacted"
+        case "full":
+            return "full"
+    raise ValueError(f"{name} {values.shown(value)} does not exist: choose from redacted, full")
+
+
 def _check(config: Config, where: Mapping[str, str]) -> None:
     def refusal(sentence: object, *fields: str) -> ConfigError:
         places = dict.fromkeys(where[field] for field in fields if field in where)
@@ -301,6 +313,7 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("http", lambda: config.http_address),
         ("log_level", lambda: values.log_level(config.log_level)),
         ("record", lambda: config.record_detail),
+        ("show", lambda: config.shown),
     ]
     for field, test in tests:
         try:

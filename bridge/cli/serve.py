@@ -77,6 +77,13 @@ def serve(
         str | None,
         typer.Option(metavar="DETAIL", help=f"What is recorded of options: redacted or full ({_DEFAULT.record})."),
     ] = None,
+    show: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DETAIL",
+            help=f"What `inspect` tells of arguments and environment: redacted or full ({_DEFAULT.show}).",
+        ),
+    ] = None,
     record_observing: Annotated[
         bool | None, typer.Option("--record-observing", help="Record commands that only look, too.")
     ] = None,
@@ -158,6 +165,7 @@ def serve(
         "policy": policy,
         "request_info": request_info,
         "record": record,
+        "show": show,
         "record_observing": record_observing,
         "http": http,
         "root": root,

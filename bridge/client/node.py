@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bridge.client.jobs import Accepted, Jobs
 from bridge.client.making import MakesContainers
@@ -334,6 +334,10 @@ class Node(MakesContainers, RunsProcesses):
         if self._jobs is None:
             raise CommandFailed("unimplemented", "this bus has no durable jobs")
         assert command.id is not None
+        if commands.credentials_of(type(command), structs.asdict(command)):
+            raise CommandFailed(
+                "invalid_argument", "a job lies in its stream with all its options, a password too: leave --durable out"
+            )
         await self._jobs.submit(subject, _body(command), command.id)
         if not self._how.wait:
             raise Accepted(command.id, self.name)

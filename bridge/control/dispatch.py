@@ -41,6 +41,7 @@ from bridge.model.events import Failure
 from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
+from bridge.model.outcomes.redaction import concealed
 from bridge.ports import (
     CommandJournal,
     CommandRequest,
@@ -81,6 +82,9 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
     }
 )
 """Verb -> coroutine, of every family; `cancel` is the dispatcher's own."""
+
+
+NOT_AS_A_JOB = "a job lies in its stream with all its options, a password too: send the command as a request"
 
 
 class DispatchStatistics(NamedTuple):
@@ -267,7 +271,8 @@ class Dispatcher:
             await permit.begin()
             if isinstance(command, Cancel):
                 return await self._changing.cancel(command, order.subject)
-            return await VERBS[command.verb](place, command)
+            result = await VERBS[command.verb](place, command)
+            return result if permit.shows_all else concealed(result)
 
     # -- inside
 
@@ -289,6 +294,8 @@ class Dispatcher:
             )
         if order.flaw is not None:
             raise order.flaw
+        if order.request.via == "job" and order.credentials:
+            raise CommandFailed("invalid_argument", NOT_AS_A_JOB)
         if self._stopping:
             if order.request.via == "job":
                 raise Postponed

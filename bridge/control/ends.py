@@ -14,6 +14,7 @@ from bridge.control.failpoint import failpoint
 from bridge.control.order import Order
 from bridge.control.record import CommandRecord
 from bridge.errors import BridgeError, CommandFailed
+from bridge.model.commands import scrubbed
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import CommandState, Outcome, OutcomeWord, Stage
@@ -29,6 +30,15 @@ Standing: TypeAlias = Callable[[CommandState], None]
 
 class JournalLost(BridgeError):
     """An outcome could not be written down, so it is none."""
+
+
+def _without_credentials(order: Order, failure: Failure | None) -> Failure | None:
+    """Return the failure without what containerd repeated of passwords, which not even its sender is told again."""
+    secrets = order.credentials if failure is not None else []
+    if failure is None or not secrets:
+        return failure
+    words = None if failure.containerd is None else scrubbed(failure.containerd, secrets)
+    return replace(failure, message=scrubbed(failure.message, secrets), containerd=words)
 
 
 def failure_of(error: CommandFailed) -> Failure:
@@ -67,7 +77,7 @@ class Ends:
             namespace=order.subject.namespace,
             container=order.subject.container,
             result=result,
-            error=failure,
+            error=_without_credentials(order, failure),
             received_at=order.received_at,
             finished_at=self._clock(),
         )
@@ -82,7 +92,7 @@ class Ends:
         """
         self.counts[order.subject.verb if order.kind else "?", outcome.outcome] += 1
         if order.is_act:
-            error = outcome.error
+            error = self._record.told(order, outcome.error)
             log.info("command %s: %s%s", order, outcome.outcome, f", {error.message!r}" if error else "")
         self._record.finished(order, outcome)
         if (order.once or order.request.via == "job") and not known:

@@ -242,7 +242,7 @@ class Worker:
             id=outcome.id,
             node=self._node,
             subject=job.subject,
-            body=job.body,
+            body=read_order(self._request(job), now()).kept,
             code=error.code,
             why=error.message,
             at=now(),

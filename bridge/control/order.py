@@ -11,7 +11,16 @@ from msgspec import Struct, structs
 
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.model.codec import decode_as, to_builtins
-from bridge.model.commands import COMMANDS, OF_EVERY, PRECONDITIONS, Command, id_in
+from bridge.model.commands import (
+    COMMANDS,
+    HIDDEN,
+    OF_EVERY,
+    PRECONDITIONS,
+    Command,
+    blanked,
+    credentials_of,
+    id_in,
+)
 from bridge.model.identity import check_identifier, is_identifier, new_ulid
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import CommandSubject
@@ -100,10 +109,25 @@ class Order(Struct, kw_only=True):
         return options
 
     @property
+    def credentials(self) -> list[str]:
+        """What of its options is for a registry alone, and is kept nowhere."""
+        return [] if self.kind is None else credentials_of(self.kind, self.options)
+
+    @property
+    def kept(self) -> bytes:
+        """The body as it may be kept: as it came, without credentials."""
+        return blanked(self.kind, self.request.body)
+
+    @property
     def digest(self) -> str:
-        """What tells this command from another one under its id. Sent again it may have more time and other remarks."""
-        options = {name: value for name, value in self.options.items() if name not in (*OF_EVERY, "not_after")}
-        said = [*self.subject, options if self.command is not None else self.request.body.hex()]
+        """What tells this command from another one under its id. Again it may have more time, other remarks, other passwords."""
+        secret = self.credentials
+        options = {
+            name: HIDDEN if secret and value in secret else value
+            for name, value in self.options.items()
+            if name not in (*OF_EVERY, "not_after")
+        }
+        said = [*self.subject, options if self.command is not None else self.kept.hex()]
         return sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
 
     @property
@@ -116,7 +140,7 @@ class Order(Struct, kw_only=True):
             received_at=self.received_at,
             namespace=self.subject.namespace,
             container=self.subject.container,
-            body=self.request.body,
+            body=self.kept,
             reply=self.request.reply,
             via=self.request.via,
             delivery=self.request.delivery,

@@ -25,6 +25,7 @@ from bridge.policy import (
     Facts,
     Question,
     RuleBook,
+    Show,
     anchored,
     asks_of,
     asks_of_process,
@@ -60,6 +61,7 @@ class Policy:
         namespaces: Collection[str] = (),
         book: RuleBook = NO_RULES,
         resolve: Callable[[str], str] = os.path.realpath,
+        show: Show = "redacted",
     ) -> None:
         """Take the switches and the rules.
 
@@ -69,7 +71,9 @@ class Policy:
             namespaces: the only namespaces that may be commanded; none means every one.
             book: the rules.
             resolve: follows the symbolic links of a path of this host.
+            show: `full` where arguments, environment and annotations are told to everybody who may look.
         """
+        self._show = show
         self.namespaces = frozenset(namespaces)
         self._switches = Switches(groups=frozenset(groups), foreign=foreign, namespaces=self.namespaces)
         self.book = book
@@ -121,7 +125,7 @@ class Policy:
         subject = order.subject
         asks: tuple[Ask, ...] = asks_of_runtime(runtime, runtime_options)
         if spec is not None:
-            asks += asks_of(spec, cgroups_path=f"/{subject.namespace}/{subject.container}")
+            asks += asks_of(spec, cgroups_path=f"/{subject.namespace}/{subject.container}", existing=existing)
             asks += moved(spec, self._resolve) if ours else ()
         if process is not None:
             asks += asks_of_process(process, own=own)
@@ -135,7 +139,8 @@ class Policy:
             asks=asks,
             existing=existing,
         )
-        return self.book.decide(question, self._resolve)
+        decision = self.book.decide(question, self._resolve)
+        return decision if decision is None or self._show == "redacted" else decision._replace(show=self._show)
 
     def anchor(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """Return a spec that names what the symbolic links in its paths of this host lead to."""
@@ -173,6 +178,11 @@ class Permit:
         self._begin = begin
         self._begun = False
         self._admitted: Decision | None = None
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether whoever asks may be told what is redacted for others."""
+        return self._admitted is not None and self._admitted.show == "full"
 
     async def admit(self) -> None:
         """Ask with what is known before the verb is called.

@@ -101,7 +101,7 @@ class CommandRecord:
             purpose=command.purpose if command is not None else None,
             rule=order.rule,
             dry_run=order.dry_run,
-            sha256=sha256(order.request.body).hexdigest(),
+            sha256=sha256(order.kept).hexdigest(),
             received_at=order.received_at,
         )
 

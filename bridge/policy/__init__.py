@@ -9,7 +9,7 @@ The daemon judges commands with it and the command line explains it; neither kno
 from __future__ import annotations
 
 from bridge.policy.asks import Ask
-from bridge.policy.book import NO_RULES, Decision, Facts, Question, Rule, RuleBook
+from bridge.policy.book import NO_RULES, Decision, Facts, Question, Rule, RuleBook, Show
 from bridge.policy.file import read_policy
 from bridge.policy.mounts import anchored, moved
 from bridge.policy.permissions import HostMount, Permissions
@@ -27,6 +27,7 @@ __all__ = [
     "Question",
     "Rule",
     "RuleBook",
+    "Show",
     "anchored",
     "asks_of",
     "asks_of_process",

@@ -22,9 +22,11 @@ from bridge.model.selection import Selection
 from bridge.policy.asks import Ask
 from bridge.policy.permissions import NOTHING, Permissions, Resolve, as_it_stands
 
-__all__ = ["DEFAULT", "NO_RULES", "Decision", "Effect", "Facts", "Question", "Rule", "RuleBook"]
+__all__ = ["DEFAULT", "NO_RULES", "Decision", "Effect", "Facts", "Question", "Rule", "RuleBook", "Show"]
 
 Effect: TypeAlias = Literal["allow", "deny"]
+Show: TypeAlias = Literal["redacted", "full"]
+"""Whether arguments, environment and annotations of containers are told to whoever looks at them."""
 Pattern: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 DEFAULT: Final = "default"
@@ -51,6 +53,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     groups: list[Group] = []
     users: list[Pattern] = []
     spec: Permissions | None = None
+    show: Show = "redacted"
 
 
 class Facts(NamedTuple):
@@ -80,12 +83,16 @@ class Question(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What was decided, by which rule, and a sentence that says why. `refused` are the asks that it came down to."""
+    """What was decided, by which rule, and a sentence that says why.
+
+    `refused` are the asks that it came down to, `show` how much of a container may be told.
+    """
 
     allowed: bool
     rule: str
     reason: str
     refused: tuple[Ask, ...] = ()
+    show: Show = "redacted"
 
 
 class _Unknown(Exception):
@@ -99,6 +106,8 @@ class RuleBook(Struct, frozen=True, kw_only=True, dict=True):
     default: Effect = "deny"
     spec: Permissions = NOTHING
     """What a spec may ask where the default decides."""
+    show: Show = "redacted"
+    """How much is told of containers there."""
     source: str = ""
     """Where the rules are from, for sentences about them."""
 
@@ -125,7 +134,7 @@ class RuleBook(Struct, frozen=True, kw_only=True, dict=True):
             return Decision(
                 allowed=False, rule=name, reason=f"{name} of {self.source} denies {question.verb}{_target(question)}"
             )
-        return self._if_granted(rule.spec or NOTHING, name, question, resolve)
+        return self._if_granted(rule.spec or NOTHING, name, question, resolve)._replace(show=rule.show)
 
     # -- inside
 
@@ -133,7 +142,7 @@ class RuleBook(Struct, frozen=True, kw_only=True, dict=True):
         if self.default == "deny":
             sentence = f"no rule of {self.source} allows {question.verb}{_target(question)}, and its default is deny"
             return Decision(allowed=False, rule=DEFAULT, reason=sentence)
-        return self._if_granted(self.spec, DEFAULT, question, resolve)
+        return self._if_granted(self.spec, DEFAULT, question, resolve)._replace(show=self.show)
 
     def _if_granted(self, granted: Permissions, name: str, question: Question, resolve: Resolve) -> Decision:
         verb, target = question.verb, _target(question)

@@ -44,6 +44,7 @@ MOST_RULES: Final = 1_000
 
 _FORMS: Final = {
     "effect": "give allow or deny",
+    "show": "give redacted or full",
     "groups": f"choose from {', '.join(GROUPS)}",
     "source": "give an absolute path of the host",
     "namespace_paths": "give absolute paths of the host",
@@ -55,7 +56,7 @@ _FORMS: Final = {
 }
 """What a value has to be, where msgspec's own words do not say it well."""
 
-_KEYS: Final = ("default", "rules", "spec")
+_KEYS: Final = ("default", "rules", "spec", "show")
 _AT: Final = re.compile(r" - at `(?P<path>.*)`$")
 _STEP: Final = re.compile(r"\.([A-Za-z_]+)|\[([0-9]+)\]")
 
@@ -99,8 +100,13 @@ def _book(tree: dict[str, Any], path: Path) -> RuleBook:
     spec = _converted(tree.get("spec", {}), Permissions, f"{path}: spec")
     if "spec" in tree and default == "deny":
         raise ConfigError(f'{path}: spec goes with default = "allow": with deny there is nothing for it to allow')
+    show = tree.get("show", "redacted")
+    if show not in ("redacted", "full"):
+        raise ConfigError(f"{path}: show is {shown(show)}: give redacted or full")
+    if "show" in tree and default == "deny":
+        raise ConfigError(f'{path}: show goes with default = "allow": with deny there is nothing for it to show')
     rules = tuple(_rule(each, number, path) for number, each in enumerate(listed, 1))
-    book = RuleBook(rules=rules, default=default, spec=spec, source=str(path))
+    book = RuleBook(rules=rules, default=default, spec=spec, show=show, source=str(path))
     twice = next((name for name in book.names if book.names.count(name) > 1), None)
     if twice is not None or DEFAULT in book.names:
         raise ConfigError(f"{path}: the name {twice or DEFAULT!r} does not tell one rule: give each a name of its own")
@@ -113,6 +119,8 @@ def _rule(raw: Any, number: int, path: Path) -> Rule:
     rule: Rule = _converted(raw, Rule, where)
     if rule.effect == "deny" and rule.spec is not None:
         raise ConfigError(f"{where}: spec goes with allow; a deny refuses whatever is asked: leave spec out")
+    if rule.effect == "deny" and rule.show == "full":
+        raise ConfigError(f"{where}: show goes with allow; of what a deny refuses nothing is shown: leave show out")
     for verb in rule.verbs:
         if not any(char in verb for char in "*?[") and verb not in COMMANDS:
             raise ConfigError(f"{where}: there is no verb {verb!r}: choose from {', '.join(sorted(COMMANDS))}")

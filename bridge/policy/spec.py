@@ -38,17 +38,20 @@ MASKED: Final = frozenset(
     {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"}
     | {"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"}
 )
+MASKED_LATER: Final = frozenset({"/proc/asound", "/sys/devices/virtual/powercap"})
+"""Those that clients of older containerds leave open; what these have made is not refused for it."""
 READ_ONLY: Final = frozenset({"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"})
 
 _CONTAINED: Final = frozenset({"private", "rprivate", "slave", "rslave"})
 
 
-def asks_of(spec: Mapping[str, Any], *, cgroups_path: str | None = None) -> tuple[Ask, ...]:
+def asks_of(spec: Mapping[str, Any], *, cgroups_path: str | None = None, existing: bool = False) -> tuple[Ask, ...]:
     """Return what a spec asks, in no order that means anything. Total: whatever `spec` is, there is an answer.
 
     Args:
         spec: the OCI spec of a container.
         cgroups_path: the control group that containerd itself would choose, `/<namespace>/<container>`.
+        existing: whether it is the spec of a container that is there, which an older client may have made.
     """
     asks = Asks()
     table = asks.table(spec, "spec")
@@ -60,7 +63,7 @@ def asks_of(spec: Mapping[str, Any], *, cgroups_path: str | None = None) -> tupl
         asks.add("hooks", "runs programs on the host (hooks)")
     for key in asks.table(table.get("annotations"), "annotations"):
         asks.add("annotations", f"gives the runtime the annotation {shown(key)}", key)
-    _judge_linux(asks, asks.table(table.get("linux"), "linux"), cgroups_path)
+    _judge_linux(asks, asks.table(table.get("linux"), "linux"), cgroups_path, MASKED_LATER if existing else frozenset())
     return asks.every()
 
 
@@ -87,7 +90,7 @@ def _judge_root(asks: Asks, root: object) -> None:
         asks.add("host_mounts", f"has its root file system at {shown(path)}", path, write=True, grantable=False)
 
 
-def _judge_linux(asks: Asks, linux: Mapping[Any, Any], cgroups_path: str | None) -> None:
+def _judge_linux(asks: Asks, linux: Mapping[Any, Any], cgroups_path: str | None, left_open: frozenset[str]) -> None:
     asks.leave(linux, _LINUX, "linux")
     _judge_namespaces(asks, linux.get("namespaces"))
     judge_devices(asks, linux.get("devices"))
@@ -95,7 +98,7 @@ def _judge_linux(asks: Asks, linux: Mapping[Any, Any], cgroups_path: str | None)
     asks.leave(resources, _RESOURCES, "linux.resources")
     judge_devices(asks, resources.get("devices"), rules=True)
     for what, kept in (("maskedPaths", MASKED), ("readonlyPaths", READ_ONLY)):
-        missing = kept.difference(asks.texts(linux.get(what), f"linux.{what}"))
+        missing = kept - left_open.union(asks.texts(linux.get(what), f"linux.{what}"))
         if missing:
             text = f"sees what is hidden or protected by default ({', '.join(sorted(missing)[:3])})"
             asks.add("masked_paths", text, what)

@@ -26,6 +26,7 @@ from bridge.model.outcomes import Outcome
 from bridge.model.subjects import CommandSubject
 from bridge.ports import CommandRequest, ContainerRuntime
 from tests.testbed import BUSYBOX, Containerd, Ctr
+from tests.unit.policy.specs import LENIENT
 
 SLEEP = ("sleep", "1000")
 STUBBORN = ("sh", "-c", "trap 'echo TERM > /asked' TERM; echo ready > /ready; while :; do sleep 0.05; done")
@@ -43,7 +44,9 @@ class Node:
         self.runtime = runtime
         self.ctr = ctr
         self.recorded: list[CommandRecorded] = []
-        self.dispatcher = Dispatcher("node", runtime, policy=Policy(groups=GROUPS), record=CommandRecord(self._record))
+        self.dispatcher = Dispatcher(
+            "node", runtime, policy=Policy(groups=GROUPS, book=LENIENT), record=CommandRecord(self._record)
+        )
 
     def _record(self, _namespace: object, _container: object, event: CommandRecorded, _id: object) -> None:
         if event.phase == "finished":

@@ -90,10 +90,13 @@ def host(request: pytest.FixtureRequest, _containerds: Callable[[str], Container
 async def here(host: Containerd, bridge_factory: BridgeFactory, nats_url: str, tmp_path: Path) -> AsyncIterator[Here]:
     root = tmp_path / "bundles"
     root.mkdir()
+    policy = tmp_path / "policy.toml"
+    policy.write_text("default = 'allow'\nshow = 'full'\n[spec]\nruntime_options = ['root']\n")
     daemon = await asyncio.to_thread(
         bridge_factory,
         *("--containerd", host.address, "--nats", nats_url, "--node", "n1", "--bundle-root", root),
         *("--state-dir", tmp_path / "state", "--commands", "observe,lifecycle"),
+        *("--policy", policy),
     )
     await asyncio.to_thread(daemon.live)
     with host.fresh_namespace() as ctr:

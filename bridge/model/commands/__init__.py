@@ -26,7 +26,15 @@ from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Restart, Resume, Start, Stop, Update
 from bridge.model.commands.named import id_in
 from bridge.model.commands.observing import OBSERVING, Inspect, List, Pids, Stats, Version, Wait
-from bridge.model.commands.redaction import HIDDEN, SECRET, redacted, scrubbed, secrets_of
+from bridge.model.commands.redaction import (
+    HIDDEN,
+    SECRET,
+    blanked,
+    credentials_of,
+    redacted,
+    scrubbed,
+    secrets_of,
+)
 from bridge.model.commands.signals import signal_number
 
 __all__ = [
@@ -74,6 +82,8 @@ __all__ = [
     "groups_from",
     "id_in",
     "is_command_id",
+    "blanked",
+    "credentials_of",
     "redacted",
     "scrubbed",
     "secrets_of",

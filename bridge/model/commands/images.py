@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from bridge.model import outcomes
 from bridge.model.commands.command import Command
 from bridge.model.commands.groups import Group
+from bridge.model.commands.redaction import SECRET
 
 __all__ = ["IMAGES", "Images", "Import", "Pull", "Rmi"]
 
@@ -32,7 +33,7 @@ class Pull(Command, frozen=True, kw_only=True):
 
     `image` is the whole name, such as `docker.io/library/nginx:1.27`. `plain_http` is for a registry without TLS, and
     `hosts_dir` names a directory of the host with containerd's `hosts.toml` files; both take containerd 2.0. `username` and
-    `password` go to the registry alone: they are left out of every record.
+    `password` go to the registry alone: they are kept nowhere, so a pull with them cannot be a job.
     While it goes on, the subject `progress.<node>.<command id>` tells how far it has come.
     """
 
@@ -47,8 +48,8 @@ class Pull(Command, frozen=True, kw_only=True):
     labels: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it for each
     plain_http: bool = False
     hosts_dir: Annotated[str, Meta(max_length=4095, pattern=r"^(/[^\x00]*)?(?!\n)$")] = ""
-    username: str = ""
-    password: str = ""
+    username: Annotated[str, SECRET] = ""
+    password: Annotated[str, SECRET] = ""
 
 
 class Import(Command, frozen=True, kw_only=True):

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
+import msgspec
 from msgspec import Meta, Struct
 
 from bridge.model.commands.command import OF_EVERY
 
-__all__ = ["HIDDEN", "HARMLESS", "SECRET", "redacted", "scrubbed", "secrets_of"]
+__all__ = ["HARMLESS", "HIDDEN", "SECRET", "blanked", "credentials_of", "redacted", "scrubbed", "secrets_of"]
 
 HIDDEN: Final = "********"
 
@@ -55,6 +56,23 @@ def secrets_of(kind: type[Struct], options: Mapping[str, Any]) -> list[str]:
     return sorted((text for text in found if len(text) >= _SHORTEST), key=len, reverse=True)
 
 
+def credentials_of(kind: type[Struct], options: Mapping[str, Any]) -> list[str]:
+    """Return the texts that nobody but containerd is told: they are kept nowhere, not even where everything else is."""
+    hidden = _hidden(kind)
+    return [value for name, value in options.items() if value and isinstance(value, str) and _speaks(name, hidden)]
+
+
+def blanked(kind: type[Struct] | None, body: bytes) -> bytes:
+    """Return the options as they came, but for those that nobody but containerd is told; the very bytes where there are none."""
+    hidden = frozenset[str]() if kind is None else _hidden(kind)
+    try:
+        options: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return body
+    found = {name: HIDDEN for name, value in options.items() if value and _speaks(name, hidden)}
+    return msgspec.json.encode(options | found) if found else body
+
+
 def scrubbed(text: str, secrets: list[str]) -> str:
     """Return a sentence without these texts: containerd likes to repeat what it was given."""
     for secret in secrets:
@@ -63,9 +81,11 @@ def scrubbed(text: str, secrets: list[str]) -> str:
 
 
 def _is_secret(name: str, value: object, hidden: frozenset[str]) -> bool:
-    if name in hidden or any(word in name for word in _SPEAKING):
-        return True
-    return isinstance(value, list | dict) and name not in HARMLESS
+    return _speaks(name, hidden) or (isinstance(value, list | dict) and name not in HARMLESS)
+
+
+def _speaks(name: str, hidden: frozenset[str]) -> bool:
+    return name in hidden or any(word in name for word in _SPEAKING)
 
 
 @cache  # reading the hints of `create` takes 3 ms

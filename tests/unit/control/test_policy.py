@@ -20,7 +20,7 @@ from bridge.errors import CODES, CommandFailed, ConfigError
 from bridge.model.commands import COMMANDS, GROUPS
 from bridge.model.events import Who
 from bridge.model.outcomes import Done, Judged
-from bridge.policy import Permissions, Rule, RuleBook
+from bridge.policy import NO_RULES, Permissions, Rule, RuleBook
 from bridge.policy.switches import FOREIGN
 from tests.unit.control.small_runtime import SmallTask
 from tests.unit.control.test_dispatch import Asked, settle
@@ -158,6 +158,32 @@ async def test_a_place_without_a_policy_allows_nothing() -> None:
     place = Place(runtime=Asked().runtime, node="node")
     with pytest.raises(CommandFailed, match="nobody here judges"):
         await place.permit(spec=DEFAULT)
+
+
+# -- what is shown
+
+
+SHOWN = {"process": {"args": ["sh", "canary-of-8a1f"], "env": ["A=canary-of-8a1f"]}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (book(Rule(effect="allow")), False),
+        (book(Rule(effect="allow", show="full")), True),
+        (book(Rule(effect="allow", verbs=["inspect"], labels=["a=b"], show="full"), Rule(effect="allow")), False),
+        (book(default="allow", show="full"), True),
+        (NO_RULES, False),
+    ],
+)
+async def test_what_containers_are_run_with_is_shown_where_a_rule_says_so(rules: RuleBook, *, told: bool) -> None:
+    ask = Asked(book=rules)
+    ask.runtime.add(task=SmallTask("running"), spec=SHOWN)
+    outcome = await ask("inspect")
+    assert outcome.outcome == "ok"
+    assert ("canary" in str(outcome)) is told
+    ask.policy._show = "full"
+    assert "canary" in str(await ask("inspect"))
 
 
 # -- the record
