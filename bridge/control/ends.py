@@ -10,10 +10,10 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bridge.control.failpoint import failpoint
 from bridge.control.order import Order
 from bridge.control.record import CommandRecord
 from bridge.errors import BridgeError, CommandFailed
+from bridge.failpoint import failpoint
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import CommandState, Outcome, OutcomeWord, Stage

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, NamedTuple, NoReturn
 
-from bridge.control.failpoint import failpoint
 from bridge.control.order import read_order
 from bridge.control.telling import Teller
 from bridge.errors import CommandFailed, LogError
+from bridge.failpoint import failpoint
 from bridge.model.commands import is_command_id
 from bridge.model.events import Failure
 from bridge.model.nanos import now

@@ -21,6 +21,7 @@ from bridge.control.ending import exit_of
 from bridge.control.execution import sessions_at
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
+from bridge.failpoint import failpoint
 from bridge.model.commands import Delete, Kill, Pause, Restart, Resume, Start, Stop, signal_number
 from bridge.model.identity import check_identifier
 from bridge.model.outcomes import (
@@ -108,6 +109,7 @@ async def run_task(
     session = await _session(place, record, stdin=stdin) if stdio == "bus" else None
     try:
         await place.runtime.tasks.create(*place.target, stdio=session.stdio if session else None)
+        failpoint("task-made")
     except BaseException:
         if session is not None:
             await session.abandon()

@@ -42,6 +42,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
             process has ended; `ended` when all is stored.
         boot: of the host, since no process outlives one.
         kill_at: when its time is up.
+        capture: first bytes of each stream that its result has.
     """
 
     session: str
@@ -56,6 +57,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     after: int | None = None
     pid: int = 0
     kill_at: Nanos | None = None
+    capture: int = 0
     timed_out: bool = False
     exit_status: int | None = None
     exited_at: Nanos | None = None

@@ -17,7 +17,7 @@ import nats
 import pytest
 
 from bridge.client import Accepted, Bus, Sending, connect
-from bridge.control.failpoint import VARIABLE
+from bridge.failpoint import VARIABLE
 from bridge.model.commands import Command, Kill, Pause, Resume, Start, Stop
 from bridge.model.outcomes import Outcome
 from tests.fix_bridge import Bridge, BridgeFactory, is_end, stored
