@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Final
 
-from bridge.control.recovery.finding import GoesOn, NotDone, NotHere, Recover, Undecided, session_of
+from bridge.control.recovery.finding import GoesOn, NotDone, Recover, absent, session_of
 from bridge.control.verb import Place
 from bridge.model.commands import Exec
-from bridge.model.nanos import Nanos, now
+from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ExecResult
 from bridge.ports import StdioSession
 
-__all__ = ["EXECUTION", "REMEMBERED_S"]
-
-REMEMBERED_S: Final = 3_000.0
-"""For so long the record of a session is there for certain, also of one that has ended."""
+__all__ = ["EXECUTION"]
 
 
 async def recover_exec(place: Place, command: Exec, started_at: Nanos) -> ExecResult:
@@ -25,9 +21,7 @@ async def recover_exec(place: Place, command: Exec, started_at: Nanos) -> ExecRe
     exec_id = command.exec_id or place.command_id
     session = session_of(place, exec_id)
     if session is None:
-        if place.sessions is None or (now() - started_at) / 1e9 > REMEMBERED_S:
-            raise Undecided(f"no session of an exec {exec_id} in {place} is known")
-        raise NotHere(f"the bridge ended before exec {exec_id} in {place} was made: nothing of it is left")
+        raise absent(place, f"exec {exec_id} in {place}", started_at)
     result = session.result()
     if not result.running or (command.mode == "detached" and result.pid):
         return result

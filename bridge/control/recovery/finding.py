@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ from bridge.control.creation import lease_of
 from bridge.control.verb import Place
 from bridge.errors import BridgeError
 from bridge.model import labels
-from bridge.model.nanos import Nanos
+from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import TaskInfo
 from bridge.ports import StdioSession
 
@@ -21,12 +21,17 @@ __all__ = [
     "NotHere",
     "Recover",
     "Undecided",
+    "absent",
     "begun",
     "leased",
     "seen",
     "session_of",
     "task_of",
 ]
+
+
+REMEMBERED_S: Final = 3_000.0
+"""For so long the record of a session is there for certain, also of one that has ended."""
 
 
 class Undecided(BridgeError):
@@ -83,6 +88,13 @@ async def leased(place: Place) -> bool:
     assert place.namespace is not None
     found = await place.runtime.leases.list([place.namespace], labels.COMMAND)
     return any(one.id == lease_of(place.command_id) for one in found)
+
+
+def absent(place: Place, what: str, started_at: Nanos) -> Undecided | NotHere:
+    """Return what it means that a command has no session: its process was never made, since the session comes first."""
+    if place.sessions is None or (now() - started_at) / 1e9 > REMEMBERED_S:
+        return Undecided(f"no session of {what} is known")
+    return NotHere(f"the bridge ended before {what} was made: nothing of it is left")
 
 
 def session_of(place: Place, exec_id: str | None) -> StdioSession | None:

@@ -7,7 +7,18 @@ from functools import partial
 from signal import SIGKILL
 from types import MappingProxyType
 
-from bridge.control.recovery.finding import GoesOn, NotDone, Recover, Undecided, begun, seen, session_of, task_of
+from bridge.control.lifecycle import remove_task
+from bridge.control.recovery.finding import (
+    GoesOn,
+    NotDone,
+    Recover,
+    Undecided,
+    absent,
+    begun,
+    seen,
+    session_of,
+    task_of,
+)
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model.commands import Delete, Kill, Pause, Restart, Resume, Start, Stop, signal_number
@@ -22,8 +33,9 @@ async def recover_start(place: Place, command: Start, started_at: Nanos) -> Task
     """It runs since then, or has run since then: its session knows, or the log when its process began."""
     if command.stdio == "bus":
         session = session_of(place, None)
-        if session is not None:
-            raise GoesOn(partial(started_with, place, session))
+        if session is None:
+            raise absent(place, f"the task of {place}", started_at)
+        raise GoesOn(partial(started_with, place, session))
     return TaskStarted(pid=await _begun(place, started_at))
 
 
@@ -43,11 +55,7 @@ async def remove_unstarted(place: Place) -> None:
     """Take away a task of the command's own that has never run."""
     task = await task_of(place)
     if task is not None and task.status == "created":
-        try:
-            await place.runtime.tasks.delete(*place.target)
-        except CommandFailed as error:
-            if error.code != "not_found":
-                raise
+        await remove_task(place, task)
 
 
 async def recover_restart(place: Place, _: Restart, started_at: Nanos) -> Restarted:
