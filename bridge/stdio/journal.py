@@ -114,6 +114,14 @@ class Journal:
         finally:
             os.close(descriptor)
 
+    def strip(self, session: str) -> None:
+        """Leave nothing of a session but its record: it has ended, and a bridge died before it had tidied up."""
+        for entry in os.scandir(self.directory(session)):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name != _FILE:
+                Path(entry.path).unlink(missing_ok=True)
+
     def remove(self, session: str) -> None:
         """Forget a session."""
         shutil.rmtree(self.directory(session), ignore_errors=True)

@@ -178,6 +178,7 @@ class Sessions:
             self._newest[session.key] = session
             self._ended.append(record)
             Fifos(self._fifo_dir, record.session).remove()
+            self._journal.strip(record.session)
             return
         self._remember(session)
         try:
