@@ -279,8 +279,16 @@ class Node(MakesContainers, RunsProcesses):
         return await self._ask(command, outcomes.Deleted, namespace, container)
 
     async def cancel(self, command_id: str) -> outcomes.Cancelled:
-        """Take a command back: out of its queue, or out of what it waits for where its verb can be interrupted."""
-        return await self._ask(commands.Cancel(command=command_id), outcomes.Cancelled, None, None)
+        """Take a command back: out of its queue, or out of what it waits for where its verb can be interrupted.
+
+        A job that waits for a node which does not answer is marked, and the node does not begin it when it comes back.
+        """
+        try:
+            return await self._ask(commands.Cancel(command=command_id), outcomes.Cancelled, None, None)
+        except CommandFailed as error:
+            if error.code not in _AWAY or self._jobs is None or self._remarks.dry_run:
+                raise
+            return await self._jobs.take_back(command_id, self.name)
 
     # -- any command
 
@@ -329,10 +337,14 @@ class Node(MakesContainers, RunsProcesses):
         if self._jobs is None:
             raise CommandFailed("unimplemented", "this bus has no durable jobs")
         assert command.id is not None
-        await self._jobs.submit(subject, _body(command), command.id)
+        refused = None
+        if not await self._jobs.submit(subject, _body(command), command.id):
+            refused = await self._jobs.refusal(command.id, self.name)
+            if refused is not None:
+                await self._jobs.submit(subject, _body(command), command.id, refused=refused)
         if not self._how.wait:
             raise Accepted(command.id, self.name)
-        return await self._jobs.outcome(command.id, self.name, timeout=timeout)
+        return await self._jobs.outcome(command.id, self.name, timeout=timeout, after=refused)
 
     async def _ask(self, command: Command, kind: type[R], namespace: str | None, container: str | None) -> R:
         outcome = await self.send(command, namespace=namespace, container=container)

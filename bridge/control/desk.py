@@ -50,6 +50,10 @@ class Bus(Protocol):
         """Wait until what was told of the command stands there."""
         ...
 
+    async def taken_back(self, command_id: str) -> bool:
+        """Tell whether somebody took the job back while no bridge of this node could be asked to."""
+        ...
+
     async def ours(self) -> None:
         """Wait until this bridge is the one of its node, if it is not."""
         ...

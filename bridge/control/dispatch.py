@@ -303,6 +303,7 @@ class Dispatcher:
                 raise Postponed
             raise CommandFailed("unavailable", f"the bridge on node {self._node} is stopping: send it again later")
         assert order.command is not None
+        conditions.check_sense(order.command, order.received_at)
         return order.command
 
     def permit(self, order: Order, begin: Callable[[], Awaitable[None]]) -> Permit:

@@ -309,6 +309,8 @@ class Once:
             self._ends.stage(order, "started")
             async with running.waiting():
                 await self._bus.told(order.id)
+                if await self._bus.taken_back(order.id):
+                    raise TakenBack
                 await self._bus.ours()
         elif not self._allowed():
             raise CommandFailed(

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from bridge.errors import LogError, LogUnavailable
 from bridge.model.outcomes import CommandState
 from bridge.ports import CommandStates
 
 __all__ = ["Teller"]
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -81,14 +83,12 @@ class Teller:
 
     async def seen(self, command_id: str) -> CommandState | None:
         """Return how a command of this node stands in the bucket, None where nothing does; wait for the bucket."""
-        pause = FIRST_PAUSE_S
-        while True:
-            try:
-                return next(iter(await self._store.get(command_id, node=self._node)), None)
-            except LogError as error:
-                log.debug("how command %s stands cannot be told yet: %s", command_id, error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_S)
+        states = await self._insisted(lambda: self._store.get(command_id, node=self._node), command_id)
+        return next(iter(states), None)
+
+    async def taken_back(self, command_id: str) -> bool:
+        """Tell whether somebody took the job back while no bridge of this node could be asked to; wait for the bucket."""
+        return await self._insisted(lambda: self._store.taken_back(command_id, self._node), command_id)
 
     async def ours(self) -> None:
         """Wait until this bridge is the one of its node, if it is not."""
@@ -131,6 +131,16 @@ class Teller:
         """Wait until everything that was told so far is written."""
         for command_id in [*self._writing, *self._pending]:
             await self.told(command_id)
+
+    async def _insisted(self, ask: Callable[[], Awaitable[T]], command_id: str) -> T:
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                return await ask()
+            except LogError as error:
+                log.debug("how command %s stands cannot be told yet: %s", command_id, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
 
     async def _insist(self, states: list[CommandState]) -> None:
         pause = FIRST_PAUSE_S

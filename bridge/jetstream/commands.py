@@ -17,7 +17,7 @@ from bridge.jetstream.buckets import bucket_stream, key_subject
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, log_errors
-from bridge.jetstream.keys import Key, keys_in
+from bridge.jetstream.keys import Key, WrongRevision, keys_in
 from bridge.jetstream.lanes import Lanes
 from bridge.jetstream.streams import NO_STREAM
 from bridge.model.codec import decode_as, encode_any
@@ -118,7 +118,7 @@ class JetStreamCommands:
         except Doubt as error:
             raise LogUnavailable(f"bucket {self._bucket} cannot be read: {error}") from error
 
-    async def wait(self, command_id: str, node: str, *, timeout: float | None) -> Outcome:
+    async def wait(self, command_id: str, node: str, *, timeout: float | None, after: Outcome | None = None) -> Outcome:
         """Wait for a command's outcome; see `CommandStates.wait`.
 
         Raises:
@@ -139,7 +139,7 @@ class JetStreamCommands:
                     news.clear()
                     with suppress(LogUnavailable):
                         state = await self._state(key)
-                        if state is not None and state.outcome is not None:
+                        if state is not None and state.outcome is not None and state.outcome != after:
                             return state.outcome
                     with suppress(TimeoutError):
                         async with asyncio.timeout(LOOK_S):
@@ -152,6 +152,26 @@ class JetStreamCommands:
         finally:
             with suppress(*NATS_ERRORS):
                 await subscription.unsubscribe()
+
+    async def take_back(self, command_id: str, node: str) -> None:
+        """Write down that a job is not to begin; see `CommandStates.take_back`.
+
+        Raises:
+            LogUnavailable: it is open whether that stands there.
+            LogRefused: it may not be written.
+        """
+        key = Key(self._connection, self._bucket, Subjects.taken_back_key(node, command_id))
+        with suppress(WrongRevision):  # somebody else did
+            await key.put(b"", expected=0)
+
+    async def taken_back(self, command_id: str, node: str) -> bool:
+        """Tell whether that stands there; see `CommandStates.taken_back`.
+
+        Raises:
+            LogUnavailable: the bucket does not answer.
+            LogRefused: it may not be read.
+        """
+        return await Key(self._connection, self._bucket, Subjects.taken_back_key(node, command_id)).get() is not None
 
     # -- inside
 

@@ -306,6 +306,11 @@ class Subjects:
         """Return the pattern for the keys of commands; what is None matches everything in its place."""
         return f"{quote(node) if node else '*'}.{quote(command_id) if command_id else '*'}"
 
+    @staticmethod
+    def taken_back_key(node: str, command_id: str) -> str:
+        """Return the key that says that a job was taken back: `<node>.<id>.taken-back`."""
+        return f"{Subjects.command_key(node, command_id)}.taken-back"
+
     @property
     def archive_bucket(self) -> str:
         """The object store in which archives of images lie on their way to a node."""

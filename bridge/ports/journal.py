@@ -120,7 +120,7 @@ class CommandJournal(Protocol):
 
 
 class CommandStates(Protocol):
-    """How each command stands, under its node and id, for whoever wants to know."""
+    """How each command stands, under its node and id, for whoever wants to know; and beside it that a job was taken back."""
 
     async def write(self, states: Sequence[CommandState]) -> None:
         """Let these states stand there; return when every one is stored.
@@ -144,11 +144,29 @@ class CommandStates(Protocol):
         """Iterate over all of them as they stand now, in the order in which they were written; raises as `get` does."""
         ...
 
-    async def wait(self, command_id: str, node: str, *, timeout: float | None) -> Outcome:
-        """Wait for a command's outcome; for ever without `timeout`.
+    async def wait(self, command_id: str, node: str, *, timeout: float | None, after: Outcome | None = None) -> Outcome:
+        """Wait for a command's outcome, or another one than `after`; for ever without `timeout`.
 
         Raises:
             CommandFailed: `deadline_exceeded`: it has none yet.
+            LogRefused: there is no such store, or reading it is not allowed.
+        """
+        ...
+
+    async def take_back(self, command_id: str, node: str) -> None:
+        """Write down that a job is not to begin any more. Who looks after this and finds it not started, is sure to be heard.
+
+        Raises:
+            LogUnavailable: it is open whether that stands there; write it again.
+            LogRefused: there is no such bucket, or writing it is not allowed.
+        """
+        ...
+
+    async def taken_back(self, command_id: str, node: str) -> bool:
+        """Tell whether that stands there: asked once it stands there that the job is started, and before it begins.
+
+        Raises:
+            LogUnavailable: the store does not answer.
             LogRefused: there is no such store, or reading it is not allowed.
         """
         ...

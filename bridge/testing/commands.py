@@ -26,6 +26,7 @@ class MemoryCommands:
         """What stands under each node and id, in the order in which it was written."""
         self.history: list[tuple[str, str]] = []
         """Every write, as id and stage."""
+        self._taken_back: set[tuple[str, str]] = set()
         self._up = True
         self._news = asyncio.Event()
 
@@ -62,19 +63,29 @@ class MemoryCommands:
             if node in {None, state.node}:
                 yield state
 
-    async def wait(self, command_id: str, node: str, *, timeout: float | None) -> Outcome:
+    async def wait(self, command_id: str, node: str, *, timeout: float | None, after: Outcome | None = None) -> Outcome:
         """Wait for a command's outcome; see the port."""
         try:
             async with asyncio.timeout(timeout):
                 while True:
                     news, state = self._news, self.states.get((node, command_id))
-                    if state is not None and state.outcome is not None:
+                    if state is not None and state.outcome is not None and state.outcome != after:
                         return state.outcome
                     await news.wait()
         except TimeoutError as error:
             raise CommandFailed(
                 "deadline_exceeded", f"command {command_id} on node {node} has no outcome yet"
             ) from error
+
+    async def take_back(self, command_id: str, node: str) -> None:
+        """Write down that a job is not to begin; see the port."""
+        self._demand_up()
+        self._taken_back.add((node, command_id))
+
+    async def taken_back(self, command_id: str, node: str) -> bool:
+        """Tell whether that stands there; see the port."""
+        self._demand_up()
+        return (node, command_id) in self._taken_back
 
     def _demand_up(self) -> None:
         if not self._up:
