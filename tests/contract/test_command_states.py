@@ -94,3 +94,24 @@ async def test_one_that_does_not_come_is_said(states: CommandStates) -> None:
     with pytest.raises(CommandFailed) as raised:
         await states.wait("a.1", "web.1", timeout=0.05)
     assert raised.value.code == "deadline_exceeded"
+
+
+async def test_an_outcome_that_is_known_already_is_not_the_one_that_is_waited_for(states: CommandStates) -> None:
+    refused = replace(OUTCOME, outcome="refused")
+    await states.write([replace(STATE, stage="finished", outcome=refused)])
+    waiting = asyncio.create_task(states.wait("a.1", "web.1", timeout=20, after=refused))
+    await states.write([replace(STATE, stage="started")])
+    await states.write([replace(STATE, stage="finished", outcome=OUTCOME)])
+    assert await waiting == OUTCOME
+
+
+async def test_that_a_job_is_taken_back_stands_beside_it(states: CommandStates) -> None:
+    assert not await states.taken_back("a.1", "web.1")
+    await states.take_back("a.1", "web.1")
+    await states.take_back("a.1", "web.1")
+    assert await states.taken_back("a.1", "web.1")
+    assert not await states.taken_back("a.1", "web.2")
+    assert await states.get("a.1") == []
+    assert [state async for state in states.list()] == []
+    await states.write([STATE])
+    assert await states.get("a.1") == [STATE]

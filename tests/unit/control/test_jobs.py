@@ -300,3 +300,17 @@ async def test_a_dry_run_is_no_job() -> None:
     assert outcome.error is not None
     assert outcome.error.message.startswith("a dry run of pause is for now or not at all")
     assert (node.runtime.status(), node.journal.rows) == ("running", {})
+
+
+async def test_a_job_that_was_taken_back_while_nobody_was_there_never_begins() -> None:
+    node = Node()
+    node.runtime.add(task=SmallTask("running"))
+    await node.send("pause", "a-1")
+    await node.send("stop", "a-2")
+    await node.states.take_back("a-1", "web1")
+    async with node.running():
+        first, second = await node.outcome("a-1"), await node.outcome("a-2")
+    assert first.error is not None
+    assert (first.outcome, first.error.code, second.outcome) == ("error", "cancelled", "ok")
+    assert not any(call.startswith("pause") for call in node.runtime.calls)
+    assert list(await node.jobs.waiting()) == []
