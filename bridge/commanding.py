@@ -132,10 +132,10 @@ async def commanding(
         teller = Teller(states, node=config.node, written=journal.told, allowed=lambda: lease.held)
         await stack.enter_async_context(watch.task(teller.run(), "outcomes"))
         progress = await stack.enter_async_context(ProgressTeller(connection, config.subjects, config.node))
-        lanes, removal = Lanes(), None
+        lanes, removal, recovered = Lanes(), None, asyncio.Event()
         if "create" in config.groups:
             removal = await stack.enter_async_context(
-                Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes)
+                Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes, after=recovered.wait)
             )
         sessions = await _sessions(config, connection, runtime.processes, boot, stack)
         dispatcher = Dispatcher(
@@ -175,6 +175,7 @@ async def commanding(
             request_info=config.request_info,
         )
         await _recover(dispatcher, journal, inbox, repaired)
+        recovered.set()
         async with inbox.serve(list(COMMANDS), dispatcher.handle):
             try:
                 async with watch.task(worker.run(), "jobs"):
@@ -221,7 +222,5 @@ async def _recover(
         # What containerd did meanwhile is part of what shows it.
         with suppress(TimeoutError):
             await asyncio.wait_for(repaired(), RECOVERY_S)
-    for row, outcome in await dispatcher.recover():
+    for row, outcome in await dispatcher.recover(inbox.answer):
         log.warning("command %s of an earlier run: %s", row.id, outcome.outcome)
-        if row.reply:
-            await inbox.answer(row.reply, outcome)

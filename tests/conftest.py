@@ -19,7 +19,7 @@ NEEDS = {
 }
 
 
-TRIALS = {"test_faults.py", "test_special.py", "test_cluster.py", "test_broken.py"}
+TRIALS = {"test_faults.py", "test_special.py", "test_cluster.py", "test_broken.py", "test_crashes.py"}
 """Files of tests/faults in which real bridges are put in trouble: `make test-faults`."""
 
 

@@ -24,13 +24,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge.values": set(),
     "bridge.config": {"bridge.model", "bridge.errors", "bridge.values"},
     "bridge.database": {"bridge.errors"},
+    "bridge.failpoint": set(),
     "bridge._pb": set(),
     "bridge.containerd": {"bridge.model", "bridge.ports", "bridge.errors", "bridge._pb"},
     "bridge.jetstream": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
     "bridge.capture": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.database"},
     "bridge.policy": {"bridge.model", "bridge.errors"},
-    "bridge.control": {"bridge.model", "bridge.policy", "bridge.ports", "bridge.errors", "bridge.database"},
-    "bridge.stdio": {"bridge.model", "bridge.ports", "bridge.errors"},
+    "bridge.control": {
+        "bridge.model",
+        "bridge.policy",
+        "bridge.ports",
+        "bridge.errors",
+        "bridge.database",
+        "bridge.failpoint",
+    },
+    "bridge.stdio": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.failpoint"},
     "bridge.testing": {"bridge.model", "bridge.ports", "bridge.errors"},
     "bridge.client": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config", "bridge.jetstream"},
     "bridge.cli": {
@@ -204,7 +212,7 @@ def test_adapters_and_cores_meet_only_in_the_daemon() -> None:
         if {"bridge.containerd", "bridge.jetstream"} <= others | {room}:
             assert room == "bridge.daemon"
     for core in ("bridge.capture", "bridge.control", "bridge.stdio", "bridge.testing"):
-        own = {"bridge.policy", "bridge.database"}
+        own = {"bridge.policy", "bridge.database", "bridge.failpoint"}
         assert MAY_IMPORT[core] - own == {"bridge.model", "bridge.ports", "bridge.errors"}
     assert not [room for room, others in MAY_IMPORT.items() if "bridge.cli" in others and room != "bridge.__main__"]
 

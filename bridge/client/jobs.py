@@ -5,16 +5,19 @@ from __future__ import annotations
 import builtins
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from bridge.errors import BadEnvelope, CommandFailed, LogRefused
+from bridge.errors import BadEnvelope, CommandFailed, LogError, LogRefused
 from bridge.model.codec import decode_as
+from bridge.model.commands import OF_EVERY
 from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import CommandState, Outcome
+from bridge.model.outcomes import Cancelled, CommandState, Outcome
 from bridge.model.selection import Names, names
 from bridge.model.subjects import CommandSubject, Subjects
 from bridge.ports import CommandStates, Job, JobStore, Quarantined
@@ -78,14 +81,72 @@ class Jobs:
         """
         return await self._kept.get(command_id, node=node, namespace=namespace, container=container)
 
-    async def submit(self, subject: CommandSubject, body: bytes, command_id: str) -> bool:
+    async def submit(
+        self, subject: CommandSubject, body: bytes, command_id: str, *, refused: Outcome | None = None
+    ) -> bool:
         """Store a job; return whether it is new: one of the same id that was sent a moment ago is not stored twice.
+
+        With `refused`, the outcome of that one, it is: what was refused has not used up its id.
 
         Raises:
             CommandFailed: it is not stored, or that is open (`deadline_exceeded`): send it again under the same id.
         """
         where = self._subjects.job(self._subjects.command(*subject))
-        return await self._store.submit(where, body, command_id=command_id, name=f"{subject.node}.{command_id}")
+        # Another command under this id is another message, which its node refuses; lost here, nobody would hear of that.
+        name = f"{subject.node}.{command_id}.{_digest(where, body)}"
+        if refused is not None:
+            # Another name, or the stream would take it for the one before; the same for whoever sends this one again.
+            name = f"{name}.{int(refused.finished_at or 0)}"
+        return await self._store.submit(where, body, command_id=command_id, name=name)
+
+    async def refusal(self, command_id: str, subject: CommandSubject) -> Outcome | None:
+        """Return the outcome of a command that was refused: it may be sent again under its id. None of any other."""
+        with suppress(LogError):
+            for state in await self._about(command_id, subject):
+                if state.outcome is not None and state.outcome.outcome == "refused":
+                    return state.outcome
+        return None
+
+    async def take_back(
+        self, command_id: str, node: str, *, namespace: str | None = None, container: str | None = None
+    ) -> Cancelled:
+        """Take back a job that waits for a node which cannot be asked to: when it comes it does not begin it.
+
+        With a `namespace`, and a `container`, one for that.
+
+        Raises:
+            CommandFailed: `not_found`: no such job waits; `failed_precondition`: it has begun, or may have.
+            LogUnavailable: it is open whether it is taken back.
+            LogRefused: this login may not write beside how commands stand.
+        """
+        subject = await self._demand_waiting(command_id, node, namespace, container)
+        await self._kept.take_back(command_id, subject)
+        for state in await self._about(command_id, subject):
+            ended = state.outcome.error if state.outcome is not None else None
+            if ended is None or ended.code != "cancelled":  # else it is back already, and has heard of it
+                await self._demand_waiting(command_id, node, namespace, container)
+        return Cancelled(began=False)
+
+    async def _about(self, command_id: str, subject: CommandSubject) -> Sequence[CommandState]:
+        return await self._kept.get(
+            command_id, node=subject.node, namespace=subject.namespace, container=subject.container
+        )
+
+    async def _demand_waiting(
+        self, command_id: str, node: str, namespace: str | None, container: str | None
+    ) -> CommandSubject:
+        found = await self.show(command_id, node=node, namespace=namespace, container=container)
+        if not found:
+            raise CommandFailed("not_found", f"no job {command_id} waits for node {node}")
+        view = found[0]
+        if view.via != "job":
+            raise CommandFailed("unavailable", f"node {node} does not answer, and {command_id} is a request to it")
+        if view.standing not in {"waiting", "accepted"}:
+            sentence = (
+                f"node {node} does not answer, and job {command_id} is {view.standing} there: it cannot be taken back"
+            )
+            raise CommandFailed("failed_precondition", sentence)
+        return CommandSubject(view.node, view.namespace, view.container, view.verb)
 
     async def outcome(
         self,
@@ -95,14 +156,17 @@ class Jobs:
         namespace: str | None = None,
         container: str | None = None,
         timeout: float | None = None,
+        after: Outcome | None = None,
     ) -> Outcome:
-        """Wait for the outcome of a command, for ever without `timeout`.
+        """Wait for the outcome of a command, or for another one than `after`; for ever without `timeout`.
 
         Raises:
             CommandFailed: `deadline_exceeded`: it has none yet.
             LogRefused: nothing is kept of commands, or it may not be read.
         """
-        return await self._kept.wait(command_id, node, namespace=namespace, container=container, timeout=timeout)
+        return await self._kept.wait(
+            command_id, node, namespace=namespace, container=container, timeout=timeout, after=after
+        )
 
     async def list(
         self, *, node: Names = (), namespace: str | None = None, container: str | None = None
@@ -257,3 +321,10 @@ def _named(body: bytes, command_id: str) -> bytes:
     except msgspec.DecodeError:
         return body
     return msgspec.json.encode(options | {"id": command_id})
+
+
+def _digest(subject: str, body: bytes) -> str:
+    """Return what is the same for the same command, sent again with more time or another remark."""
+    options: dict[str, Any] = msgspec.json.decode(body or b"{}", type=dict[str, Any])
+    said = {name: value for name, value in options.items() if name not in (*OF_EVERY, "not_after")}
+    return sha256(msgspec.json.encode([subject, said], order="deterministic")).hexdigest()[:16]

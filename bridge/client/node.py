@@ -8,23 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from bridge.client.jobs import Accepted, Jobs
+from bridge.client.commanding import AWAY, TakesCommands, failed
 from bridge.client.making import MakesContainers
-from bridge.client.remarks import NONE, Judgement, Remarks
 from bridge.client.running import RunsProcesses
-from bridge.client.sending import AT_ONCE, Sending
-from bridge.client.timeouts import timeout_of
-from bridge.errors import CODES, BadEnvelope, CommandFailed
+from bridge.errors import CommandFailed
 from bridge.model import commands, outcomes
-from bridge.model.codec import decode_as, encode_any
-from bridge.model.commands import Command, signal_number, size_of
-from bridge.model.events import Failure
-from bridge.model.identity import check_identifier, check_node
-from bridge.model.outcomes import ContainerInfo, Outcome, ProcessInfo
-from bridge.model.subjects import CommandSubject, Subjects
-from bridge.ports import CommandSender, StdioClient
+from bridge.model.commands import signal_number, size_of
+from bridge.model.outcomes import ContainerInfo, ProcessInfo
 
 __all__ = ["Node"]
 
@@ -40,66 +32,14 @@ PATIENCE_S: Final = 60.0
 
 _AGAIN_S = 0.5
 
-_AWAY = {"unavailable", "deadline_exceeded"}
 
-
-class Node(MakesContainers, RunsProcesses):
+class Node(TakesCommands, MakesContainers, RunsProcesses):
     """A node by its name; nothing is sent until a method is called.
 
     Every method raises `CommandFailed`: with the node's own code and sentence where it failed there, `unavailable` where nobody
     took the command, `deadline_exceeded` where no outcome came in time and it is open whether there was an effect. What
     cannot be right whatever the node says, such as a signal that does not exist, is a ValueError and is not sent.
     """
-
-    def __init__(
-        self,
-        name: str,
-        sender: CommandSender,
-        subjects: Subjects,
-        jobs: Jobs | None = None,
-        *,
-        sending: Sending = AT_ONCE,
-        remarks: Remarks = NONE,
-        stdio: StdioClient | None = None,
-    ) -> None:
-        """Take the name, what carries commands there, how they are sent and what is said beside each, and what carries stdio.
-
-        Raises:
-            ValueError: it cannot be a node's name.
-        """
-        self.name = check_node(name)
-        self._sender = sender
-        self._subjects = subjects
-        self._jobs = jobs
-        self._how = sending
-        self._remarks = remarks
-        self._stdio = stdio
-
-    def sending(self, how: Sending) -> Node:
-        """Return the same node, to which commands that change something are sent like this.
-
-        Its methods raise `Accepted` where a job is durable and not waited for.
-        """
-        return self._as(sending=how)
-
-    def remarking(self, remarks: Remarks) -> Node:
-        """Return the same node, with these remarks on every command to it.
-
-        With `dry_run` its methods do nothing: each raises `Judgement` where the command would be allowed, and `CommandFailed`
-        (`refused`) where not; both say which rule decides. That is never a job: it is about now.
-        """
-        return self._as(remarks=remarks)
-
-    def _as(self, *, sending: Sending | None = None, remarks: Remarks | None = None) -> Node:
-        return Node(
-            self.name,
-            self._sender,
-            self._subjects,
-            self._jobs,
-            sending=sending or self._how,
-            remarks=remarks or self._remarks,
-            stdio=self._stdio,
-        )
 
     async def list(self, namespace: str | None = None, *, filters: Sequence[str] = ()) -> list[ContainerInfo]:
         """Return the containers of a namespace, or of all, with the state of their tasks."""
@@ -156,7 +96,7 @@ class Node(MakesContainers, RunsProcesses):
             try:
                 outcome = await self.send(command, namespace=namespace, container=container)
             except CommandFailed as error:
-                if error.code not in _AWAY or heard is None or loop.time() - heard > PATIENCE_S:
+                if error.code not in AWAY or heard is None or loop.time() - heard > PATIENCE_S:
                     raise
             else:
                 was_there, heard, asked_for = heard is not None, loop.time(), WAIT_S
@@ -166,13 +106,13 @@ class Node(MakesContainers, RunsProcesses):
                         return result
                     incarnation = result.incarnation or incarnation
                     continue
-                failed = _failed(outcome)
-                if failed.code == "not_found" and was_there:
+                failure = failed(outcome)
+                if failure.code == "not_found" and was_there:
                     return outcomes.WaitResult(
                         ended=True, incarnation=incarnation
                     )  # its owner has deleted it meanwhile
-                if failed.code != "unavailable":
-                    raise failed
+                if failure.code != "unavailable":
+                    raise failure
             if deadline is not None and loop.time() >= deadline:
                 return outcomes.WaitResult(ended=False, incarnation=incarnation)
             await asyncio.sleep(_AGAIN_S)
@@ -278,119 +218,5 @@ class Node(MakesContainers, RunsProcesses):
         command = commands.Delete(force=force, keep_snapshot=keep_snapshot)
         return await self._ask(command, outcomes.Deleted, namespace, container)
 
-    async def cancel(
-        self, command_id: str, *, namespace: str | None = None, container: str | None = None
-    ) -> outcomes.Cancelled:
-        """Take a command back: out of its queue, or out of what it waits for where its verb can be interrupted.
-
-        With a `namespace`, and a `container`, only a command for that.
-        """
-        return await self._ask(commands.Cancel(command=command_id), outcomes.Cancelled, namespace, container)
-
-    # -- any command
-
-    async def send(
-        self,
-        command: Command,
-        *,
-        namespace: str | None = None,
-        container: str | None = None,
-        timeout: float | None = None,
-    ) -> Outcome:
-        """Send any command and return its outcome, whatever it is: with an id of your own, or where it is needed whole.
-
-        Args:
-            command: what to do; its `id`, where it has one, takes effect at most once.
-            namespace: containerd namespace, for commands that have one.
-            container: container id, for commands that have one.
-            timeout: seconds to wait; what suits the verb unless given.
-
-        Raises:
-            ValueError: a name cannot be one.
-            CommandFailed: no outcome came.
-        """
-        if namespace is not None:
-            check_identifier(namespace, "namespace")
-        if container is not None:
-            check_identifier(container, "container id")
-        given = self._how.timeout if timeout is None else timeout
-        seconds = timeout_of(command) if given is None else given
-        command = self._how.applied(self._remarks.applied(command), seconds)
-        subject = CommandSubject(self.name, namespace, container, command.verb)
-        acts = command.group != "observe" and not command.repeatable
-        if self._how.durable and acts and not command.dry_run:
-            return await self._send_job(subject, command, given)
-        try:
-            return await self._sender.send(self._subjects.command(*subject), _body(command), timeout=seconds)
-        except CommandFailed as error:
-            if error.code == "unavailable":
-                raise await self._unavailable(command, error) from error
-            if error.code == "deadline_exceeded" and command.id is not None:
-                sentence = f"{error.message}; `jobs show {command.id}` tells what came of it"
-                raise CommandFailed("deadline_exceeded", sentence) from error
-            raise
-
-    async def _send_job(self, subject: CommandSubject, command: Command, timeout: float | None) -> Outcome:
-        if self._jobs is None:
-            raise CommandFailed("unimplemented", "this bus has no durable jobs")
-        assert command.id is not None
-        if commands.credentials_of(type(command), structs.asdict(command)):
-            raise CommandFailed(
-                "invalid_argument", "a job lies in its stream with all its options, a password too: leave --durable out"
-            )
-        await self._jobs.submit(subject, _body(command), command.id)
-        if not self._how.wait:
-            raise Accepted(command.id, self.name)
-        return await self._jobs.outcome(
-            command.id, self.name, namespace=subject.namespace, container=subject.container, timeout=timeout
-        )
-
-    async def _ask(self, command: Command, kind: type[R], namespace: str | None, container: str | None) -> R:
-        outcome = await self.send(command, namespace=namespace, container=container)
-        if outcome.outcome != "ok":
-            raise _failed(outcome)
-        return self._read(outcome, kind)
-
-    def _read(self, outcome: Outcome, kind: type[R]) -> R:
-        try:
-            if self._remarks.dry_run:
-                raise Judgement(decode_as(encode_any(outcome.result), outcomes.Judged))
-            return decode_as(encode_any(outcome.result), kind)
-        except BadEnvelope as error:
-            raise CommandFailed(
-                "internal", f"{self.name} answered {outcome.verb} with something else than its result: {error}"
-            ) from error
-
     def _own(self, container: ContainerInfo) -> ContainerInfo:
         return container if container.node else msgspec.structs.replace(container, node=self.name)
-
-    async def _unavailable(self, command: Command, error: CommandFailed) -> CommandFailed:
-        """Say why nobody took the command, as far as the nodes that answer can tell."""
-        present = {node.node: node for node in await self._sender.nodes()}
-        if self.name not in present:
-            others = f"these do: {', '.join(present)}" if present else "no other does either"
-            sentence = f"node {self.name} does not answer; {others}"
-        elif command.group not in present[self.name].groups:
-            sentence = (
-                f"node {self.name} takes no {command.group} commands: start its bridge with --commands {command.group}"
-            )
-        else:
-            return error
-        return CommandFailed("unavailable", sentence)
-
-
-def _body(command: Command) -> bytes:
-    # Only what differs from the default: a bridge that is older than an option still takes a command that leaves it alone.
-    untouched = type(command)()
-    given = {
-        name: getattr(command, name)
-        for name in command.__struct_fields__
-        if getattr(command, name) != getattr(untouched, name)
-    }
-    return encode_any(given) if given else b""
-
-
-def _failed(outcome: Outcome) -> CommandFailed:
-    failure = outcome.error or Failure(code="unknown", message=f"{outcome.verb} ended as {outcome.outcome}")
-    code = next((code for code in CODES if code == failure.code), "unknown")
-    return CommandFailed(code, failure.message, containerd=failure.containerd)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -19,6 +19,7 @@ from bridge.containerd.records import moment
 from bridge.containerd.transfer import Transfer
 from bridge.containerd.unpacking import Unpacking
 from bridge.errors import CommandFailed
+from bridge.model import labels
 from bridge.model.commands import Pull
 from bridge.model.outcomes import ImageInfo
 from bridge.ports import Archive, Descriptor, ImageContent, Tell
@@ -66,20 +67,24 @@ class Images:
             await self._unpacking.unpack(namespace, wanted.snapshotter, image, lease=lease)
         return await self._info(namespace, await self._one(namespace, wanted.image), sizes=True)
 
-    async def take_in(self, namespace: str, archive: Archive, *, name: str, lease: str) -> Sequence[ImageInfo]:
+    async def take_in(
+        self, namespace: str, archive: Archive, *, name: str, lease: str, command_id: str
+    ) -> Sequence[ImageInfo]:
         """Store an archive's content and make a record of each image in it; one of the same name is replaced."""
         found = await read_archive(self._content, namespace, archive, name=name, lease=lease)
         for each, descriptor in found.items():  # first whether they are all there, then the records
             await self._manifests.content_of(namespace, each, descriptor)
+        given = {labels.COMMAND: command_id, labels.IMAGES: str(len(found))}
         infos = []
         for each, descriptor in found.items():
-            await self._put(namespace, each, descriptor, lease)
+            await self._put(namespace, each, descriptor, lease, given)
             infos.append(await self._info(namespace, await self._one(namespace, each), sizes=True))
         return infos
 
-    async def _put(self, namespace: str, name: str, target: Descriptor, lease: str) -> None:
+    async def _put(self, namespace: str, name: str, target: Descriptor, lease: str, given: Mapping[str, str]) -> None:
         image = images_pb2.Image(
             name=name,
+            labels=given,
             target=WireDescriptor(media_type=target.media_type, digest=target.digest, size=target.size),
         )
         options: dict[str, Any] = {"timeout": CHANGE_S, "metadata": in_namespace(namespace, lease)}

@@ -7,17 +7,41 @@ command is stale, since whoever sent it cannot have seen that task.
 
 from __future__ import annotations
 
+from typing import Final
+
 from bridge.control.verb import Place
 from bridge.errors import BridgeError, CommandFailed
 from bridge.model.commands import Command
 from bridge.model.nanos import Nanos
 from bridge.model.state import ContainerState
 
-__all__ = ["Stale", "check", "check_deadline"]
+__all__ = ["Stale", "check", "check_deadline", "check_sense"]
 
 
 class Stale(BridgeError):
     """The command was meant for a state that is past; it had no effect."""
+
+
+SENSIBLE_S: Final = 366 * 86_400
+"""A deadline that is further away than this, on either side, is no deadline but a mistake, or one of two clocks is wrong."""
+
+
+def check_sense(command: Command, now: Nanos) -> None:
+    """See whether its deadline can be meant.
+
+    Raises:
+        CommandFailed: `invalid_argument`.
+    """
+    if command.not_after is None:
+        return
+    days = (command.not_after - now) / 86_400e9
+    if abs(days) * 86_400 > SENSIBLE_S:
+        where = "ahead of" if days > 0 else "behind"
+        raise CommandFailed(
+            "invalid_argument",
+            f"not_after {command.not_after} is {abs(days):.0f} days {where} this node's clock: give a time within a year, or "
+            "set the clock that is wrong",
+        )
 
 
 def check_deadline(command: Command, now: Nanos) -> None:
@@ -29,7 +53,8 @@ def check_deadline(command: Command, now: Nanos) -> None:
     if command.not_after is not None and now > command.not_after:
         late = (now - command.not_after) / 1e9
         raise Stale(
-            f"{command.verb} was not to be carried out after {command.not_after}, and its turn came {late:.3f} s later"
+            f"{command.verb} was not to be carried out after {command.not_after}, and its turn came {late:.3f} s later "
+            "by this node's clock"
         )
 
 

@@ -26,6 +26,7 @@ from bridge.control.spec.users import GROUP, PASSWD, process_user
 from bridge.control.spec.whole import check_whole
 from bridge.control.verb import Place, Verb
 from bridge.errors import CommandFailed
+from bridge.failpoint import failpoint
 from bridge.model import labels
 from bridge.model.commands import Create, Delete, Run, RuncOptions, Start
 from bridge.model.identity import new_ulid
@@ -127,6 +128,7 @@ async def _make(place: Place, command: Create, command_id: str, lease: str) -> C
             # It may have been made before the answer was lost.
             if not await _is_there(place, command_id):
                 raise
+        failpoint("record-made")
     return Created(
         container=container,
         image=wanted.image,
@@ -256,6 +258,7 @@ async def _lease(place: Place, command_id: str) -> AsyncIterator[str]:
 
     try:
         await place.runtime.leases.create(namespace, lease, lease_labels(command_id))
+        failpoint("leased")
         yield lease
     finally:
         await undo(f"lease {lease}", give_up())
@@ -280,6 +283,7 @@ async def _snapshot(
     await remove()  # what an earlier try of the same command was stopped from removing
     try:
         await _prepare(place, snapshotter, image, command_id, lease)
+        failpoint("snapshot-made")
         yield
     except BaseException:
         if await _is_there(place, command_id) is False:

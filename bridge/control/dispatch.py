@@ -24,16 +24,17 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from bridge.control import conditions, creation, execution, images, lifecycle, limits, observe, stats, waiting
-from bridge.control.aftermath import Aftermath
+from bridge.control.aftermath import Aftermath, Answer, nobody_waits
 from bridge.control.conditions import Stale
-from bridge.control.ends import Ends, Standing, failure_of
+from bridge.control.desk import Bus
+from bridge.control.ends import Ends, Standing, failure_of, mistake, stopped_before
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.control.memory import MemoryJournal
-from bridge.control.once import Bus, Once, mistake, stopped_before
+from bridge.control.once import Once
 from bridge.control.order import Order, read_order
 from bridge.control.policy import JudgedOnly, Permit, Policy
 from bridge.control.record import CommandRecord
-from bridge.control.running import BrokenOff, Postponed
+from bridge.control.running import BrokenOff, LeftOpen, Postponed
 from bridge.control.verb import Known, Permission, Place, Removing, Verb, hush, nobody_judges, nobody_knows
 from bridge.errors import CommandFailed
 from bridge.model.commands import Cancel, Command
@@ -43,6 +44,7 @@ from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome, OutcomeWord
 from bridge.model.outcomes.redaction import concealed
 from bridge.ports import (
+    AnsweredLater,
     CommandJournal,
     CommandRequest,
     ContainerRuntime,
@@ -177,11 +179,16 @@ class Dispatcher:
         """Carry out one command and return its outcome, whatever comes of it.
 
         Cancelled, the command still leaves its event; the outcome in it is `unknown` if the command had begun.
+
+        Raises:
+            AnsweredLater: the bridge stops while a process of the command's goes on.
         """
         with self._counted():
             order = read_order(request, self._clock())
             try:
                 return await (self._changing.carry_out(order) if order.once else self._outcome(order))
+            except LeftOpen as error:
+                raise AnsweredLater from error
             except Postponed:
                 return self._ends.outcome(order, "error", failure=stopped_before(order))
 
@@ -203,7 +210,9 @@ class Dispatcher:
         """
         self._stopping = True
         self._changing.stop_waiting()
-        self._break(lambda order: order.lasting)  # what they wait for may be hours away, and they may be asked again
+        # What they wait for may be hours away, and they may be asked again, or go on in the next bridge.
+        self._break(lambda order: order.lasting or order.parted)
+        await self._aftermath.stop()
         try:
             async with asyncio.timeout(within):
                 await self._quiet.wait()
@@ -227,9 +236,9 @@ class Dispatcher:
             len(self._changing.running),
         )
 
-    async def recover(self) -> list[tuple[JournalRow, Outcome]]:
+    async def recover(self, answer: Answer = nobody_waits) -> list[tuple[JournalRow, Outcome]]:
         """End what an earlier run of the bridge left open, by looking; see `Aftermath.recover`."""
-        return await self._aftermath.recover()
+        return await self._aftermath.recover(self._changing.running, answer)
 
     # -- commands that do not
 
@@ -247,14 +256,15 @@ class Dispatcher:
         except BrokenOff:
             outcome = self._ends.outcome(order, "error", failure=stopped_before(order))
         except asyncio.CancelledError:
-            self._ends.publish(order, self._ends.outcome(order, "error", failure=stopped_before(order)))
+            self._ends.publish(order, self._ends.outcome(order, "error", failure=stopped_before(order)), known=True)
             raise
         except Exception:
             log.exception("command %s failed in a way that nobody thought of", order)
             outcome = self._ends.outcome(order, "error", failure=mistake(order))
         else:
             outcome = self._ends.outcome(order, "ok", result=result)
-        return self._ends.publish(order, outcome)
+        known = order.request.via == "job" and await self._changing.has_another(order)
+        return self._ends.publish(order, outcome, known=known, foreign=True)
 
     async def _carry_out(self, order: Order) -> Struct:
         command = self.accepted(order)
@@ -301,6 +311,7 @@ class Dispatcher:
                 raise Postponed
             raise CommandFailed("unavailable", f"the bridge on node {self._node} is stopping: send it again later")
         assert order.command is not None
+        conditions.check_sense(order.command, order.received_at)
         return order.command
 
     def permit(self, order: Order, begin: Callable[[], Awaitable[None]]) -> Permit:

@@ -10,17 +10,17 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bridge.control.failpoint import failpoint
 from bridge.control.order import Order
 from bridge.control.record import CommandRecord
 from bridge.errors import BridgeError, CommandFailed
+from bridge.failpoint import failpoint
 from bridge.model.commands import scrubbed
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import CommandState, Outcome, OutcomeWord, Stage
 from bridge.ports import CommandJournal, JournalRow
 
-__all__ = ["Ends", "JournalLost", "Standing", "failure_of"]
+__all__ = ["Ends", "JournalLost", "Standing", "failure_of", "mistake", "stopped_before"]
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,18 @@ def _without_credentials(order: Order, failure: Failure | None) -> Failure | Non
 def failure_of(error: CommandFailed) -> Failure:
     """Return what an outcome says of an error."""
     return Failure(code=error.code, message=error.message, containerd=error.containerd)
+
+
+def stopped_before(order: Order) -> Failure:
+    """Return why a command ends that had not begun when the bridge stopped."""
+    sentence = f"the bridge stopped before {order.subject.verb} was done: it had no effect, send it again"
+    return Failure(code="unavailable", message=sentence)
+
+
+def mistake(order: Order) -> Failure:
+    """Return what an exception that nobody thought of is to whoever sent the command; the log file has it."""
+    sentence = f"{order.subject.verb} failed by a mistake of the bridge itself: its log file has the details"
+    return Failure(code="internal", message=sentence)
 
 
 class Ends:
@@ -82,13 +94,14 @@ class Ends:
             finished_at=self._clock(),
         )
 
-    def publish(self, order: Order, outcome: Outcome, *, known: bool = False) -> Outcome:
+    def publish(self, order: Order, outcome: Outcome, *, known: bool = False, foreign: bool = False) -> Outcome:
         """Let everybody know of an outcome that stands, and return it.
 
         Args:
             order: the command.
             outcome: what came of it.
             known: something stands under its id already, and stays.
+            foreign: the journal does not have this command; its id may be that of another one.
         """
         self.counts[order.subject.verb if order.kind else "?", outcome.outcome] += 1
         if order.is_act:
@@ -96,7 +109,8 @@ class Ends:
             log.info("command %s: %s%s", order, outcome.outcome, f", {error.message!r}" if error else "")
         self._record.finished(order, outcome)
         if (order.once or order.request.via == "job") and not known:
-            self._tell(self._state(order, "finished", outcome))
+            state = self._state(order, "finished", outcome)
+            self._tell(replace(state, journal="") if foreign else state)
         return outcome
 
     async def finish(self, order: Order, row: JournalRow, outcome: Outcome) -> Outcome:

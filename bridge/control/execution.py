@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
+from bridge.failpoint import failpoint
 from bridge.model.commands import Attach, CloseStdin, Exec, Resize
 from bridge.model.identity import check_identifier
 from bridge.model.outcomes import ContainerInfo, Done, ExecResult
@@ -71,8 +72,10 @@ async def _run(place: Place, command: Exec, sessions: StdioSessions, exec_id: st
             timeout=command.timeout,
         )
     )
+    failpoint("session-made")
     try:
         await processes.exec(*place.target, exec_id, spec, session.stdio)
+        failpoint("exec-made")
     except CommandFailed as error:
         if error.code == "already_exists":
             # It is not ours: its end is its owner's to see to.

@@ -16,6 +16,8 @@ from msgspec import structs
 from bridge.control.creation import lease_labels, lease_of, undo
 from bridge.control.verb import Place, Verb
 from bridge.errors import CommandFailed
+from bridge.failpoint import failpoint
+from bridge.model import labels
 from bridge.model.commands import Images, Import, Pull, Rmi
 from bridge.model.identity import new_ulid
 from bridge.model.outcomes import ImageList, ImageRemoved, Imported, Progress, Pulled
@@ -42,9 +44,12 @@ async def pull(place: Place, command: Pull) -> Pulled:
     _named(command.image, whole=True)
     snapshotter = command.snapshotter or (await place.runtime.containers.defaults(namespace)).snapshotter
     command_id = place.command_id or command.id or new_ulid()
-    wanted = structs.replace(command, id=command_id, snapshotter=snapshotter)
+    given = {**command.labels, labels.COMMAND: command_id}
+    wanted = structs.replace(command, id=command_id, snapshotter=snapshotter, labels=given)
     async with _leased(place, command_id) as lease:
-        return Pulled(image=await place.runtime.images.pull(namespace, wanted, place.tell, lease=lease))
+        image = await place.runtime.images.pull(namespace, wanted, place.tell, lease=lease)
+        failpoint("fetched")
+    return Pulled(image=image)
 
 
 async def import_archive(place: Place, command: Import) -> Imported:
@@ -71,7 +76,10 @@ async def import_archive(place: Place, command: Import) -> Imported:
             yield piece
 
     async with _leased(place, command_id) as lease:
-        found = await place.runtime.images.take_in(namespace, measured(), name=command.name, lease=lease)
+        found = await place.runtime.images.take_in(
+            namespace, measured(), name=command.name, lease=lease, command_id=command_id
+        )
+        failpoint("fetched")
     return Imported(images=list(found), bytes=read)
 
 
@@ -102,6 +110,7 @@ async def _leased(place: Place, command_id: str) -> AsyncIterator[str]:
     namespace, lease = _namespace(place), lease_of(command_id)
     try:
         await place.runtime.leases.create(namespace, lease, lease_labels(command_id))
+        failpoint("leased")
         yield lease
     finally:
         await undo(f"lease {lease}", place.runtime.leases.delete(namespace, lease))

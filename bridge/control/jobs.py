@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, NamedTuple, NoReturn
 
-from bridge.control.failpoint import failpoint
 from bridge.control.order import read_order
 from bridge.control.telling import Teller
 from bridge.errors import CommandFailed, LogError
+from bridge.failpoint import failpoint
 from bridge.model.commands import is_command_id
 from bridge.model.events import Failure
 from bridge.model.nanos import now
@@ -162,10 +162,10 @@ class Worker:
         request = self._request(job)
         if attempts > ATTEMPTS:
             sentence = f"the bridge ended {ATTEMPTS} times when it had received it: the job is put aside"
-            outcome = self._refusal(request, "exhausted", sentence)
+            outcome = await self._refusal(request, "exhausted", sentence)
         elif request.subject.node != self._node:
             sentence = f"{job.subject!r} is not the subject of a job for node {self._node}"
-            outcome = self._refusal(request, "invalid_argument", sentence)
+            outcome = await self._refusal(request, "invalid_argument", sentence)
         else:
             found = await self._carry_out(request)
             if found is None:
@@ -207,8 +207,8 @@ class Worker:
         named = job.headers.get(ID, "")
         return named if is_command_id(named) else f"job-{self._source.stream}-{job.sequence}"
 
-    def _refusal(self, request: CommandRequest, code: str, sentence: str) -> Outcome:
-        """Make, and tell, the outcome of a job that does not even come to the dispatcher."""
+    async def _refusal(self, request: CommandRequest, code: str, sentence: str) -> Outcome:
+        """Make the outcome of a job that does not even come to the dispatcher; tell it unless its id is another command's."""
         moment = now()
         command_id = read_order(request, moment).id if code != "exhausted" else request.name
         outcome = Outcome(
@@ -222,6 +222,9 @@ class Worker:
             received_at=moment,
             finished_at=moment,
         )
+        row = await self._journal.look(command_id)
+        if row is not None and (row.namespace, row.container) == request.subject[1:3]:
+            return outcome
         self._teller.tell(
             CommandState(
                 id=command_id,

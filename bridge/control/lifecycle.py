@@ -21,6 +21,7 @@ from bridge.control.ending import exit_of
 from bridge.control.execution import sessions_at
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
+from bridge.failpoint import failpoint
 from bridge.model import labels
 from bridge.model.commands import Delete, Kill, Pause, Restart, Resume, Start, Stop, signal_number
 from bridge.model.identity import check_identifier
@@ -37,7 +38,7 @@ from bridge.model.outcomes import (
 from bridge.policy import RUNTIME
 from bridge.ports import SessionOrder, StdioSession
 
-__all__ = ["STOP_SIGNAL_LABEL", "VERBS", "run_task"]
+__all__ = ["STOP_SIGNAL_LABEL", "VERBS", "remove_task", "run_task"]
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ async def start(place: Place, command: Start) -> TaskStarted:
     if task is not None and task.status == "created":
         return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
     if task is not None:
-        await _remove_task(place, task)
+        await remove_task(place, task)
     return await run_task(place, record, stdio=command.stdio, stdin=command.stdin)
 
 
@@ -133,6 +134,7 @@ async def run_task(
     session = await _session(place, record, stdin=stdin) if stdio == "bus" else None
     try:
         await place.runtime.tasks.create(*place.target, stdio=session.stdio if session else None)
+        failpoint("task-made")
     except BaseException:
         if session is not None:
             await session.abandon()
@@ -148,7 +150,7 @@ async def run_task(
 
 async def _session(place: Place, record: ContainerInfo, *, stdin: bool) -> StdioSession:
     process = (record.spec or {}).get("process")
-    return await sessions_at(place).open(
+    session = await sessions_at(place).open(
         SessionOrder(
             namespace=place.target[0],
             container=place.target[1],
@@ -158,6 +160,8 @@ async def _session(place: Place, record: ContainerInfo, *, stdin: bool) -> Stdio
             stdin=stdin,
         )
     )
+    failpoint("session-made")
+    return session
 
 
 async def _discard(place: Place) -> None:
@@ -166,7 +170,7 @@ async def _discard(place: Place) -> None:
         task = await place.runtime.tasks.get(*place.target)
         if task is None or task.status not in {"created", "stopped"}:
             return
-        await _remove_task(place, task)
+        await remove_task(place, task)
     except CommandFailed as error:
         log.warning("%s: the task that could not be started is still there: %s", place, error)
 
@@ -284,12 +288,12 @@ async def delete(place: Place, command: Delete) -> Deleted:
     if task is not None:
         if task.status in {"running", "paused", "pausing"} and not command.force:
             raise _unfit(place, task.status, "stop it first, or delete it with force")
-        ended = await _remove_task(place, task)
+        ended = await remove_task(place, task)
     left = await place.runtime.containers.delete(*place.target, keep_snapshot=command.keep_snapshot)
     return Deleted(exit_status=ended.exit_status, exited_at=ended.exited_at, killed=ended.killed, left=[*left])
 
 
-async def _remove_task(place: Place, task: TaskInfo) -> ExitInfo:
+async def remove_task(place: Place, task: TaskInfo) -> ExitInfo:
     """Delete the task, killed first unless it has ended. Without a pid (restored and never started) there is nothing to kill."""
     killed = task.status != "stopped" and task.pid != 0
     if killed:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from bridge.control.spec.default import default_spec
 from bridge.control.verb import Place, Verb, record_at
 from bridge.errors import CommandFailed
+from bridge.failpoint import failpoint
 from bridge.model.commands import UNLIMITED, Update, size_of
 from bridge.model.outcomes import ContainerInfo, Updated
 
@@ -50,6 +51,7 @@ async def update(place: Place, command: Update) -> Updated:
     await place.permit(spec=default_spec(*place.target) | {"annotations": dict(command.annotations)})
     if alive:
         alive = await _update_task(place, command, resources)
+        failpoint("task-updated")
     if record.spec is not None and not command.task_only:
         await _update_record(place, command, record.spec, resources, alive=alive)
     return Updated(task=alive, record=not command.task_only, resources=resources)

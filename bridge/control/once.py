@@ -14,84 +14,46 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import Protocol
 
 from msgspec import structs
 
 from bridge.control import conditions
 from bridge.control.aftermath import Aftermath
 from bridge.control.conditions import Stale
-from bridge.control.ends import Ends, JournalLost, failure_of
-from bridge.control.failpoint import failpoint
+from bridge.control.desk import Bus, Desk
+from bridge.control.ends import Ends, JournalLost, failure_of, mistake, stopped_before
 from bridge.control.order import Order
 from bridge.control.policy import Permit
 from bridge.control.record import CommandRecord
+from bridge.control.recovery import GoesOn
 from bridge.control.running import (
     BrokenOff,
     CannotBegin,
     EndedBefore,
+    LeftOpen,
     NotCarriedOut,
     Postponed,
     Running,
     TakenBack,
 )
-from bridge.control.verb import Permission, Place, Verb
+from bridge.control.verb import Place, Verb
 from bridge.errors import CommandFailed
+from bridge.failpoint import failpoint
 from bridge.model.commands import Cancel, Command
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import Cancelled, CommandState, Outcome, OutcomeWord
+from bridge.model.outcomes import Cancelled, Outcome, OutcomeWord
 from bridge.model.subjects import CommandSubject
-from bridge.ports import CommandJournal
+from bridge.ports import CommandJournal, JournalRow
 
-__all__ = ["Bus", "Desk", "Once", "mistake", "stopped_before"]
+__all__ = ["Once"]
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """Patience with containerd when a command that was interrupted is looked at."""
-
-
-class Desk(Protocol):
-    """What decides on commands and gives them their turns: the dispatcher."""
-
-    def accepted(self, order: Order) -> Command:
-        """Judge the order."""
-        ...
-
-    def permit(self, order: Order, begin: Callable[[], Awaitable[None]]) -> Permit:
-        """Return what asks the policy in its turn, and awaits `begin` with the last answer."""
-        ...
-
-    def place(self, order: Order, permit: Permission) -> Place:
-        """Return where it works."""
-        ...
-
-    def turn(self, order: Order, queued: Callable[[], None]) -> AbstractAsyncContextManager[None]:
-        """Wait for its turn; `queued` is called where it has to wait."""
-        ...
-
-    def breakable(self, order: Order) -> AbstractAsyncContextManager[None]:
-        """Let what is inside be broken off when the bridge stops; raises BrokenOff then."""
-        ...
-
-
-class Bus(Protocol):
-    """What the bus knows of commands, once it answers: for jobs, which may have come to another bridge of this node before."""
-
-    async def seen(self, command_id: str) -> CommandState | None:
-        """Return how the command stands there."""
-        ...
-
-    async def told(self, command_id: str) -> None:
-        """Wait until what was told of the command stands there."""
-        ...
-
-    async def ours(self) -> None:
-        """Wait until this bridge is the one of its node, if it is not."""
-        ...
 
 
 class Once:
@@ -132,7 +94,7 @@ class Once:
         running = self.running.get(order.id)
         if running is not None:
             if running.order.digest != order.digest:
-                return self._impostor(order, running.order.subject.verb)
+                return self._impostor(order, running.order.subject)
             return await asyncio.shield(running.outcome)
         running = self.running[order.id] = Running(order)
         try:
@@ -145,6 +107,21 @@ class Once:
             raise
         finally:
             del self.running[order.id]
+
+    async def has_another(self, order: Order) -> bool:
+        """Tell whether the id of an order that is not carried out here belongs to a command for the same container.
+
+        Raises:
+            Postponed: the journal cannot be read.
+        """
+        running = self.running.get(order.id)
+        if running is not None and running.order.subject[:3] == order.subject[:3]:
+            return True
+        try:
+            row = await self._journal.look(order.id)
+        except CommandFailed as error:
+            raise Postponed from error
+        return row is not None and (row.namespace, row.container) == order.subject[1:3]
 
     async def cancel(self, command: Cancel, subject: CommandSubject) -> Cancelled:
         """Take a command back and wait until it has ended.
@@ -190,11 +167,12 @@ class Once:
         if row is not None:
             running.accepted = True
             if row.digest != order.digest:
-                return self._impostor(order, row.verb)
+                return self._impostor(order, CommandSubject(order.subject.node, row.namespace, row.container, row.verb))
             if row.outcome is not None:
                 return row.outcome
             if row.started_at is not None:
-                return await self._aftermath.end(row)
+                order.began, order.started_at = True, row.started_at
+                return await self._ended(order, row)
         try:
             return await self._in_turn(running, self._desk.accepted(order))
         except CommandFailed as error:  # it was not accepted, or nothing could be written down of it
@@ -219,7 +197,12 @@ class Once:
                 running.entered()
                 for task in accepting:
                     await task
-                return await self._now(running, command, turn.aclose)
+
+                async def leave() -> None:
+                    order.parted = True
+                    await turn.aclose()
+
+                return await self._now(running, command, leave)
         except TakenBack:
             sentence = f"{order.subject.verb} was cancelled before it had begun"
             outcome = self._ends.outcome(order, "error", failure=Failure(code="cancelled", message=sentence))
@@ -280,6 +263,18 @@ class Once:
             raise cancelled
         return outcome
 
+    async def _ended(self, order: Order, row: JournalRow) -> Outcome:
+        """End a command that was started under this id and has no outcome; wait for what goes on."""
+        try:
+            return await self._aftermath.end(row)
+        except GoesOn as found:
+            try:
+                async with self._desk.breakable(order):
+                    outcome = await self._aftermath.waited_for(order, found)
+            except BrokenOff as error:
+                raise LeftOpen from error
+            return await self._ends.finish(order, row, outcome)
+
     async def _begin(self, running: Running) -> None:
         """Write down that it starts, everywhere, right before it may have an effect.
 
@@ -293,7 +288,7 @@ class Once:
             running.seal()
             before = await self._journal.start(order.row, order.started_at)
             if before is not None and (before.started_at is not None or before.outcome is not None):
-                raise EndedBefore(before.outcome or await self._aftermath.end(before))
+                raise EndedBefore(before.outcome or await self._ended(order, before))
         except CommandFailed as error:
             raise CannotBegin(error) from error
         running.accepted = True
@@ -310,14 +305,19 @@ class Once:
         order = running.order
         async with running.waiting():
             await bus.ours()
-            state = None if order.request.again else await bus.seen(order.id)
+            state = None if order.request.again else await bus.seen(order.id, order.subject)
         if state is None or state.stage == "accepted" or state.journal == self._journal.identity:
             return None
         outcome = state.outcome
         if outcome is not None and outcome.outcome == "refused":
             return None  # it did nothing, and may be allowed now
         if outcome is None:
-            outcome = await self._aftermath.looked_for(order, state.started_at or order.received_at)
+            try:
+                outcome = await self._aftermath.looked_for(order, state.started_at or order.received_at, here=False)
+            except GoesOn:
+                outcome = self._aftermath.unknown(
+                    order, "its process runs, and another bridge of this node looks after it"
+                )
         return await self._ends.finish(order, order.row, outcome)
 
     async def _announce(self, running: Running) -> None:
@@ -327,6 +327,8 @@ class Once:
             self._ends.stage(order, "started")
             async with running.waiting():
                 await self._bus.told(order.id)
+                if await self._bus.taken_back(order.id, order.subject):
+                    raise TakenBack
                 await self._bus.ours()
         elif not self._allowed():
             raise CommandFailed(
@@ -372,6 +374,8 @@ class Once:
         try:
             async with asyncio.timeout(LOOK_S):
                 return await self._aftermath.looked_for(order, order.started_at)
+        except GoesOn as error:
+            raise LeftOpen from error
         except TimeoutError:
             return self._aftermath.unknown(order, "containerd does not answer")
 
@@ -379,19 +383,9 @@ class Once:
         word: OutcomeWord = "refused" if error.code == "refused" else "error"
         return self._ends.outcome(order, word, failure=failure_of(error))
 
-    def _impostor(self, order: Order, verb: str) -> Outcome:
-        sentence = f"the id {order.id} belongs to another command, {verb}: give this one an id of its own"
+    def _impostor(self, order: Order, owner: CommandSubject) -> Outcome:
+        sentence = f"the id {order.id} belongs to another command, {owner.verb}: give this one an id of its own"
         outcome = self._ends.outcome(order, "refused", failure=Failure(code="already_exists", message=sentence))
-        return self._ends.publish(order, outcome, known=True)
-
-
-def stopped_before(order: Order) -> Failure:
-    """Return why a command ends that had not begun when the bridge stopped."""
-    sentence = f"the bridge stopped before {order.subject.verb} was done: it had no effect, send it again"
-    return Failure(code="unavailable", message=sentence)
-
-
-def mistake(order: Order) -> Failure:
-    """Return what an exception that nobody thought of is to whoever sent the command; the log file has it."""
-    sentence = f"{order.subject.verb} failed by a mistake of the bridge itself: its log file has the details"
-    return Failure(code="internal", message=sentence)
+        # Of another container's command nothing stands where this one's outcome is looked for.
+        known = order.request.via != "job" or owner[:3] == order.subject[:3]
+        return self._ends.publish(order, outcome, known=known, foreign=True)

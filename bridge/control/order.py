@@ -39,6 +39,7 @@ class Order(Struct, kw_only=True):
         request: what it was read from.
         arrived_ns: when it came, by a clock that nobody sets; 0 where it came to an earlier run of the bridge.
         began: whether the command was carried out; from then on it may have had an effect. `started_at` is when.
+        parted: whether it has left its lane: it waits for a process of its own, which outlives the bridge.
         rule: what decided whether it is allowed.
     """
 
@@ -51,6 +52,7 @@ class Order(Struct, kw_only=True):
     request: CommandRequest
     arrived_ns: int = 0
     began: bool = False
+    parted: bool = False
     started_at: Nanos | None = None
     rule: str | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from types import TracebackType
 from typing import Final, Self
 
@@ -47,6 +47,7 @@ class Removal:
         namespaces: Collection[str] = (),
         lanes: Lanes | None = None,
         instance: str = INSTANCE,
+        after: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """Take whose containers.
 
@@ -56,12 +57,14 @@ class Removal:
             namespaces: the only ones that are looked through; none means every one.
             lanes: where commands wait for their turn: a deletion waits there too.
             instance: what this process is called on its leases.
+            after: waits until what an earlier bridge left may be cleared away: what became of its commands shows in it.
         """
         self._node = node
         self._runtime = runtime
         self._namespaces = sorted(namespaces)
         self._lanes = lanes or Lanes()
         self._instance = instance
+        self._after = after
         self._deleting = asyncio.Semaphore(AT_ONCE)
         self._watching: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._sweep: asyncio.Task[None] | None = None
@@ -100,6 +103,8 @@ class Removal:
     # -- what an earlier bridge left
 
     async def _until_swept(self) -> None:
+        if self._after is not None:
+            await self._after()
         pause = AGAIN_S
         while True:
             try:

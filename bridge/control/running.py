@@ -11,7 +11,16 @@ from bridge.control.verb import Interruption
 from bridge.errors import CommandFailed
 from bridge.model.outcomes import Outcome
 
-__all__ = ["BrokenOff", "CannotBegin", "EndedBefore", "NotCarriedOut", "Postponed", "Running", "TakenBack"]
+__all__ = [
+    "BrokenOff",
+    "CannotBegin",
+    "EndedBefore",
+    "LeftOpen",
+    "NotCarriedOut",
+    "Postponed",
+    "Running",
+    "TakenBack",
+]
 
 
 class NotCarriedOut(Exception):
@@ -24,6 +33,10 @@ class BrokenOff(NotCarriedOut):
 
 class Postponed(NotCarriedOut):
     """The bridge stops before the job has begun: it is carried out after the next start."""
+
+
+class LeftOpen(Postponed):
+    """The bridge stops while a process of the command's goes on: the next one ends the command, and answers."""
 
 
 class TakenBack(NotCarriedOut):
@@ -66,7 +79,8 @@ class Running:
     def fail(self, error: BaseException) -> None:
         """Let those who wait hear that there will be none now."""
         if not self.outcome.done():
-            self.outcome.set_exception(Postponed() if isinstance(error, asyncio.CancelledError) else error)
+            gone = LeftOpen() if self.order.began else Postponed()
+            self.outcome.set_exception(gone if isinstance(error, asyncio.CancelledError) else error)
             self.outcome.exception()  # nobody need be waiting
 
     @asynccontextmanager

@@ -10,15 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias, TypeVar
 
 from bridge.errors import LogError, LogUnavailable
 from bridge.model.outcomes import CommandState
+from bridge.model.subjects import CommandSubject
 from bridge.ports import CommandStates
 
 __all__ = ["Teller"]
+
+T = TypeVar("T")
+
+_Key: TypeAlias = tuple[str, str | None, str | None]
+"""Id, namespace and container: what a state of this node stands under."""
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +53,7 @@ class Teller:
         Args:
             store: the bucket.
             node: this node's name.
-            written: told the id of each command whose outcome stands there now.
+            written: told the id of each command of a journal whose outcome stands there now.
             allowed: tells whether this bridge is the one of its node now; while it is not, nothing is told.
             moment_s: seconds within which what happens to a command that goes on is one write.
         """
@@ -55,8 +62,9 @@ class Teller:
         self._written = written
         self._allowed = allowed
         self._moment_s = moment_s
-        self._pending: dict[str, CommandState] = {}
-        self._writing: dict[str, CommandState] = {}
+        self._pending: dict[_Key, CommandState] = {}
+        self._writing: dict[_Key, CommandState] = {}
+        self._due: Counter[str] = Counter()  # how many of them have this id
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._news = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -67,28 +75,34 @@ class Teller:
 
     def tell(self, state: CommandState) -> None:
         """Let this be how the command stands; of each command the last one counts."""
-        self._pending[state.id] = state
+        key = _key(state)
+        if key not in self._pending:
+            self._due[state.id] += 1
+        self._pending[key] = state
         self._news.set()
         if state.outcome is not None:
             self._urgent.set()
 
     async def told(self, command_id: str) -> None:
         """Wait until everything that was told of this command stands in the bucket."""
-        if command_id in self._pending or command_id in self._writing:
+        if self._due[command_id]:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(command_id, []).append(future)
             await future
 
-    async def seen(self, command_id: str) -> CommandState | None:
+    async def seen(self, command_id: str, subject: CommandSubject) -> CommandState | None:
         """Return how a command of this node stands in the bucket, None where nothing does; wait for the bucket."""
-        pause = FIRST_PAUSE_S
-        while True:
-            try:
-                return next(iter(await self._store.get(command_id, node=self._node)), None)
-            except LogError as error:
-                log.debug("how command %s stands cannot be told yet: %s", command_id, error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_S)
+        states = await self._insisted(
+            lambda: self._store.get(
+                command_id, node=subject.node, namespace=subject.namespace, container=subject.container
+            ),
+            command_id,
+        )
+        return next((state for state in states if _key(state) == (command_id, *subject[1:3])), None)
+
+    async def taken_back(self, command_id: str, subject: CommandSubject) -> bool:
+        """Tell whether somebody took the job back while no bridge of this node could be asked to; wait for the bucket."""
+        return await self._insisted(lambda: self._store.taken_back(command_id, subject), command_id)
 
     async def ours(self) -> None:
         """Wait until this bridge is the one of its node, if it is not."""
@@ -119,18 +133,30 @@ class Teller:
                 await self._insist(states[start : start + ABREAST])
             self._writing = {}
             self.written += len(states)
-            for command_id, state in due.items():
-                if state.outcome is not None:
-                    self._written(command_id)
-                if command_id not in self._pending:
-                    for future in self._waiting.pop(command_id, ()):
+            for state in states:
+                if state.outcome is not None and state.journal:
+                    self._written(state.id)
+                self._due[state.id] -= 1
+                if not self._due[state.id]:
+                    del self._due[state.id]
+                    for future in self._waiting.pop(state.id, ()):
                         if not future.done():
                             future.set_result(None)
 
     async def settled(self) -> None:
         """Wait until everything that was told so far is written."""
-        for command_id in [*self._writing, *self._pending]:
+        for command_id, *_ in [*self._writing, *self._pending]:
             await self.told(command_id)
+
+    async def _insisted(self, ask: Callable[[], Awaitable[T]], command_id: str) -> T:
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                return await ask()
+            except LogError as error:
+                log.debug("how command %s stands cannot be told yet: %s", command_id, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
 
     async def _insist(self, states: list[CommandState]) -> None:
         pause = FIRST_PAUSE_S
@@ -150,3 +176,7 @@ class Teller:
         if self.refused is not None:
             self.refused = None
             log.warning("how commands stand is told again")
+
+
+def _key(state: CommandState) -> _Key:
+    return state.id, state.namespace, state.container

@@ -22,7 +22,7 @@ from bridge.jetstream.buckets import bucket_stream, key_subject
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, log_errors
-from bridge.jetstream.keys import Key, keys_in
+from bridge.jetstream.keys import Key, WrongRevision, keys_in
 from bridge.jetstream.lanes import Lanes
 from bridge.jetstream.streams import NO_STREAM
 from bridge.model.codec import decode_as, encode_any
@@ -30,7 +30,7 @@ from bridge.model.events import Failure
 from bridge.model.identity import new_ulid
 from bridge.model.limits import MAX_BODY
 from bridge.model.outcomes import CommandState, Outcome
-from bridge.model.subjects import Subjects
+from bridge.model.subjects import CommandSubject, Subjects
 from bridge.ports import Entry
 
 __all__ = ["JetStreamCommands"]
@@ -126,6 +126,7 @@ class JetStreamCommands:
         namespace: str | None = None,
         container: str | None = None,
         timeout: float | None,
+        after: Outcome | None = None,
     ) -> Outcome:
         """Wait for a command's outcome; see `CommandStates.wait`.
 
@@ -147,9 +148,9 @@ class JetStreamCommands:
                     news.clear()
                     with suppress(LogUnavailable):
                         found = await self.get(command_id, node=node, namespace=namespace, container=container)
-                        outcome = next((state.outcome for state in found if state.outcome is not None), None)
-                        if outcome is not None:
-                            return outcome
+                        for state in found:
+                            if state.outcome is not None and state.outcome != after:
+                                return state.outcome
                     with suppress(TimeoutError):
                         async with asyncio.timeout(LOOK_S):
                             await news.wait()
@@ -161,6 +162,30 @@ class JetStreamCommands:
         finally:
             with suppress(*NATS_ERRORS):
                 await subscription.unsubscribe()
+
+    async def take_back(self, command_id: str, subject: CommandSubject) -> None:
+        """Write down that a job is not to begin; see `CommandStates.take_back`.
+
+        Raises:
+            LogUnavailable: it is open whether that stands there.
+            LogRefused: it may not be written.
+        """
+        key = self._taken_back_key(command_id, subject)
+        with suppress(WrongRevision):  # somebody else did
+            await key.put(b"", expected=0)
+
+    async def taken_back(self, command_id: str, subject: CommandSubject) -> bool:
+        """Tell whether that stands there; see `CommandStates.taken_back`.
+
+        Raises:
+            LogUnavailable: the bucket does not answer.
+            LogRefused: it may not be read.
+        """
+        return await self._taken_back_key(command_id, subject).get() is not None
+
+    def _taken_back_key(self, command_id: str, subject: CommandSubject) -> Key:
+        key = Subjects.taken_back_key(subject.node, subject.namespace, subject.container, command_id)
+        return Key(self._connection, self._bucket, key)
 
     # -- inside
 

@@ -31,7 +31,7 @@ from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Outcome
 from bridge.model.subjects import CommandSubject, Subjects
-from bridge.ports import CommandHandler, CommandRequest
+from bridge.ports import AnsweredLater, CommandHandler, CommandRequest
 
 __all__ = ["MicroInbox"]
 
@@ -219,6 +219,8 @@ class _Desk:
             )
             await self._answer(request, self._refusal(request, "unknown", sentence))
             raise
+        except AnsweredLater:
+            return
         await self._answer(request, outcome)
 
     async def _outcome(self, request: _Request) -> Outcome:
@@ -234,6 +236,8 @@ class _Desk:
             who = identity.who_asks(headers, message.reply) if self._request_info else None
             request_ = CommandRequest(subject=subject, body=message.data, headers=headers, who=who, reply=message.reply)
             return await self._handle(request_)
+        except AnsweredLater:
+            raise
         except Exception:
             log.exception("the handler of command %s failed", message.subject)
             return self._refusal(request, "internal", f"{subject.verb} failed by a mistake of the bridge itself")

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["COMMAND", "INSTANCE", "OURS", "REMOVE", "STDIO"]
+__all__ = ["COMMAND", "IMAGES", "INSTANCE", "OURS", "REMOVE", "STDIO"]
 
 OURS: Final = "containerd-bridge/"
 
 COMMAND: Final = "containerd-bridge/command"
-"""On containers, snapshots and leases: the id of the command that made them."""
+"""On containers, snapshots, leases and images: the id of the command that made them."""
+
+IMAGES: Final = "containerd-bridge/images"
+"""On images of an archive: how many it has."""
 
 INSTANCE: Final = "containerd-bridge/instance"
 """On leases: the process of the bridge that needs them. The leases of one that is gone are nobody's."""

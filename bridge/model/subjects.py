@@ -316,6 +316,11 @@ class Subjects:
         """Return the pattern for the keys of commands; what is None matches everything in its place."""
         return ".".join(quote(name) if name else "*" for name in (node, namespace, container, command_id))
 
+    @staticmethod
+    def taken_back_key(node: str, namespace: str | None, container: str | None, command_id: str) -> str:
+        """Return the key that says that a job was taken back: that of the command and `.taken-back`."""
+        return f"{Subjects.command_key(node, namespace, container, command_id)}.taken-back"
+
     @property
     def archive_bucket(self) -> str:
         """The object store in which archives of images lie on their way to a node."""

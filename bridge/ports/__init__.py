@@ -17,7 +17,14 @@ from bridge.model.envelope import Event, Origin
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo
 from bridge.ports.buckets import Change, NodeLease, NodeRecords, StateEntry, StateStore
-from bridge.ports.commands import CommandHandler, CommandInbox, CommandRequest, CommandSender, NodePresence
+from bridge.ports.commands import (
+    AnsweredLater,
+    CommandHandler,
+    CommandInbox,
+    CommandRequest,
+    CommandSender,
+    NodePresence,
+)
 from bridge.ports.images import (
     Archive,
     Defaults,
@@ -53,6 +60,7 @@ from bridge.ports.stdio import (
 )
 
 __all__ = [
+    "AnsweredLater",
     "Archive",
     "BusFacts",
     "BusInspector",

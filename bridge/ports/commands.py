@@ -12,7 +12,7 @@ from bridge.model.events import Who
 from bridge.model.outcomes import Outcome, Via
 from bridge.model.subjects import CommandSubject
 
-__all__ = ["CommandHandler", "CommandInbox", "CommandRequest", "CommandSender", "NodePresence"]
+__all__ = ["AnsweredLater", "CommandHandler", "CommandInbox", "CommandRequest", "CommandSender", "NodePresence"]
 
 
 class CommandRequest(Struct, frozen=True, kw_only=True):
@@ -39,8 +39,12 @@ class CommandRequest(Struct, frozen=True, kw_only=True):
     name: str = ""
 
 
+class AnsweredLater(Exception):
+    """A command has no outcome yet, and the next bridge will send it to the same `reply`."""
+
+
 CommandHandler: TypeAlias = Callable[[CommandRequest], Awaitable[Outcome]]
-"""Carries out one command and returns its outcome; never raises but CancelledError."""
+"""Carries out one command and returns its outcome; never raises but AnsweredLater and CancelledError."""
 
 
 class CommandInbox(Protocol):
@@ -55,6 +59,7 @@ class CommandInbox(Protocol):
         What does not come to `handle` has an outcome as well: another verb is `unimplemented`, a subject that cannot be
         read an `invalid_argument`, too many at the same time are `exhausted`. So has what does not come to its end: an
         exception is `internal`, what is still under way some time after the context was left is cancelled and `unknown`.
+        Nothing is sent where it is answered later.
         """
         ...
 

@@ -104,11 +104,18 @@ class ImageStore(Protocol):
         ...
 
     async def pull(self, namespace: str, wanted: Pull, tell: Tell, *, lease: str) -> ImageInfo:
-        """Fetch an image from its registry and unpack it. `unimplemented` where containerd cannot."""
+        """Fetch an image from its registry and unpack it; its record has the labels that are wanted.
+
+        `unimplemented` where containerd cannot.
+        """
         ...
 
-    async def take_in(self, namespace: str, archive: Archive, *, name: str, lease: str) -> Sequence[ImageInfo]:
+    async def take_in(
+        self, namespace: str, archive: Archive, *, name: str, lease: str, command_id: str
+    ) -> Sequence[ImageInfo]:
         """Store an archive's content and make a record of each image in it; one of the same name is replaced.
+
+        The records carry the command's id, and how many they are, as labels (`bridge.model.labels`).
 
         `invalid_argument` where it is no image archive, or not what its digests say; then there is no new record. What was
         stored until then falls to the garbage collector with the lease.

@@ -10,6 +10,7 @@ from msgspec import Struct
 from bridge.model.events import Who
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import CommandState, Outcome, Via
+from bridge.model.subjects import CommandSubject
 
 __all__ = ["CommandJournal", "CommandStates", "JournalRow"]
 
@@ -120,7 +121,7 @@ class CommandJournal(Protocol):
 
 
 class CommandStates(Protocol):
-    """How each command stands, for whoever wants to know: under its node, what it is for, and its id.
+    """How each command stands: under its node, what it is for, and its id; and beside it that a job was taken back.
 
     With a `namespace`, and a `container`, only commands for that are looked at, by whoever may read no others.
     """
@@ -159,11 +160,30 @@ class CommandStates(Protocol):
         namespace: str | None = None,
         container: str | None = None,
         timeout: float | None,
+        after: Outcome | None = None,
     ) -> Outcome:
-        """Wait for a command's outcome; for ever without `timeout`.
+        """Wait for a command's outcome, or another one than `after`; for ever without `timeout`.
 
         Raises:
             CommandFailed: `deadline_exceeded`: it has none yet.
+            LogRefused: there is no such store, or reading it is not allowed.
+        """
+        ...
+
+    async def take_back(self, command_id: str, subject: CommandSubject) -> None:
+        """Write down that a job is not to begin any more. Who looks after this and finds it not started, is sure to be heard.
+
+        Raises:
+            LogUnavailable: it is open whether that stands there; write it again.
+            LogRefused: there is no such bucket, or writing it is not allowed.
+        """
+        ...
+
+    async def taken_back(self, command_id: str, subject: CommandSubject) -> bool:
+        """Tell whether that stands there: asked once it stands there that the job is started, and before it begins.
+
+        Raises:
+            LogUnavailable: the store does not answer.
             LogRefused: there is no such store, or reading it is not allowed.
         """
         ...

@@ -169,6 +169,10 @@ class StdioSession(Protocol):
         """Leave nothing of a session whose process has never run. An exec that is registered is removed too, unless kept."""
         ...
 
+    async def ran(self) -> bool:
+        """Wait until it is known whether the process has ever run, which after a restart takes containerd; return that."""
+        ...
+
     async def ended(self) -> ExecResult:
         """Wait until the process has ended and all its output is stored; return the whole of it."""
         ...

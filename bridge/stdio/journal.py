@@ -42,6 +42,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
             process has ended; `ended` when all is stored.
         boot: of the host, since no process outlives one.
         kill_at: when its time is up.
+        capture: first bytes of each stream that its result has.
     """
 
     session: str
@@ -56,6 +57,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     after: int | None = None
     pid: int = 0
     kill_at: Nanos | None = None
+    capture: int = 0
     timed_out: bool = False
     exit_status: int | None = None
     exited_at: Nanos | None = None
@@ -111,6 +113,14 @@ class Journal:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def strip(self, session: str) -> None:
+        """Leave nothing of a session but its record: it has ended, and a bridge died before it had tidied up."""
+        for entry in os.scandir(self.directory(session)):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name != _FILE:
+                Path(entry.path).unlink(missing_ok=True)
 
     def remove(self, session: str) -> None:
         """Forget a session."""

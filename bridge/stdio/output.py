@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from bridge.errors import LogError
+from bridge.errors import LogError, LogUnavailable
 from bridge.model.outcomes import StreamReport
 from bridge.model.stdio import Chunk, OutputStream, StreamEnd, Truncation
 from bridge.model.subjects import StdioSubject
@@ -239,10 +239,12 @@ class Output:
                 self._mark = piece
             else:
                 self._advance(piece.offset + len(piece.data), piece.data)
+        while self._capture and not self._asked and not self._whole:
+            await self._take_digest()  # another process of ours stored the end: its first bytes are there only
 
     def report(self) -> StreamReport:
         """Return how much is stored."""
-        captured = (self._head if self._head is not None else bytes(self._captured)) if self._capture else None
+        captured = self._head if self._head is not None else bytes(self._captured) if self._whole else None
         # What was stored is what was said, also where another process of ours said it.
         mark = self._mark or self._end()
         return StreamReport(
@@ -250,7 +252,7 @@ class Output:
             ended=self._mark is not None,
             sha256=mark.sha256,
             truncated=mark.truncated,
-            captured=captured,
+            captured=captured if self._capture else None,
         )
 
     def close(self) -> None:
@@ -340,17 +342,21 @@ class Output:
                 self._whole, self._stored = False, there.offset
 
     async def _take_digest(self) -> None:
-        self._asked = True
         if self._whole:
-            self._digest = self._sha.hexdigest()
+            self._asked, self._digest = True, self._sha.hexdigest()
             return
         try:
             found = await self._bus.digest(
                 self._subject, self._session, size=self._stored, after=self.first_place or 0, head=self._capture
             )
+        except LogUnavailable as error:
+            self._complain(f"the SHA-256 of what was stored before cannot be told yet: {error}")
+            await asyncio.sleep(FIRST_PAUSE_S)
+            return
         except LogError as error:
             self._complain(f"the SHA-256 of what was stored before cannot be told: {error}")
-            return
+            found = None
+        self._asked = True
         if found is not None:
             self._digest, self._head = found.sha256, found.head
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from bridge.errors import CommandFailed
+from bridge.failpoint import failpoint
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import ExecResult, ExitInfo
 from bridge.model.stdio import OutputStream
@@ -69,6 +70,9 @@ class Session:
         self._life: asyncio.Task[None] | None = None
         self._done: asyncio.Future[ExecResult] = asyncio.get_running_loop().create_future()
         self._size = (0, 0)
+        self._ran: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if record.stage != "made":
+            self._ran.set_result(True)
 
     # -- what control asks
 
@@ -113,8 +117,10 @@ class Session:
             exited.cancel()
             self._life = _watched(self._go_on(), f"session of {self}")
             raise
+        failpoint("process-started")
         await self._located()
         await self._note(stage="started", pid=pid, after=self._after())
+        self._settle(ran=True)
         self._begin(exited)
         return pid
 
@@ -122,13 +128,20 @@ class Session:
         """Leave nothing of a session whose process has never run; see the port."""
         for task in self._storing:
             task.cancel()
+        if self._life is not None and self._life is not asyncio.current_task():
+            self._life.cancel()
         if self.record.exec_id is not None and not keep_exec:
             await self._process.delete(within=CLEANUP_S)
         self._remove()
         self._journal.remove(self.record.session)
         self._over(self)
+        self._settle(ran=False)
         if not self._done.done():
             self._done.cancel()
+
+    async def ran(self) -> bool:
+        """Wait until it is known whether its process has ever run; return that."""
+        return await asyncio.shield(self._ran)
 
     async def ended(self) -> ExecResult:
         """Wait until it has ended and all of its output is stored."""
@@ -222,8 +235,13 @@ class Session:
         for output in self._outputs.values():
             output.close()
         self._done.cancel()
+        self._ran.cancel()
 
     # -- its life
+
+    def _settle(self, *, ran: bool) -> None:
+        if not self._ran.done():
+            self._ran.set_result(ran)
 
     def _store(self) -> None:
         self._storing = [_watched(output.run(), f"output of {self}") for output in self._outputs.values()]
@@ -240,15 +258,16 @@ class Session:
             await self._finish(known)
             return
         there = await self._process.look()
-        never_ran = there is None if self.record.stage == "made" else False
-        if never_ran or (there is not None and there.status == "created" and self.record.exec_id is not None):
+        never_ran = self.record.stage == "made" and (there is None or there.status == "created")
+        if never_ran:
             log.info("%s was never started: it is removed", self)
             await self.abandon()
             return
         if self.stdin is not None:
             self.stdin.started()
         if there is not None and self.record.stage == "made":
-            await self._note(stage="started", pid=there.pid)
+            await self._note(stage="started", pid=there.pid, after=self._after())
+        self._settle(ran=True)
         log.info("%s: going on with its stdio", self)
         await self._live(asyncio.create_task(self._process.exit(), name="exit"))
 
@@ -261,6 +280,7 @@ class Session:
         finally:
             exited.cancel()
         await self._note(stage="exited", exit_status=ended.exit_status, exited_at=ended.exited_at)
+        failpoint("process-ended")
         await self._finish(ended)
 
     async def _finish(self, ended: ExitInfo) -> None:
@@ -270,6 +290,7 @@ class Session:
         for output in self._outputs.values():
             output.finish(ended.exit_status)
         await asyncio.gather(*self._storing)
+        failpoint("output-stored")
         reports = {stream: output.report() for stream, output in self._outputs.items()}
         if any(report.truncated == "held" for report in reports.values()):
             # Its shim waits for whoever holds the stream, ten seconds: there is nothing in that for who waits for us.
@@ -279,6 +300,7 @@ class Session:
         # Captured output is in the answer to this command only; who asks again finds it on the bus.
         bare = {stream: structs.replace(report, captured=None) for stream, report in reports.items()}
         await self._note(stage="ended", after=self._after(), ended_at=now(), **bare)
+        failpoint("session-ended")
         self._tell()
         self._remove()
         self._over(self)

@@ -115,9 +115,10 @@ class Sessions:
             stdin=order.stdin,
             boot=self._boot,
             kill_at=kill_at(order.timeout),
+            capture=order.capture,
             stderr=None if order.terminal else StreamReport(),
         )
-        session = self._session(record, window=order.window, capture=order.capture)
+        session = self._session(record, window=order.window)
         self._remember(session)
         try:
             await session.open()
@@ -177,6 +178,7 @@ class Sessions:
             self._newest[session.key] = session
             self._ended.append(record)
             Fifos(self._fifo_dir, record.session).remove()
+            self._journal.strip(record.session)
             return
         self._remember(session)
         try:
@@ -185,7 +187,7 @@ class Sessions:
             self._over(session)
             log.warning("%s: its stdio cannot go on: %s", session, error)
 
-    def _session(self, record: SessionRecord, *, window: int | None = None, capture: int = 0) -> Session:
+    def _session(self, record: SessionRecord, *, window: int | None = None) -> Session:
         directory = self._journal.directory(record.session)
         fifos = Fifos(self._fifo_dir, record.session)
         opening = Window(window)
@@ -199,7 +201,7 @@ class Sessions:
                 spool=Spool(directory / stream),
                 bus=self._bus,
                 window=opening,
-                capture=capture,
+                capture=record.capture,
             )
 
         streams = [] if record.stage == "ended" else OUTPUTS[:1] if record.terminal else OUTPUTS

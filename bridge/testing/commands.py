@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from bridge.errors import CommandFailed, LogUnavailable
 from bridge.model.outcomes import CommandState, Outcome
+from bridge.model.subjects import CommandSubject
 
 __all__ = ["MemoryCommands"]
 
@@ -27,6 +28,7 @@ class MemoryCommands:
         """What stands under each key, in the order in which it was written."""
         self.history: list[tuple[str, str]] = []
         """Every write, as id and stage."""
+        self._taken_back: set[tuple[object, str]] = set()
         self._up = True
         self._news = asyncio.Event()
 
@@ -74,6 +76,7 @@ class MemoryCommands:
         namespace: str | None = None,
         container: str | None = None,
         timeout: float | None,
+        after: Outcome | None = None,
     ) -> Outcome:
         """Wait for a command's outcome; see the port."""
         try:
@@ -81,7 +84,8 @@ class MemoryCommands:
                 while True:
                     news = self._news
                     for state in self._about(node, namespace, container):
-                        if state.id == command_id and state.outcome is not None:
+                        if state.id == command_id and state.outcome not in (None, after):
+                            assert state.outcome is not None
                             return state.outcome
                     await news.wait()
         except TimeoutError as error:
@@ -96,6 +100,16 @@ class MemoryCommands:
             for state in self.states.values()
             if all(value in {None, getattr(state, name)} for name, value in wanted.items())
         ]
+
+    async def take_back(self, command_id: str, subject: CommandSubject) -> None:
+        """Write down that a job is not to begin; see the port."""
+        self._demand_up()
+        self._taken_back.add((subject[:3], command_id))
+
+    async def taken_back(self, command_id: str, subject: CommandSubject) -> bool:
+        """Tell whether that stands there; see the port."""
+        self._demand_up()
+        return (subject[:3], command_id) in self._taken_back
 
     def _demand_up(self) -> None:
         if not self._up:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from bridge.errors import CommandFailed
+from bridge.model import labels
 from bridge.model.commands import Pull
 from bridge.model.nanos import now
 from bridge.model.outcomes import ImageInfo, Progress
@@ -128,17 +129,28 @@ class MemoryImages:
                 raise Refusal("not_found", f"{wanted.image}: not found")
             for done in (0, 1):
                 tell(Progress(id=wanted.id or "", name=wanted.image, event="downloading", done=done, total=1))
+            image = _labelled(image, wanted.labels)
             self._containerd.put_image(namespace, image)
             return image.info
 
         return await self._calls.call(f"pull {wanted.image} in {namespace}", fetch)
 
-    async def take_in(self, namespace: str, archive: Archive, *, name: str, lease: str) -> Sequence[ImageInfo]:  # noqa: ARG002
+    async def take_in(
+        self,
+        namespace: str,
+        archive: Archive,
+        *,
+        name: str,
+        lease: str,  # noqa: ARG002
+        command_id: str,
+    ) -> Sequence[ImageInfo]:
         """Read an OCI image layout with one manifest for each image; see the port."""
         data = b"".join([piece async for piece in archive])
 
         def put() -> Sequence[ImageInfo]:
             images = _images_in(data, name)
+            given = {labels.COMMAND: command_id, labels.IMAGES: str(len(images))}
+            images = [_labelled(image, given) for image in images]
             for image in images:
                 self._containerd.put_image(namespace, image)
             return [image.info for image in images]
@@ -273,6 +285,11 @@ def _images_in(data: bytes, name: str) -> Sequence[MemoryImage]:
     except (tarfile.TarError, KeyError, msgspec.DecodeError) as error:
         raise CommandFailed("invalid_argument", f"this is no image archive: {error}") from error
     return found
+
+
+def _labelled(image: MemoryImage, labels: Mapping[str, str]) -> MemoryImage:
+    info = msgspec.structs.replace(image.info, labels={**image.info.labels, **labels}, updated_at=now())
+    return msgspec.structs.replace(image, info=info)
 
 
 def _digest(data: bytes) -> str:

@@ -15,7 +15,7 @@ from bridge.model.identity import new_ulid
 from bridge.model.nanos import now
 from bridge.model.outcomes import Outcome
 from bridge.model.subjects import CommandSubject, Subjects
-from bridge.ports import CommandHandler, CommandRequest, NodePresence
+from bridge.ports import AnsweredLater, CommandHandler, CommandRequest, NodePresence
 
 __all__ = ["MemoryInbox"]
 
@@ -78,7 +78,8 @@ class MemoryInbox:
 
     async def _reply(self, subject: str, body: bytes, *, exhausted: bool) -> bytes:
         try:
-            return encode_any(await self._outcome(subject, body, exhausted=exhausted))
+            outcome = await self._outcome(subject, body, exhausted=exhausted)
+            return encode_any(outcome)
         except asyncio.CancelledError:
             # The handler has been told; what is left is to tell the sender.
             sentence = "the bridge stopped in the middle: inspect the container to see how far it came"
@@ -99,6 +100,9 @@ class MemoryInbox:
         assert self._handle is not None
         try:
             return await self._handle(CommandRequest(subject=parsed, body=body))
+        except AnsweredLater:
+            never: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            return await never  # whoever asked hears nothing
         except Exception:
             log.exception("the handler of command %s failed", subject)
             return self._refusal(subject, body, "internal", f"{parsed.verb} failed by a mistake of the bridge itself")

@@ -14,7 +14,7 @@ from bridge.jetstream.commands import JetStreamCommands
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import CommandState, Outcome
-from bridge.model.subjects import Subjects
+from bridge.model.subjects import CommandSubject, Subjects
 from bridge.ports import CommandStates
 from bridge.testing import MemoryCommands
 from tests.contract.conftest import NATS, OLDER_NATS, OLDEST_NATS
@@ -94,3 +94,26 @@ async def test_one_that_does_not_come_is_said(states: CommandStates) -> None:
     with pytest.raises(CommandFailed) as raised:
         await states.wait("a.1", "web.1", timeout=0.05)
     assert raised.value.code == "deadline_exceeded"
+
+
+async def test_an_outcome_that_is_known_already_is_not_the_one_that_is_waited_for(states: CommandStates) -> None:
+    refused = replace(OUTCOME, outcome="refused")
+    await states.write([replace(STATE, stage="finished", outcome=refused)])
+    waiting = asyncio.create_task(states.wait("a.1", "web.1", timeout=20, after=refused))
+    await states.write([replace(STATE, stage="started")])
+    await states.write([replace(STATE, stage="finished", outcome=OUTCOME)])
+    assert await waiting == OUTCOME
+
+
+async def test_that_a_job_is_taken_back_stands_beside_it(states: CommandStates) -> None:
+    subject = CommandSubject("web.1", "default", "db.1", "pause")
+    assert not await states.taken_back("a.1", subject)
+    await states.take_back("a.1", subject)
+    await states.take_back("a.1", subject)
+    assert await states.taken_back("a.1", subject)
+    assert not await states.taken_back("a.1", subject._replace(node="web.2"))
+    assert not await states.taken_back("a.1", subject._replace(container="db.2"))
+    assert await states.get("a.1") == []
+    assert [state async for state in states.list()] == []
+    await states.write([STATE])
+    assert await states.get("a.1") == [STATE]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import CommandFailed
+from bridge.model import labels
 from bridge.model.commands import Pull, RuncOptions
 from bridge.ports import ImageContent, Leased, NewContainer
 from tests.contract.failing import code_of
@@ -89,16 +90,17 @@ async def pieces(data: bytes) -> AsyncIterator[bytes]:
 async def test_an_archive_is_taken_in(host: Host, lease: str) -> None:
     name = "docker.io/library/other:1"
     (info,) = await host.runtime.images.take_in(
-        host.namespace, pieces(archive(b"no program", name=name)), name="", lease=lease
+        host.namespace, pieces(archive(b"no program", name=name)), name="", lease=lease, command_id="c1"
     )
     assert info.name == name
+    assert (info.labels[labels.COMMAND], info.labels[labels.IMAGES]) == ("c1", "1")
     assert name in [one.name for one in await host.runtime.images.list(host.namespace)]
     assert (await host.runtime.images.resolve(host.namespace, name)).digest == info.digest
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive at all" * 100, archive(b"no program")[:2000]])
 async def test_what_is_no_archive_is_an_invalid_argument(host: Host, lease: str, data: bytes) -> None:
-    taking = host.runtime.images.take_in(host.namespace, pieces(data), name="", lease=lease)
+    taking = host.runtime.images.take_in(host.namespace, pieces(data), name="", lease=lease, command_id="c1")
     assert await code_of(taking) == "invalid_argument"
 
 

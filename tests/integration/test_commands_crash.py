@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bridge.client import Bus, CommandFailed, connect
-from bridge.control.failpoint import VARIABLE
+from bridge.failpoint import VARIABLE
 from bridge.model.commands import Command, Kill, Pause, Start, Stop
 from bridge.model.outcomes import CommandState, Outcome
 from tests.fix_bridge import Bridge, BridgeFactory, is_end, until_stored

@@ -259,7 +259,9 @@ def test_more_containers_than_can_be_asked_about_in_time_hold_nobody_up(ctr: Ctr
         began = time.monotonic()
         known = lookup.describe([(ctr.namespace, name) for name in ("first", *map(str, range(50_000)))])
         assert time.monotonic() - began < 2  # asking about all would take some ten seconds
-    assert set(known) <= {(ctr.namespace, "first")}  # on a machine that is busy not even that one's answer comes in time
+    assert set(known) <= {
+        (ctr.namespace, "first")
+    }  # on a machine that is busy not even that one's answer comes in time
 
 
 def test_a_containerd_that_hangs_holds_nobody_up(containerd_factory: ContainerdFactory) -> None:

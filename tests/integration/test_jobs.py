@@ -16,8 +16,8 @@ from typing import Any
 import nats
 import pytest
 
-from bridge.client import Accepted, Bus, Sending, connect
-from bridge.control.failpoint import VARIABLE
+from bridge.client import Accepted, Bus, CommandFailed, Sending, connect
+from bridge.failpoint import VARIABLE
 from bridge.model.commands import Command, Kill, Pause, Resume, Start, Stop
 from bridge.model.outcomes import Outcome
 from tests.fix_bridge import Bridge, BridgeFactory, is_end, stored
@@ -42,11 +42,18 @@ PLACES = [
 
 @pytest.fixture
 def start_bridge(bridge_factory: BridgeFactory, ctr: Ctr, nats_url: str, tmp_path: Path) -> Callable[..., Bridge]:
-    def start(failpoint: str = "", *, url: str = nats_url, state: str = "state", lease: str = "2") -> Bridge:
+    def start(
+        failpoint: str = "",
+        *,
+        url: str = nats_url,
+        state: str = "state",
+        lease: str = "2",
+        commands: str = "all",
+    ) -> Bridge:
         environ = dict(os.environ) | ({VARIABLE: failpoint} if failpoint else {})
         bridge = bridge_factory(
             *("--containerd", ctr.host.address, "--nats", url, "--node", "n1", "--lease", lease),
-            *("--state-dir", tmp_path / state, "--commands", "all"),
+            *("--state-dir", tmp_path / state, "--commands", commands),
             environ=environ,
         )
         bridge.until_logged("taking commands")
@@ -336,3 +343,55 @@ async def test_older_servers_carry_jobs_too(
         assert (await outcome(bus, "a-2")).outcome == "ok"
         await drained(bus)
         assert json.dumps([view.standing for view in await bus.jobs.list()]) == '["finished", "finished"]'
+
+
+async def test_a_job_that_was_refused_is_carried_out_under_its_id_once_it_is_allowed(
+    start_bridge: StartBridge, ctr: Ctr, nats_url: str
+) -> None:
+    """The stream has forgotten neither its name nor its id; whoever waits gets the new outcome and not the old one."""
+    bridge = await asyncio.to_thread(start_bridge, commands="observe")
+    await asyncio.to_thread(ctr.run, "web.1", *ENDLESS)
+    async with connect(nats_url) as bus:
+        node = (await bus.node("n1")).sending(Sending(durable=True, wait=True, timeout=30))
+
+        async def send() -> Outcome:
+            return await node.send(Pause(id="a-1"), namespace=ctr.namespace, container="web.1")
+
+        assert (await send()).outcome == "refused"
+        assert await asyncio.to_thread(bridge.stop) == 0
+        sending = [asyncio.create_task(send()) for _ in range(3)]  # impatient, and still one job
+        await until(lambda: waiting(bus))
+        await asyncio.to_thread(start_bridge)
+        assert [outcome.outcome for outcome in await asyncio.gather(*sending)] == ["ok"] * 3
+        assert (await send()).outcome == "ok"
+        await drained(bus)
+    assert ctr.status("web.1") == "PAUSED"
+
+
+async def waiting(bus: Bus) -> bool:
+    return bool(list(await bus.jobs._store.waiting()))
+
+
+async def test_a_job_of_a_node_that_is_down_can_be_taken_back(
+    start_bridge: StartBridge, ctr: Ctr, nats_url: str
+) -> None:
+    bridge = await asyncio.to_thread(start_bridge)
+    await asyncio.to_thread(ctr.run, "web.1", *ENDLESS)
+    assert await asyncio.to_thread(bridge.stop) == 0
+    async with connect(nats_url) as bus:
+        await job(bus, ctr, Pause(id="a-1"))
+        await job(bus, ctr, Kill(id="a-2", signal="SIGWINCH"))
+        node = await bus.node("n1")
+        assert not (await node.cancel("a-1")).began
+        assert not (await node.cancel("a-1")).began
+        with pytest.raises(CommandFailed) as nobody:
+            await node.cancel("a-3")
+        assert nobody.value.code == "not_found"
+        await asyncio.to_thread(start_bridge)
+        ended = await outcome(bus, "a-1")
+        assert ended.error is not None
+        assert (ended.outcome, ended.error.code) == ("error", "cancelled")
+        assert (await outcome(bus, "a-2")).outcome == "ok"
+        await drained(bus)
+    assert ctr.status("web.1") == "RUNNING"
+    await told_once(nats_url, "a-1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -174,7 +176,27 @@ async def test_a_job_is_accepted_and_has_no_deadline() -> None:
     node = Node("n1", SmallSender(answer), SUBJECTS, jobs).sending(Sending(durable=True, id="a-1"))
     with pytest.raises(Accepted, match="job a-1 for node n1 is accepted"):
         await node.pause("web.1")
-    assert store.submitted == [("containerd.jobs.n1.default.web=2E1.pause", b'{"id":"a-1"}', "n1.a-1")]
+    [(subject, body, name)] = store.submitted
+    assert (subject, body, name[:7]) == ("containerd.jobs.n1.default.web=2E1.pause", b'{"id":"a-1"}', "n1.a-1.")
+
+
+async def test_a_job_is_the_same_message_only_where_it_is_the_same_command() -> None:
+    store = SmallStore()
+    jobs = Jobs(SUBJECTS, store=store)  # type: ignore[arg-type]
+    node = Node("n1", SmallSender(answer), SUBJECTS, jobs).sending(Sending(durable=True, id="a-1"))
+    again = node.remarking(Remarks(purpose="again"))
+    sends: list[Callable[[], Awaitable[object]]] = [
+        partial(node.stop, "web.1", grace=5),
+        partial(again.stop, "web.1", grace=5),
+        partial(node.stop, "web.1", grace=6),
+        partial(node.stop, "web.2", grace=5),
+        partial(node.pause, "web.1"),
+    ]
+    for send in sends:
+        with pytest.raises(Accepted):
+            await send()
+    names = [name for _, _, name in store.submitted]
+    assert (names[0] == names[1], len(set(names))) == (True, 4)
 
 
 async def test_a_dry_run_is_never_a_job() -> None:

@@ -16,7 +16,7 @@ from bridge.control.telling import Teller
 from bridge.model.commands import GROUPS
 from bridge.model.events import Failure
 from bridge.model.outcomes import CommandState, Outcome
-from bridge.model.subjects import Subjects
+from bridge.model.subjects import CommandSubject, Subjects
 from bridge.policy import NO_RULES, RuleBook
 from bridge.ports import JournalRow
 from bridge.testing import MemoryCommands, MemoryJobs
@@ -170,7 +170,16 @@ async def test_a_bridge_that_stops_leaves_what_has_not_begun_to_the_next_one() -
 async def test_a_bridge_with_another_journal_looks_at_what_the_former_one_began() -> None:
     node = Node()
     node.runtime.add(task=SmallTask("running"))
-    state = CommandState(id="a-1", verb="kill", node="web1", stage="started", via="job", journal="the other one's")
+    state = CommandState(
+        id="a-1",
+        verb="kill",
+        node="web1",
+        namespace="default",
+        container="web.1",
+        stage="started",
+        via="job",
+        journal="the other one's",
+    )
     await node.states.write([state])
     await node.send("kill", "a-1")
     async with node.running(MemoryJournal()):
@@ -300,3 +309,54 @@ async def test_a_dry_run_is_no_job() -> None:
     assert outcome.error is not None
     assert outcome.error.message.startswith("a dry run of pause is for now or not at all")
     assert (node.runtime.status(), node.journal.rows) == ("running", {})
+
+
+async def test_a_job_that_was_taken_back_while_nobody_was_there_never_begins() -> None:
+    node = Node()
+    node.runtime.add(task=SmallTask("running"))
+    await node.send("pause", "a-1")
+    await node.send("stop", "a-2")
+    await node.states.take_back("a-1", CommandSubject("web1", "default", "web.1", "pause"))
+    async with node.running():
+        first, second = await node.outcome("a-1"), await node.outcome("a-2")
+    assert first.error is not None
+    assert (first.outcome, first.error.code, second.outcome) == ("error", "cancelled", "ok")
+    assert not any(call.startswith("pause") for call in node.runtime.calls)
+    assert list(await node.jobs.waiting()) == []
+
+
+async def test_a_job_takes_nothing_from_the_command_whose_id_it_bears() -> None:
+    node = Node()
+    node.runtime.add(task=SmallTask("running"))
+    node.runtime.add("web.2", task=SmallTask("running"))
+    async with node.running():
+        await node.send("pause", "a-1")
+        await node.until(0)
+        [before] = await node.states.get("a-1")
+        await node.jobs.submit(
+            SUBJECTS.job(SUBJECTS.command("web1", "default", "web.1", "inspect")),
+            b'{"id":"a-1"}',
+            command_id="a-1",
+            name="1",
+        )
+        await node.jobs.submit(
+            SUBJECTS.job(SUBJECTS.command("web1", "default", "web.1", "nonsense")),
+            b'{"id":"a-1"}',
+            command_id="a-1",
+            name="2",
+        )
+        await node.until(0)
+        assert await node.states.get("a-1") == [before]
+        # What is for another container stands elsewhere, so its sender hears of it.
+        await node.jobs.submit(
+            SUBJECTS.job(SUBJECTS.command("web1", "default", "web.2", "pause")),
+            b'{"id":"a-1"}',
+            command_id="a-1",
+            name="3",
+        )
+        await node.until(0)
+        outcome = await node.states.wait("a-1", "web1", namespace="default", container="web.2", timeout=20)
+    assert outcome.error is not None
+    assert (outcome.outcome, outcome.error.code) == ("refused", "already_exists")
+    assert await node.states.get("a-1", namespace="default", container="web.1") == [before]
+    assert (node.runtime.status("web.1"), node.runtime.status("web.2")) == ("paused", "running")

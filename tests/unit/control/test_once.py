@@ -118,8 +118,17 @@ async def test_the_same_command_while_it_is_under_way_waits_for_its_outcome(node
 
 async def test_more_time_makes_no_other_command(node: Node) -> None:
     node.runtime.add(task=SmallTask("running"))
-    first = await node.ask("pause", id="a-1", not_after="2030-01-01T00:00:00.000000000Z")
-    assert await node.ask("pause", id="a-1", not_after="2031-01-01T00:00:00.000000000Z") == first
+    first = await node.ask("pause", id="a-1", not_after="1970-01-02T00:00:00.000000000Z")
+    assert await node.ask("pause", id="a-1", not_after="1970-01-03T00:00:00.000000000Z") == first
+
+
+@pytest.mark.parametrize("not_after", ["0001-01-01T00:00:00Z", "1900-01-01T00:00:00Z", "2031-01-01T00:00:00Z"])
+async def test_a_deadline_that_nobody_can_mean_is_refused_with_both_clocks_in_doubt(node: Node, not_after: str) -> None:
+    node.runtime.add(task=SmallTask("running"))
+    outcome = await node.ask("pause", id="a-1", not_after=not_after)
+    assert outcome.error is not None
+    assert (outcome.outcome, outcome.error.code) == ("error", "invalid_argument")
+    assert node.effects("pause") == 0
 
 
 @pytest.mark.parametrize("under_way", [True, False])

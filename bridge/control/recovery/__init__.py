@@ -1,0 +1,55 @@
+"""What became of commands that were under way when the bridge died: looked for, and never done again.
+
+A family of verbs says for each of them how its outcome is found: `recover(place, command, started_at)` looks at containerd and
+returns the verb's result where what was asked for is so, raises NotDone where it provably had no effect, GoesOn where a process
+of its own outlives the bridge, and Undecided where looking cannot tell. A verb that is not in the table is undecided. What is
+made for a command is named after `place.command_id`, so that it can be found; what was made half is taken away.
+
+    FAMILY = {Pause.verb: recover_pause}      in the family's module, and put into `RECOVERIES` here
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NoReturn
+
+from msgspec import Struct
+
+from bridge.control.recovery.creating import CREATING
+from bridge.control.recovery.execution import EXECUTION
+from bridge.control.recovery.finding import GoesOn, NotDone, NotHere, Recover, Undecided
+from bridge.control.recovery.images import IMAGES
+from bridge.control.recovery.lifecycle import LIFECYCLE
+from bridge.control.recovery.limits import LIMITS
+from bridge.control.verb import Place
+from bridge.errors import CommandFailed
+from bridge.model.commands import Command
+from bridge.model.nanos import Nanos
+
+__all__ = ["RECOVERIES", "GoesOn", "NotDone", "NotHere", "Recover", "Undecided", "recover"]
+
+
+async def recover(place: Place, command: Command, started_at: Nanos) -> Struct:
+    """Return the result of a command that was started and not finished.
+
+    Raises:
+        Undecided: nobody can say.
+        NotDone: it had no effect.
+        GoesOn: it is not over.
+        CommandFailed: it failed.
+    """
+    try:
+        return await RECOVERIES.get(command.verb, _undecided)(place, command, started_at)
+    except CommandFailed as error:
+        if error.code in {"unavailable", "internal", "unknown", "deadline_exceeded"}:
+            raise Undecided(f"containerd cannot be asked ({error})") from error
+        raise
+
+
+async def _undecided(_place: Place, command: Command, _started_at: Nanos) -> NoReturn:
+    raise Undecided(f"nothing shows whether {command.verb} took effect")
+
+
+RECOVERIES: Mapping[str, Recover] = MappingProxyType({**LIFECYCLE, **CREATING, **EXECUTION, **IMAGES, **LIMITS})
+"""Verb -> how its outcome is found, of every family. A verb that is missing is `Undecided`."""

@@ -1,0 +1,39 @@
+"""What became of exec: its process outlives the bridge, and its session knows how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+
+from bridge.control.recovery.finding import GoesOn, NotDone, Recover, absent, session_of
+from bridge.control.verb import Place
+from bridge.model.commands import Exec
+from bridge.model.nanos import Nanos
+from bridge.model.outcomes import ExecResult
+from bridge.ports import StdioSession
+
+__all__ = ["EXECUTION"]
+
+
+async def recover_exec(place: Place, command: Exec, started_at: Nanos) -> ExecResult:
+    """Its session says how it ended, and how it will; without one it was never run: the session comes first."""
+    exec_id = command.exec_id or place.command_id
+    session = session_of(place, exec_id)
+    if session is None:
+        raise absent(place, f"exec {exec_id} in {place}", started_at)
+    result = session.result()
+    if not result.running or (command.mode == "detached" and result.pid):
+        return result
+    raise GoesOn(partial(_outlived, place, session, command))
+
+
+async def _outlived(place: Place, session: StdioSession, command: Exec) -> ExecResult:
+    if not await session.ran():
+        exec_id = command.exec_id or place.command_id
+        raise NotDone(f"the bridge ended before exec {exec_id} in {place} was started: nothing of it is left")
+    return session.result() if command.mode == "detached" else await session.ended()
+
+
+EXECUTION: Mapping[str, Recover] = MappingProxyType({Exec.verb: recover_exec})
+"""Verb -> how its outcome is found."""

@@ -1,0 +1,139 @@
+"""What became of start, restart, pause, resume, kill, stop, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from signal import SIGKILL
+from types import MappingProxyType
+
+from bridge.control.lifecycle import remove_task
+from bridge.control.recovery.finding import (
+    GoesOn,
+    NotDone,
+    Recover,
+    Undecided,
+    absent,
+    begun,
+    seen,
+    session_of,
+    task_of,
+)
+from bridge.control.verb import Place
+from bridge.errors import CommandFailed
+from bridge.model.commands import Delete, Kill, Pause, Restart, Resume, Start, Stop, signal_number
+from bridge.model.nanos import Nanos
+from bridge.model.outcomes import Deleted, Done, ExitInfo, Restarted, TaskStarted
+from bridge.ports import StdioSession
+
+__all__ = ["LIFECYCLE", "remove_unstarted", "started_with"]
+
+
+async def recover_start(place: Place, command: Start, started_at: Nanos) -> TaskStarted:
+    """It runs since then, or has run since then: its session knows, or the log when its process began."""
+    if command.stdio == "bus":
+        session = session_of(place, None)
+        if session is None:
+            raise absent(place, f"the task of {place}", started_at)
+        raise GoesOn(partial(started_with, place, session))
+    return TaskStarted(pid=await _begun(place, started_at))
+
+
+async def started_with(place: Place, session: StdioSession) -> TaskStarted:
+    """Return the process of a session as soon as it is known whether it runs.
+
+    Raises:
+        NotDone: it has never run, and its task is gone.
+    """
+    if await session.ran():
+        return TaskStarted(pid=session.result().pid, session=session.id)
+    await remove_unstarted(place)
+    raise NotDone(f"the bridge ended before the task of {place} was started: nothing of it is left")
+
+
+async def remove_unstarted(place: Place) -> None:
+    """Take away a task of the command's own that has never run."""
+    task = await task_of(place)
+    if task is not None and task.status == "created":
+        await remove_task(place, task)
+
+
+async def recover_restart(place: Place, _: Restart, started_at: Nanos) -> Restarted:
+    """A process of it began since then; how the one before ended, the log tells."""
+    return Restarted(pid=await _begun(place, started_at))
+
+
+async def _begun(place: Place, started_at: Nanos) -> int:
+    task = await task_of(place)
+    pid = await begun(place, started_at)
+    if pid is not None:
+        return pid
+    if task is not None and task.status == "created":
+        # What was started is never `created` again.
+        raise NotDone(f"the bridge ended before {place} was started: its task is made and waits, start it")
+    raise Undecided(seen(place, task))
+
+
+async def recover_pause(place: Place, _: Pause, _started_at: Nanos) -> Done:
+    """It is paused, or it is undecided: whoever resumed it may have been somebody else."""
+    task = await task_of(place)
+    if task is not None and task.status == "paused":
+        return Done(already=True)
+    raise Undecided(seen(place, task))
+
+
+async def recover_resume(place: Place, _: Resume, _started_at: Nanos) -> Done:
+    """It runs, or it is undecided."""
+    task = await task_of(place)
+    if task is not None and task.status == "running":
+        return Done(already=True)
+    raise Undecided(seen(place, task))
+
+
+async def recover_kill(place: Place, command: Kill, started_at: Nanos) -> Done:
+    """It ended by this very signal since then, or it is undecided: most signals leave no trace."""
+    task = await task_of(place)
+    number = signal_number(command.signal)
+    ended = task is not None and task.exited_at is not None and task.exited_at >= started_at
+    if ended and task is not None and task.exit_status == 128 + number and command.exec_id is None:
+        return Done()
+    if number == SIGKILL and task is None and command.exec_id is None:
+        state = await place.known(*place.target)
+        if state.exited and state.exit_status == 128 + number and (state.exited_at or 0) >= started_at:
+            return Done()
+    raise Undecided(seen(place, task))
+
+
+async def recover_stop(place: Place, _: Stop, _started_at: Nanos) -> ExitInfo:
+    """It has ended, or it is undecided: the signal may still be at work."""
+    task = await task_of(place)
+    if task is None:
+        return ExitInfo()
+    if task.status == "stopped":
+        return ExitInfo(exit_status=task.exit_status, exited_at=task.exited_at)
+    raise Undecided(seen(place, task))
+
+
+async def recover_delete(place: Place, _: Delete, _started_at: Nanos) -> Deleted:
+    """Its record is gone, or it is undecided how far it came."""
+    try:
+        await place.runtime.containers.get(*place.target)
+    except CommandFailed as error:
+        if error.code == "not_found":
+            return Deleted()
+        raise
+    raise Undecided(f"{seen(place, await task_of(place))}, and its record is still there")
+
+
+LIFECYCLE: Mapping[str, Recover] = MappingProxyType(
+    {
+        Start.verb: recover_start,
+        Restart.verb: recover_restart,
+        Pause.verb: recover_pause,
+        Resume.verb: recover_resume,
+        Kill.verb: recover_kill,
+        Stop.verb: recover_stop,
+        Delete.verb: recover_delete,
+    }
+)
+"""Verb -> how its outcome is found."""
