@@ -71,12 +71,14 @@ class Running:
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
-        """Let what is inside be broken off by the methods below, until `entered` is called.
+        """Let what is inside be broken off by the methods below, until `entered` is called; at once where it has been already.
 
         Raises:
             Postponed: the bridge stops.
             TakenBack: somebody took the command back.
         """
+        if self._why is not None:  # while the journal was asked for it
+            raise self._why
         scope = self._scope = asyncio.timeout(None)
         try:
             async with scope:
