@@ -77,8 +77,7 @@ class Running:
             Postponed: the bridge stops.
             TakenBack: somebody took the command back.
         """
-        if self._why is not None:  # while the journal was asked for it
-            raise self._why
+        self._still_wanted()  # it may have been broken off while the journal was asked for it
         scope = self._scope = asyncio.timeout(None)
         try:
             async with scope:
@@ -100,9 +99,12 @@ class Running:
         Raises:
             Postponed, TakenBack, BrokenOff: it was broken off before.
         """
+        self._still_wanted()
+        self.order.began = True
+
+    def _still_wanted(self) -> None:
         if self._why is not None:
             raise self._why
-        self.order.began = True
 
     def postpone(self) -> None:
         """Break it off if it waits for its turn."""
