@@ -35,7 +35,7 @@ from bridge.jetstream.progress import ProgressTeller
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
-from bridge.ports import ContainerRuntime, NodeLease, Observed, Processes
+from bridge.ports import ContainerRuntime, NodeLease, Observed, Tasks
 from bridge.stdio.sessions import Sessions
 from bridge.watch import Watch
 
@@ -137,7 +137,7 @@ async def commanding(
             removal = await stack.enter_async_context(
                 Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes, after=recovered.wait)
             )
-        sessions = await _sessions(config, connection, runtime.processes, boot, stack)
+        sessions = await _sessions(config, connection, runtime.tasks, boot, stack)
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -190,7 +190,7 @@ async def commanding(
 
 
 async def _sessions(
-    config: Config, nats: Connection, processes: Processes, boot: str | None, stack: AsyncExitStack
+    config: Config, nats: Connection, tasks: Tasks, boot: str | None, stack: AsyncExitStack
 ) -> Sessions | None:
     if config.groups.isdisjoint({"lifecycle", "exec", "create"}):  # no other verb starts a process
         return None
@@ -202,7 +202,7 @@ async def _sessions(
             directory=config.state_dir / "stdio",
             fifo_dir=config.fifo_dir,
             boot=boot,
-            processes=processes,
+            tasks=tasks,
             bus=bus,
             lines=lines,
         )

@@ -14,7 +14,7 @@ from bridge.containerd.content import Content
 from bridge.containerd.deadlines import CHANGE_S, LOOK_S, MOUNT_S
 from bridge.containerd.errors import command_errors, look_errors
 from bridge.containerd.importing import read_archive
-from bridge.containerd.manifests import Manifests
+from bridge.containerd.manifests import Manifests, read_platform
 from bridge.containerd.records import moment
 from bridge.containerd.transfer import Transfer
 from bridge.containerd.unpacking import Unpacking
@@ -59,10 +59,10 @@ class Images:
     async def pull(self, namespace: str, wanted: Pull, tell: Tell, *, lease: str) -> ImageInfo:
         """Fetch an image from its registry and unpack it.
 
-        containerd passes over, without a word, what it is not configured to unpack; so that is looked at, and made good.
+        containerd does not unpack what it is not configured to, so that is made good; what is for another platform stays packed.
         """
         await self._transfer.pull(namespace, wanted, tell)
-        if not wanted.platform:
+        if read_platform(wanted.platform) == read_platform(""):
             image = await self.resolve(namespace, wanted.image)
             await self._unpacking.unpack(namespace, wanted.snapshotter, image, lease=lease)
         return await self._info(namespace, await self._one(namespace, wanted.image), sizes=True)

@@ -35,9 +35,8 @@ DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar"
 
-MOST_ENTRIES: Final = 100_000
 MOST_KEPT: Final = 64 << 20
-"""Bytes of small files that are kept in memory until it is known which of them are manifests."""
+"""Bytes of names, and of small files, that are kept in memory until it is known which of them are manifests."""
 
 _NO_BLOBS: Final = {"index.json", "manifest.json", "oci-layout", "repositories", "json", "VERSION"}
 """Files that say what the others are. Everything else is kept as content, until it is known what is none."""
@@ -62,7 +61,7 @@ async def read_archive(
     Args:
         content: where to.
         namespace: in which namespace.
-        archive: a tar, plain or compressed with gzip, bzip2 or xz.
+        archive: a tar, plain or packed with gzip, bzip2, xz or zstd.
         name: for the one image of an archive that names none; empty for none.
         lease: what holds the content.
 
@@ -93,8 +92,7 @@ class _Intake:
 
     async def take(self, member: Member, stream: TarStream) -> None:
         name = posixpath.normpath(member.name).lstrip("/")
-        if len(self._stored) + len(self._links) >= MOST_ENTRIES:
-            raise CommandFailed("invalid_argument", f"the archive has more than {MOST_ENTRIES} entries")
+        self._count(len(member.name) + len(member.link or ""))
         if member.link is not None:
             self._links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.link)).lstrip("/")
             return
@@ -120,10 +118,15 @@ class _Intake:
             self._keep(name, bytes(begin))
 
     def _keep(self, name: str, data: bytes) -> None:
-        self._kept += len(data)
-        if self._kept > MOST_KEPT:
-            raise CommandFailed("invalid_argument", f"the archive has more than {MOST_KEPT} bytes of manifests")
+        self._count(len(data))
         self.small[name] = data
+
+    def _count(self, size: int) -> None:
+        self._kept += size
+        if self._kept > MOST_KEPT:
+            raise CommandFailed(
+                "invalid_argument", f"the archive has more than {MOST_KEPT} bytes of names and manifests"
+            )
 
     # -- an OCI image layout
 

@@ -22,7 +22,6 @@ from bridge.containerd.errors import look_errors
 from bridge.containerd.host import HostProcesses
 from bridge.containerd.images import Images
 from bridge.containerd.leases import Leases
-from bridge.containerd.processes import Processes
 from bridge.containerd.snapshots import Snapshots
 from bridge.containerd.tasks import Tasks
 from bridge.containerd.transfer import Transfer
@@ -36,7 +35,6 @@ class ContainerdRuntime:
     """The containerd behind one socket. Connects when first used, and again by itself after a loss.
 
     Its parts, `containers`, `tasks`, `images`, `snapshots` and `leases`, are there once it is entered.
-    Its parts, `containers`, `tasks`, `processes`, are there once it is entered.
     """
 
     containers: Containers
@@ -44,7 +42,6 @@ class ContainerdRuntime:
     images: Images
     snapshots: Snapshots
     leases: Leases
-    processes: Processes
 
     def __init__(self, address: Path, *, bundle_root: Path | None = None) -> None:
         """Take the path of containerd's gRPC socket. Nothing is opened before `async with`.
@@ -66,7 +63,6 @@ class ContainerdRuntime:
         self.images = Images(channel, content, unpacking, Transfer(channel, self.version))
         self.tasks = Tasks(channel, records, self.snapshots, HostProcesses(self._address))
         self.containers = Containers(channel, records, self.snapshots, self.tasks, Bundles(self._bundle_root))
-        self.processes = Processes(channel)
         self._version = version_pb2.VersionStub(channel)
         return self
 

@@ -1,7 +1,8 @@
 """A tar archive read as it comes, compressed or not, without a file of it anywhere.
 
 Python reads archives with blocking calls, so one thread does, for as long as the context lasts; it gets its bytes from the
-event loop and hands over what it finds, and neither runs ahead of the other.
+event loop and hands over what it finds, and neither runs ahead of the other. The archive is hostile input: how many entries there
+are, how long their headers and names, and how much comes out of it, is bounded here.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import tarfile
 import threading
-import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from concurrent.futures import CancelledError as GivenUp
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
+from bridge.containerd.packing import PACKING_ERRORS, Unpacked
 from bridge.errors import CommandFailed
 from bridge.ports import Archive
 
@@ -29,6 +30,11 @@ AHEAD: Final = 4
 
 MOST: Final = 1 << 40
 """Bytes of an archive, unpacked: what is more was packed to fill disks."""
+
+MOST_ENTRIES: Final = 100_000
+LONGEST_NAME: Final = 4096
+LARGEST_HEADER: Final = 1 << 20
+"""Bytes before an entry's content: its header, its long names, and what else is said of it."""
 
 
 class Member(NamedTuple):
@@ -103,7 +109,8 @@ class TarStream:
         try:
             try:
                 self._entries()
-            except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
+            # Headers can be nested so deeply that reading them ends in a RecursionError.
+            except (tarfile.TarError, *PACKING_ERRORS, ValueError, OverflowError, RecursionError) as error:
                 sentence = f"this is no tar archive that can be read: {error}"
                 self._hand_over(CommandFailed("invalid_argument", sentence))
             except CommandFailed as error:
@@ -114,21 +121,21 @@ class TarStream:
             return
 
     def _entries(self) -> None:
-        total = 0
-        with tarfile.open(fileobj=_Source(self), mode="r|*", bufsize=PIECE) as tar:  # type: ignore[call-overload]
-            for info in tar:
+        source = _Source(Unpacked(self.more))
+        total = entries = 0
+        with tarfile.TarFile(fileobj=source, mode="r") as tar:  # type: ignore[arg-type]
+            while (info := source.next(tar)) is not None:
+                entries += 1
+                _check(info, entries)
                 if info.issym() or info.islnk():
                     self._hand_over(Member(info.name, 0, info.linkname))
-                    continue
-                file = tar.extractfile(info) if info.isreg() else None
-                if file is None:
-                    continue
-                self._hand_over(Member(info.name, info.size, None))
-                while piece := file.read(PIECE):
-                    total += len(piece)
+                elif info.isreg():
+                    total += info.size
                     if total > MOST:
                         raise CommandFailed("invalid_argument", f"the archive holds more than {MOST} bytes")
-                    self._hand_over(piece)
+                    self._hand_over(Member(info.name, info.size, None))
+                    for piece in source.content(info.offset_data, info.size):
+                        self._hand_over(piece)
         while self.more():  # its maker's digest is compared at its very end, behind what a tar needs
             pass
 
@@ -157,18 +164,60 @@ class TarStream:
 
 
 class _Source:
-    """What `tarfile` reads from."""
+    """What `tarfile` reads from: a file that goes forward only, and of which one header takes no more than it needs.
 
-    def __init__(self, stream: TarStream) -> None:
-        self._stream = stream
-        self._rest = b""
+    `tarfile` reads a header's parts, such as a long name, at once and whole, however long they say that they are.
+    """
+
+    def __init__(self, file: Unpacked) -> None:
+        self._file = file
+        self._position = 0
+        self._left = LARGEST_HEADER
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        """Pass over what nobody wants."""
+        while self._position < position and self._take(min(PIECE, position - self._position)):
+            pass
+
+    def next(self, tar: Any) -> tarfile.TarInfo | None:
+        """Return the next entry, None at the end."""
+        self._left = LARGEST_HEADER
+        found: tarfile.TarInfo | None = tar.next()
+        tar.members.clear()  # else it remembers every entry, and what is said for all of them
+        tar.pax_headers.clear()
+        return found
 
     def read(self, size: int) -> bytes:
-        parts = [self._rest]
-        length = len(self._rest)
-        while length < size and (piece := self._stream.more()):
-            parts.append(piece)
-            length += len(piece)
-        data = b"".join(parts)
-        self._rest = data[size:]
-        return data[:size]
+        """Return a piece of a header."""
+        self._left -= size
+        if size < 0 or self._left < 0:
+            raise CommandFailed(
+                "invalid_argument", f"an entry of the archive has a header of more than {LARGEST_HEADER} bytes"
+            )
+        return self._take(size)
+
+    def content(self, begin: int, size: int) -> Iterator[bytes]:
+        """Return the content of an entry."""
+        self.seek(begin)
+        while self._position < begin + size:
+            piece = self._take(min(PIECE, begin + size - self._position))
+            if not piece:
+                raise EOFError("it ends in the middle of an entry")
+            yield piece
+
+    def _take(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._position += len(data)
+        return data
+
+
+def _check(info: tarfile.TarInfo, entries: int) -> None:
+    if entries > MOST_ENTRIES:
+        raise CommandFailed("invalid_argument", f"the archive has more than {MOST_ENTRIES} entries")
+    if max(len(info.name), len(info.linkname)) > LONGEST_NAME:
+        raise CommandFailed("invalid_argument", f"a name in the archive has more than {LONGEST_NAME} characters")
+    if info.sparse is not None:
+        raise CommandFailed("invalid_argument", f"entry {info.name[:100]!r} of the archive is a file with holes")

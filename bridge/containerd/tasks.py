@@ -1,4 +1,7 @@
-"""containerd's tasks: `bridge.ports.Tasks`. A task is asked for by its container's id; containerd has one per container."""
+"""containerd's tasks and their processes: `bridge.ports.Tasks`.
+
+A task is asked for by its container's id, since containerd has one per container; an exec by its own id besides.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,20 @@ from bridge.containerd.host import HostProcesses, Process
 from bridge.containerd.metrics import task_stats
 from bridge.containerd.records import exit_info, needs, process_info, task_info
 from bridge.containerd.snapshots import Snapshots
+from bridge.containerd.users import lookup_user
+from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.identity import check_identifier
 from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo, TaskStats
-from bridge.ports.processes import Stdio
+from bridge.ports.processes import Stdio, UserIds
 
 __all__ = ["Tasks"]
 
 NULL: Final = "/dev/null"
 
+PROCESS_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 RESOURCES_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
-"""What containerd calls the JSON of these (containerd/typeurl and client/client.go)."""
+"""What containerd calls the JSON of these (containerd/typeurl, pkg/oci and client/client.go)."""
 
 
 class Tasks:
@@ -70,10 +76,24 @@ class Tasks:
             answer = await self._tasks.Create(request, timeout=MOUNT_S, metadata=in_namespace(namespace))
         return answer.pid
 
-    async def start(self, namespace: str, container: str) -> int:
-        """Run a created task; return its pid."""
-        with command_errors(f"start {container} in {namespace}"):
-            request = tasks_pb2.StartRequest(container_id=container)
+    async def exec(self, namespace: str, container: str, exec_id: str, spec: Mapping[str, Any], stdio: Stdio) -> None:
+        """Register a process; see the port."""
+        request = tasks_pb2.ExecProcessRequest(
+            container_id=container,
+            exec_id=exec_id,
+            stdin=stdio.stdin,
+            stdout=stdio.stdout,
+            stderr=stdio.stderr,
+            terminal=stdio.terminal,
+            spec=Packed(type_url=PROCESS_TYPE, value=msgspec.json.encode(spec)),
+        )
+        with command_errors(f"exec {exec_id} in {container} in {namespace}"):
+            await self._tasks.Exec(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
+
+    async def start(self, namespace: str, container: str, exec_id: str | None = None) -> int:
+        """Run a created task, or a registered exec; return its pid."""
+        with command_errors(f"start {_named(container, exec_id)} in {namespace}"):
+            request = tasks_pb2.StartRequest(container_id=container, exec_id=exec_id or "")
             answer = await self._tasks.Start(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
         return answer.pid
 
@@ -93,7 +113,7 @@ class Tasks:
         self, namespace: str, container: str, signal: int, *, all_processes: bool = False, exec_id: str | None = None
     ) -> None:
         """Send a signal. That there is none left to get it is no failure with `all_processes`."""
-        with command_errors(f"send signal {signal} to {container} in {namespace}"):
+        with command_errors(f"send signal {signal} to {_named(container, exec_id)} in {namespace}"):
             request = tasks_pb2.KillRequest(
                 container_id=container, exec_id=exec_id or "", signal=signal, all=all_processes
             )
@@ -111,15 +131,19 @@ class Tasks:
         with command_errors(f"update {container} in {namespace}"):
             await self._tasks.Update(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
 
-    async def delete(self, namespace: str, container: str) -> ExitInfo:
-        """Remove an ended task; return how it ended."""
-        with command_errors(f"delete the task of {container} in {namespace}"):
-            request = tasks_pb2.DeleteTaskRequest(container_id=container)
-            return exit_info(await self._tasks.Delete(request, timeout=MOUNT_S, metadata=in_namespace(namespace)))
+    async def delete(self, namespace: str, container: str, exec_id: str | None = None) -> ExitInfo:
+        """Remove an ended task, or an exec; return how it ended."""
+        of = in_namespace(namespace)
+        with command_errors(f"delete {_task_of(container, exec_id)} in {namespace}"):
+            if exec_id is None:
+                task = tasks_pb2.DeleteTaskRequest(container_id=container)
+                return exit_info(await self._tasks.Delete(task, timeout=MOUNT_S, metadata=of))
+            process = tasks_pb2.DeleteProcessRequest(container_id=container, exec_id=exec_id)
+            return exit_info(await self._tasks.DeleteProcess(process, timeout=CHANGE_S, metadata=of))
 
     # -- what looks at them
 
-    async def get(self, namespace: str, container: str, *, exec_id: str | None = None) -> TaskInfo | None:
+    async def get(self, namespace: str, container: str, exec_id: str | None = None) -> TaskInfo | None:
         """Return the container's task, or one exec of it; None where there is none."""
         with look_errors(f"look at {_named(container, exec_id)} in {namespace}"):
             try:
@@ -138,7 +162,7 @@ class Tasks:
             answer = await self._tasks.ListPids(request, timeout=LOOK_S, metadata=in_namespace(namespace))
         return await asyncio.to_thread(self._host.described, [process_info(process) for process in answer.processes])
 
-    async def wait(self, namespace: str, container: str, *, exec_id: str | None = None) -> ExitInfo:
+    async def wait(self, namespace: str, container: str, exec_id: str | None = None) -> ExitInfo:
         """Wait until the task, or one exec, has ended, however long; cancelled, containerd is told too."""
         with look_errors(f"wait for the end of {_named(container, exec_id)} in {namespace}"):
             request = tasks_pb2.WaitRequest(container_id=container, exec_id=exec_id or "")
@@ -191,6 +215,29 @@ class Tasks:
         # The id is the container's; container_id is left empty (containerd, services/tasks/local.go).
         return {process.id: task_info(process) for process in answer.tasks}
 
+    # -- their stdio, and their users
+
+    async def resize(self, namespace: str, container: str, exec_id: str | None, *, width: int, height: int) -> None:
+        """Give its terminal a size."""
+        with command_errors(f"resize the terminal of {_named(container, exec_id)} in {namespace}"):
+            request = tasks_pb2.ResizePtyRequest(
+                container_id=container, exec_id=exec_id or "", width=width, height=height
+            )
+            await self._tasks.ResizePty(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
+
+    async def close_stdin(self, namespace: str, container: str, exec_id: str | None) -> None:
+        """Let the shim close its own end of stdin."""
+        with command_errors(f"close the stdin of {_named(container, exec_id)} in {namespace}"):
+            request = tasks_pb2.CloseIORequest(container_id=container, exec_id=exec_id or "", stdin=True)
+            await self._tasks.CloseIO(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
+
+    async def user(self, namespace: str, container: str, user: str) -> UserIds:
+        """Return who `user` is in a running container; see the port."""
+        task = await self.get(namespace, container)
+        if task is None or not task.pid:
+            raise CommandFailed("failed_precondition", f"container {container} has no process: start it first")
+        return await asyncio.to_thread(lookup_user, user, container, task.pid)
+
 
 def _is_over(stats: TaskStats) -> bool:
     """Tell whether the task has ended: its control group outlives its processes until it is deleted."""
@@ -199,3 +246,7 @@ def _is_over(stats: TaskStats) -> bool:
 
 def _named(container: str, exec_id: str | None) -> str:
     return container if exec_id is None else f"exec {exec_id} of {container}"
+
+
+def _task_of(container: str, exec_id: str | None) -> str:
+    return f"the task of {container}" if exec_id is None else _named(container, exec_id)

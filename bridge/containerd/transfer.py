@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 PULL_S: Final = 6 * 3600.0
 """Deadline of a whole pull. Whoever waits for it gives up much earlier; this is for one that nobody waits for."""
 
+NOT_UNPACKED: Final = "no unpack platforms defined"
+"""How containerd says that it is configured to unpack nothing of what was asked for (containerd, core/unpack)."""
+
 LAST_WORDS_S: Final = 2.0
 """How long progress is still listened to after the pull is done."""
 
@@ -50,16 +53,36 @@ class Transfer:
         self._version = version
 
     async def pull(self, namespace: str, wanted: Pull, tell: Tell) -> None:
-        """Pull an image.
+        """Pull an image; it may come out not unpacked.
+
+        containerd unpacks with the snapshotters and for the platforms that its Transfer service is configured for, and no others:
+        1.7 passes over them without a word, 2.x refuses.
 
         Raises:
             CommandFailed: `unimplemented`, where this containerd cannot, or could only without what is asked for.
         """
         await self._check(wanted)
         platform = read_platform(wanted.platform)
+        unpack = transfer_pb2.UnpackConfiguration(platform=platform, snapshotter=wanted.snapshotter)
+        try:
+            await self._pull(namespace, wanted, tell, [unpack])
+        except CommandFailed as error:
+            if NOT_UNPACKED not in (error.containerd or ""):
+                raise
+            await self._pull(namespace, wanted, tell, [])
+
+    async def _pull(
+        self, namespace: str, wanted: Pull, tell: Tell, unpacks: Sequence[transfer_pb2.UnpackConfiguration]
+    ) -> None:
+        platform = read_platform(wanted.platform)
         with command_errors(f"pull {wanted.image} in {namespace}"):
             async with (
-                self._stream(namespace, "progress", lambda call: _progress(call, wanted.id or "", tell)) as progress,
+                self._stream(
+                    namespace,
+                    "progress",
+                    lambda call: _progress(call, wanted.id or "", tell),
+                    last_words=LAST_WORDS_S,
+                ) as progress,
                 self._credentials(namespace, wanted) as credentials,
             ):
                 source = transfer_pb2.OCIRegistry(
@@ -70,9 +93,8 @@ class Transfer:
                         default_scheme="http" if wanted.plain_http else "",
                     ),
                 )
-                unpack = transfer_pb2.UnpackConfiguration(platform=platform, snapshotter=wanted.snapshotter)
                 destination = transfer_pb2.ImageStore(
-                    name=wanted.image, labels=wanted.labels, platforms=[platform], unpacks=[unpack]
+                    name=wanted.image, labels=wanted.labels, platforms=[platform], unpacks=unpacks
                 )
                 request = service_pb2.TransferRequest(
                     source=_wrapped(source),
@@ -105,8 +127,10 @@ class Transfer:
             yield stream
 
     @asynccontextmanager
-    async def _stream(self, namespace: str, what: str, serve: Callable[[Any], Awaitable[None]]) -> AsyncIterator[str]:
-        """Open a stream beside the call and serve it as long as the block lasts; yield its id."""
+    async def _stream(
+        self, namespace: str, what: str, serve: Callable[[Any], Awaitable[None]], *, last_words: float = 0.0
+    ) -> AsyncIterator[str]:
+        """Open a stream beside the call and serve it as long as the block lasts, and a little longer; yield its id."""
         name = f"containerd-bridge-{what}-{new_ulid()}"
         call = self._streaming.Stream(metadata=in_namespace(namespace))
         serving: asyncio.Future[None] | None = None
@@ -119,7 +143,7 @@ class Transfer:
                     )
             serving = asyncio.ensure_future(serve(call))
             yield name
-            await asyncio.wait({serving}, timeout=LAST_WORDS_S)
+            await asyncio.wait({serving}, timeout=last_words)
         finally:
             if serving is not None:
                 serving.cancel()

@@ -147,6 +147,11 @@ def _check(command: Create) -> None:
         raise CommandFailed(
             "invalid_argument", "there is nothing to make a container of: give an image, or a whole spec"
         )
+    if command.stdio.startswith("file:") and _has_terminal(command):
+        raise CommandFailed(
+            "invalid_argument",
+            f"the shim cannot write a terminal's output into a file: leave tty out, or {command.stdio}",
+        )
     if command.runc is not None and command.runtime and not command.runtime.startswith(RUNC):
         raise CommandFailed(
             "invalid_argument", f"runtime {command.runtime} is not runc's: leave the runc options out, or the runtime"
@@ -159,6 +164,11 @@ def _check(command: Create) -> None:
                 "invalid_argument",
                 f"label {key[:64]!r} is too long: key and value have {LONGEST_LABEL} bytes together, and a key at least one",
             )
+
+
+def _has_terminal(command: Create) -> bool:
+    process = (command.spec or {}).get("process")
+    return command.tty or (isinstance(process, dict) and process.get("terminal") is True)
 
 
 async def _demand_free(place: Place) -> None:

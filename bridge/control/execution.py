@@ -55,8 +55,8 @@ async def _run(place: Place, command: Exec, sessions: StdioSessions, exec_id: st
     if task.status != "running":
         remedy = "resume it first" if task.status in {"paused", "pausing"} else "start it first"
         raise CommandFailed("failed_precondition", f"{place} is {task.status}: {remedy}")
-    processes = place.runtime.processes
-    user = None if command.user is None else await processes.user(*place.target, command.user)
+    tasks = place.runtime.tasks
+    user = None if command.user is None else await tasks.user(*place.target, command.user)
     spec = process_spec(record, command, user)
     await place.permit(process=spec, own=(record.spec or {}).get("process"), labels=record.labels, image=record.image)
     session = await sessions.open(
@@ -74,7 +74,7 @@ async def _run(place: Place, command: Exec, sessions: StdioSessions, exec_id: st
     )
     failpoint("session-made")
     try:
-        await processes.exec(*place.target, exec_id, spec, session.stdio)
+        await tasks.exec(*place.target, exec_id, spec, session.stdio)
         failpoint("exec-made")
     except CommandFailed as error:
         if error.code == "already_exists":
@@ -168,7 +168,7 @@ async def resize(place: Place, command: Resize) -> Done:
     """Give the terminal of a process another size."""
     exec_id = None if command.exec_id is None else _checked_exec_id(command.exec_id)
     await task_at(place)
-    await place.runtime.processes.resize(*place.target, exec_id, width=command.width, height=command.height)
+    await place.runtime.tasks.resize(*place.target, exec_id, width=command.width, height=command.height)
     return Done()
 
 

@@ -85,12 +85,13 @@ class Running:
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
-        """Let what is inside be broken off by the methods below, until `entered` is called.
+        """Let what is inside be broken off by the methods below, until `entered` is called; at once where it has been already.
 
         Raises:
             Postponed: the bridge stops.
             TakenBack: somebody took the command back.
         """
+        self._still_wanted()  # it may have been broken off while the journal was asked for it
         scope = self._scope = asyncio.timeout(None)
         try:
             async with scope:
@@ -112,9 +113,12 @@ class Running:
         Raises:
             Postponed, TakenBack, BrokenOff: it was broken off before.
         """
+        self._still_wanted()
+        self.order.began = True
+
+    def _still_wanted(self) -> None:
         if self._why is not None:
             raise self._why
-        self.order.began = True
 
     def postpone(self) -> None:
         """Break it off if it waits for its turn."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 from nats.aio.msg import Msg
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 _NO_RESPONDERS = "503"
 """Status that nats-server answers with when nobody listens (ADR-4)."""
+
+
+PATIENCE_S: Final = 5.0
+"""How long the first answer is waited for where somebody listens: a bridge on a busy host is no missing one."""
 
 
 class _Info(Struct):
@@ -55,7 +60,7 @@ class NatsSender:
             raise CommandFailed("internal", f"what answers on {subject} is no containerd-bridge: {said}") from error
 
     async def nodes(self, *, wait: float = 0.5) -> Sequence[NodePresence]:
-        """Return the nodes that answer; see the port.
+        """Return the nodes that answer; see the port. nats-server says at once where there is none.
 
         Raises:
             CommandFailed: `unavailable` while there is no connection, `refused` when NATS does not permit to ask.
@@ -63,12 +68,14 @@ class NatsSender:
         subject = f"$SRV.INFO.{SERVICE}"
         found: dict[str, NodePresence] = {}
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def on_answer(message: Msg) -> None:
             if (message.headers or {}).get("Status") == _NO_RESPONDERS:
                 _settle(over, None)
             elif (node := _presence(message)) is not None:
                 found[node.node] = node
+            _settle(heard, None)
 
         def on_denied(error: Denied) -> None:
             # The server's line reaches us in lower case.
@@ -83,10 +90,13 @@ class NatsSender:
                 async with self._connection.denials(on_denied):
                     await client.publish(subject, reply=inbox)
                     await asyncio.wait({over}, timeout=wait)
+                    # Somebody listens, and is busy, where neither is done.
+                    await asyncio.wait({over, heard}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
                 if over.done():
                     over.result()
             finally:
                 over.cancel()
+                heard.cancel()
                 await subscription.unsubscribe()
         except NATS_ERRORS as error:
             raise CommandFailed(

@@ -90,5 +90,5 @@ class CommandSender(Protocol):
         ...
 
     async def nodes(self, *, wait: float = 0.5) -> Sequence[NodePresence]:
-        """Return the nodes that answer within `wait` seconds, sorted by name."""
+        """Return the nodes that answer within `wait` seconds, sorted by name; where none does, the first that answers later."""
         ...

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from bridge.model.outcomes import ExitInfo, TaskInfo
-
 __all__ = ["Processes", "Stdio", "UserIds"]
 
 
@@ -33,7 +31,10 @@ class UserIds(NamedTuple):
 
 
 class Processes(Protocol):
-    """The processes of tasks: execs by their id, the task's own with None. Errors are `CommandFailed`."""
+    """More processes in a task, and the stdio of each: execs by their id, the task's own with None. Errors are `CommandFailed`.
+
+    From here on an exec has the life of a task: `Tasks` starts, watches, ends and deletes it by its id.
+    """
 
     async def exec(self, namespace: str, container: str, exec_id: str, spec: Mapping[str, Any], stdio: Stdio) -> None:
         """Register a process; `start` runs it. `spec` is an OCI process.
@@ -41,26 +42,6 @@ class Processes(Protocol):
         `already_exists` where there is one of this id, ended or not; `not_found` without a task, `failed_precondition` if
         that does not run.
         """
-        ...
-
-    async def start(self, namespace: str, container: str, exec_id: str | None) -> int:
-        """Run what is registered or created, once; return its pid. Its shim opens the FIFOs now, or did so at creation."""
-        ...
-
-    async def get(self, namespace: str, container: str, exec_id: str | None) -> TaskInfo | None:
-        """Return a process's state, None where there is none. One that is registered and not started is `created`."""
-        ...
-
-    async def wait(self, namespace: str, container: str, exec_id: str | None) -> ExitInfo:
-        """Wait until it has ended; return how. May be asked before `start`. `not_found` where there is none."""
-        ...
-
-    async def kill(self, namespace: str, container: str, exec_id: str | None, signal: int) -> None:
-        """Send it a signal. `not_found` where there is none, or it has ended."""
-        ...
-
-    async def delete(self, namespace: str, container: str, exec_id: str) -> ExitInfo:
-        """Remove an exec that has ended or was never started; return how it ended. `not_found` where there is none."""
         ...
 
     async def resize(self, namespace: str, container: str, exec_id: str | None, *, width: int, height: int) -> None:

@@ -65,8 +65,8 @@ class TaskLifecycle(Protocol):
         """
         ...
 
-    async def start(self, namespace: str, container: str) -> int:
-        """Run a created task; return its pid."""
+    async def start(self, namespace: str, container: str, exec_id: str | None = None) -> int:
+        """Run a created task or a registered exec, once; return its pid. The shim opens an exec's FIFOs now, a task's before."""
         ...
 
     async def pause(self, namespace: str, container: str) -> None:
@@ -92,16 +92,22 @@ class TaskLifecycle(Protocol):
         """
         ...
 
-    async def delete(self, namespace: str, container: str) -> ExitInfo:
-        """Remove an ended task; return how it ended. `failed_precondition` while it runs."""
+    async def delete(self, namespace: str, container: str, exec_id: str | None = None) -> ExitInfo:
+        """Remove an ended task, or an exec that has ended or was never started; return how it ended.
+
+        `failed_precondition` while it runs, `not_found` where there is none.
+        """
         ...
 
 
 class TaskView(Protocol):
     """What looks at a task. Errors are `CommandFailed` with containerd's own words."""
 
-    async def get(self, namespace: str, container: str, *, exec_id: str | None = None) -> TaskInfo | None:
-        """Return the container's task, or one exec of it; None where there is none. An absent container has none either."""
+    async def get(self, namespace: str, container: str, exec_id: str | None = None) -> TaskInfo | None:
+        """Return the container's task, or one exec of it; None where there is none. An absent container has none either.
+
+        An exec that is registered and not started is `created`.
+        """
         ...
 
     async def pids(self, namespace: str, container: str) -> Sequence[ProcessInfo]:
@@ -111,8 +117,11 @@ class TaskView(Protocol):
         """
         ...
 
-    async def wait(self, namespace: str, container: str, *, exec_id: str | None = None) -> ExitInfo:
-        """Wait until the task, or one exec, has ended; return how. At once for an ended one, `not_found` where there is none."""
+    async def wait(self, namespace: str, container: str, exec_id: str | None = None) -> ExitInfo:
+        """Wait until the task, or one exec, has ended; return how. At once for an ended one, `not_found` where there is none.
+
+        May be asked before `start`.
+        """
         ...
 
     async def metrics(self, namespace: str, containers: Sequence[str] = ()) -> Sequence[TaskStats]:
@@ -120,8 +129,8 @@ class TaskView(Protocol):
         ...
 
 
-class Tasks(TaskLifecycle, TaskView, Protocol):
-    """containerd's tasks."""
+class Tasks(TaskLifecycle, TaskView, Processes, Protocol):
+    """containerd's tasks and their processes."""
 
 
 class ContainerRuntime(Protocol):
@@ -134,7 +143,7 @@ class ContainerRuntime(Protocol):
 
     @property
     def tasks(self) -> Tasks:
-        """Its tasks."""
+        """Its tasks and their processes."""
         ...
 
     @property
@@ -150,11 +159,6 @@ class ContainerRuntime(Protocol):
     @property
     def leases(self) -> LeaseStore:
         """Its leases."""
-        ...
-
-    @property
-    def processes(self) -> Processes:
-        """The processes of its tasks, and their stdio."""
         ...
 
     async def version(self) -> RuntimeVersion:

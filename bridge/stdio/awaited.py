@@ -9,7 +9,7 @@ from typing import Final
 
 from bridge.errors import CommandFailed
 from bridge.model.outcomes import ExitInfo, TaskInfo
-from bridge.ports import Processes
+from bridge.ports import Tasks
 
 __all__ = ["Awaited"]
 
@@ -22,8 +22,8 @@ RECONNECT_S: Final = 0.5
 class Awaited:
     """One process; `exec_id` is None for the container's own."""
 
-    def __init__(self, processes: Processes, namespace: str, container: str, exec_id: str | None) -> None:
-        self._processes = processes
+    def __init__(self, tasks: Tasks, namespace: str, container: str, exec_id: str | None) -> None:
+        self._tasks = tasks
         self._key = (namespace, container, exec_id)
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class Awaited:
         """Return its state, None where it is not there."""
         while True:
             try:
-                return await self._processes.get(*self._key)
+                return await self._tasks.get(*self._key)
             except CommandFailed as error:
                 log.debug("%s: containerd does not say how it is: %s", self, error)
             await asyncio.sleep(RECONNECT_S)
@@ -44,7 +44,7 @@ class Awaited:
         said = False
         while True:
             try:
-                return await self._processes.wait(*self._key)
+                return await self._tasks.wait(*self._key)
             except CommandFailed as error:
                 if error.code == "not_found":
                     return ExitInfo()  # it ended and was deleted: nobody can say how any more
@@ -55,9 +55,10 @@ class Awaited:
 
     async def kill(self, exited: asyncio.Task[ExitInfo]) -> None:
         """Kill it until it has ended."""
+        namespace, container, exec_id = self._key
         while not exited.done():
             try:
-                await self._processes.kill(*self._key, SIGKILL)
+                await self._tasks.kill(namespace, container, SIGKILL, exec_id=exec_id)
             except CommandFailed as error:
                 if error.code == "not_found":
                     return
@@ -72,7 +73,7 @@ class Awaited:
         until = None if within is None else loop.time() + within
         while True:
             try:
-                await self._processes.delete(namespace, container, exec_id)
+                await self._tasks.delete(namespace, container, exec_id)
             except CommandFailed as error:
                 passing = error.code in {"unavailable", "deadline_exceeded"}
                 if not passing or (until is not None and loop.time() >= until):

@@ -20,7 +20,7 @@ from bridge.failpoint import failpoint
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import ExecResult, ExitInfo
 from bridge.model.stdio import OutputStream
-from bridge.ports import Processes, Stdio
+from bridge.ports import Stdio, Tasks
 from bridge.stdio.awaited import Awaited
 from bridge.stdio.fifos import Fifos
 from bridge.stdio.input import Input
@@ -53,7 +53,7 @@ class Session:
         outputs: Mapping[OutputStream, Output],
         stdin: Input | None,
         window: Window,
-        processes: Processes,
+        tasks: Tasks,
         journal: Journal,
         over: Callable[[Session], None],
     ) -> None:
@@ -62,8 +62,8 @@ class Session:
         self.window = window
         self._fifos = fifos
         self._outputs = outputs
-        self._processes = processes
-        self._process = Awaited(processes, *self.key)
+        self._tasks = tasks
+        self._process = Awaited(tasks, *self.key)
         self._journal = journal
         self._over = over
         self._storing: list[asyncio.Task[None]] = []
@@ -107,7 +107,7 @@ class Session:
         exited = asyncio.create_task(self._process.exit(), name="exit")
         await asyncio.sleep(0)  # its call is under way now
         try:
-            pid = await self._processes.start(*self.key)
+            pid = await self._tasks.start(*self.key)
         except CommandFailed as error:
             exited.cancel()
             pid = await self._started_all_the_same(error)
@@ -326,7 +326,7 @@ class Session:
             CommandFailed: it does not run.
         """
         try:
-            there = await self._processes.get(*self.key)
+            there = await self._tasks.get(*self.key)
         except CommandFailed as doubt:
             self._life = _watched(self._go_on(), f"session of {self}")
             raise CommandFailed("unknown", f"{error.message}; whether it runs is open: {doubt.message}") from error
@@ -338,7 +338,7 @@ class Session:
     async def _resize(self) -> None:
         width, height = self._size
         try:
-            await self._processes.resize(*self.key, width=width, height=height)
+            await self._tasks.resize(*self.key, width=width, height=height)
         except CommandFailed as error:
             log.info("%s: its terminal keeps its size: %s", self, error)
 

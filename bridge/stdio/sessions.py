@@ -21,7 +21,7 @@ from bridge.model.identity import new_ulid
 from bridge.model.outcomes import StreamReport
 from bridge.model.stdio import OUTPUTS, Credit, InputPiece, InputReply, OutputStream
 from bridge.model.subjects import StdioSubject
-from bridge.ports import OutputLog, Processes, SessionOrder, StdioLines
+from bridge.ports import OutputLog, SessionOrder, StdioLines, Tasks
 from bridge.stdio.fifos import Fifos, prepare
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord, outdated
@@ -51,7 +51,7 @@ class Sessions:
         directory: Path,
         fifo_dir: Path,
         boot: str | None,
-        processes: Processes,
+        tasks: Tasks,
         bus: OutputLog,
         lines: StdioLines,
     ) -> None:
@@ -62,7 +62,7 @@ class Sessions:
             directory: where records and spools are.
             fifo_dir: where FIFOs are, which containerd's shims see under the same path.
             boot: the kernel's id of this boot, None where it tells none.
-            processes: of its containerd.
+            tasks: of its containerd.
             bus: where output is stored.
             lines: where input comes from.
         """
@@ -70,7 +70,7 @@ class Sessions:
         self._journal = Journal(directory)
         self._fifo_dir = fifo_dir
         self._boot = boot
-        self._processes = processes
+        self._tasks = tasks
         self._bus = bus
         self._lines = lines
         self._live: dict[str, Session] = {}
@@ -207,7 +207,7 @@ class Sessions:
         streams = [] if record.stage == "ended" else OUTPUTS[:1] if record.terminal else OUTPUTS
         stdin = None
         if record.stdin and record.stage != "ended":
-            close: Callable[[], object] = lambda: self._processes.close_stdin(*key)  # noqa: E731
+            close: Callable[[], object] = lambda: self._tasks.close_stdin(*key)  # noqa: E731
             stdin = Input(fifos, directory, container=record.container, close_stdin=close)  # type: ignore[arg-type]
         return Session(
             record,
@@ -215,7 +215,7 @@ class Sessions:
             outputs={stream: output(stream) for stream in streams},
             stdin=stdin,
             window=opening,
-            processes=self._processes,
+            tasks=self._tasks,
             journal=self._journal,
             over=self._over,
         )

@@ -8,7 +8,6 @@ from bridge.ports import RuntimeVersion
 from bridge.testing.calls import Calls
 from bridge.testing.containers import MemoryContainers
 from bridge.testing.images import MemoryImages, MemoryLeases, MemorySnapshots
-from bridge.testing.processes import MemoryProcesses
 from bridge.testing.tasks import MemoryTasks
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ class MemoryRuntime:
         self.images = MemoryImages(containerd, self._calls)
         self.snapshots = MemorySnapshots(containerd, self._calls)
         self.leases = MemoryLeases(containerd, self._calls)
-        self.processes = MemoryProcesses(containerd, self._calls)
 
     async def version(self) -> RuntimeVersion:
         """Return the version that it says it has."""
@@ -37,4 +35,3 @@ class MemoryRuntime:
     def break_off(self, reason: str) -> None:
         """Break off the calls that are under way, because containerd goes down."""
         self.tasks.break_off(reason)
-        self.processes.break_off(reason)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from signal import SIGKILL
 from typing import Any, Literal
 
+from msgspec import structs
+
 from bridge.errors import Code
 from bridge.model.envelope import Event
 from bridge.model.events import (
@@ -149,12 +151,13 @@ class MemoryTask:
         return [ProcessInfo(pid=self.pid), *execs]
 
     def exec_info(self, exec_id: str) -> TaskInfo | None:
-        """An exec as `Tasks.Get` tells it; one that has ended is deleted at once, as its clients do."""
-        process = self._execs.get(exec_id)
+        """An exec as `Tasks.Get` tells it, None where there is none."""
+        process = self.find(exec_id) or self._execs.get(exec_id)
         if process is None:
             return None
         # containerd calls the execs of a paused task paused.
-        return TaskInfo(status="paused" if self._init.status == "paused" else "running", pid=process.pid)
+        paused = self._init.status == "paused" and process.status == "running"
+        return structs.replace(process.info, status="paused") if paused else process.info
 
     def process(self, exec_id: str | None) -> MemoryProcess:
         """Return the first process, or an exec."""
@@ -279,6 +282,7 @@ class MemoryTask:
         if exec_id in self._execs:
             raise Refusal("already_exists", f"exec {exec_id} of {self._container}: already exists")
         process = MemoryProcess(next(self._pids), program)
+        process.status = "running"
         self._emit(TaskExecAdded(container_id=self._container, exec_id=exec_id))
         self._execs[exec_id] = process
         self._emit(TaskExecStarted(container_id=self._container, exec_id=exec_id, pid=process.pid))
@@ -366,7 +370,6 @@ class MemoryTask:
                 exited_at=moment,
             )
         )
-        process.end(ExitInfo(exit_status=status, exited_at=moment))
 
     def _stop(self, status: int, moment: Nanos | None) -> None:
         ended = ExitInfo(exit_status=status, exited_at=moment)

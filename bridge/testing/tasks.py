@@ -1,4 +1,4 @@
-"""The tasks of a containerd in memory."""
+"""The tasks of a containerd in memory, and their processes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import CommandFailed
+from bridge.model.identity import check_identifier
 from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo, TaskStats
-from bridge.ports import Stdio
+from bridge.ports import Stdio, UserIds
 from bridge.testing.calls import Calls
+from bridge.testing.program import Program
+from bridge.testing.task import Refusal
 
 if TYPE_CHECKING:
     from bridge.testing.containerd import MemoryContainerd
@@ -37,11 +40,28 @@ class MemoryTasks:
 
         return await self._calls.call(f"create a task of {container} in {namespace}", make)
 
-    async def start(self, namespace: str, container: str) -> int:
-        """Run a created task; see the port."""
+    async def exec(self, namespace: str, container: str, exec_id: str, spec: Mapping[str, Any], stdio: Stdio) -> None:
+        """Register a process; see the port. What it runs stands in `MemoryContainerd.programs`."""
+
+        def register() -> None:
+            try:
+                check_identifier(exec_id, "exec id")
+            except ValueError as error:
+                raise Refusal("invalid_argument", str(error)) from error
+            name = spec["args"][0]
+            missing = Program(broken=f'exec: "{name}": executable file not found in $PATH')
+            program = self._containerd.programs.get(name, missing)
+            self._calls.task(namespace, container).register(exec_id, program, stdio)
+
+        await self._calls.call(f"exec {exec_id} in {container} in {namespace}", register)
+
+    async def start(self, namespace: str, container: str, exec_id: str | None = None) -> int:
+        """Run a created task, or a registered exec; see the port."""
 
         def run() -> int:
             task = self._calls.task(namespace, container)
+            if exec_id is not None:
+                return task.run(exec_id)
             task.start()
             return task.pid
 
@@ -77,10 +97,12 @@ class MemoryTasks:
             lambda: self._calls.task(namespace, container).update(resources, annotations),
         )
 
-    async def delete(self, namespace: str, container: str) -> ExitInfo:
-        """Remove an ended task; see the port."""
+    async def delete(self, namespace: str, container: str, exec_id: str | None = None) -> ExitInfo:
+        """Remove an ended task, or an exec; see the port."""
 
         def remove() -> ExitInfo:
+            if exec_id is not None:
+                return self._calls.task(namespace, container).forget(exec_id)
             ended = self._calls.task(namespace, container).delete()
             self._calls.container(namespace, container).task = None
             return ended
@@ -89,7 +111,7 @@ class MemoryTasks:
 
     # -- what looks at a task
 
-    async def get(self, namespace: str, container: str, *, exec_id: str | None = None) -> TaskInfo | None:
+    async def get(self, namespace: str, container: str, exec_id: str | None = None) -> TaskInfo | None:
         """Return the task or an exec, None where there is none; see the port."""
 
         def found() -> TaskInfo | None:
@@ -107,7 +129,7 @@ class MemoryTasks:
             lambda: self._calls.task(namespace, container).processes,
         )
 
-    async def wait(self, namespace: str, container: str, *, exec_id: str | None = None) -> ExitInfo:
+    async def wait(self, namespace: str, container: str, exec_id: str | None = None) -> ExitInfo:
         """Wait for the end; see the port."""
         doing = f"wait for the end of {container} in {namespace}"
         process = await self._calls.call(doing, lambda: self._calls.task(namespace, container).process(exec_id))
@@ -136,6 +158,43 @@ class MemoryTasks:
             ]
 
         return await self._calls.call(f"measure the tasks in {namespace}", found)
+
+    # -- their stdio, and their users
+
+    async def resize(self, namespace: str, container: str, exec_id: str | None, *, width: int, height: int) -> None:
+        """Give its terminal a size; see the port."""
+
+        def resize() -> None:
+            process = self._calls.task(namespace, container).process(exec_id)
+            if process.status != "running":
+                raise Refusal("failed_precondition", f"cannot resize a {process.status} container")
+            process.size = (width, height)
+
+        await self._calls.call(f"resize the terminal of {container} in {namespace}", resize)
+
+    async def close_stdin(self, namespace: str, container: str, exec_id: str | None) -> None:
+        """Let the shim close its end; see the port."""
+
+        def close() -> None:
+            shim = self._calls.task(namespace, container).process(exec_id).shim
+            if shim is not None:
+                shim.close_stdin()
+
+        await self._calls.call(f"close the stdin of {container} in {namespace}", close)
+
+    async def user(self, namespace: str, container: str, user: str) -> UserIds:
+        """Return who it is; see the port. Names are those of `MemoryContainerd.users`."""
+
+        def found() -> UserIds:
+            self._calls.task(namespace, container)
+            name, _, group = user.partition(":")
+            if name.isdigit() and (not group or group.isdigit()):
+                return UserIds(int(name), int(group or 0))
+            if user not in self._containerd.users:
+                raise Refusal("invalid_argument", f"container {container} has no user {user!r}")
+            return self._containerd.users[user]
+
+        return await self._calls.call(f"look up {user!r} in {container}", found)
 
     def break_off(self, reason: str) -> None:
         """Break off the calls that are under way, because containerd goes down."""

@@ -83,108 +83,113 @@ async def spec_of(host: Host, behaviour: Behaviour, **changes: Any) -> dict[str,
 
 async def register(host: Host, behaviour: Behaviour, stdio: Stdio, exec_id: str = EXEC) -> None:
     spec = await spec_of(host, behaviour, terminal=stdio.terminal)
-    await host.runtime.processes.exec(host.namespace, ID, exec_id, spec, stdio)
+    await host.runtime.tasks.exec(host.namespace, ID, exec_id, spec, stdio)
 
 
 async def status(host: Host, exec_id: str | None = EXEC) -> str | None:
-    found = await host.runtime.processes.get(host.namespace, ID, exec_id)
+    found = await host.runtime.tasks.get(host.namespace, ID, exec_id)
     return None if found is None else found.status
 
 
 async def test_an_exec_is_registered_runs_ends_and_is_removed(host: Host) -> None:
-    processes = host.runtime.processes
+    tasks = host.runtime.tasks
     await host.run(Behaviour.STUBBORN)
     with pipes(host) as fifos:
         await register(host, Behaviour.SPEAKS, fifos.stdio)
         assert await status(host) == "created"
-        ended = asyncio.ensure_future(processes.wait(host.namespace, ID, EXEC))
+        ended = asyncio.ensure_future(tasks.wait(host.namespace, ID, EXEC))
         await asyncio.sleep(0)
-        assert await processes.start(host.namespace, ID, EXEC) > 0
+        assert await tasks.start(host.namespace, ID, EXEC) > 0
         assert await fifos.until_end("stdout") == b"out\n"
         assert await fifos.until_end("stderr") == b"err\n"
         assert (await ended).exit_status == 5
         assert await status(host) == "stopped"
-        assert (await processes.delete(host.namespace, ID, EXEC)).exit_status == 5
+        assert (await tasks.delete(host.namespace, ID, EXEC)).exit_status == 5
     assert await status(host) is None
     assert await status(host, None) == "running"
 
 
 async def test_an_id_is_taken_until_its_exec_is_removed(host: Host) -> None:
-    processes = host.runtime.processes
+    tasks = host.runtime.tasks
     await host.run(Behaviour.STUBBORN)
     with pipes(host) as fifos:
         await register(host, Behaviour.SPEAKS, fifos.stdio)
         assert await code_of(register(host, Behaviour.SPEAKS, fifos.stdio)) == "already_exists"
-        await processes.start(host.namespace, ID, EXEC)
-        await processes.wait(host.namespace, ID, EXEC)
+        await tasks.start(host.namespace, ID, EXEC)
+        await tasks.wait(host.namespace, ID, EXEC)
         assert await code_of(register(host, Behaviour.SPEAKS, fifos.stdio)) == "already_exists"
-        await processes.delete(host.namespace, ID, EXEC)
+        await tasks.delete(host.namespace, ID, EXEC)
     with pipes(host) as fifos:
         await register(host, Behaviour.SPEAKS, fifos.stdio)
-        await processes.delete(host.namespace, ID, EXEC)
+        await tasks.delete(host.namespace, ID, EXEC)
 
 
 async def test_what_is_not_there_is_not_found(host: Host) -> None:
-    processes, key = host.runtime.processes, (host.namespace, ID, EXEC)
+    tasks, key = host.runtime.tasks, (host.namespace, ID, EXEC)
     with pipes(host) as fifos:
         stdio = fifos.stdio
-        assert await code_of(processes.exec(host.namespace, ID, EXEC, {"args": ["x"]}, stdio)) == "not_found"
-        assert await processes.get(*key) is None
+        assert await code_of(tasks.exec(host.namespace, ID, EXEC, {"args": ["x"]}, stdio)) == "not_found"
+        assert await tasks.get(*key) is None
         await host.run(Behaviour.STUBBORN)
-        assert await processes.get(*key) is None
-        for call in (processes.start(*key), processes.wait(*key), processes.delete(*key), processes.kill(*key, 9)):
+        assert await tasks.get(*key) is None
+        for call in (
+            tasks.start(*key),
+            tasks.wait(*key),
+            tasks.delete(*key),
+            tasks.kill(host.namespace, ID, 9, exec_id=EXEC),
+        ):
             assert await code_of(call) == "not_found"
-        assert await code_of(processes.close_stdin(*key)) == "not_found"
-        assert await code_of(processes.resize(*key, width=80, height=24)) == "not_found"
+        assert await code_of(tasks.close_stdin(*key)) == "not_found"
+        assert await code_of(tasks.resize(*key, width=80, height=24)) == "not_found"
 
 
 async def test_a_program_that_is_not_there_is_not_started_and_can_be_removed(host: Host) -> None:
-    processes = host.runtime.processes
+    tasks = host.runtime.tasks
     await host.run(Behaviour.STUBBORN)
     with pipes(host) as fifos:
         await register(host, Behaviour.BROKEN, fifos.stdio)
-        assert await code_of(processes.start(host.namespace, ID, EXEC)) == "unknown"
+        assert await code_of(tasks.start(host.namespace, ID, EXEC)) == "unknown"
         assert await status(host) != "running"
-        assert await code_of(processes.delete(host.namespace, ID, EXEC)) is None
+        assert await code_of(tasks.delete(host.namespace, ID, EXEC)) is None
     assert await status(host) is None
 
 
 async def test_a_running_exec_is_not_removed_and_can_be_killed(host: Host) -> None:
-    processes = host.runtime.processes
+    tasks = host.runtime.tasks
     await host.run(Behaviour.STUBBORN)
     with pipes(host) as fifos:
         await register(host, Behaviour.STUBBORN, fifos.stdio)
-        await processes.start(host.namespace, ID, EXEC)
-        assert await code_of(processes.delete(host.namespace, ID, EXEC)) is not None
-        await processes.kill(host.namespace, ID, EXEC, 9)
-        assert (await processes.wait(host.namespace, ID, EXEC)).exit_status == 137
+        await tasks.start(host.namespace, ID, EXEC)
+        assert await code_of(tasks.delete(host.namespace, ID, EXEC)) is not None
+        await tasks.kill(host.namespace, ID, 9, exec_id=EXEC)
+        assert (await tasks.wait(host.namespace, ID, EXEC)).exit_status == 137
         assert await fifos.until_end("stdout") == b""
-        assert await code_of(processes.kill(host.namespace, ID, EXEC, 9)) == "not_found"
-        await processes.delete(host.namespace, ID, EXEC)
+        assert await code_of(tasks.kill(host.namespace, ID, 9, exec_id=EXEC)) == "not_found"
+        await tasks.delete(host.namespace, ID, EXEC)
 
 
 async def test_input_ends_when_both_ends_of_it_are_closed(host: Host) -> None:
-    processes = host.runtime.processes
+    tasks = host.runtime.tasks
     await host.run(Behaviour.STUBBORN)
     with pipes(host, stdin=True) as fifos:
         await register(host, Behaviour.ECHOES, fifos.stdio)
-        await processes.start(host.namespace, ID, EXEC)
+        await tasks.start(host.namespace, ID, EXEC)
         os.write(fifos.open["stdin"], b"hello")
-        ended = asyncio.ensure_future(processes.wait(host.namespace, ID, EXEC))
-        await processes.close_stdin(host.namespace, ID, EXEC)
+        ended = asyncio.ensure_future(tasks.wait(host.namespace, ID, EXEC))
+        await tasks.close_stdin(host.namespace, ID, EXEC)
         assert await status(host) == "running"
         fifos.close_stdin()
         assert await fifos.until_end("stdout") == b"hello"
         assert (await ended).exit_status == 0
-        await processes.delete(host.namespace, ID, EXEC)
+        await tasks.delete(host.namespace, ID, EXEC)
 
 
 async def test_a_task_has_stdio_where_it_was_created_with_it(host: Host) -> None:
     await host.make(Behaviour.SPEAKS)
     with pipes(host) as fifos:
         await host.runtime.tasks.create(host.namespace, ID, stdio=fifos.stdio)
-        ended = asyncio.ensure_future(host.runtime.processes.wait(host.namespace, ID, None))
-        await host.runtime.processes.start(host.namespace, ID, None)
+        ended = asyncio.ensure_future(host.runtime.tasks.wait(host.namespace, ID, None))
+        await host.runtime.tasks.start(host.namespace, ID, None)
         assert await fifos.until_end("stdout") == b"out\n"
         assert await fifos.until_end("stderr") == b"err\n"
         assert (await ended).exit_status == 5
@@ -192,21 +197,21 @@ async def test_a_task_has_stdio_where_it_was_created_with_it(host: Host) -> None
 
 
 async def test_a_terminal_takes_a_size_while_its_process_runs(host: Host) -> None:
-    processes = host.runtime.processes
+    tasks = host.runtime.tasks
     await host.run(Behaviour.STUBBORN)
     with pipes(host, terminal=True) as fifos:
         await register(host, Behaviour.STUBBORN, fifos.stdio)
-        await processes.start(host.namespace, ID, EXEC)
-        await processes.resize(host.namespace, ID, EXEC, width=132, height=50)
-        await processes.kill(host.namespace, ID, EXEC, 9)
-        assert isinstance(await processes.wait(host.namespace, ID, EXEC), ExitInfo)
-        await processes.delete(host.namespace, ID, EXEC)
+        await tasks.start(host.namespace, ID, EXEC)
+        await tasks.resize(host.namespace, ID, EXEC, width=132, height=50)
+        await tasks.kill(host.namespace, ID, 9, exec_id=EXEC)
+        assert isinstance(await tasks.wait(host.namespace, ID, EXEC), ExitInfo)
+        await tasks.delete(host.namespace, ID, EXEC)
 
 
 @pytest.mark.parametrize(("user", "expected"), [("7", 7), ("7:8", 7), ("no-such-user", None), ("a:b:c", None)])
 async def test_a_user_is_told_by_numbers(host: Host, user: str, expected: int | None) -> None:
     await host.run(Behaviour.STUBBORN)
-    found = host.runtime.processes.user(host.namespace, ID, user)
+    found = host.runtime.tasks.user(host.namespace, ID, user)
     if expected is None:
         assert await code_of(found) == "invalid_argument"
     else:

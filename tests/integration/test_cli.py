@@ -230,7 +230,9 @@ def test_inspect_and_pids_look_closely(cli: Cli, ctr: Ctr) -> None:
     ctr.run("web.1", *ENDLESS)
 
     [inspected] = json.loads(cli("inspect", "web.1").out)
-    pids = [process["pid"] for process in cli("pids", "--json", "web.1").objects]
+    listed = cli("pids", "--json", "web.1")
+    assert (listed.status, listed.err) == (0, "")
+    pids = [process["pid"] for process in listed.objects]
 
     assert inspected["container"]["spec"]["process"]["args"] == ["sh", "********", "********"]
     assert inspected["container"]["task"]["pid"] in pids

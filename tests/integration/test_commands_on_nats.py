@@ -11,6 +11,7 @@ import msgspec
 import nats.errors
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from bridge.config import NatsConfig
 from bridge.errors import CommandFailed, ConfigError
@@ -418,6 +419,21 @@ async def test_nodes_are_found_with_version_and_groups(nats_url: str) -> None:
 async def test_no_time_is_spent_waiting_for_nodes_where_there_is_none(nats_url: str) -> None:
     async with connected(nats_url) as connection, asyncio.timeout(10):
         assert await NatsSender(connection, SUBJECTS).nodes(wait=60) == []
+
+
+async def test_a_node_that_is_too_busy_to_answer_at_once_is_found_all_the_same(nats_url: str) -> None:
+    async with connected(nats_url) as connection:
+        asked: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+
+        async def on_question(message: Msg) -> None:
+            asked.set_result(message)
+
+        await connection.client.subscribe("$SRV.INFO.containerd-bridge", cb=on_question)
+        looking = asyncio.create_task(NatsSender(connection, SUBJECTS).nodes(wait=0.05))
+        question = await asyncio.wait_for(asked, 10)
+        assert await asyncio.wait({looking}, timeout=0.2) == (set(), {looking})
+        await question.respond(b'{"version":"1.0.0","metadata":{"node":"web1"}}')
+        assert [node.node for node in await looking] == ["web1"]
 
 
 @pytest.mark.parametrize("answer", [b"", b"{}", b"garbage", b'{"version":"1.0.0","metadata":{"node":"../x"}}'])

@@ -177,7 +177,7 @@ async def test_a_task_of_ours_that_cannot_be_started_is_removed_again(node: Node
     async with ContainerdRuntime(node.ctr.host.address) as runtime:
         run = runtime.tasks.start
 
-        async def killed_first(namespace: str, container: str) -> int:
+        async def killed_first(namespace: str, container: str, exec_id: str | None = None) -> int:
             await runtime.tasks.kill(namespace, container, 9)  # somebody ends it between create and start
             await runtime.tasks.wait(namespace, container)
             return await run(namespace, container)

@@ -10,9 +10,11 @@ import gzip
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
+import zstandard
 
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.control.dispatch import Dispatcher
@@ -201,8 +203,19 @@ async def test_an_oci_layout_is_taken_in_whole(empty: Node) -> None:
     await empty.ok("run", "web.1", image=BUSYBOX, command=SLEEP)
 
 
-async def test_compressed_archives_are_taken_in_too(empty: Node) -> None:
-    await empty.take_in(gzip.compress(archive(busybox(empty.ctr.host)), 1))
+def zstd(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(data)
+
+
+@pytest.mark.parametrize("pack", [partial(gzip.compress, compresslevel=1), zstd], ids=["gzip", "zstd"])
+async def test_packed_archives_are_taken_in_too(empty: Node, pack: Callable[[bytes], bytes]) -> None:
+    await empty.take_in(pack(archive(busybox(empty.ctr.host))))
+    await empty.ok("run", "web.1", image=BUSYBOX, command=SLEEP)
+
+
+@pytest.mark.parametrize("packed", [("+gzip", gzip.compress), ("+zstd", zstd)], ids=["gzip", "zstd"])
+async def test_layers_may_be_packed_themselves(empty: Node, packed: tuple[str, Callable[[bytes], bytes]]) -> None:
+    await empty.take_in(archive(busybox(empty.ctr.host), packed=packed))
     await empty.ok("run", "web.1", image=BUSYBOX, command=SLEEP)
 
 

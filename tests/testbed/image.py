@@ -5,7 +5,7 @@ import io
 import json
 import platform
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ APPLETS = ("sh", "cat", "date", "dd", "echo", "env", "false", "head", "hostname"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 OCI = "application/vnd.oci.image"
 
+Pack = Callable[[bytes], bytes]
+PLAIN: tuple[str, Pack] = ("", lambda tree: tree)
+
 
 def archive(
     busybox: bytes,
@@ -24,12 +27,14 @@ def archive(
     name: str = BUSYBOX,
     config: Mapping[str, Any] | None = None,
     layers: Sequence[Mapping[str, bytes | str]] = (),
+    packed: tuple[str, Pack] = PLAIN,
 ) -> bytes:
     """The tar file that `ctr images import` takes, with `busybox` (a static binary) as everything there is in it.
 
-    `config` says more of how to run it; each of `layers` lays files (bytes) and links (the path that they lead to) over it.
+    `config` says more of how to run it; each of `layers` lays files (bytes) and links (the path that they lead to) over it;
+    `packed` is how layers are, as the end of a media type, and what does it.
     """
-    blobs = content(busybox, config=config, layers=layers)
+    blobs = content(busybox, config=config, layers=layers, packed=packed)
     manifest = blobs[-1]
     names = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
     index = _json(
@@ -47,8 +52,10 @@ def content(
     *,
     config: Mapping[str, Any] | None = None,
     layers: Sequence[Mapping[str, bytes | str]] = (),
+    packed: tuple[str, Pack] = PLAIN,
 ) -> list[bytes]:
     """The blobs of an image: its layers, its configuration and, last, its manifest."""
+    suffix, pack = packed
     trees = [_layer(busybox), *(_tar([_any(path, what) for path, what in layer.items()]) for layer in layers)]
     configuration = _json(
         architecture=ARCHITECTURES.get(platform.machine(), platform.machine()),
@@ -56,13 +63,14 @@ def content(
         config={"Env": ["PATH=/bin"], "Cmd": ["sh"], **(config or {})},
         rootfs={"type": "layers", "diff_ids": [_digest(tree) for tree in trees]},
     )
+    blobs = [pack(tree) for tree in trees]
     manifest = _json(
         schemaVersion=2,
         mediaType=f"{OCI}.manifest.v1+json",
         config=_descriptor(f"{OCI}.config.v1+json", configuration),
-        layers=[_descriptor(f"{OCI}.layer.v1.tar", tree) for tree in trees],
+        layers=[_descriptor(f"{OCI}.layer.v1.tar{suffix}", blob) for blob in blobs],
     )
-    return [*trees, configuration, manifest]
+    return [*blobs, configuration, manifest]
 
 
 def saved(busybox: bytes, *tags: str) -> bytes:

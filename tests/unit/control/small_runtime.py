@@ -16,7 +16,7 @@ from msgspec import structs
 from bridge.errors import Code, CommandFailed
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStats, TaskStatus
-from bridge.ports import Defaults, NewContainer, Processes, RuntimeVersion, Stdio
+from bridge.ports import Defaults, NewContainer, RuntimeVersion, Stdio
 from bridge.testing import MemoryContainerd
 from tests.unit.policy.specs import DEFAULT
 
@@ -86,13 +86,17 @@ class SmallTasks:
 
     def __init__(self, runtime: SmallRuntime) -> None:
         self._all = runtime
+        others = MemoryContainerd().runtime.tasks
+        self.exec, self.resize, self.close_stdin, self.user = (
+            others.exec, others.resize, others.close_stdin, others.user
+        )  # fmt: skip
 
     async def create(self, namespace: str, container: str, *, stdio: Stdio | None = None) -> int:
         await self._all.called("create", stdio.stdout if stdio else "")
         self._all.made[namespace, container] = SmallTask("created")
         return 7
 
-    async def start(self, namespace: str, container: str) -> int:
+    async def start(self, namespace: str, container: str, exec_id: str | None = None) -> int:
         await self._all.called("start")
         self._set(self._all.task(namespace, container, "created"), "running")
         return 7
@@ -120,13 +124,13 @@ class SmallTasks:
         self._all.task(namespace, container)
         self._all.updates.append((dict(resources), dict(annotations)))
 
-    async def delete(self, namespace: str, container: str) -> ExitInfo:
+    async def delete(self, namespace: str, container: str, exec_id: str | None = None) -> ExitInfo:
         await self._all.called("delete_task")
         task = self._all.task(namespace, container, "stopped", "unknown")
         del self._all.made[namespace, container]
         return task.exit
 
-    async def get(self, namespace: str, container: str, *, exec_id: str | None = None) -> TaskInfo | None:
+    async def get(self, namespace: str, container: str, exec_id: str | None = None) -> TaskInfo | None:
         await self._all.called("task", exec_id or "")
         if exec_id is not None:
             return self._all.execs.get(exec_id)
@@ -145,7 +149,7 @@ class SmallTasks:
             if one.namespace == namespace and one.container in (containers or [one.container])
         ]
 
-    async def wait(self, namespace: str, container: str, *, exec_id: str | None = None) -> ExitInfo:
+    async def wait(self, namespace: str, container: str, exec_id: str | None = None) -> ExitInfo:
         await self._all.called("wait", exec_id or "")
         if exec_id is not None and exec_id not in self._all.execs:
             raise CommandFailed("not_found", "no exec", containerd="not found")
@@ -175,7 +179,6 @@ class SmallRuntime:
         self.images: Any = None
         self.snapshots: Any = None
         self.leases: Any = None
-        self.processes: Processes = MemoryContainerd().runtime.processes
 
     def add(
         self,

@@ -88,7 +88,7 @@ class Node:
     def __init__(self) -> None:
         self.runtime = SmallRuntime()
         self.runtime.add(task=SmallTask("running"), spec=SPEC)
-        self.runtime.processes = self  # type: ignore[assignment]
+        self.runtime.tasks.exec = self.exec  # type: ignore[assignment]
         self.journal = MemoryJournal()
         self.sessions = Sessions()
         self.told: list[CommandState] = []

@@ -274,6 +274,33 @@ async def test_what_waits_is_taken_out_of_its_queue(node: Node) -> None:
     assert await node.ask("start", id="a-2") == outcome
 
 
+async def test_what_is_taken_back_before_it_is_in_its_queue_never_waits_there(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.runtime.add(task=SmallTask("running", ignores={TERM}))
+    slow = asyncio.create_task(node.ask("stop", id="a-1", grace=60))
+    await settle()
+    look, gate = node.journal.look, asyncio.Event()
+
+    async def held(command_id: str) -> JournalRow | None:
+        await gate.wait()
+        return await look(command_id)
+
+    monkeypatch.setattr(node.journal, "look", held)
+    behind = asyncio.create_task(node.ask("start", id="a-2"))
+    await settle()
+    cancelling = asyncio.create_task(node.ask("cancel", container=None, command="a-2"))
+    await settle()
+    gate.set()
+    outcome = await asyncio.wait_for(behind, 10)
+    assert outcome.error is not None
+    assert (outcome.outcome, outcome.error.code) == ("error", "cancelled")
+    assert not (await cancelling).result.began
+    node.runtime.made["default", "web.1"].end(0)
+    assert (await slow).outcome == "ok"
+    assert node.effects("create") == 0
+
+
 async def test_the_grace_of_a_stop_can_be_cut_off(node: Node) -> None:
     node.runtime.add(task=SmallTask("running", ignores={TERM}))
     slow = asyncio.create_task(node.ask("stop", id="a-1", grace=60))

@@ -35,7 +35,7 @@ class House:
             directory=self.directory / "stdio",
             fifo_dir=self.directory / "fifo",
             boot=self.boot,
-            processes=self.containerd.runtime.processes,
+            tasks=self.containerd.runtime.tasks,
             bus=self.bus,
             lines=self.bus,
         )
@@ -63,7 +63,7 @@ class House:
         session = await self.sessions.open(order)
         self.containerd.programs["x"] = program
         assert exec_id is not None
-        await self.containerd.runtime.processes.exec("default", "web", exec_id, RESTART, session.stdio)
+        await self.containerd.runtime.tasks.exec("default", "web", exec_id, RESTART, session.stdio)
         return session
 
     async def run(self, program: Program, exec_id: str = "e1", **options: Any) -> Session:

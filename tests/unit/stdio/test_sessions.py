@@ -112,7 +112,7 @@ async def test_restarts_at_every_moment_lose_and_repeat_nothing(house: House, mo
         await until(lambda: house.found().result().stdout.size in range(size + 1, len(LINES) + 1) or size == len(LINES))  # noqa: B023
         await house.restart()
     await until(lambda: house.found().result().stdout.size == len(LINES))
-    await house.containerd.runtime.processes.kill("default", "web", "e1", SIGKILL)
+    await house.containerd.runtime.tasks.kill("default", "web", SIGKILL, exec_id="e1")
     ended = await house.found().ended()
     assert (ended.stdout.sha256, ended.stdout.truncated) == (sha(LINES), None)
     assert (await house.stored(session.id))[0] == LINES
@@ -120,16 +120,16 @@ async def test_restarts_at_every_moment_lose_and_repeat_nothing(house: House, mo
 
 async def test_a_restart_behind_the_end_s_mark_says_what_the_mark_says(house: House) -> None:
     session = await house.made(Program(says=b"all", exits=6))
-    delete, gate = house.containerd.runtime.processes.delete, asyncio.Event()
+    delete, gate = house.containerd.runtime.tasks.delete, asyncio.Event()
 
-    async def held(namespace: str, container: str, exec_id: str) -> ExitInfo:
+    async def held(namespace: str, container: str, exec_id: str | None = None) -> ExitInfo:
         await gate.wait()
         return await delete(namespace, container, exec_id)
 
-    house.containerd.runtime.processes.delete = held  # type: ignore[method-assign]
+    house.containerd.runtime.tasks.delete = held  # type: ignore[method-assign]
     await session.start()
     await until(lambda: session.result().stdout.ended)
-    house.containerd.runtime.processes.delete = delete  # type: ignore[method-assign]
+    house.containerd.runtime.tasks.delete = delete  # type: ignore[method-assign]
     await house.restart()
     ended = await house.found().ended()
     assert (ended.exit_status, ended.stdout.size) == (6, 3)
@@ -142,7 +142,7 @@ async def test_what_ended_while_we_were_away_is_said_to_be_perhaps_more(house: H
     await until(lambda: session.result().stdout.size == 5)
 
     async def die() -> None:
-        await house.containerd.runtime.processes.kill("default", "web", "e1", SIGKILL)
+        await house.containerd.runtime.tasks.kill("default", "web", SIGKILL, exec_id="e1")
 
     await house.restart(meanwhile=die)
     ended = await house.found().ended()
@@ -157,8 +157,8 @@ async def test_no_process_outlives_its_host_and_its_last_output_is_said_to_be_mi
     await until(lambda: session.result().stdout.size == 5)
 
     async def die() -> None:
-        await house.containerd.runtime.processes.kill("default", "web", "e1", SIGKILL)
-        await house.containerd.runtime.processes.delete("default", "web", "e1")
+        await house.containerd.runtime.tasks.kill("default", "web", SIGKILL, exec_id="e1")
+        await house.containerd.runtime.tasks.delete("default", "web", "e1")
 
     await house.restart(boot="boot-2", meanwhile=die)
     ended = await house.found().ended()
@@ -284,14 +284,14 @@ async def test_input_goes_on_after_a_restart(house: House) -> None:
 
 async def test_an_end_that_was_asked_for_is_told_after_a_restart(house: House) -> None:
     session = await house.run(Program(echoes=True), stdin=True)
-    close = house.containerd.runtime.processes.close_stdin
+    close = house.containerd.runtime.tasks.close_stdin
 
     async def fail(namespace: str, container: str, exec_id: str | None) -> None:
         raise CommandFailed("unavailable", f"containerd is away, and {exec_id} of {container} in {namespace} is not")
 
-    house.containerd.runtime.processes.close_stdin = fail  # type: ignore[method-assign]
+    house.containerd.runtime.tasks.close_stdin = fail  # type: ignore[method-assign]
     await house.write(session, 0, b"x", end=True)
-    house.containerd.runtime.processes.close_stdin = close  # type: ignore[method-assign]
+    house.containerd.runtime.tasks.close_stdin = close  # type: ignore[method-assign]
     await house.restart()
     async with asyncio.timeout(20):
         assert (await house.found().ended()).exit_status == 0
