@@ -121,11 +121,11 @@ async def commanding(
         await stack.enter_async_context(watch.task(teller.run(), "outcomes"))
         progress = await stack.enter_async_context(ProgressTeller(connection, config.subjects, config.node))
         lanes, removal = Lanes(), None
+        sessions = await _sessions(config, connection, runtime.processes, boot, stack)
         if "create" in config.groups:
             removal = await stack.enter_async_context(
-                Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes)
+                Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes, sessions=sessions)
             )
-        sessions = await _sessions(config, connection, runtime.processes, boot, stack)
         dispatcher = Dispatcher(
             config.node,
             runtime,

@@ -82,7 +82,15 @@ def _seen(place: Place, task: TaskInfo | None) -> str:
 
 async def recover_start(place: Place, _: Start, started_at: Nanos) -> TaskStarted:
     """It runs since then, or has run since then: the log knows when its process began."""
-    return TaskStarted(pid=await _begun(place, started_at))
+    pid = await _begun(place, started_at)
+    process = _process(place)
+    return TaskStarted(pid=pid, session=process.session if process else None, process=process)
+
+
+def _process(place: Place) -> ExecResult | None:
+    """Return the container's own process, where this very command put its stdio on the bus."""
+    session = None if place.sessions is None else place.sessions.find(*place.target, None)
+    return session.result() if session is not None and session.command_id == place.command_id else None
 
 
 async def recover_restart(place: Place, _: Restart, started_at: Nanos) -> Restarted:
@@ -164,7 +172,7 @@ async def recover_run(place: Place, command: Run, started_at: Nanos) -> Ran:
     task = await _task(place)
     if task is None or task.status == "created":
         raise Undecided(f"{place} was made, and {_seen(place, task)}")
-    return Ran(container=created.container, pid=task.pid, image=created.image, already=True)
+    return Ran(container=created.container, pid=task.pid, image=created.image, already=True, process=_process(place))
 
 
 async def recover_exec(place: Place, command: Exec, _started_at: Nanos) -> ExecResult:
