@@ -71,7 +71,7 @@ class Ended(Struct, frozen=True, kw_only=True):
 
 
 class Process:
-    """One process. Made by `Node.exec` and `Node.attach`."""
+    """One process. Made by `Node.exec`, `Node.attach` and `Node.process`."""
 
     def __init__(
         self,
@@ -170,29 +170,40 @@ class Process:
 
     # -- input
 
-    async def write(self, data: bytes) -> None:
+    async def write(
+        self, data: bytes, *, patience: float | None = PATIENCE_S, unheard: Callable[[CommandFailed], object] = repr
+    ) -> None:
         """Write to its standard input; returns when all of it has reached the process's pipe.
 
         So a process that does not read holds up whoever writes. A bridge that restarts meanwhile is waited for.
+
+        Args:
+            data: the bytes.
+            patience: seconds for which nobody may answer; None for ever.
+            unheard: called each time that nobody answered, and it is tried again.
 
         Raises:
             CommandFailed: it takes no input, or no more: `failed_precondition`, `not_found` when it has ended.
         """
         async with self._writing:
-            await self._send(data, end=False)
+            await self._send(data, end=False, patience=patience, unheard=unheard)
 
-    async def close_stdin(self) -> None:
-        """End its standard input; at any moment, once more does nothing.
+    async def close_stdin(
+        self, *, patience: float | None = PATIENCE_S, unheard: Callable[[CommandFailed], object] = repr
+    ) -> None:
+        """End its standard input; at any moment, once more does nothing. The rest is as with `write`.
 
         Raises:
             CommandFailed: it takes no input.
         """
         async with self._writing:
             if not self._closed:
-                await self._send(b"", end=True)
+                await self._send(b"", end=True, patience=patience, unheard=unheard)
                 self._closed = True
 
-    async def _send(self, data: bytes, *, end: bool) -> None:
+    async def _send(
+        self, data: bytes, *, end: bool, patience: float | None, unheard: Callable[[CommandFailed], object]
+    ) -> None:
         begin = self._written
         goal = begin + len(data)
         loop = asyncio.get_running_loop()
@@ -204,8 +215,10 @@ class Process:
             try:
                 reply = await self._stdio.write(self._subject, piece, timeout=ANSWER_S)
             except CommandFailed as error:
-                if error.code not in {"unavailable", "deadline_exceeded"} or loop.time() - progress > PATIENCE_S:
+                over = patience is not None and loop.time() - progress > patience
+                if error.code not in {"unavailable", "deadline_exceeded"} or over:
                     raise
+                unheard(error)
                 await asyncio.sleep(PAUSE_S)
                 continue
             progress = loop.time()

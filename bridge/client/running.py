@@ -56,7 +56,7 @@ class RunsProcesses(ABC):
         """
         command = commands.Exec(args=list(args), mode="detached", window=window, **options)
         started = await self._ask(command, outcomes.ExecResult, namespace, container)
-        return self._process(started, namespace, container, owned=window is not None, window=window or WINDOW)
+        return self.process(started, container, namespace=namespace, owned=window is not None, window=window or WINDOW)
 
     async def attach(
         self, container: str, exec_id: str | None = None, *, namespace: str = "default", owned: bool = False
@@ -64,11 +64,22 @@ class RunsProcesses(ABC):
         """Return a running process with its stdio: an exec, or the container's own; `owned` as if you had started it."""
         command = commands.Attach(exec_id=exec_id)
         found = await self._ask(command, outcomes.ExecResult, namespace, container)
-        return self._process(found, namespace, container, owned=owned, window=WINDOW)
+        return self.process(found, container, namespace=namespace, owned=owned)
 
-    def _process(
-        self, started: outcomes.ExecResult, namespace: str, container: str, *, owned: bool, window: int
+    def process(
+        self,
+        started: outcomes.ExecResult,
+        container: str,
+        *,
+        namespace: str = "default",
+        owned: bool = False,
+        window: int = WINDOW,
     ) -> Process:
+        """Return the process that a result tells of: of `exec` and `attach`, and the `process` of `run` and `start`.
+
+        Raises:
+            ConfigError: this bus carries no stdio.
+        """
         if self._stdio is None:
             raise ConfigError("this bus carries no stdio: make it with bridge.client.connect")
 
