@@ -87,6 +87,8 @@ async def attached(coming: Awaitable[Process], manner: Manner) -> int:
             stack.enter_context(talk.raw())
         left = await _together(process, manner, caught, talk, keys=terminal)
     if left is not None:
+        if terminal:  # its prompt, or whatever stands there
+            sys.stderr.write("\n")
         if manner.back:
             complain(f"left {manner.name}, which goes on: '{manner.back}' comes back to it")
         return left

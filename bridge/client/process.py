@@ -83,6 +83,7 @@ class Process:
         signal: Callable[[str | int], Awaitable[object]],
         owned: bool,
         window: int = WINDOW,
+        joined: bool = False,
     ) -> None:
         self.started = started
         """What the node said of it at the beginning."""
@@ -96,6 +97,7 @@ class Process:
         self._read: dict[OutputStream, int] = {"stdout": 0, "stderr": 0}
         self._ends: dict[OutputStream, StreamEnd] = {}
         self._written = 0
+        self._joining = joined  # somebody may have written before us, and how far that came is to be asked
         self._writing = asyncio.Lock()
         self._closed = False
 
@@ -204,14 +206,18 @@ class Process:
     async def _send(
         self, data: bytes, *, end: bool, patience: float | None, unheard: Callable[[CommandFailed], object]
     ) -> None:
-        begin = self._written
-        goal = begin + len(data)
+        rest, doubtful = data, False
         loop = asyncio.get_running_loop()
         progress = loop.time()
         while True:
-            rest = data[self._written - begin :]
-            last = end and len(rest) <= PIECE
-            piece = InputPiece(session=self.started.session, offset=self._written, data=rest[:PIECE], end=last)
+            last = end and len(rest) <= PIECE and not self._joining
+            piece = InputPiece(
+                session=self.started.session,
+                offset=0 if self._joining else self._written,
+                data=b"" if self._joining else rest[:PIECE],
+                end=last,
+                writer=self._owner,
+            )
             try:
                 reply = await self._stdio.write(self._subject, piece, timeout=ANSWER_S)
             except CommandFailed as error:
@@ -219,17 +225,26 @@ class Process:
                 if error.code not in {"unavailable", "deadline_exceeded"} or over:
                     raise
                 unheard(error)
+                doubtful = doubtful or (error.code == "deadline_exceeded" and not self._joining)
                 await asyncio.sleep(PAUSE_S)
                 continue
             progress = loop.time()
-            self._written = max(self._written, min(reply.accepted, goal))
+            if self._joining or reply.moved:
+                if doubtful:
+                    sentence = "somebody else wrote input too, and whether all of ours has come is open"
+                    raise CommandFailed("unknown", sentence)
+                self._written, self._joining = reply.accepted, False
+                continue
+            accepted = min(max(0, reply.accepted - self._written), len(rest))
+            self._written, rest = self._written + accepted, rest[accepted:]
             if reply.error is not None:
                 if reply.error.code == "exhausted":
                     await asyncio.sleep(PAUSE_S)
                     continue
                 code = next((code for code in CODES if code == reply.error.code), "unknown")
                 raise CommandFailed(code, reply.error.message)  # type: ignore[arg-type]
-            if self._written >= goal and (not end or reply.closed):
+            doubtful = False
+            if not rest and (not end or reply.closed):
                 return
 
     # -- the rest

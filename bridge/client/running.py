@@ -64,7 +64,7 @@ class RunsProcesses(ABC):
         """Return a running process with its stdio: an exec, or the container's own; `owned` as if you had started it."""
         command = commands.Attach(exec_id=exec_id)
         found = await self._ask(command, outcomes.ExecResult, namespace, container)
-        return self.process(found, container, namespace=namespace, owned=owned)
+        return self.process(found, container, namespace=namespace, owned=owned, joined=True)
 
     def process(
         self,
@@ -74,8 +74,17 @@ class RunsProcesses(ABC):
         namespace: str = "default",
         owned: bool = False,
         window: int = WINDOW,
+        joined: bool = False,
     ) -> Process:
         """Return the process that a result tells of: of `exec` and `attach`, and the `process` of `run` and `start`.
+
+        Args:
+            started: the result.
+            container: whose process it is.
+            namespace: the container's.
+            owned: whether it waits for us to read.
+            window: bytes of output that we may leave unread then.
+            joined: whether somebody else may have written to it before.
 
         Raises:
             ConfigError: this bus carries no stdio.
@@ -98,4 +107,5 @@ class RunsProcesses(ABC):
             signal=signal,
             owned=owned,
             window=window,
+            joined=joined,
         )
