@@ -84,10 +84,10 @@ async def attached(coming: Awaitable[Process], manner: Manner) -> int:
         if terminal:
             caught.rule = "leave"
             stack.enter_context(raw_terminal(sys.stdin.fileno()))
-            stack.enter_context(talk.raw())
+            stack.enter_context(talk.raw(manner.keys))
         left = await _together(process, manner, caught, talk, keys=terminal)
     if left is not None:
-        if terminal:  # its prompt, or whatever stands there
+        if sys.stderr.isatty():  # behind its prompt, or ours of ^C
             sys.stderr.write("\n")
         if manner.back:
             complain(f"left {manner.name}, which goes on: '{manner.back}' comes back to it")
@@ -126,6 +126,8 @@ async def _together(process: Process, manner: Manner, caught: Caught, talk: _Tal
             with contextlib.suppress(CommandFailed, TimeoutError):
                 async with asyncio.timeout(LEAVE_S):
                     await process.kill(signal.SIGPIPE)
+        if process.exec_id is None:  # as the first process it may take no notice
+            complain(f"nobody reads the output of {manner.name} any more; it goes on unless SIGPIPE ends it")
         raise
     finally:
         for task in tasks:
@@ -224,11 +226,14 @@ class _Talk:
         self._raw = False
         self._unheard_since: float | None = None
         self._said = False
+        self._waits = "what is sent to it waits"
 
     @contextlib.contextmanager
-    def raw(self) -> Iterator[None]:
-        """Mind that the terminal does not move to the beginning of a line by itself."""
+    def raw(self, keys: bytes) -> Iterator[None]:
+        """Mind that the terminal does not move to the beginning of a line by itself; these keys leave the process."""
         self._raw = True
+        if keys:
+            self._waits += f", and {DetachKeys.written(keys)} leaves"
         try:
             yield
         finally:
@@ -243,14 +248,14 @@ class _Talk:
             sys.stderr.write("\r")
             sys.stderr.flush()
 
-    def unheard(self, error: CommandFailed) -> None:
+    def unheard(self, _error: CommandFailed) -> None:
         """Note that nobody took what was typed; after a while it is said, once."""
         now = asyncio.get_running_loop().time()
         if self._unheard_since is None:
             self._unheard_since = now
         if not self._said and now - self._unheard_since > UNHEARD_S:
             self._said = True
-            self.say(f"{error}; it is tried on")
+            self.say(f"its node does not answer: {self._waits}")
 
     def heard(self) -> None:
         """Note that somebody did."""

@@ -58,6 +58,11 @@ class DetachKeys:
                 raise ValueError(f"{word!r} is no key: give single characters or ctrl-x, such as ctrl-p,ctrl-q")
         return keys
 
+    @staticmethod
+    def written(keys: bytes) -> str:
+        """Return the words for keys, for people to read."""
+        return " ".join(f"ctrl-{CONTROLLED[key]}" if key < len(CONTROLLED) else chr(key) for key in keys)
+
     def feed(self, data: bytes) -> tuple[bytes, bool]:
         """Take what was typed; return what of it is for the process, and whether it was left behind that."""
         passed = bytearray()

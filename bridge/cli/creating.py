@@ -147,13 +147,14 @@ async def run(
         running = _Running(
             bus=bus, node=node, container=container, namespace=given["namespace"], command=command, begin=begin
         )
+        name = command.name or Terminal().id(container)
         manner = Manner(
-            name=container if command.name is None else command.name,
+            name=name,
             stdin=command.stdin,
             rule="leave" if command.tty or not sig_proxy else "forward",
             owner=True,
             keys=DetachKeys.read(detach_keys),
-            back=f"{PROGRAM} attach {container}",
+            back=f"{PROGRAM} attach {name}",
             # A bridge that was away at the end may have learnt of it on another way.
             otherwise=lambda: running.ended(follow=False),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from bridge.ports import Tell
 __all__ = ["images", "import_archive", "pull", "rmi"]
 
 SHORT_DIGEST: Final = len("sha256:") + 12
+_PART: Final = re.compile(r"(\w+)-sha256:([0-9a-f]{12})[0-9a-f]*")
 _PLACE = [
     parameter("namespace", Namespace, "default"),
     parameter("node", NodeName, None),
@@ -251,7 +253,7 @@ def _bars(*, total: int | None = None, quiet: bool = False) -> Iterator[Tell]:
             if not (progress.total or progress.done):
                 return
             if progress.name not in rows:
-                what = printable(progress.name)[:36]
+                what = _thing(progress.name)[:36]
                 rows[progress.name] = bars.add_task("", total=None, what=what, event="")
             bars.update(
                 rows[progress.name],
@@ -263,6 +265,12 @@ def _bars(*, total: int | None = None, quiet: bool = False) -> Iterator[Tell]:
         yield tell
 
 
+def _thing(name: str) -> str:
+    """Return what containerd calls a part of an image as docker would: `layer-sha256:...` by its first digits."""
+    found = _PART.fullmatch(name)
+    return f"{found[1]} {found[2]}" if found else printable(name)
+
+
 def _lines() -> Tell:
     """Return what writes a line for each new step of each thing: a log wants no bars, and no number that only grows."""
     steps: dict[str, str] = {}
@@ -271,7 +279,8 @@ def _lines() -> Tell:
         if steps.get(progress.name) == progress.event:
             return
         steps[progress.name] = progress.event
+        thing = f"{_thing(progress.name)}: " if progress.name else ""
         size = f" {_bytes(progress.total)}" if progress.total else ""
-        sys.stderr.write(printable(f"{progress.name}: {progress.event}{size}") + "\n")
+        sys.stderr.write(f"{thing}{printable(progress.event)}{size}\n")
 
     return tell

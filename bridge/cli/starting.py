@@ -12,6 +12,7 @@ from bridge.cli.console import DetachKeys, terminal_size
 from bridge.cli.execs import KEYS
 from bridge.cli.exits import PROGRAM
 from bridge.cli.options import DetachWith, SigProxy
+from bridge.cli.terminal import Terminal
 from bridge.cli.verbs import for_each_container
 from bridge.client import CommandFailed, Place, Process
 from bridge.model.stdio import WINDOW
@@ -49,12 +50,12 @@ async def start(
     process = (found.container.spec or {}).get("process")
     terminal = isinstance(process, dict) and process.get("terminal") is True
     manner = Manner(
-        name=at.container,
+        name=Terminal().id(at.container),
         stdin=interactive,
         rule="leave" if not sig_proxy or terminal else "forward",
         owner=True,
         keys=DetachKeys.read(detach_keys),
-        back=f"{PROGRAM} attach {at.container}",
+        back=f"{PROGRAM} attach {Terminal().id(at.container)}",
     )
     raise typer.Exit(await attached(_started(at, stdin=stdin or interactive, terminal=terminal), manner))
 
