@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from bridge.cli.caught import Caught, Rule, catching
 from bridge.cli.console import DetachKeys, raw_terminal, read_input, sizes, write_all
-from bridge.cli.exits import complain, complaint
+from bridge.cli.exits import PROGRAM, complain, complaint
+from bridge.cli.printable import printable
 from bridge.client import CommandFailed, Process
 from bridge.model.stdio import TRUNCATIONS, OutputStream
 
@@ -241,12 +242,11 @@ class _Talk:
 
     def say(self, sentence: str) -> None:
         """Say it now."""
-        if self._raw:
-            sys.stderr.write("\r\n")
-        complain(sentence)
-        if self._raw:
-            sys.stderr.write("\r")
-            sys.stderr.flush()
+        if not self._raw:
+            complain(sentence)
+            return
+        sys.stderr.write(f"\r\n{PROGRAM}: {printable(sentence)}\r\n")
+        sys.stderr.flush()
 
     def unheard(self, _error: CommandFailed) -> None:
         """Note that nobody took what was typed; after a while it is said, once."""

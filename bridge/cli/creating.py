@@ -154,7 +154,7 @@ async def run(
             rule="leave" if command.tty or not sig_proxy else "forward",
             owner=True,
             keys=DetachKeys.read(detach_keys),
-            back=f"{PROGRAM} attach {name}",
+            back=f"{PROGRAM} attach {name if given['node'] is None else container}",
             # A bridge that was away at the end may have learnt of it on another way.
             otherwise=lambda: running.ended(follow=False),
         )
