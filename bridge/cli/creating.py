@@ -225,6 +225,8 @@ def _show(result: Any, container: str, given: dict[str, Any]) -> None:
 
 
 def _status_of(error: CommandFailed) -> int:
+    if error.code == "failed_precondition":
+        return NOT_RUN
     words = f"{error.message} {error.containerd or ''}".lower()
     if any(clause in words for clause in NO_PERMISSION):
         return NOT_EXECUTABLE

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from msgspec import structs
 
 from bridge.control.ending import exit_of
-from bridge.control.execution import sessions_at
+from bridge.control.execution import sessions_at, with_unseen_fifos
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
 from bridge.model import labels
@@ -112,9 +112,11 @@ async def run_task(place: Place, record: ContainerInfo, how: Start) -> TaskStart
     session = await _session(place, record, how) if how.stdio == "bus" or on_the_bus(record) else None
     try:
         await place.runtime.tasks.create(*place.target, stdio=session.stdio if session else None)
-    except BaseException:
+    except BaseException as error:
         if session is not None:
             await session.abandon()
+            if isinstance(error, CommandFailed):
+                raise with_unseen_fifos(session, error) from error
         raise
     try:
         if session is not None:

@@ -16,6 +16,7 @@ from bridge.errors import CommandFailed
 from bridge.model.commands import Create, Restart, Run, Start
 from bridge.model.outcomes import ExecResult
 from bridge.model.stdio import StreamEnd
+from bridge.ports import Stdio
 from bridge.testing import Program
 from bridge.testing.images import memory_image
 from tests.unit.policy.specs import anything
@@ -117,6 +118,22 @@ async def test_what_cannot_be_run_leaves_no_session(yard: Yard) -> None:
         await creation.run(yard.place(), ON_THE_BUS)
     assert ("default", "job") not in yard.containerd.containers
     assert (yard.sessions.find("default", "job", None), yard.leftovers()) == (None, [])
+
+
+async def test_fifos_that_the_shims_do_not_see_are_told_of(yard: Yard) -> None:
+    create = yard.containerd.runtime.tasks.create
+
+    async def blind(namespace: str, container: str, *, stdio: Stdio | None = None) -> int:
+        assert stdio is not None
+        words = f"open {stdio.stdout}: no such file or directory"
+        raise CommandFailed("unknown", "cannot create a task", containerd=words)
+
+    yard.containerd.runtime.tasks.create = blind  # type: ignore[method-assign]
+    with pytest.raises(CommandFailed, match="give `serve --fifo-dir` a directory") as failed:
+        await creation.run(yard.place(), ON_THE_BUS)
+    assert failed.value.code == "failed_precondition"
+    yard.containerd.runtime.tasks.create = create  # type: ignore[method-assign]
+    assert ("default", "job") not in yard.containerd.containers
 
 
 async def test_the_size_of_the_terminal_is_there_from_the_beginning(yard: Yard) -> None:
