@@ -133,11 +133,18 @@ async def commanding(
         await stack.enter_async_context(watch.task(teller.run(), "outcomes"))
         progress = await stack.enter_async_context(ProgressTeller(connection, config.subjects, config.node))
         lanes, removal, recovered = Lanes(), None, asyncio.Event()
+        sessions = await _sessions(config, connection, runtime.tasks, boot, stack)
         if "create" in config.groups:
             removal = await stack.enter_async_context(
-                Removal(config.node, runtime, namespaces=config.namespace, lanes=lanes, after=recovered.wait)
+                Removal(
+                    config.node,
+                    runtime,
+                    namespaces=config.namespace,
+                    lanes=lanes,
+                    sessions=sessions,
+                    after=recovered.wait,
+                )
             )
-        sessions = await _sessions(config, connection, runtime.tasks, boot, stack)
         dispatcher = Dispatcher(
             config.node,
             runtime,

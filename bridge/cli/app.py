@@ -23,6 +23,7 @@ from bridge.cli import (
     ps,
     schema,
     settings,
+    starting,
     state,
     stats,
     top,
@@ -56,7 +57,7 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
     "Act": {
         "run": creating.run,
         "create": creating.create,
-        "start": verbs.start,
+        "start": starting.start,
         "stop": verbs.stop,
         "restart": verbs.restart,
         "kill": verbs.kill,

@@ -23,26 +23,56 @@ PIECE: Final = 64 * 1024
 SETTLE_S: Final = 0.05
 """A window that is being drawn to another size changes it many times: the last one counts."""
 
-CTRL_P, CTRL_Q = b"\x10", b"\x11"
+CONTROLLED: Final = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
 
 
 class DetachKeys:
-    """Finds the keys that leave a process without ending it, ctrl-p ctrl-q, in what is typed."""
+    """Finds the keys that leave a process without ending it in what is typed.
 
-    def __init__(self) -> None:
-        self._held = False
+    As long as the keys typed may become these they are held back: ctrl-p alone reaches the process with the next key.
+    """
+
+    USUAL: Final = b"\x10\x11"
+    """ctrl-p ctrl-q."""
+
+    def __init__(self, keys: bytes = USUAL) -> None:
+        """Take the keys; none for no way to leave."""
+        self._keys = keys
+        self._held = b""
+
+    @staticmethod
+    def read(text: str) -> bytes:
+        """Return the keys that docker's words for them mean: single characters and `ctrl-x`, between commas; empty for none.
+
+        Raises:
+            ValueError: something is neither.
+        """
+        keys = b""
+        for word in text.split(",") if text else []:
+            control = word.removeprefix("ctrl-") if word.startswith("ctrl-") and len(word) == len("ctrl-x") else ""
+            if control and control.lower() in CONTROLLED:
+                keys += bytes([CONTROLLED.index(control.lower())])
+            elif len(word) == 1 and word.isascii():
+                keys += word.encode()
+            else:
+                raise ValueError(f"{word!r} is no key: give single characters or ctrl-x, such as ctrl-p,ctrl-q")
+        return keys
+
+    @staticmethod
+    def written(keys: bytes) -> str:
+        """Return the words for keys, for people to read."""
+        return " ".join(f"ctrl-{CONTROLLED[key]}" if key < len(CONTROLLED) else chr(key) for key in keys)
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
         """Take what was typed; return what of it is for the process, and whether it was left behind that."""
         passed = bytearray()
         for key in (data[index : index + 1] for index in range(len(data))):
-            if self._held and key == CTRL_Q:
+            self._held += key
+            while not self._keys.startswith(self._held):
+                passed += self._held[:1]
+                self._held = self._held[1:]
+            if self._held and self._held == self._keys:
                 return bytes(passed), True
-            if self._held:
-                passed += CTRL_P
-            self._held = key == CTRL_P
-            if not self._held:
-                passed += key
         return bytes(passed), False
 
 

@@ -121,6 +121,9 @@ class CreateOptions(Struct, frozen=True, kw_only=True):
         str | None, typer.Option("--workdir", "-w", metavar="PATH", help="Directory in which it begins.")
     ] = None
     user: Annotated[str | None, typer.Option("--user", "-u", metavar="USER[:GROUP]", help="Names or numbers.")] = None
+    stdin: Annotated[bool, typer.Option("--interactive", "-i", help="It takes input, ours where we are attached.")] = (
+        False
+    )
     tty: Annotated[bool, typer.Option("--tty", "-t", help="Give it a terminal.")] = False
     entrypoint: Annotated[
         str | None, typer.Option("--entrypoint", metavar="PROGRAM", help="Instead of the image's.")
@@ -161,7 +164,11 @@ class CreateOptions(Struct, frozen=True, kw_only=True):
     snapshotter: Annotated[str | None, typer.Option("--snapshotter", metavar="NAME", help="containerd's.")] = None
     log_uri: Annotated[
         str | None,
-        typer.Option("--log-uri", metavar="URI", help="Where its output goes: file:///PATH or binary:///PROGRAM."),
+        typer.Option(
+            "--log-uri",
+            metavar="URI",
+            help="Where its output goes instead of the bus: file:///PATH, binary:///PROGRAM, or null.",
+        ),
     ] = None
     spec: Annotated[
         Path | None,
@@ -202,12 +209,24 @@ def command_options(options: CreateOptions, image: str | None, command: Sequence
         "annotations": _pairs(options.annotations or []),
         "memory": _size(options.memory) if options.memory is not None else None,
         "runc": _runc(options),
-        "stdio": options.log_uri,
+        "stdio": options.log_uri or "bus",
         "spec": _spec(options.spec),
         "cap_add": options.cap_add,
         "cap_drop": options.cap_drop,
     }
-    alike = ("name", "cwd", "user", "tty", "hostname", "network", "cpus", "pids_limit", "read_only", "privileged")
+    alike = (
+        "name",
+        "cwd",
+        "user",
+        "tty",
+        "stdin",
+        "hostname",
+        "network",
+        "cpus",
+        "pids_limit",
+        "read_only",
+        "privileged",
+    )
     fields |= {name: getattr(options, name) for name in (*alike, "runtime", "snapshotter")}
     return {name: value for name, value in fields.items() if value is not None}
 

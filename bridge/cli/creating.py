@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 import msgspec
 import typer
+from msgspec import Struct
 
+from bridge.cli.attached import UNKNOWN_STATUS, Manner, attached
 from bridge.cli.connection import client_command
+from bridge.cli.console import DetachKeys, terminal_size
 from bridge.cli.container_options import CreateOptions, command_options, container_id
-from bridge.cli.exits import USAGE, complain, complaint
-from bridge.cli.options import Json, NodeName, checked
+from bridge.cli.execs import KEYS
+from bridge.cli.exits import PROGRAM, USAGE, complain, complaint
+from bridge.cli.options import DetachWith, Json, NodeName, SigProxy, checked
+from bridge.cli.sending import MAKING, remarks, sending, told
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.cli.terminal import Terminal
-from bridge.client import Bus, CommandFailed, Node
+from bridge.client import Bus, CommandFailed, ConfigError, Node, Process
 from bridge.model.commands import Create, Run
 from bridge.model.events import TaskExit
-from bridge.model.identity import check_identifier, new_ulid
+from bridge.model.identity import check_identifier
+from bridge.model.outcomes import Ran
+from bridge.model.stdio import WINDOW
 
 __all__ = ["create", "run"]
 
@@ -77,11 +85,11 @@ def _shaping(body: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
         except ValueError as error:
             complain(str(error))
             raise typer.Exit(USAGE) from error
-        place = taken(values, _PLACE)
-        node = await bus.node(place["node"])
-        await body(bus, node, container_id(shape), fields, place, **values)
+        place, how = taken(values, _PLACE), taken(values, MAKING)
+        node = (await bus.node(place["node"])).sending(sending(how)).remarking(remarks(how))
+        await body(bus, node, container_id(shape), fields, {**place, **how}, **values)
 
-    parameters = [parameter("bus", Bus), *_FIRST, *_after(body), *_SHAPE, *_PLACE]
+    parameters = [parameter("bus", Bus), *_FIRST, *_after(body), *_SHAPE, *_PLACE, *MAKING]
     return client_command(with_parameters(command, body, parameters))
 
 
@@ -89,19 +97,20 @@ def _after(body: Callable[..., Any]) -> list[Any]:
     return own_parameters(body)[4:]
 
 
-def _read(fields: dict[str, Any], kind: type[C]) -> C:
+def _read(fields: Mapping[str, Any], kind: type[C]) -> C:
     try:
-        return msgspec.convert({**fields, "id": new_ulid()}, kind)
+        return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         complain(str(error))
         raise typer.Exit(USAGE) from error
 
 
 @_shaping
-async def create(_bus: Bus, node: Node, container: str, fields: dict[str, Any], place: dict[str, Any]) -> None:
+async def create(_bus: Bus, node: Node, container: str, fields: dict[str, Any], given: dict[str, Any]) -> None:
     """Make a container, and do not start it."""
-    created = await node.create(container, _read(fields, Create), namespace=place["namespace"])
-    _show(created, created.container, place)
+    with told(container, as_json=given["as_json"]):
+        created = await node.create(container, _read(fields, Create), namespace=given["namespace"])
+        _show(created, created.container, given)
 
 
 @_shaping
@@ -110,50 +119,114 @@ async def run(
     node: Node,
     container: str,
     fields: dict[str, Any],
-    place: dict[str, Any],
+    given: dict[str, Any],
     *,
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Return once it runs; else when it has ended.")
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print its id and leave it running.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--rm", help="The node deletes it as soon as it has ended, whatever becomes of us.")
     ] = False,
-    remove: Annotated[bool, typer.Option("--rm", help="Delete it as soon as it has ended.")] = False,
+    sig_proxy: SigProxy = True,
+    detach_keys: DetachWith = KEYS,
 ) -> None:
-    """Make a container and start it; wait for its end, and end with its exit status."""
-    command = _read({**fields, "rm": remove}, Run)
-    begin = 0 if detach else await bus.end()
-    try:
-        ran = await node.run(container, command, namespace=place["namespace"])
-    except CommandFailed as error:
-        complain(complaint(error))
-        raise typer.Exit(_status_of(error)) from error
-    _show(ran, ran.container, place)
-    if not detach:
-        status = await _ended(bus, node, place["namespace"], container, begin)
+    """Make a container and start it; be with it to its end, and end with its exit status.
+
+    Its output is kept on the bus, also with -d: `attach` shows it, `attach --from-start` all of it. Signals go to it; the third
+    Ctrl-C leaves it alone. The status is 125 where it did not come to run, 126 or 127 where its program cannot be executed or
+    is not there.
+    """
+    seen = fields["stdio"] == "bus" and not detach
+    if seen and given["as_json"]:
+        raise ConfigError("--json is for what -d prints: without it standard output is the container's own")
+    if seen and fields["stdin"] and fields["tty"] and not sys.stdin.isatty():
+        raise ConfigError("the input is no terminal: leave -t out, or -i")
+    if seen and fields["tty"] and (size := terminal_size()) is not None:
+        fields |= {"width": size[0], "height": size[1]}
+    command = _read({**fields, "rm": remove, "window": WINDOW if seen else None}, Run)
+    with told(container, as_json=given["as_json"]):
+        begin = 0 if detach or given["dry_run"] else await bus.end()
+        running = _Running(
+            bus=bus, node=node, container=container, namespace=given["namespace"], command=command, begin=begin
+        )
+        name = command.name or Terminal().id(container)
+        manner = Manner(
+            name=name,
+            stdin=command.stdin,
+            rule="leave" if command.tty or not sig_proxy else "forward",
+            owner=True,
+            keys=DetachKeys.read(detach_keys),
+            back=f"{PROGRAM} attach {name if given['node'] is None else container}",
+            # A bridge that was away at the end may have learnt of it on another way.
+            otherwise=lambda: running.ended(follow=False),
+        )
+        if seen:
+            raise typer.Exit(await attached(running.process(), manner))
+        ran = await running.started()
+        _show(ran, ran.container, given)
+        if not detach:
+            raise typer.Exit(await running.status())
+
+
+class _Running(Struct, frozen=True, kw_only=True):
+    """One run: from the command to what its end makes of us. `begin` is where the log ended before it."""
+
+    bus: Bus
+    node: Node
+    container: str
+    namespace: str
+    command: Run
+    begin: int
+
+    async def started(self) -> Ran:
+        """Send the command; end as docker does where nothing comes to run."""
+        try:
+            return await self.node.run(self.container, self.command, namespace=self.namespace)
+        except CommandFailed as error:
+            complain(complaint(error))
+            raise typer.Exit(_status_of(error)) from error
+
+    async def status(self) -> int:
+        """Wait for its end without being with it; return its exit status."""
+        status = await self.ended(follow=True)
         if status is None:
-            complain(f"container {container} has ended, and nobody saw how")
-        raise typer.Exit(NOT_RUN if status is None else status)
+            complain(f"container {self.container} has ended, and nobody saw how")
+        return UNKNOWN_STATUS if status is None else status
+
+    async def process(self) -> Process:
+        """Return its process, where its stdio can be had; else wait for its end, and end with its status."""
+        ran = await self.started()
+        if ran.process is None:
+            complain(f"the output of container {self.container} cannot be seen, its end is waited for")
+            raise typer.Exit(await self.status())
+        return self.node.process(ran.process, self.container, namespace=self.namespace, owned=True)
+
+    async def ended(self, *, follow: bool) -> int | None:
+        """Return the exit status as the log tells it, with `follow` however long that takes and whatever is restarted."""
+        events = self.bus.events(
+            node=self.node.name,
+            namespace=self.namespace,
+            container=self.container,
+            type="exit",
+            since=self.begin + 1,
+            follow=follow,
+        )
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event.recorded.data, TaskExit):
+                    return event.recorded.data.exit_status
+        return None
 
 
-async def _ended(bus: Bus, node: Node, namespace: str, container: str, begin: int) -> int | None:
-    """Return the exit status as the log tells it, however long that takes and whatever is restarted meanwhile."""
-    events = bus.events(
-        node=node.name, namespace=namespace, container=container, type="exit", since=begin + 1, follow=True
-    )
-    async with aclosing(events):
-        async for event in events:
-            if isinstance(event.recorded.data, TaskExit):
-                return event.recorded.data.exit_status
-    return None
-
-
-def _show(result: Any, container: str, place: dict[str, Any]) -> None:
+def _show(result: Any, container: str, given: dict[str, Any]) -> None:
     terminal = Terminal()
-    if place["as_json"]:
+    if given["as_json"]:
         terminal.json(result)
     else:
         terminal.line(container)
 
 
 def _status_of(error: CommandFailed) -> int:
+    if error.code == "failed_precondition":
+        return NOT_RUN
     words = f"{error.message} {error.containerd or ''}".lower()
     if any(clause in words for clause in NO_PERMISSION):
         return NOT_EXECUTABLE

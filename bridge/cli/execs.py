@@ -10,17 +10,18 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from bridge.cli.attached import attached
+from bridge.cli.attached import Manner, attached
 from bridge.cli.connection import client_command
-from bridge.cli.console import terminal_size
-from bridge.cli.exits import complain, complaint
-from bridge.cli.options import Container, Namespace, NodeName, checked
+from bridge.cli.console import DetachKeys, terminal_size
+from bridge.cli.exits import PROGRAM, complain, complaint
+from bridge.cli.options import Container, DetachWith, Namespace, NodeName, SigProxy, checked
 from bridge.cli.terminal import Terminal
-from bridge.client import Bus, CommandFailed
-from bridge.model.identity import check_identifier
+from bridge.client import Bus, CommandFailed, Process
+from bridge.model.identity import check_identifier, new_ulid
 
 __all__ = ["attach", "exec_"]
 
+KEYS: Final = "ctrl-p,ctrl-q"
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """As shells and docker end for a program that cannot be run, or is not there."""
 
@@ -52,6 +53,7 @@ async def exec_(
         str | None, typer.Option("--user", "-u", metavar="USER", help="Name or uid, with :group too.")
     ] = None,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="After which it is killed.")] = None,
+    detach_keys: DetachWith = KEYS,
     namespace: Namespace = None,
     node: NodeName = None,
 ) -> None:
@@ -74,19 +76,24 @@ async def exec_(
     }
     if tty and (size := terminal_size()) is not None:
         options |= {"width": size[0], "height": size[1]}
+    name = new_ulid()
+    manner = Manner(
+        name=f"exec {name} of {at.container}",
+        stdin=interactive,
+        rule="interrupt",
+        owner=True,
+        keys=DetachKeys.read(detach_keys),
+        back=f"{PROGRAM} attach {container} --exec {name}",
+    )
     try:
-        process = await (
-            at.node.exec(at.container, namespace=at.namespace, window=None, **options)
-            if detach
-            else at.node.exec(at.container, namespace=at.namespace, **options)
-        )
+        if not detach:
+            running = at.node.exec(at.container, namespace=at.namespace, id=name, **options)
+            raise typer.Exit(await attached(running, manner))
+        process = await at.node.exec(at.container, namespace=at.namespace, window=None, **options)
     except CommandFailed as error:
         complain(complaint(error))
         raise typer.Exit(_refused(error)) from error
-    if detach:
-        Terminal().line(process.exec_id or "")
-        return
-    raise typer.Exit(await attached(process, stdin=interactive, owner=True))
+    Terminal().line(process.exec_id or "")
 
 
 @client_command
@@ -105,21 +112,43 @@ async def attach(
     ] = None,
     no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Only look.")] = False,
     from_start: Annotated[bool, typer.Option("--from-start", help="Show what it wrote before, too.")] = False,
+    from_byte: Annotated[
+        int | None,
+        typer.Option("--from", metavar="BYTE", min=0, help="Show it from this byte of each output on; 0 for all."),
+    ] = None,
+    sig_proxy: SigProxy = True,
+    detach_keys: DetachWith = KEYS,
     namespace: Namespace = None,
     node: NodeName = None,
 ) -> None:
     """Be with a process: see its output, send it input; end as it does.
 
-    Its stdio has to be on the bus: it is an exec of ours, or a container that was started so. It has one input, for all who are
-    with it.
+    Its stdio has to be on the bus: it is an exec of ours, or a container that was run or started so. It has one input, for all
+    who are with it. What has ended is shown as a whole.
     """
     at = await bus.locate(container, node=node, namespace=namespace)
     process = await at.node.attach(at.container, exec_id, namespace=at.namespace)
     now = process.started
     since: Mapping[Any, int] = {"stdout": now.stdout.size, "stderr": now.stderr.size if now.stderr else 0}
     stdin = now.stdin and now.running and not no_stdin
-    shown = None if from_start or not now.running else since
-    raise typer.Exit(await attached(process, stdin=stdin, owner=False, since=shown))
+    if from_byte is not None:
+        since = {"stdout": from_byte, "stderr": from_byte}
+    elif from_start or not now.running:
+        since = {}
+    manner = Manner(
+        name=at.container if exec_id is None else f"exec {exec_id} of {at.container}",
+        stdin=stdin,
+        rule="leave" if not sig_proxy or now.terminal else "forward",
+        since=since,
+        keys=DetachKeys.read(detach_keys),
+        back=f"{PROGRAM} attach {container}" + ("" if exec_id is None else f" --exec {exec_id}"),
+        redraw=True,
+    )
+
+    async def there() -> Process:
+        return process
+
+    raise typer.Exit(await attached(there(), manner))
 
 
 def _variables(given: list[str]) -> dict[str, str]:

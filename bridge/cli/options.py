@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
+from bridge.cli.console import DetachKeys
 from bridge.model.commands import signal_number
 from bridge.model.identity import check_identifier, check_node
 from bridge.model.selection import Selection
@@ -16,6 +17,7 @@ __all__ = [
     "Container",
     "ContainerIds",
     "Containers",
+    "DetachWith",
     "DryRun",
     "ExitStatuses",
     "Images",
@@ -31,6 +33,7 @@ __all__ = [
     "NodeNames",
     "Purpose",
     "Sender",
+    "SigProxy",
     "Signal",
     "checked",
 ]
@@ -179,5 +182,15 @@ Signal: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--signal", "-s", metavar="SIGNAL", help="Name or number of the signal.", callback=checked(signal_number)
+    ),
+]
+SigProxy: TypeAlias = Annotated[
+    bool,
+    typer.Option("--sig-proxy/--no-sig-proxy", help="Send signals on to it, unless keys of a terminal do that."),
+]
+DetachWith: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--detach-keys", metavar="KEYS", help="Keys that leave it running.", callback=checked(DetachKeys.read)
     ),
 ]

@@ -1,21 +1,28 @@
-"""How commands that change something are sent: the options that every one of them has, and what they come to."""
+"""How commands that change something are sent: the options that every one of them has, and what they come to.
+
+Each command has those that make sense for it: conditions are of a container that is there, labels choose such containers, and an
+archive does not lie about until a job comes to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeAlias
 
 import typer
+from msgspec import Struct
 
 from bridge.cli.options import DryRun, Labels, Purpose, Sender, checked
 from bridge.cli.signatures import parameter
-from bridge.client import ConfigError, Remarks, Sending, derived_id, read_point
+from bridge.cli.terminal import Terminal
+from bridge.client import Accepted, ConfigError, Judgement, Remarks, Sending, derived_id, read_point
 from bridge.client.points import read_duration
 from bridge.model.commands import is_command_id
 from bridge.model.lifecycle import STATUSES
 from bridge.model.nanos import Nanos, now
 
-__all__ = ["CHOOSING", "SENDING", "moment", "remarks", "sending"]
+__all__ = ["AT_ONCE", "CHOOSING", "MAKING", "REMARKS", "SENDING", "TO_A_NODE", "moment", "remarks", "sending", "told"]
 
 
 def moment(text: str) -> Nanos:
@@ -59,10 +66,14 @@ Durable: TypeAlias = Annotated[
     bool, _option("--durable", help="As a job that waits for its node; returns once it is stored.")
 ]
 Wait: TypeAlias = Annotated[bool, _option("--wait", help="With --durable: wait for the outcome.")]
+_ITS_ID = "The command's id, which takes effect at most once."
 CommandName: TypeAlias = Annotated[
-    str | None,
-    _option("--id", metavar="ID", help="The command's id, which takes effect at most once.", check=_check_id),
+    str | None, _option("--id", "--command-id", metavar="ID", help=_ITS_ID, check=_check_id)
 ]
+CommandNameAtLength: TypeAlias = Annotated[
+    str | None, _option("--command-id", metavar="ID", help=_ITS_ID, check=_check_id)
+]
+"""Where `--id` is the container's."""
 IfIncarnation: TypeAlias = Annotated[
     str | None, _option("--if-incarnation", metavar="ID", help="Only for this life of its task.")
 ]
@@ -84,21 +95,39 @@ Timeout: TypeAlias = Annotated[
 CHOOSING = [parameter("label", Labels, None)]
 """Parameters of every command for several containers."""
 
-SENDING = [
-    *CHOOSING,
+REMARKS = [
     parameter("dry_run", DryRun, False),  # noqa: FBT003 - a default
     parameter("purpose", Purpose, None),
     parameter("sender", Sender, None),
+]
+"""Parameters of every command that is not only to look."""
+
+_STORED = [
     parameter("durable", Durable, False),  # noqa: FBT003
     parameter("wait", Wait, False),  # noqa: FBT003
-    parameter("command_id", CommandName, None),
+]
+_NAME = [parameter("command_id", CommandName, None)]
+_CONDITIONS = [
     parameter("if_incarnation", IfIncarnation, None),
     parameter("if_status", IfStatus, None),
     parameter("if_sequence", IfSequence, None),
+]
+_IN_TIME = [
     parameter("not_after", NotAfter, None),
     parameter("timeout", Timeout, None),
 ]
+
+SENDING = [*CHOOSING, *REMARKS, *_STORED, *_NAME, *_CONDITIONS, *_IN_TIME]
 """Parameters of every command that changes containers."""
+
+MAKING = [*REMARKS, *_STORED, parameter("command_id", CommandNameAtLength, None), *_IN_TIME]
+"""Parameters of what makes a container: there is none yet that anything could be expected of."""
+
+TO_A_NODE = [*REMARKS, *_STORED, *_NAME, *_IN_TIME]
+"""Parameters of what changes something of a node that is no container."""
+
+AT_ONCE = [*REMARKS, *_NAME, *_IN_TIME]
+"""Parameters of what cannot wait as a job."""
 
 
 def sending(values: Mapping[str, Any], *place: str, several: bool = False) -> Sending:
@@ -107,23 +136,49 @@ def sending(values: Mapping[str, Any], *place: str, several: bool = False) -> Se
     Raises:
         ConfigError: the options do not go together.
     """
-    if values["wait"] and not values["durable"]:
+    durable, wait = values.get("durable", False), values.get("wait", False)
+    if wait and not durable:
         raise ConfigError("--wait is for jobs: give --durable too, or leave it out, a request is waited for")
-    if values["dry_run"] and values["durable"]:
+    if values["dry_run"] and durable:
         raise ConfigError("--dry-run is judged at once, and a job later: leave --durable out to hear what holds now")
     name = values["command_id"]
     return Sending(
         id=derived_id(name, *place) if name is not None and several else name,
-        if_incarnation=values["if_incarnation"],
-        if_status=values["if_status"],
-        if_sequence=values["if_sequence"],
+        if_incarnation=values.get("if_incarnation"),
+        if_status=values.get("if_status"),
+        if_sequence=values.get("if_sequence"),
         not_after=None if values["not_after"] is None else moment(values["not_after"]),
         timeout=values["timeout"],
-        durable=values["durable"],
-        wait=values["wait"],
+        durable=durable,
+        wait=wait,
     )
 
 
 def remarks(values: Mapping[str, Any]) -> Remarks:
     """Return what is said beside a command."""
     return Remarks(dry_run=values["dry_run"], purpose=values["purpose"], sender=values["sender"])
+
+
+class _Stored(Struct, frozen=True, kw_only=True):
+    """A job that was not waited for, as `--json` prints it."""
+
+    job: str
+    node: str
+
+
+@contextmanager
+def told(what: str, *, as_json: bool) -> Iterator[None]:
+    """Say what there is to say where a command has no result: which rule would allow it, or under which id it waits as a job."""
+    terminal = Terminal()
+    try:
+        yield
+    except Judgement as judgement:
+        if as_json:
+            terminal.json(judgement.judged)
+        else:
+            terminal.line(f"{what}: {judgement.judged.reason}")
+    except Accepted as accepted:
+        if as_json:
+            terminal.json(_Stored(job=accepted.command_id, node=accepted.node))
+        else:
+            terminal.line(f"{what} {accepted.command_id}")

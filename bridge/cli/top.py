@@ -90,5 +90,10 @@ def _summary(look: Look, word: str) -> Text:
     cpu = sum(one.usage.cpu_percent or 0 for one in look.containers)
     memory = sum(one.stats.memory.working_set for one in look.containers if one.stats.memory is not None)
     nodes = len({one.stats.node for one in look.containers})
-    said = f"{strftime('%H:%M:%S')}  {len(look.containers)} containers on {nodes} nodes, CPU {cpu:.1f} %, memory {size(memory)}"
+    count = f"{_several(len(look.containers), 'container')} on {_several(nodes, 'node')}"
+    said = f"{strftime('%H:%M:%S')}  {count}, CPU {cpu:.1f} %, memory {size(memory)}"
     return Text.assemble((said, "bold"), (f"   by {word}; c CPU, m memory, q quit", "dim"))
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

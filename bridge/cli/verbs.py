@@ -28,7 +28,7 @@ from bridge.model.codec import decode_as, encode_any
 from bridge.model.commands import Update, size_of
 from bridge.model.events import Failure
 
-__all__ = ["delete", "kill", "pause", "restart", "resume", "start", "stop", "update", "wait"]
+__all__ = ["delete", "for_each_container", "kill", "pause", "restart", "resume", "stop", "update", "wait"]
 
 P = ParamSpec("P")
 
@@ -59,7 +59,7 @@ def _check_grace(seconds: float) -> None:
         raise ValueError(f"{seconds:g} is no time to wait: give 0 to {LONGEST_GRACE_S} seconds")
 
 
-def _for_each_container(body: Callable[Concatenate[Place, P], Coroutine[Any, Any, Struct]]) -> Callable[..., None]:
+def for_each_container(body: Callable[Concatenate[Place, P], Coroutine[Any, Any, Struct]]) -> Callable[..., None]:
     """Make a command of `body`, which changes something at one place."""
     return _command(body, SENDING)
 
@@ -83,6 +83,8 @@ def _command(
         terminal = Terminal()
         chosen = await _chosen(bus, containers or [], how["label"], targets)
         several = len(chosen) > 1 or bool(how["label"])
+        if several and (values.get("attach") or values.get("interactive")):
+            raise ConfigError("only one container can be attached to at a time: name one, or leave -a and -i out")
         sends = options is SENDING
         if sends:
             sending(how)
@@ -191,23 +193,6 @@ def _said(deed: _Deed, target: str | Place, *, by_label: bool) -> str:
     return name if deed.job is None else f"{name} {deed.job}"
 
 
-@_for_each_container
-async def start(
-    at: Place,
-    *,
-    stdio: Annotated[
-        bool, typer.Option("--stdio", help="Put their output on the bus, for `attach`.", show_default=False)
-    ] = False,
-    stdin: Annotated[
-        bool, typer.Option("--interactive", "-i", help="And take their input from there.", show_default=False)
-    ] = False,
-) -> Struct:
-    """Run containers."""
-    return await at.node.start(
-        at.container, namespace=at.namespace, stdio="bus" if stdio or stdin else "none", stdin=stdin
-    )
-
-
 Grace: TypeAlias = Annotated[
     float,
     typer.Option(
@@ -216,13 +201,13 @@ Grace: TypeAlias = Annotated[
 ]
 
 
-@_for_each_container
+@for_each_container
 async def stop(at: Place, *, grace: Grace = 10.0, signal: Signal = None) -> Struct:
     """End containers: ask, wait, then kill."""
     return await at.node.stop(at.container, namespace=at.namespace, grace=grace, signal=signal)
 
 
-@_for_each_container
+@for_each_container
 async def restart(at: Place, *, grace: Grace = 10.0, signal: Signal = None) -> Struct:
     """End containers and run them again; what does not run is started."""
     return await at.node.restart(at.container, namespace=at.namespace, grace=grace, signal=signal)
@@ -243,7 +228,7 @@ def _check_limit(field: str, value: Any) -> None:
         raise ValueError(f"{value!r} is not valid: {str(error).partition(' - ')[0]}") from error
 
 
-@_for_each_container
+@for_each_container
 async def update(
     at: Place,
     *,
@@ -314,7 +299,7 @@ async def wait(
     return result
 
 
-@_for_each_container
+@for_each_container
 async def kill(
     at: Place,
     *,
@@ -330,19 +315,19 @@ async def kill(
     )
 
 
-@_for_each_container
+@for_each_container
 async def pause(at: Place) -> Struct:
     """Freeze the processes of containers."""
     return await at.node.pause(at.container, namespace=at.namespace)
 
 
-@_for_each_container
+@for_each_container
 async def resume(at: Place) -> Struct:
     """Let the processes of paused containers run on."""
     return await at.node.resume(at.container, namespace=at.namespace)
 
 
-@_for_each_container
+@for_each_container
 async def delete(
     at: Place,
     *,

@@ -128,9 +128,12 @@ class Node(TakesCommands, MakesContainers, RunsProcesses):
         namespace: str = "default",
         stdio: Literal["none", "bus"] = "none",
         stdin: bool = False,
+        window: int | None = None,
+        width: int = 0,
+        height: int = 0,
     ) -> outcomes.TaskStarted:
-        """Run the container; with `bus` its output goes there and, with `stdin`, its input comes from there: see `attach`."""
-        command = commands.Start(stdio=stdio, stdin=stdin)
+        """Run the container; with `bus` its output goes there and, with `stdin`, its input comes from there: see `process`."""
+        command = commands.Start(stdio=stdio, stdin=stdin, window=window, width=width, height=height)
         return await self._ask(command, outcomes.TaskStarted, namespace, container)
 
     async def restart(

@@ -71,7 +71,7 @@ class Ended(Struct, frozen=True, kw_only=True):
 
 
 class Process:
-    """One process. Made by `Node.exec` and `Node.attach`."""
+    """One process. Made by `Node.exec`, `Node.attach` and `Node.process`."""
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class Process:
         signal: Callable[[str | int], Awaitable[object]],
         owned: bool,
         window: int = WINDOW,
+        joined: bool = False,
     ) -> None:
         self.started = started
         """What the node said of it at the beginning."""
@@ -96,6 +97,7 @@ class Process:
         self._read: dict[OutputStream, int] = {"stdout": 0, "stderr": 0}
         self._ends: dict[OutputStream, StreamEnd] = {}
         self._written = 0
+        self._joining = joined  # somebody may have written before us, and how far that came is to be asked
         self._writing = asyncio.Lock()
         self._closed = False
 
@@ -170,53 +172,79 @@ class Process:
 
     # -- input
 
-    async def write(self, data: bytes) -> None:
+    async def write(
+        self, data: bytes, *, patience: float | None = PATIENCE_S, unheard: Callable[[CommandFailed], object] = repr
+    ) -> None:
         """Write to its standard input; returns when all of it has reached the process's pipe.
 
         So a process that does not read holds up whoever writes. A bridge that restarts meanwhile is waited for.
+
+        Args:
+            data: the bytes.
+            patience: seconds for which nobody may answer; None for ever.
+            unheard: called each time that nobody answered, and it is tried again.
 
         Raises:
             CommandFailed: it takes no input, or no more: `failed_precondition`, `not_found` when it has ended.
         """
         async with self._writing:
-            await self._send(data, end=False)
+            await self._send(data, end=False, patience=patience, unheard=unheard)
 
-    async def close_stdin(self) -> None:
-        """End its standard input; at any moment, once more does nothing.
+    async def close_stdin(
+        self, *, patience: float | None = PATIENCE_S, unheard: Callable[[CommandFailed], object] = repr
+    ) -> None:
+        """End its standard input; at any moment, once more does nothing. The rest is as with `write`.
 
         Raises:
             CommandFailed: it takes no input.
         """
         async with self._writing:
             if not self._closed:
-                await self._send(b"", end=True)
+                await self._send(b"", end=True, patience=patience, unheard=unheard)
                 self._closed = True
 
-    async def _send(self, data: bytes, *, end: bool) -> None:
-        begin = self._written
-        goal = begin + len(data)
+    async def _send(
+        self, data: bytes, *, end: bool, patience: float | None, unheard: Callable[[CommandFailed], object]
+    ) -> None:
+        rest, doubtful = data, False
         loop = asyncio.get_running_loop()
         progress = loop.time()
         while True:
-            rest = data[self._written - begin :]
-            last = end and len(rest) <= PIECE
-            piece = InputPiece(session=self.started.session, offset=self._written, data=rest[:PIECE], end=last)
+            last = end and len(rest) <= PIECE and not self._joining
+            piece = InputPiece(
+                session=self.started.session,
+                offset=0 if self._joining else self._written,
+                data=b"" if self._joining else rest[:PIECE],
+                end=last,
+                writer=self._owner,
+            )
             try:
                 reply = await self._stdio.write(self._subject, piece, timeout=ANSWER_S)
             except CommandFailed as error:
-                if error.code not in {"unavailable", "deadline_exceeded"} or loop.time() - progress > PATIENCE_S:
+                over = patience is not None and loop.time() - progress > patience
+                if error.code not in {"unavailable", "deadline_exceeded"} or over:
                     raise
+                unheard(error)
+                doubtful = doubtful or (error.code == "deadline_exceeded" and not self._joining)
                 await asyncio.sleep(PAUSE_S)
                 continue
             progress = loop.time()
-            self._written = max(self._written, min(reply.accepted, goal))
+            if self._joining or reply.moved:
+                if doubtful:
+                    sentence = "somebody else wrote input too, and whether all of ours has come is open"
+                    raise CommandFailed("unknown", sentence)
+                self._written, self._joining = reply.accepted, False
+                continue
+            accepted = min(max(0, reply.accepted - self._written), len(rest))
+            self._written, rest = self._written + accepted, rest[accepted:]
             if reply.error is not None:
                 if reply.error.code == "exhausted":
                     await asyncio.sleep(PAUSE_S)
                     continue
                 code = next((code for code in CODES if code == reply.error.code), "unknown")
                 raise CommandFailed(code, reply.error.message)  # type: ignore[arg-type]
-            if self._written >= goal and (not end or reply.closed):
+            doubtful = False
+            if not rest and (not end or reply.closed):
                 return
 
     # -- the rest

@@ -56,7 +56,7 @@ class RunsProcesses(ABC):
         """
         command = commands.Exec(args=list(args), mode="detached", window=window, **options)
         started = await self._ask(command, outcomes.ExecResult, namespace, container)
-        return self._process(started, namespace, container, owned=window is not None, window=window or WINDOW)
+        return self.process(started, container, namespace=namespace, owned=window is not None, window=window or WINDOW)
 
     async def attach(
         self, container: str, exec_id: str | None = None, *, namespace: str = "default", owned: bool = False
@@ -64,11 +64,31 @@ class RunsProcesses(ABC):
         """Return a running process with its stdio: an exec, or the container's own; `owned` as if you had started it."""
         command = commands.Attach(exec_id=exec_id)
         found = await self._ask(command, outcomes.ExecResult, namespace, container)
-        return self._process(found, namespace, container, owned=owned, window=WINDOW)
+        return self.process(found, container, namespace=namespace, owned=owned, joined=True)
 
-    def _process(
-        self, started: outcomes.ExecResult, namespace: str, container: str, *, owned: bool, window: int
+    def process(
+        self,
+        started: outcomes.ExecResult,
+        container: str,
+        *,
+        namespace: str = "default",
+        owned: bool = False,
+        window: int = WINDOW,
+        joined: bool = False,
     ) -> Process:
+        """Return the process that a result tells of: of `exec` and `attach`, and the `process` of `run` and `start`.
+
+        Args:
+            started: the result.
+            container: whose process it is.
+            namespace: the container's.
+            owned: whether it waits for us to read.
+            window: bytes of output that we may leave unread then.
+            joined: whether somebody else may have written to it before.
+
+        Raises:
+            ConfigError: this bus carries no stdio.
+        """
         if self._stdio is None:
             raise ConfigError("this bus carries no stdio: make it with bridge.client.connect")
 
@@ -87,4 +107,5 @@ class RunsProcesses(ABC):
             signal=signal,
             owned=owned,
             window=window,
+            joined=joined,
         )

@@ -19,6 +19,7 @@ from typing import Any, Final
 from msgspec import to_builtins
 
 from bridge.control import lifecycle
+from bridge.control.execution import sessions_at
 from bridge.control.spec.default import default_spec
 from bridge.control.spec.image import apply_image, image_config, image_labels
 from bridge.control.spec.options import apply_options
@@ -31,7 +32,7 @@ from bridge.model import labels
 from bridge.model.commands import Create, Delete, Run, RuncOptions, Start
 from bridge.model.identity import new_ulid
 from bridge.model.naming import NAME_LABELS
-from bridge.model.outcomes import ContainerInfo, Created, Ran
+from bridge.model.outcomes import ContainerInfo, Created, Ran, TaskStarted
 from bridge.ports import ImageContent, NewContainer
 
 __all__ = ["INSTANCE", "VERBS", "created_by", "lease_labels", "lease_of", "undo"]
@@ -152,6 +153,8 @@ def _check(command: Create) -> None:
             "invalid_argument",
             f"the shim cannot write a terminal's output into a file: leave tty out, or {command.stdio}",
         )
+    if command.stdin and command.stdio != labels.ON_THE_BUS:
+        raise CommandFailed("invalid_argument", 'stdin comes from the bus: give stdio "bus" too, or leave stdin out')
     if command.runc is not None and command.runtime and not command.runtime.startswith(RUNC):
         raise CommandFailed(
             "invalid_argument", f"runtime {command.runtime} is not runc's: leave the runc options out, or the runtime"
@@ -238,6 +241,8 @@ def _labels(command: Create, image: ImageContent | None, command_id: str) -> dic
     given |= command.labels
     if command.stdio != "null":
         given[labels.STDIO] = command.stdio
+    if command.stdin:
+        given[labels.STDIN] = "true"
     if isinstance(command, Run) and command.rm:
         given[labels.REMOVE] = "true"
     return given | {labels.COMMAND: command_id}
@@ -349,24 +354,31 @@ async def run(place: Place, command: Run) -> Ran:
     """Make a container and start it; nothing is left of it where either fails."""
     if command.rm and place.removing is None:
         raise CommandFailed("unimplemented", "nobody here deletes containers after their end: leave rm out")
+    if command.stdio == labels.ON_THE_BUS:
+        sessions_at(place)
+    how = Start(window=command.window, width=command.width, height=command.height)
     created, ours = await _create(place, command)
     if not ours:
-        return await _again(place, created)
+        return await _again(place, created, how)
     try:
-        started = await lifecycle.start(place, Start())
+        started = await lifecycle.start(place, how)
     except BaseException:
         await undo(f"{place} of {place.namespace}", lifecycle.delete(place, Delete(force=True)))
         raise
     if command.rm and place.removing is not None:
         place.removing.watch(*place.target)
-    return Ran(container=created.container, pid=started.pid, image=created.image)
+    return Ran(container=created.container, pid=started.pid, image=created.image, process=started.process)
 
 
-async def _again(place: Place, created: Created) -> Ran:
+async def _again(place: Place, created: Created, how: Start) -> Ran:
     """Return what an earlier command of the same id came to, and start what it had no time to start."""
     task = await place.runtime.tasks.get(*place.target)
-    pid = task.pid if task is not None and task.status != "created" else (await lifecycle.start(place, Start())).pid
-    return Ran(container=created.container, pid=pid, image=created.image, already=True)
+    if task is not None and task.status != "created":
+        session = place.sessions.find(*place.target, None) if place.sessions is not None else None
+        started = TaskStarted(pid=task.pid, process=None if session is None else session.result())
+    else:
+        started = await lifecycle.start(place, how)
+    return Ran(container=created.container, pid=started.pid, image=created.image, already=True, process=started.process)
 
 
 VERBS: Mapping[str, Verb] = MappingProxyType({Create.verb: create, Run.verb: run})

@@ -9,6 +9,7 @@ container.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -22,7 +23,7 @@ from bridge.model.identity import check_identifier
 from bridge.model.outcomes import ContainerInfo, Done, ExecResult
 from bridge.ports import SessionOrder, StdioSession, StdioSessions, UserIds
 
-__all__ = ["CAPTURED", "VERBS", "process_spec", "sessions_at"]
+__all__ = ["CAPTURED", "VERBS", "process_spec", "sessions_at", "with_unseen_fifos"]
 
 CAPTURED: Final = 256 * 1024
 """Bytes of each stream that `captured` answers with: both of them, in base 64, are below NATS's default `max_payload`."""
@@ -90,11 +91,23 @@ async def _run(place: Place, command: Exec, sessions: StdioSessions, exec_id: st
     try:
         await session.start(width=command.width, height=command.height)
     except CommandFailed as error:
-        raise _start_failed(place, command, error) from error
+        raise _start_failed(place, command, session, error) from error
     return session
 
 
-def _start_failed(place: Place, command: Exec, error: CommandFailed) -> CommandFailed:
+def with_unseen_fifos(session: StdioSession, error: CommandFailed) -> CommandFailed:
+    """Return why a process of this session did not come to run: that its FIFOs are not seen where it runs, else the error."""
+    if not error.containerd or posixpath.dirname(session.stdio.stdout) not in error.containerd:
+        return error
+    sentence = (
+        f"containerd's shims do not see the bridge's FIFOs in {posixpath.dirname(posixpath.dirname(session.stdio.stdout))}: "
+        "give `serve --fifo-dir` a directory that both see under the same path"
+    )
+    return CommandFailed("failed_precondition", sentence, containerd=error.containerd)
+
+
+def _start_failed(place: Place, command: Exec, session: StdioSession, error: CommandFailed) -> CommandFailed:
+    error = with_unseen_fifos(session, error)
     words = error.containerd or ""
     for pattern, why in ((_NO_PROGRAM, "there is no such program in it"), (_NOT_ALLOWED, "it cannot be executed")):
         if error.code == "unknown" and pattern.search(words):

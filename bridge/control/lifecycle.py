@@ -13,12 +13,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from signal import SIGKILL, SIGTERM
 from types import MappingProxyType
-from typing import Literal
 
 from msgspec import structs
 
 from bridge.control.ending import exit_of
-from bridge.control.execution import sessions_at
+from bridge.control.execution import sessions_at, with_unseen_fifos
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
@@ -38,7 +37,7 @@ from bridge.model.outcomes import (
 from bridge.policy import RUNTIME
 from bridge.ports import SessionOrder, StdioSession
 
-__all__ = ["STOP_SIGNAL_LABEL", "VERBS", "remove_task", "run_task"]
+__all__ = ["STOP_SIGNAL_LABEL", "VERBS", "on_the_bus", "remove_task", "run_task"]
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +78,10 @@ def _number(signal: str | int) -> int:
 
 async def start(place: Place, command: Start) -> TaskStarted:
     """Run the container: its created task, or a new one in place of none or of an ended one."""
-    if command.stdin and command.stdio == "none":
-        raise CommandFailed("invalid_argument", 'stdin without stdio has nowhere to come from: give stdio "bus" too')
     record = await record_at(place)
+    bus = command.stdio == "bus" or on_the_bus(record)
+    if command.stdin and not bus:
+        raise CommandFailed("invalid_argument", 'stdin without stdio has nowhere to come from: give stdio "bus" too')
     task = await place.runtime.tasks.get(*place.target)
     if task is not None:
         match task.status:
@@ -100,7 +100,7 @@ async def start(place: Place, command: Start) -> TaskStarted:
         return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
     if task is not None:
         await remove_task(place, task)
-    return await run_task(place, record, stdio=command.stdio, stdin=command.stdin)
+    return await run_task(place, record, command)
 
 
 async def _permitted(place: Place, record: ContainerInfo) -> None:
@@ -123,32 +123,38 @@ async def _permitted(place: Place, record: ContainerInfo) -> None:
     )
 
 
-async def run_task(
-    place: Place, record: ContainerInfo, *, stdio: Literal["none", "bus"] = "none", stdin: bool = False
-) -> TaskStarted:
-    """Make the container's task and run it. With `bus` its output goes there and, with `stdin`, its input comes from there.
+def on_the_bus(record: ContainerInfo) -> bool:
+    """Tell whether the container was created to have the stdio of its tasks there."""
+    return record.labels.get(labels.STDIO) == labels.ON_THE_BUS
+
+
+async def run_task(place: Place, record: ContainerInfo, how: Start) -> TaskStarted:
+    """Make the container's task and run it, its stdio on the bus where `how` or the record says so.
 
     Raises:
         CommandFailed: it came to nothing, and nothing of it is left.
     """
-    session = await _session(place, record, stdin=stdin) if stdio == "bus" else None
+    session = await _session(place, record, how) if how.stdio == "bus" or on_the_bus(record) else None
     try:
         await place.runtime.tasks.create(*place.target, stdio=session.stdio if session else None)
         failpoint("task-made")
-    except BaseException:
+    except BaseException as error:
         if session is not None:
             await session.abandon()
+            if isinstance(error, CommandFailed):
+                raise with_unseen_fifos(session, error) from error
         raise
     try:
         if session is not None:
-            return TaskStarted(pid=await session.start(), session=session.id)
+            pid = await session.start(width=how.width, height=how.height)
+            return TaskStarted(pid=pid, session=session.id, process=session.result())
         return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
     except BaseException:
         await _discard(place)
         raise
 
 
-async def _session(place: Place, record: ContainerInfo, *, stdin: bool) -> StdioSession:
+async def _session(place: Place, record: ContainerInfo, how: Start) -> StdioSession:
     process = (record.spec or {}).get("process")
     session = await sessions_at(place).open(
         SessionOrder(
@@ -157,7 +163,8 @@ async def _session(place: Place, record: ContainerInfo, *, stdin: bool) -> Stdio
             exec_id=None,
             command_id=place.command_id,
             terminal=isinstance(process, dict) and process.get("terminal") is True,
-            stdin=stdin,
+            stdin=how.stdin or record.labels.get(labels.STDIN) == "true",
+            window=how.window,
         )
     )
     failpoint("session-made")
@@ -261,6 +268,8 @@ async def restart(place: Place, command: Restart) -> Restarted:
     if command.signal is not None:
         _number(command.signal)
     record = await record_at(place)
+    if on_the_bus(record):
+        sessions_at(place)  # what cannot be started again is not ended
     task = await place.runtime.tasks.get(*place.target)
     await _permitted(place, record)
     ended = None

@@ -19,7 +19,7 @@ from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.commands import Delete
-from bridge.ports import ContainerRuntime
+from bridge.ports import ContainerRuntime, StdioSessions
 
 __all__ = ["Removal"]
 
@@ -46,6 +46,7 @@ class Removal:
         *,
         namespaces: Collection[str] = (),
         lanes: Lanes | None = None,
+        sessions: StdioSessions | None = None,
         instance: str = INSTANCE,
         after: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
@@ -56,6 +57,7 @@ class Removal:
             runtime: its containerd.
             namespaces: the only ones that are looked through; none means every one.
             lanes: where commands wait for their turn: a deletion waits there too.
+            sessions: the processes with their stdio on the bus: the end of one is theirs to see before it is deleted.
             instance: what this process is called on its leases.
             after: waits until what an earlier bridge left may be cleared away: what became of its commands shows in it.
         """
@@ -63,6 +65,7 @@ class Removal:
         self._runtime = runtime
         self._namespaces = sorted(namespaces)
         self._lanes = lanes or Lanes()
+        self._sessions = sessions
         self._instance = instance
         self._after = after
         self._deleting = asyncio.Semaphore(AT_ONCE)
@@ -139,6 +142,7 @@ class Removal:
         while True:
             try:
                 await self._ended(namespace, container)
+                await self._told(namespace, container)
                 async with self._lanes.turn(namespace, container), self._deleting:
                     if await self._delete(namespace, container):
                         return
@@ -160,6 +164,22 @@ class Removal:
         except CommandFailed as error:
             if error.code != "not_found":
                 raise
+
+    async def _told(self, namespace: str, container: str) -> None:
+        """Wait until its session, if there is one, has seen the end and stored the output.
+
+        Both go with the task: how it ended nobody could say any more, and its shim would throw away what nobody has read yet. A
+        reader who is gone holds this up for seconds, and NATS as long as it is away.
+        """
+        session = self._sessions.find(namespace, container, None) if self._sessions is not None else None
+        if session is None or not session.result().running:
+            return
+        ended = asyncio.ensure_future(session.ended())
+        try:
+            await asyncio.wait({ended})
+        finally:
+            ended.cancel()
+            await asyncio.gather(ended, return_exceptions=True)
 
     async def _delete(self, namespace: str, container: str) -> bool:
         """Delete it, if it is still the one that is to go; tell whether that is settled."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["COMMAND", "IMAGES", "INSTANCE", "OURS", "REMOVE", "STDIO"]
+__all__ = ["COMMAND", "IMAGES", "INSTANCE", "ON_THE_BUS", "OURS", "REMOVE", "STDIN", "STDIO"]
 
 OURS: Final = "containerd-bridge/"
 
@@ -24,4 +24,9 @@ REMOVE: Final = "containerd-bridge/remove"
 """On a container that is to be deleted when its task has ended."""
 
 STDIO: Final = "containerd-bridge/stdio"
-"""On a container whose tasks write to a file or a program of the host: its URI."""
+"""On a container whose tasks write to a file or a program of the host: its URI; or to the bus: `ON_THE_BUS`."""
+
+ON_THE_BUS: Final = "bus"
+
+STDIN: Final = "containerd-bridge/stdin"
+"""On a container whose tasks take their input from the bus."""

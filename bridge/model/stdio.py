@@ -17,7 +17,9 @@ The last message of a stream is empty and says how it ended:
     Stdio-Exit-Status   of the process; absent where nobody knows
 
 Input is sent as requests with the same session and offset headers, and `Stdio-End: 1` on the last one, which may be empty. The
-reply says how far the input has come.
+reply says how far the input has come; so does the one to an empty piece that is not the last one, for who comes later. Where
+several write, each gives itself a name, `Stdio-Writer`, so that a piece which comes again is known from another one of the
+same place.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ TRUNCATIONS: Final[Mapping[str, str]] = {
 WINDOW: Final = 16 << 20
 """Bytes of output that a session's owner leaves unread, before the process has to wait."""
 
-SESSION, OFFSET = "Stdio-Session", "Stdio-Offset"
+SESSION, OFFSET, WRITER = "Stdio-Session", "Stdio-Offset", "Stdio-Writer"
 END, BYTES, SHA256, TRUNCATED, STATUS = (
     "Stdio-End",
     "Stdio-Bytes",
@@ -110,12 +112,13 @@ class Credit(Struct, frozen=True, kw_only=True):
 
 
 class InputPiece(Struct, frozen=True, kw_only=True):
-    """A piece of a process's input, from `offset` on; with `end` nothing comes behind it."""
+    """A piece of a process's input, from `offset` on; with `end` nothing comes behind it. `writer` is who sends it, unique."""
 
     session: str
     offset: int
     data: bytes
     end: bool = False
+    writer: str = ""
 
 
 class InputReply(Struct, frozen=True, kw_only=True):
@@ -124,11 +127,13 @@ class InputReply(Struct, frozen=True, kw_only=True):
     Attributes:
         accepted: where the next piece has to begin; what lies before it has reached the process's pipe.
         closed: whether the end has been told.
+        moved: somebody else has written meanwhile; nothing of this piece was taken, and it goes on at `accepted`.
         error: why this piece, and those behind it, are not taken.
     """
 
     accepted: int = 0
     closed: bool = False
+    moved: bool = False
     error: Failure | None = None
 
 
@@ -176,6 +181,8 @@ def piece_from(headers: Mapping[str, str], data: bytes) -> Chunk | StreamEnd:
 def input_headers(piece: InputPiece) -> dict[str, str]:
     """Return what stands in the headers of a piece of input."""
     headers = {SESSION: piece.session, OFFSET: str(piece.offset)}
+    if piece.writer:
+        headers[WRITER] = piece.writer
     return headers | {END: "1"} if piece.end else headers
 
 
@@ -186,7 +193,13 @@ def input_from(headers: Mapping[str, str], data: bytes) -> InputPiece:
         BadEnvelope: it is none of ours.
     """
     try:
-        return InputPiece(session=headers[SESSION], offset=_count(headers[OFFSET]), data=data, end=END in headers)
+        return InputPiece(
+            session=headers[SESSION],
+            offset=_count(headers[OFFSET]),
+            data=data,
+            end=END in headers,
+            writer=headers.get(WRITER, ""),
+        )
     except (KeyError, ValueError) as error:
         raise BadEnvelope(f"not a piece of input: {error} is missing or wrong", data=data) from error
 

@@ -1,7 +1,8 @@
 """A process's input: from the bus into the FIFO, and the end of it.
 
 Nothing waits here: a piece is answered once its bytes are in the pipe, and a process that does not read makes the answer say
-that fewer have come. Who sends goes on from what the answer says, so a piece that is sent twice is written once.
+that fewer have come. Who sends goes on from what the answer says, so a piece that is sent twice is written once. Several may
+write by turns: whoever finds that another one has written since goes on behind that.
 
 Around each write a note of a few bytes says how far the input has come, and how far it may have come. A bridge that was killed
 in the middle of one cannot know which; then it takes no more input for that process and says so, rather than write twice.
@@ -64,6 +65,7 @@ class Input:
         self._writer: int | None = None
         self._notes: int | None = None
         self._offset = 0
+        self._writing: str | None = None  # whose bytes were the last ones; the bridge before may have known
         self._unsure = False
         self._ended = False
         self._over = ""
@@ -110,10 +112,10 @@ class Input:
         if self._lock.locked():
             return self._refusal("exhausted", "a piece of its input is under way already: send one at a time")
         async with self._lock:
-            if piece.offset > self._offset:
-                return self._refusal("invalid_argument", f"its input goes on at {self._offset}, not at {piece.offset}")
-            if self._unsure and not (piece.end and piece.offset + len(piece.data) <= self._offset):
-                return self._refusal("unknown", "the bridge was killed while it wrote input: how far it came is open")
+            untaken = self._untaken(piece)
+            if untaken is not None:
+                return untaken
+            self._writing = piece.writer
             data = piece.data[self._offset - piece.offset :]
             if data and (self._ended or self._over):
                 return self._refusal("failed_precondition", self._over or "its input has ended")
@@ -123,6 +125,18 @@ class Input:
             if piece.end and piece.offset + len(piece.data) <= self._offset:
                 self.end()
             return InputReply(accepted=self._offset, closed=self._ended)
+
+    def _untaken(self, piece: InputPiece) -> InputReply | None:
+        """Return the answer to a piece that is a question only, or of which nothing can be taken; None for any other one."""
+        if not piece.data and not piece.end:
+            return InputReply(accepted=self._offset, closed=self._ended)
+        if piece.offset != self._offset and self._writing not in {None, piece.writer}:
+            return InputReply(accepted=self._offset, closed=self._ended, moved=True)
+        if piece.offset > self._offset:
+            return self._refusal("invalid_argument", f"its input goes on at {self._offset}, not at {piece.offset}")
+        if self._unsure and not (piece.end and piece.offset + len(piece.data) <= self._offset):
+            return self._refusal("unknown", "the bridge was killed while it wrote input: how far it came is open")
+        return None
 
     def end(self) -> bool:
         """End the input, now or when the process has been started; return whether that was new."""

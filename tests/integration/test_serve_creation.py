@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
@@ -59,7 +60,7 @@ def daemon(bridge_factory: BridgeFactory, ours: Ctr, nats_url: str, tmp_path: Pa
     """A live daemon with every command group on, for the namespace of this test."""
     started = bridge_factory(
         *("--containerd", ours.host.address, "--nats", nats_url, "--node", "n1", "--namespace", ours.namespace),
-        *("--state-dir", tmp_path / "state", "--commands", "all"),
+        *("--state-dir", tmp_path / "state", "--commands", "all", "--fifo-dir", ours.host.fifo_dir),
     )
     started.live()
     return started
@@ -87,7 +88,7 @@ def until(condition: Callable[[], bool], *, within: float = 30) -> None:
 
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_run_ends_as_its_container_does(cli: Cli, ours: Ctr, status: int) -> None:
-    said = cli("run", "--rm", "--id", "job.1", "busybox:local", "sh", "-c", f"exit {status}")
+    said = cli("run", "--rm", "--id", "job.1", "--log-uri", "null", "busybox:local", "sh", "-c", f"exit {status}")
     assert said == (status, "job.1\n", "")
     until(lambda: left(ours) == NOTHING)
 
@@ -120,6 +121,28 @@ def test_a_created_container_is_started_stopped_and_deleted(cli: Cli, ours: Ctr,
         said = cli(verb, "web.1", *more)
         assert said == (0, "web.1\n", ""), said
     assert left(ours) == NOTHING
+
+
+def test_what_makes_a_container_is_sent_as_other_commands_are(cli: Cli, ours: Ctr) -> None:
+    judged = cli("run", "-d", "--dry-run", "--id", "web.1", "busybox:local", *SLEEP)
+    assert (judged.status, judged.out.startswith("web.1: default allows run on container web.1")) == (0, True)
+    assert left(ours) == NOTHING
+    first = cli("create", "--durable", "--wait", "--command-id", "c-1", "--id", "web.1", "busybox:local", *SLEEP)
+    again = cli("create", "--command-id", "c-1", "--id", "web.1", "busybox:local", *SLEEP)
+    assert (first, again) == ((0, "web.1\n", ""), (0, "web.1\n", ""))
+    stored = cli("run", "-d", "--durable", "--command-id", "c-2", "--id", "web.2", "busybox:local", *SLEEP)
+    assert stored == (0, "web.2 c-2\n", "")
+    until(lambda: "web.2" in left(ours)["tasks"])
+    late = cli("run", "-d", "--not-after", "2020-01-01T00:00:00Z", "busybox:local", *SLEEP)
+    assert (late.status, "was not to be carried out after" in late.err) == (125, True)
+
+
+def test_images_are_commanded_as_containers_are(cli: Cli, ours: Ctr) -> None:
+    for command in (("pull", "nothing"), ("import", "no.tar"), ("rmi", "busybox:local")):
+        said = cli(command[0], "--dry-run", *command[1:])
+        assert (said.status, "default allows" in said.out, said.err) == (0, True, ""), said
+    assert cli("rmi", "--durable", "--wait", "--id", "c-1", "--sync", "busybox:local") == (0, f"{BUSYBOX}\n", "")
+    assert cli("rmi", "--id", "c-1", "--sync", "busybox:local").status == 0  # the same command, and its outcome
 
 
 # -- the daemon is killed
@@ -195,7 +218,8 @@ async def test_a_daemon_that_is_killed_in_the_middle_leaves_a_whole_container_or
 def test_an_archive_goes_to_a_node_and_comes_out_as_an_image(cli: Cli, ours: Ctr) -> None:
     assert cli("rmi", "--sync", "busybox:local") == (0, f"{BUSYBOX}\n", "")
     assert cli("images", "-q").out == ""
-    assert cli("import", str(ours.host.busybox_archive())) == (0, f"{BUSYBOX}\n", "")
+    said = cli("import", str(ours.host.busybox_archive()))
+    assert (said.status, said.out, said.err.splitlines()[0]) == (0, f"{BUSYBOX}\n", "archive: uploading")
     assert cli("images", "-q").out == f"{BUSYBOX}\n"
     image = json.loads(cli("images", "--json").out)
     assert image["size"] > 1_000_000
@@ -259,4 +283,5 @@ def test_a_pull_on_the_command_line_prints_the_name(ours: Ctr, daemon: Bridge, n
              registry.image],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert (said.returncode, said.stdout, said.stderr) == (0, f"{registry.image}\n", "")
+        assert (said.returncode, said.stdout) == (0, f"{registry.image}\n")
+        assert re.search(r"^config [0-9a-f]{12}: [a-z ]+ [0-9]+ B$", said.stderr, re.MULTILINE), said.stderr

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from bridge.control import lifecycle
 from bridge.control.creation import created_by, lease_of
-from bridge.control.recovery.finding import NotDone, Recover, Undecided, begun, leased, seen, task_of
+from bridge.control.recovery.finding import NotDone, Recover, Undecided, begun, leased, seen, session_of, task_of
 from bridge.control.verb import Place
 from bridge.model.commands import Create, Delete, Run
 from bridge.model.nanos import Nanos
@@ -54,7 +54,9 @@ async def recover_run(place: Place, command: Run, started_at: Nanos) -> Ran:
     await _give_up_lease(place)
     task = await task_of(place)
     if task is not None and task.status != "created":
-        return Ran(container=created.container, pid=task.pid, image=created.image, already=True)
+        session = session_of(place, None)
+        process = None if session is None else session.result()
+        return Ran(container=created.container, pid=task.pid, image=created.image, already=True, process=process)
     pid = await begun(place, started_at)
     if pid is not None:
         # It has run, and somebody has deleted its task since.

@@ -31,11 +31,11 @@ __all__ = ["LIFECYCLE", "remove_unstarted", "started_with"]
 
 async def recover_start(place: Place, command: Start, started_at: Nanos) -> TaskStarted:
     """It runs since then, or has run since then: its session knows, or the log when its process began."""
-    if command.stdio == "bus":
-        session = session_of(place, None)
-        if session is None:
-            raise absent(place, f"the task of {place}", started_at)
+    session = session_of(place, None)
+    if session is not None:
         raise GoesOn(partial(started_with, place, session))
+    if command.stdio == "bus":
+        raise absent(place, f"the task of {place}", started_at)
     return TaskStarted(pid=await _begun(place, started_at))
 
 
@@ -46,7 +46,8 @@ async def started_with(place: Place, session: StdioSession) -> TaskStarted:
         NotDone: it has never run, and its task is gone.
     """
     if await session.ran():
-        return TaskStarted(pid=session.result().pid, session=session.id)
+        process = session.result()
+        return TaskStarted(pid=process.pid, session=session.id, process=process)
     await remove_unstarted(place)
     raise NotDone(f"the bridge ended before the task of {place} was started: nothing of it is left")
 

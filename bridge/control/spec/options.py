@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bridge.control.spec.default import EVERY_CAPABILITY
 from bridge.errors import CommandFailed
-from bridge.model.commands import Create, MountOption
+from bridge.model.commands import Create, MountOption, Run
 
 __all__ = ["apply_options"]
 
@@ -31,6 +31,8 @@ def apply_options(spec: dict[str, Any], command: Create) -> None:
     process = spec["process"]
     if command.tty:
         process["terminal"] = True
+    if command.tty and isinstance(command, Run) and command.width and command.height:
+        process["consoleSize"] = {"width": command.width, "height": command.height}
     if command.hostname is not None:
         spec["hostname"] = command.hostname
     if command.annotations:

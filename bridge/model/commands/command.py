@@ -11,12 +11,27 @@ from bridge.model.commands.groups import Group
 from bridge.model.lifecycle import Status
 from bridge.model.nanos import Nanos
 
-__all__ = ["OF_EVERY", "PRECONDITIONS", "Command", "CommandId", "Remark", "Seconds", "Targets", "is_command_id"]
+__all__ = [
+    "OF_EVERY",
+    "PRECONDITIONS",
+    "Cells",
+    "Command",
+    "CommandId",
+    "Remark",
+    "Seconds",
+    "Targets",
+    "WindowSize",
+    "is_command_id",
+]
 
 Targets: TypeAlias = Literal["node", "namespace", "container", "any"]
 """What a command is for: the node, a namespace or all of them, one container; or any of these."""
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=86400)]
+Cells: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
+"""Columns or lines of a terminal; 0 for as it is."""
+WindowSize: TypeAlias = Annotated[int, Meta(ge=65536, le=1 << 30)]
+"""Bytes of output that may be stored before somebody has read them."""
 # `$` alone would let a newline pass at the end, and an id goes into headers and keys.
 _ID: Final = r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*(?!\n)$"
 CommandId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=_ID)]

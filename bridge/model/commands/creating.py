@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from bridge.model import outcomes
-from bridge.model.commands.command import Command
+from bridge.model.commands.command import Cells, Command, WindowSize
 from bridge.model.commands.groups import Group
 
 __all__ = ["CREATING", "Create", "MountOption", "Run", "RuncOptions"]
@@ -26,7 +26,7 @@ Hostname: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r
 Network: TypeAlias = Annotated[str, Meta(max_length=4096, pattern=r"^(none|host|ns:/[^\x00]+)(?!\n)$")]
 Capability: TypeAlias = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z_]+(?!\n)$")]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$")]
-Stdio: TypeAlias = Annotated[str, Meta(max_length=4096, pattern=r"^(null|(file|binary):///[^\x00]+)(?!\n)$")]
+Stdio: TypeAlias = Annotated[str, Meta(max_length=4096, pattern=r"^(null|bus|(file|binary):///[^\x00]+)(?!\n)$")]
 
 
 class MountOption(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +58,8 @@ class Create(Command, frozen=True, kw_only=True):
     or a `spec` alone whose `root.path` is an absolute directory of the host. `command` replaces the image's Cmd,
     `entrypoint` its Entrypoint and its Cmd. `env` are `NAME=value`; a NAME alone takes that variable of the image away. `memory`
     is in bytes, `cpus` in processors, `pids_limit` in processes. `stdio` is where every task of the container writes to:
-    nowhere, a file of the host (`file:///path`), or the logging program `binary:///path?key=value` on the host.
+    nowhere, the `bus` (see `start`), a file of the host (`file:///path`), or the logging program `binary:///path?key=value` on
+    the host. With `stdin`, which wants the `bus`, every task takes its input from there.
 
     The same command id a second time finds what the first one made.
     """
@@ -92,12 +93,14 @@ class Create(Command, frozen=True, kw_only=True):
     runc: RuncOptions | None = None
     snapshotter: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     stdio: Stdio = "null"
+    stdin: bool = False
 
 
 class Run(Create, frozen=True, kw_only=True):
     """`create` and `start`. What cannot be started is not left behind.
 
-    With `rm` the container is deleted as soon as its task has ended, also when the bridge was restarted meanwhile.
+    With `rm` the container is deleted as soon as its task has ended, also when the bridge was restarted meanwhile. `window`,
+    `width` and `height` are as in `start`, for this first task.
     """
 
     verb: ClassVar[str] = "run"
@@ -105,6 +108,9 @@ class Run(Create, frozen=True, kw_only=True):
     result: ClassVar[type[Struct]] = outcomes.Ran
 
     rm: bool = False
+    window: WindowSize | None = None
+    width: Cells = 0
+    height: Cells = 0
 
 
 CREATING: tuple[type[Command], ...] = (Create, Run)

@@ -7,13 +7,12 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from bridge.model import outcomes
-from bridge.model.commands.command import Command, Seconds
+from bridge.model.commands.command import Cells, Command, Seconds, WindowSize
 from bridge.model.commands.groups import Group
 
 __all__ = ["EXECUTION", "Attach", "CloseStdin", "Exec", "ExecMode", "Resize"]
 
 ExecMode: TypeAlias = Literal["attached", "detached", "captured"]
-Cells: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 
 
 class Exec(Command, frozen=True, kw_only=True):
@@ -57,7 +56,7 @@ class Exec(Command, frozen=True, kw_only=True):
     mode: ExecMode = "captured"
     timeout: Seconds | None = None
     exec_id: str | None = None
-    window: Annotated[int, Meta(ge=65536, le=1 << 30)] | None = None
+    window: WindowSize | None = None
 
 
 class Attach(Command, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from bridge.model import outcomes
-from bridge.model.commands.command import Command, Seconds
+from bridge.model.commands.command import Cells, Command, Seconds, WindowSize
 from bridge.model.commands.groups import Group
 
 __all__ = ["LIFECYCLE", "Delete", "Kill", "Pause", "Restart", "Resume", "Start", "Stop", "Update"]
@@ -25,9 +25,15 @@ Weight: TypeAlias = Annotated[int, Meta(ge=10, le=1000)]
 class Start(Command, frozen=True, kw_only=True):
     """Run the container: starts its created task, or makes a new one where there is none or the last one has ended.
 
-    A task made here has no stdio (`/dev/null`), unless `stdio` is `bus`: then its output goes to
-    `containerd.stdio.<node>.<namespace>.<container>.-.stdout` and `.stderr`, and with `stdin` its input comes from there.
-    Whether there is a terminal, the container's spec says.
+    A task made here has its stdio where the container was created to have it, which is nowhere (`/dev/null`) unless that was
+    said, or with `stdio` on the `bus`: then its output goes to `containerd.stdio.<node>.<namespace>.<container>.-.stdout`
+    and `.stderr`, and with `stdin` its input comes from there. Whether there is a terminal, the container's spec says.
+
+    Attributes:
+        window: bytes of output that may be stored before somebody has read them, for an owner who tells what he has read;
+            without it output is stored as it comes.
+        width: its terminal's columns, 0 for as it is.
+        height: its lines.
     """
 
     verb: ClassVar[str] = "start"
@@ -36,6 +42,9 @@ class Start(Command, frozen=True, kw_only=True):
 
     stdio: Literal["none", "bus"] = "none"
     stdin: bool = False
+    window: WindowSize | None = None
+    width: Cells = 0
+    height: Cells = 0
 
 
 class Pause(Command, frozen=True, kw_only=True):
@@ -86,7 +95,7 @@ class Stop(Command, frozen=True, kw_only=True):
 class Restart(Command, frozen=True, kw_only=True):
     """`stop` and `start`: end the container's task as `stop` does, and run a new one; what does not run is only started.
 
-    The new task has no stdio (`/dev/null`), as after `start`.
+    The new task has its stdio where the container was created to have it, as after `start`.
     """
 
     verb: ClassVar[str] = "restart"

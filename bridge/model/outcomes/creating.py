@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from bridge.model.nanos import Nanos
+from bridge.model.outcomes.execution import ExecResult
 
 __all__ = ["Created", "ImageInfo", "ImageList", "ImageRemoved", "Imported", "Progress", "Pulled", "Ran"]
 
@@ -22,12 +23,16 @@ class Created(Struct, frozen=True, kw_only=True):
 
 
 class Ran(Struct, frozen=True, kw_only=True):
-    """Result of `run`: the container, and the pid of its task. How it ends, the log of events tells."""
+    """Result of `run`: the container, and the pid of its task. How it ends, the log of events tells.
+
+    `process` is its process, as `attach` tells of it, where its stdio is on the bus.
+    """
 
     container: str
     pid: int
     image: str = ""
     already: bool = False
+    process: ExecResult | None = None
 
 
 class ImageInfo(Struct, frozen=True, kw_only=True):

@@ -7,15 +7,17 @@ from typing import Any
 from msgspec import Struct
 
 from bridge.model.nanos import Nanos
+from bridge.model.outcomes.execution import ExecResult
 
 __all__ = ["Deleted", "Done", "ExitInfo", "Restarted", "TaskStarted", "Updated"]
 
 
 class TaskStarted(Struct, frozen=True, kw_only=True):
-    """Result of `start`. `session` is that of its stdio, where that is on the bus."""
+    """Result of `start`. Where its stdio is on the bus, `session` is that, and `process` all of it, as `attach` tells."""
 
     pid: int
     session: str | None = None
+    process: ExecResult | None = None
 
 
 class ExitInfo(Struct, frozen=True, kw_only=True):

@@ -99,7 +99,7 @@ def test_options_are_sent_as_they_are_called_on_the_bus(
 ) -> None:
     monkeypatch.setenv("GIVEN", "here")
     _, found = sent(cli, "run", "-d", *arguments)
-    assert found == {"image": BUSYBOX, **options}
+    assert found == {"image": BUSYBOX, "stdio": "bus", **options}
 
 
 def test_runc_is_told_in_ctrs_words(cli: Cli) -> None:
@@ -113,7 +113,7 @@ def test_a_whole_spec_comes_from_a_file(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text('{"ociVersion": "1.0.2"}')
     _, found = sent(cli, "create", "--id", "web.1", "--spec", str(file))
-    assert found == {"spec": {"ociVersion": "1.0.2"}}
+    assert found == {"spec": {"ociVersion": "1.0.2"}, "stdio": "bus"}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_whole_spec_comes_from_a_file(cli: Cli, tmp_path: Path) -> None:
     ],
 )
 def test_images_are_called_by_their_whole_names(cli: Cli, written: str, image: str) -> None:
-    assert sent(cli, "create", written)[1] == {"image": image}
+    assert sent(cli, "create", written)[1] == {"image": image, "stdio": "bus"}
     assert sent(cli, "rmi", written)[1] == {"image": image}
     assert sent(cli, "pull", written)[1] == {"image": image}
 
@@ -169,15 +169,15 @@ def exit_event(status: int | None) -> SmallReader:
 
 
 @pytest.mark.parametrize("status", [0, 3, 137])
-def test_a_run_ends_with_the_status_that_the_log_tells(cli: Cli, status: int) -> None:
+def test_a_run_whose_output_is_elsewhere_ends_with_the_status_that_the_log_tells(cli: Cli, status: int) -> None:
     reader = exit_event(status)
-    said = cli("run", "--id", "web.1", "busybox", answer=answer, reader=reader)
+    said = cli("run", "--id", "web.1", "--log-uri", "null", "busybox", answer=answer, reader=reader)
     assert said == (status, "web.1\n", "")
 
 
 def test_an_end_that_nobody_saw_is_told(cli: Cli) -> None:
     reader = exit_event(None)
-    said = cli("run", "--id", "web.1", "busybox", answer=answer, reader=reader)
+    said = cli("run", "--id", "web.1", "--log-uri", "null", "busybox", answer=answer, reader=reader)
     assert (said.status, said.err) == (125, "containerd-bridge: container web.1 has ended, and nobody saw how\n")
 
 

@@ -118,7 +118,12 @@ def test_no_container_at_all_is_wrong_usage(cli: Cli) -> None:
 def test_json_tells_of_each_container(cli: Cli) -> None:
     done, failed = cli("start", "web.1", "one", "--json", answer=answer).objects
 
-    assert done == {"container": "web.1", "node": "n1", "namespace": "a.b", "result": {"pid": 7, "session": None}}
+    assert done == {
+        "container": "web.1",
+        "node": "n1",
+        "namespace": "a.b",
+        "result": {"pid": 7, "session": None, "process": None},
+    }
     assert failed["error"]["code"] == "failed_precondition"
 
 
