@@ -60,6 +60,11 @@ class OutputLog(Protocol):
         """Bytes that one chunk can hold."""
         ...
 
+    @property
+    def portion(self) -> int:
+        """Bytes that had better be given to `append` at once now: those of one chunk or more."""
+        ...
+
     async def end(self, subject: StdioSubject, session: str) -> OutputEnd:
         """Return how far the session is stored. The answer is never behind what `append` has acknowledged.
 
@@ -69,12 +74,17 @@ class OutputLog(Protocol):
         """
         ...
 
-    async def append(self, subject: StdioSubject, piece: Chunk | StreamEnd, *, after: int) -> int:
-        """Store a piece behind the message at place `after` of its subject, and nowhere else; return its place.
+    async def append(self, subject: StdioSubject, *pieces: Chunk | StreamEnd, after: int) -> list[int]:
+        """Store pieces, the first behind the message at place `after` of its subject, each other behind the one before it.
+
+        No piece is ever stored anywhere else, now or later. The last ones may be left out: give them again, behind the others.
+
+        Returns:
+            The places of the first pieces, as many as are stored; at least one.
 
         Raises:
-            LogUnavailable: unknown whether it is stored: ask for the end before the next one.
-            LogConflict: another message stands there; nothing was stored.
+            LogUnavailable: unknown how many are stored: ask for the end before the next ones.
+            LogConflict: another message stands behind `after`; nothing was stored.
             LogRefused: nothing was stored; the sentence says why.
         """
         ...

@@ -12,7 +12,7 @@ from bridge.errors import CommandFailed, LogRefused, LogUnavailable
 from bridge.model.outcomes import ExitInfo
 from bridge.model.stdio import Credit, StreamEnd
 from bridge.ports import SessionOrder
-from bridge.stdio import output
+from bridge.stdio import fifos, output, spool
 from bridge.testing import Program
 from tests.unit.stdio.conftest import House, until
 
@@ -55,6 +55,22 @@ async def test_a_piece_of_which_nobody_knows_whether_it_is_stored_is_stored_once
     assert end.sha256 == ended.stdout.sha256 == sha(LINES)
 
 
+async def test_what_somebody_else_came_between_is_given_again_and_stored_once(house: House) -> None:
+    house.bus.largest = 7_000
+    house.bus.come_between(5)
+    session = await house.run(Program(says=LINES, exits=0))
+    ended = await session.ended()
+    assert (await house.stored(session.id))[0] == LINES
+    assert ended.stdout.sha256 == sha(LINES)
+
+
+async def test_output_that_went_from_the_disk_is_said_to_be_lost(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool.Spool, "read", lambda *_: b"")
+    session = await house.run(Program(says=LINES, exits=0))
+    ended = await session.ended()
+    assert (ended.stdout.size, ended.stdout.truncated, ended.stdout.sha256) == (len(LINES), "lost", None)
+
+
 async def test_a_bus_that_refuses_for_a_while_holds_the_process_up_and_nothing_is_lost(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +102,7 @@ async def test_an_owner_who_reads_slowly_holds_the_process_up(house: House, monk
 
 async def test_a_restart_goes_on_behind_what_is_stored(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "HELD", 50_000)
+    monkeypatch.setattr(fifos, "PIPE", 65_536)
     house.bus.largest = 10_000
     session = await house.run(Program(says=LINES, exits=4), window=65_536)
     await until(lambda: session.result().stdout.size == 65_536)
