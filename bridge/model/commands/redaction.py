@@ -8,6 +8,7 @@ anybody has thought of it; what may be told is what has to be said.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from msgspec import Meta, Struct
@@ -67,7 +68,9 @@ def _is_secret(name: str, value: object, hidden: frozenset[str]) -> bool:
     return isinstance(value, list | dict) and name not in HARMLESS
 
 
+@cache
 def _hidden(kind: type[Struct]) -> frozenset[str]:
+    # Reading the hints of a command costs more than all the rest that recording it takes.
     hints = get_type_hints(kind, include_extras=True)
     return frozenset(name for name in kind.__struct_fields__ if _is_marked(hints.get(name)))
 
