@@ -174,8 +174,8 @@ class Session:
         Raises:
             OSError: it cannot be done; nothing is left.
         """
-        await asyncio.to_thread(self._journal.write, self.record)
         try:
+            await asyncio.to_thread(self._journal.begin, self.record)
             names = ["stdout", *([] if self.record.terminal else ["stderr"]), *(["stdin"] if self.record.stdin else [])]
             self._fifos.make(names)
             for stream, output in self._outputs.items():
