@@ -35,7 +35,7 @@ from bridge.ports.images import (
 )
 from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted, RoleAt
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
-from bridge.ports.jobs import Job, JobSource, JobStore, Quarantined
+from bridge.ports.jobs import Job, JobBacklog, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
 from bridge.ports.processes import Processes, Stdio, UserIds
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
@@ -49,6 +49,7 @@ from bridge.ports.stdio import (
     StdioLines,
     StdioSession,
     StdioSessions,
+    StdioStatistics,
     StoredPiece,
 )
 
@@ -81,6 +82,7 @@ __all__ = [
     "Inventory",
     "InventorySource",
     "Job",
+    "JobBacklog",
     "JobSource",
     "JobStore",
     "JournalRow",
@@ -120,6 +122,7 @@ __all__ = [
     "StdioLines",
     "StdioSession",
     "StdioSessions",
+    "StdioStatistics",
     "StoredPiece",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -24,6 +24,7 @@ __all__ = [
     "StdioLines",
     "StdioSession",
     "StdioSessions",
+    "StdioStatistics",
     "StoredPiece",
 ]
 
@@ -192,6 +193,24 @@ class StdioSession(Protocol):
         ...
 
 
+class StdioStatistics(NamedTuple):
+    """The sessions of a node in numbers.
+
+    Attributes:
+        open: sessions that have not ended.
+        waiting: outputs that wait until their owners have read more.
+        spooled: bytes that were taken from processes and that the bus has not acknowledged.
+        passed: bytes that have come through since the beginning, by `stdin`, `stdout` and `stderr`.
+        truncated: outputs that may have had more than was stored, since the beginning, by why.
+    """
+
+    open: int
+    waiting: int
+    spooled: int
+    passed: Mapping[str, int]
+    truncated: Mapping[str, int]
+
+
 class StdioSessions(Protocol):
     """The sessions of this node."""
 
@@ -205,6 +224,10 @@ class StdioSessions(Protocol):
 
     def find(self, namespace: str, container: str, exec_id: str | None) -> StdioSession | None:
         """Return the newest session of a process, also a while after its end."""
+        ...
+
+    def statistics(self) -> StdioStatistics:
+        """Return them in numbers."""
         ...
 
 

@@ -23,6 +23,7 @@ from bridge.model.stdio import Chunk, OutputStream, StreamEnd, Truncation
 from bridge.model.subjects import StdioSubject
 from bridge.ports import OutputLog
 from bridge.stdio.spool import Spool
+from bridge.stdio.traffic import Traffic
 from bridge.stdio.window import Window
 
 __all__ = ["DRAIN_S", "HELD", "Output"]
@@ -60,6 +61,7 @@ class Output:
         spool: Spool,
         bus: OutputLog,
         window: Window,
+        traffic: Traffic,
         capture: int = 0,
     ) -> None:
         self._subject = subject
@@ -68,6 +70,7 @@ class Output:
         self._spool = spool
         self._bus = bus
         self._window = window
+        self._traffic = traffic
         self._capture = capture
         self._captured = bytearray()
         self._fifo: int | None = None
@@ -260,6 +263,16 @@ class Output:
             captured=captured,
         )
 
+    @property
+    def spooled(self) -> int:
+        """Bytes that were taken and are not stored."""
+        return max(0, self._spool.end - self._stored)
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing more may be stored until its owners have read more."""
+        return self.spooled > 0 >= self._allowed()
+
     def close(self) -> None:
         """Let go of everything but what is on disk."""
         self.close_fifo()
@@ -315,6 +328,7 @@ class Output:
         if to <= self._stored:
             return
         self._sha.update(data)
+        self._traffic.passed[self._stream] += to - self._stored
         if len(self._captured) < self._capture:
             self._captured += data[: self._capture - len(self._captured)]
         self._stored = to

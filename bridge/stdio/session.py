@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, Final
 
 from msgspec import structs
@@ -25,6 +25,7 @@ from bridge.stdio.fifos import Fifos
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord
 from bridge.stdio.output import Output
+from bridge.stdio.traffic import Traffic
 from bridge.stdio.window import Window
 
 __all__ = ["Session", "kill_at"]
@@ -52,6 +53,7 @@ class Session:
         outputs: Mapping[OutputStream, Output],
         stdin: Input | None,
         window: Window,
+        traffic: Traffic,
         processes: Processes,
         journal: Journal,
         over: Callable[[Session], None],
@@ -61,6 +63,7 @@ class Session:
         self.window = window
         self._fifos = fifos
         self._outputs = outputs
+        self._traffic = traffic
         self._processes = processes
         self._process = Awaited(processes, *self.key)
         self._journal = journal
@@ -161,6 +164,11 @@ class Session:
         if self.stdin is None:
             raise CommandFailed("failed_precondition", f"{self} takes no input: run it with stdin")
         return self.stdin.end()
+
+    @property
+    def outputs(self) -> Collection[Output]:
+        """Its streams, for their figures."""
+        return self._outputs.values()
 
     def __str__(self) -> str:
         _, container, exec_id = self.key
@@ -271,6 +279,7 @@ class Session:
             output.finish(ended.exit_status)
         await asyncio.gather(*self._storing)
         reports = {stream: output.report() for stream, output in self._outputs.items()}
+        self._traffic.truncated.update(report.truncated for report in reports.values() if report.truncated)
         if any(report.truncated == "held" for report in reports.values()):
             # Its shim waits for whoever holds the stream, ten seconds: there is nothing in that for who waits for us.
             self._tell()

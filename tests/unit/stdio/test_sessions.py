@@ -180,6 +180,7 @@ async def test_no_process_outlives_its_host_and_its_last_output_is_said_to_be_mi
     await house.restart(boot="boot-2", meanwhile=die)
     ended = await house.found().ended()
     assert (ended.exit_status, ended.stdout.truncated) == (None, "restarted")
+    assert house.sessions.statistics().truncated == {"held": 0, "away": 0, "restarted": 2, "lost": 0}
 
 
 async def test_what_was_never_started_is_removed(house: House) -> None:
@@ -328,3 +329,21 @@ async def test_a_write_that_was_cut_off_half_way_is_not_done_again(house: House)
     assert reply.error.code == "unknown"
     assert (await house.write(house.found(), 4, b"", end=True)).closed
     assert (await house.found().ended()).exit_status == 0
+
+
+# -- figures
+
+
+async def test_the_sessions_in_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "HELD", 100_000)
+    nothing = {"stdin": 0, "stdout": 0, "stderr": 0}
+    whole = {"held": 0, "away": 0, "restarted": 0, "lost": 0}
+    assert house.sessions.statistics() == (0, 0, 0, nothing, whole)
+    session = await house.run(Program(says=LINES * 3, exits=0), window=70_000, stdin=True)
+    await until(lambda: house.sessions.statistics().spooled == 100_000)
+    assert house.sessions.statistics() == (1, 1, 100_000, nothing | {"stdout": 70_000}, whole)
+    await house.write(session, 0, b"12345")
+    await house.bus.credit(house.subject("credit"), Credit(session=session.id, owner="me", window=0))
+    await session.ended()
+    size = len(LINES) * 3
+    assert house.sessions.statistics() == (0, 0, 0, {"stdin": 5, "stdout": size, "stderr": 0}, whole)
