@@ -33,7 +33,7 @@ from bridge.ports.images import (
     SnapshotStore,
     Tell,
 )
-from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted, RoleAt
+from bridge.ports.inspection import BusFacts, BusInspector, CommandStore, Grant, Granted, RoleAt
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 from bridge.ports.jobs import Job, JobBacklog, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
@@ -64,6 +64,7 @@ __all__ = [
     "CommandRequest",
     "CommandSender",
     "CommandStates",
+    "CommandStore",
     "ContainerId",
     "ContainerLookup",
     "ContainerRuntime",
