@@ -187,7 +187,14 @@ async def commanding(
             try:
                 async with watch.task(worker.run(), "jobs"):
                     log.info("taking commands: %s", ", ".join(sorted(config.groups)))
-                    yield Control(dispatcher=dispatcher, journal=journal, teller=teller, worker=worker, ruling=ruling)
+                    yield Control(
+                        dispatcher=dispatcher,
+                        journal=journal,
+                        teller=teller,
+                        worker=worker,
+                        ruling=ruling,
+                        sessions=sessions,
+                    )
             finally:
                 await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
         with suppress(TimeoutError):

@@ -21,7 +21,7 @@ from bridge.capture.projection import Projection
 from bridge.capture.recorder import Recorder
 from bridge.capture.repair import Repair
 from bridge.control.parts import Control
-from bridge.ports import NodeLease
+from bridge.ports import NodeLease, StdioStatistics
 from bridge.watch import Watch
 
 __all__ = ["DaemonProgress"]
@@ -71,6 +71,8 @@ class DaemonProgress:
         yield from self._gap_repair()
         if self.control is not None:
             yield from self._commands(self.control)
+            if self.control.sessions is not None:
+                yield from _stdio(self.control.sessions.statistics())
 
     # -- inside
 
@@ -160,7 +162,20 @@ class DaemonProgress:
         yield _gauge("jobs_held", "Jobs in the bridge: waiting for their turn or being carried out.", jobs.held)
         yield _counter("jobs_done", "Jobs that were taken out of their stream.", jobs.done)
         yield _counter("jobs_quarantined", "Jobs that were put aside.", jobs.quarantined)
+        if jobs.backlog is not None:
+            yield _gauge("jobs_waiting", "Jobs of this node in their stream, held ones too.", jobs.backlog.waiting)
+            yield _gauge("jobs_in_quarantine", "Jobs that this node put aside, there now.", jobs.backlog.quarantined)
         yield _gauge("outcomes_behind", "Commands of which it is not told yet how they stand.", control.teller.behind)
+
+
+def _stdio(sessions: StdioStatistics) -> Iterable[Metric]:
+    yield _gauge("stdio_sessions", "Processes whose stdio is on the bus and that have not ended.", sessions.open)
+    yield _gauge("stdio_waiting", "Outputs that wait until their owners have read more.", sessions.waiting)
+    yield _gauge("stdio_spool_bytes", "Bytes of output that NATS has not acknowledged.", sessions.spooled)
+    yield _counters("stdio_bytes", "Bytes that have come through, by line.", "line", sessions.passed.items())
+    yield _counters(
+        "stdio_truncated", "Outputs that may have had more than was stored, by why.", "why", sessions.truncated.items()
+    )
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

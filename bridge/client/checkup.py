@@ -7,29 +7,13 @@ thing, and there is one for each thing that is in order too, so that a list of t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct
-
+from bridge.client.checkup_of_commands import of_commands
+from bridge.client.finding import NEARLY, Finding, span
 from bridge.client.standing import LATE_NS, NodeStanding
 from bridge.ports import BusFacts, Grant, LogExtent
 
-__all__ = ["Finding", "Level", "findings"]
-
-Level: TypeAlias = Literal["ok", "warn", "fail"]
-
-SECOND: Final = 1_000_000_000
-NEARLY: Final = 0.9
-"""The share of its limit at which a stream is nearly full."""
-
-
-class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that was looked at: `area` is what it belongs to, `remedy` what to do, where there is something to do."""
-
-    level: Level
-    area: str
-    message: str
-    remedy: str = ""
+__all__ = ["Finding", "findings"]
 
 
 def findings(facts: BusFacts, nodes: Sequence[NodeStanding] | str) -> list[Finding]:
@@ -46,6 +30,7 @@ def findings(facts: BusFacts, nodes: Sequence[NodeStanding] | str) -> list[Findi
         *([] if facts.extent is None else _of_lag(facts.extent)),
         *_of_nodes(nodes, facts),
         *_of_buckets(facts),
+        *of_commands(facts.stores),
         *_of_grants(facts.grants),
     ]
 
@@ -104,11 +89,11 @@ def _of_retention(extent: LogExtent, facts: BusFacts) -> Iterator[Finding]:
         )
         return
     if extent.max_age:
-        oldest = "" if extent.first_at is None else f", the oldest goes in {_span(_left(extent))}"
+        oldest = "" if extent.first_at is None else f", the oldest goes in {span(_left(extent))}"
         yield Finding(
             level="ok",
             area="retention",
-            message=f"an event is kept for {_span(extent.max_age)}{oldest}: then `history` and `ps --at` no longer reach it",
+            message=f"an event is kept for {span(extent.max_age)}{oldest}: then `history` and `ps --at` no longer reach it",
         )
     for what, there, limit in (
         ("bytes", extent.size, extent.max_bytes),
@@ -142,7 +127,7 @@ def _of_lag(extent: LogExtent) -> Iterator[Finding]:
         )
         return
     late = extent.now - extent.last_at
-    said = f"the last event was stored {_span(late)} ago"
+    said = f"the last event was stored {span(late)} ago"
     if late > LATE_NS:
         remedy = "bridges write one every ten seconds: see whether any runs and reaches this server"
         yield Finding(level="warn", area="log", message=said, remedy=remedy)
@@ -166,13 +151,13 @@ def _of_nodes(nodes: Sequence[NodeStanding] | str, facts: BusFacts) -> Iterator[
 
 def _of_node(node: NodeStanding, facts: BusFacts) -> Finding:
     now = node.heard_at if facts.extent is None else facts.extent.now
-    heard = f"its last event was stored {_span(now - node.heard_at)} ago"
+    heard = f"its last event was stored {span(now - node.heard_at)} ago"
     area, why = f"node {node.node}", f" ({node.reason})" if node.reason else ""
     match node.condition:
         case "live":
             return Finding(level="ok", area=area, message=f"live, {heard}")
         case "behind":
-            late = _span(node.heard_at - node.as_of)
+            late = span(node.heard_at - node.as_of)
             return Finding(
                 level="warn",
                 area=area,
@@ -241,12 +226,3 @@ def _of_grants(grants: Sequence[Grant] | None) -> Iterator[Finding]:
 def _left(extent: LogExtent) -> int:
     assert extent.first_at is not None
     return max(0, extent.max_age - (extent.now - extent.first_at))
-
-
-def _span(nanos: int) -> str:
-    """Return a duration in its largest unit, `2.5 h`; the finer forms are for the command line."""
-    seconds = max(0, nanos) / SECOND
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s"

@@ -19,7 +19,7 @@ from bridge.containerd.channel import in_namespace
 from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.deadlines import CHANGE_S, LOOK_S, MOUNT_S
 from bridge.containerd.errors import command_errors, look_errors
-from bridge.containerd.host import HostProcesses, Process
+from bridge.containerd.host import HostProcesses, Process, Seen
 from bridge.containerd.metrics import task_stats
 from bridge.containerd.records import exit_info, needs, process_info, task_info
 from bridge.containerd.snapshots import Snapshots
@@ -30,9 +30,12 @@ from bridge.model.identity import check_identifier
 from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo, TaskStats
 from bridge.ports.processes import Stdio, UserIds
 
-__all__ = ["Tasks"]
+__all__ = ["PROCESS_TYPE", "Tasks"]
 
 NULL: Final = "/dev/null"
+
+KNOWN: Final = 10_000
+"""Processes of a namespace whose networks were looked at, at the most."""
 
 PROCESS_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 RESOURCES_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
@@ -47,7 +50,7 @@ class Tasks:
         self._records = records
         self._snapshots = snapshots
         self._host = host
-        self._inits: dict[str, Mapping[str, Process]] = {}
+        self._inits: dict[str, dict[str, Process]] = {}
 
     # -- what changes them
 
@@ -176,38 +179,66 @@ class Tasks:
         containerd passes over a task whose numbers cannot be had, without a word.
         """
         filters = [f'id=="{check_identifier(container, "container id")}"' for container in containers]
-        with look_errors(f"measure the tasks in {namespace}"):
-            request = tasks_pb2.MetricsRequest(filters=filters)
-            answer = await self._tasks.Metrics(request, timeout=LOOK_S, metadata=in_namespace(namespace))
-        found = [one for one in (task_stats(namespace, metric) for metric in answer.metrics) if not _is_over(one)]
-        if any(one.network is None for one in found):
-            found = await self._with_networks(namespace, found)
+        looking = self._look_at_known(namespace, containers)
+        try:
+            with look_errors(f"measure the tasks in {namespace}"):
+                request = tasks_pb2.MetricsRequest(filters=filters)
+                answer = await self._tasks.Metrics(request, timeout=LOOK_S, metadata=in_namespace(namespace))
+            found = [one for one in (task_stats(namespace, metric) for metric in answer.metrics) if not _is_over(one)]
+            if any(one.network is None for one in found):
+                found = await self._with_networks(namespace, found, await looking)
+        finally:
+            looking.cancel()
         return found
 
-    async def _with_networks(self, namespace: str, found: Sequence[TaskStats]) -> list[TaskStats]:
-        """Add what the runtime leaves out, runc's before containerd 2.2 always.
+    def _look_at_known(self, namespace: str, containers: Sequence[str]) -> asyncio.Future[Mapping[str, Seen] | None]:
+        """Look, while containerd measures, for the networks of the processes that were there last time."""
+        known = self._inits.get(namespace, {})
+        chosen = {container: known[container] for container in containers or known if container in known}
+        if chosen:
+            return asyncio.ensure_future(asyncio.to_thread(self._host.networks, chosen))
+        nothing: asyncio.Future[Mapping[str, Seen] | None] = asyncio.get_running_loop().create_future()
+        nothing.set_result({})
+        return nothing
+
+    async def _with_networks(
+        self, namespace: str, found: Sequence[TaskStats], seen: Mapping[str, Seen] | None
+    ) -> list[TaskStats]:
+        """Add what the runtime leaves out, runc's before containerd 2.2 always; `seen` is what was found of it already.
 
         Whose network it is the pid says, and a list of the tasks costs half as much as all their numbers. So the pids of last
-        time are taken as long as the same processes have them.
+        time are taken as long as the same processes have them, and one container is asked about alone.
         """
-        wanted = [one.container for one in found if one.network is None]
-        known = self._inits.get(namespace, {})
-        seen = await asyncio.to_thread(
-            self._host.networks, {container: known[container] for container in wanted if container in known}
-        )
-        if seen is not None and len(seen) < len(wanted):
-            tasks = await self.infos(namespace)
-            pids = {container: Process(tasks[container].pid) for container in wanted if container in tasks}
-            seen = await asyncio.to_thread(self._host.networks, pids)
-            self._inits[namespace] = {container: one.process for container, one in (seen or {}).items()}
+        if seen is not None:
+            missing = [one.container for one in found if one.network is None and one.container not in seen]
+            if missing:
+                tasks = await self._infos_of(namespace, missing)
+                pids = {container: Process(tasks[container].pid) for container in missing if container in tasks}
+                more = await asyncio.to_thread(self._host.networks, pids)
+                seen = None if more is None else {**seen, **more}
         if seen is None:
             return list(found)
+        self._remember(namespace, found, seen)
         return [
             structs.replace(one, network=seen[one.container].network)
             if one.network is None and one.container in seen
             else one
             for one in found
         ]
+
+    async def _infos_of(self, namespace: str, containers: Sequence[str]) -> Mapping[str, TaskInfo]:
+        if len(containers) > 1:
+            return await self.infos(namespace)
+        there = {container: await self.get(namespace, container) for container in containers}
+        return {container: info for container, info in there.items() if info is not None}
+
+    def _remember(self, namespace: str, found: Sequence[TaskStats], seen: Mapping[str, Seen]) -> None:
+        known = self._inits.setdefault(namespace, {})
+        if len(known) > KNOWN:  # of containers that are long gone
+            known.clear()
+        for one in found:
+            if one.container in seen:
+                known[one.container] = seen[one.container].process
 
     async def infos(self, namespace: str) -> Mapping[str, TaskInfo]:
         """Return every task of a namespace, by its container."""

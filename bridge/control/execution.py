@@ -9,6 +9,7 @@ container.
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 import re
 from collections.abc import Mapping
@@ -51,8 +52,7 @@ async def exec_(place: Place, command: Exec) -> ExecResult:
 
 
 async def _run(place: Place, command: Exec, sessions: StdioSessions, exec_id: str) -> StdioSession:
-    record = await record_at(place)
-    task = await task_at(place)
+    record, task = await asyncio.gather(record_at(place), task_at(place))
     if task.status != "running":
         remedy = "resume it first" if task.status in {"paused", "pausing"} else "start it first"
         raise CommandFailed("failed_precondition", f"{place} is {task.status}: {remedy}")

@@ -25,7 +25,7 @@ from bridge.model.events import Failure
 from bridge.model.nanos import now
 from bridge.model.outcomes import CommandState, Outcome
 from bridge.model.subjects import CommandSubject, Subjects
-from bridge.ports import CommandJournal, CommandRequest, Job, JobSource, Quarantined
+from bridge.ports import CommandJournal, CommandRequest, Job, JobBacklog, JobSource, Quarantined
 from bridge.ports.jobs import AGAIN, ID, TO_BLAME
 
 __all__ = ["JobStatistics", "Worker"]
@@ -41,6 +41,9 @@ HELD: Final = 2_000
 BYTES_HELD: Final = 64 * 1024 * 1024
 """Bytes of them."""
 
+LOOK_S: Final = 10.0
+"""How often the stream is asked how many jobs it has, for the figures alone."""
+
 CarryOut = Callable[[CommandRequest], Awaitable[Outcome | None]]
 
 
@@ -50,6 +53,8 @@ class JobStatistics(NamedTuple):
     held: int
     done: int
     quarantined: int
+    backlog: JobBacklog | None
+    """As of some seconds ago; None where nobody could tell."""
 
 
 class _Held:
@@ -99,10 +104,11 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._done = self._quarantined = 0
+        self._backlog: JobBacklog | None = None
 
     async def run(self) -> NoReturn:
         """Carry out jobs for ever. Cancelled, it takes none any more; `finish` waits for those that it has."""
-        renewing = asyncio.create_task(self._renew())
+        beside = [asyncio.create_task(self._renew()), asyncio.create_task(self._look())]
         try:
             async with aclosing(self._source.jobs()) as jobs:
                 async for job in jobs:
@@ -112,7 +118,8 @@ class Worker:
                         await self._room.wait()
             raise AssertionError("the stream of jobs ended")
         finally:
-            renewing.cancel()
+            for task in beside:
+                task.cancel()
 
     async def finish(self) -> None:
         """Wait until every job in the bridge has its outcome or is left in its stream."""
@@ -121,7 +128,7 @@ class Worker:
 
     def statistics(self) -> JobStatistics:
         """Return it in numbers."""
-        return JobStatistics(len(self._held), self._done, self._quarantined)
+        return JobStatistics(len(self._held), self._done, self._quarantined, self._backlog)
 
     # -- one job
 
@@ -254,6 +261,15 @@ class Worker:
         )
 
     # -- while they are here
+
+    async def _look(self) -> NoReturn:
+        while True:
+            try:
+                self._backlog = await self._source.backlog()
+            except LogError as error:
+                log.debug("how many jobs there are is not known: %s", error)
+                self._backlog = None
+            await asyncio.sleep(LOOK_S)
 
     async def _renew(self) -> NoReturn:
         while True:

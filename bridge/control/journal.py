@@ -223,16 +223,22 @@ class Journal:
             self._file.close()
 
     def _take(self) -> tuple[list[_Ask], bool]:
-        """Wait for something to do and return it with what else is there; false when it was told to stop."""
+        """Wait for something to do and return it with what else is there; false when it was told to stop.
+
+        What nobody waits for goes along with the next thing that somebody does, or alone after a while.
+        """
         batch: list[_Ask] = []
-        try:
-            ask = self._inbox.get(timeout=IDLE_S)
-            while ask is not None:
-                batch.append(ask)
-                ask = self._inbox.get_nowait()
-        except queue.Empty:
-            return batch, True
-        return batch, False
+        waited, due = False, time.monotonic() + IDLE_S
+        while True:
+            try:
+                patience = 0.0 if waited else max(0.0, due - time.monotonic())
+                ask = self._inbox.get(block=patience > 0, timeout=patience or None)
+            except queue.Empty:
+                return batch, True
+            if ask is None:
+                return batch, False
+            batch.append(ask)
+            waited = waited or ask.future is not None
 
     def _arrived(self) -> list[_Ask]:
         arrived: list[_Ask] = []

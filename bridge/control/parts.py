@@ -10,6 +10,7 @@ from bridge.control.journal import Journal
 from bridge.control.policy import Policy
 from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import Teller
+from bridge.ports import StdioSessions
 
 __all__ = ["Control", "Ruling"]
 
@@ -22,10 +23,11 @@ class Ruling(NamedTuple):
 
 
 class Control(NamedTuple):
-    """What takes commands, what remembers them, what tells how they stand, and what is allowed."""
+    """What takes commands, what remembers them, what tells how they stand, what is allowed, and whose stdio is on the bus."""
 
     dispatcher: Dispatcher
     journal: Journal
     teller: Teller
     worker: Worker
     ruling: Ruling
+    sessions: StdioSessions | None

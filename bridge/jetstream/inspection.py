@@ -1,4 +1,4 @@
-"""Looking at the bus: server, JetStream, the stream of events, the buckets, and what our login is permitted.
+"""Looking at the bus: server, JetStream, the streams, the buckets, and what our login is permitted.
 
 What a login may do is asked of the server (`$SYS.REQ.USER.INFO`, from nats-server 2.10 on) and compared with the subjects that
 the client uses; trying a command out would leave its mark on a container.
@@ -14,6 +14,7 @@ import nats.errors
 
 from bridge.errors import LogError
 from bridge.jetstream.api import PREFIX, api
+from bridge.jetstream.command_stores import command_needs, command_stores
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_errors
 from bridge.jetstream.filters import collide, covers
@@ -67,6 +68,7 @@ class JetStreamInspector:
             discards_new=discards_new,
             extent=extent,
             buckets={} if jetstream else {name: await self._bucket(name) for name in self._buckets},
+            stores=[] if jetstream else await command_stores(self._connection, self._subjects),
             grants=await self._grants(role),
         )
 
@@ -135,9 +137,10 @@ class JetStreamInspector:
                 (what, "publish", f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*"),
             ]
         needs.append(("find nodes", "publish", f"$SRV.INFO.{SERVICE}"))
-        return needs + [
+        needs += [
             (f"send {command.group} commands", "publish", f"{commands}.{verb}") for verb, command in COMMANDS.items()
         ]
+        return needs + command_needs(self._subjects)
 
 
 def granted(permissions: Mapping[str, Any], subject: str) -> Granted:

@@ -28,7 +28,7 @@ from bridge.jetstream.reader import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from bridge.jetstream.streams import SECOND
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import Subjects, quote
-from bridge.ports import Job, Quarantined
+from bridge.ports import Job, JobBacklog, Quarantined
 
 __all__ = ["JetStreamJobs"]
 
@@ -115,6 +115,12 @@ class JetStreamJobs:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
+    async def backlog(self) -> JobBacklog:
+        """Return how many jobs there are; see the port."""
+        waiting = await self._count(self._stream, self._subjects.job_filter(self._node))
+        aside = await self._count(quarantine_stream(self._subjects), self._subjects.quarantine(self._node))
+        return JobBacklog(waiting, aside)
+
     async def progress(self, jobs: Sequence[Job]) -> None:
         """Say of these that they are being carried out; see the port."""
         with suppress(*NATS_ERRORS):
@@ -149,6 +155,12 @@ class JetStreamJobs:
             raise LogUnavailable(f"something else than stream {stream} answers")
 
     # -- inside
+
+    async def _count(self, stream: str, subjects: str) -> int:
+        # By subject; of more subjects than a server tells at once, the first hundred thousand.
+        with log_errors(stream):
+            info = await api(self._connection, f"STREAM.INFO.{stream}", {"subjects_filter": subjects})
+        return sum((info["state"].get("subjects") or {}).values())
 
     async def _session(self) -> AsyncGenerator[Job, None]:
         """One consumer, from its making to the first doubt."""

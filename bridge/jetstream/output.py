@@ -1,27 +1,30 @@
 """Storing what processes write: `bridge.ports.OutputLog`.
 
-Each message says behind which one of its subject it belongs, and the server refuses it anywhere else (ADR: header
-Nats-Expected-Last-Subject-Sequence). So what a dead bridge, or a lost connection, still had under way can neither come twice nor
-between what is stored later.
+Each message says behind which one it belongs, and the server refuses it anywhere else (`bridge.jetstream.chain`). So what a dead
+bridge, or a lost connection, still had under way can neither come twice nor between what is stored later. How much is under way
+at once goes by what the line has just carried.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from bridge.errors import BadEnvelope, ConfigError, LogRefused, LogUnavailable
+from bridge.errors import BadEnvelope, ConfigError, LogError, LogRefused, LogUnavailable
 from bridge.jetstream.api import api
+from bridge.jetstream.chain import Chain, Message
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt, Place
-from bridge.jetstream.errors import ApiError, Denied, log_error, log_errors
+from bridge.jetstream.errors import ApiError, Denied, log_errors
 from bridge.jetstream.output_stream import AS_USUAL, HEADERS, LARGEST, OutputMaking, ensure_output, output_stream_name
+from bridge.jetstream.pace import Pace
 from bridge.jetstream.parser import Delivered, header_lines
 from bridge.jetstream.streams import NO_MESSAGE, NO_STREAM
 from bridge.model.stdio import Chunk, OutputStream, StreamEnd, headers_of, message_id, piece_from
@@ -30,8 +33,11 @@ from bridge.ports import Digest, OutputEnd
 
 __all__ = ["JetStreamOutput"]
 
-APPEND_S: Final = 10.0
-"""Patience with an acknowledgement."""
+PORTION: Final = 2 << 20
+"""Bytes of one stream under way at once: enough that the server has work while its answers are on their way."""
+
+UNDER_WAY: Final = 8 << 20
+"""Bytes under way of all streams together, beyond one piece of each."""
 
 
 class _Stored(Struct):
@@ -40,13 +46,6 @@ class _Stored(Struct):
     seq: int
     hdrs: str = ""
     data: str = ""
-
-
-class _Ack(Struct):
-    stream: str = ""
-    seq: int = 0
-    duplicate: bool = False
-    error: dict[str, Any] | None = None
 
 
 class JetStreamOutput:
@@ -58,11 +57,20 @@ class JetStreamOutput:
         self._subjects = subjects
         self._making = making
         self._stream = output_stream_name(subjects)
+        self._chain = Chain(connection, self._stream)
+        self._pace = Pace(LARGEST)
+        self._more = 0
+        """Bytes under way beyond the first piece of each append."""
 
     @property
     def largest(self) -> int:
         """Bytes that one chunk can hold."""
         return min(LARGEST, self._connection.client.max_payload - HEADERS)
+
+    @property
+    def portion(self) -> int:
+        """Bytes that had better be given at once now."""
+        return max(self.largest, min(self._pace.bytes, PORTION, UNDER_WAY - self._more))
 
     async def end(self, subject: StdioSubject, session: str) -> OutputEnd:
         """Return how far the session is stored; see the port. A stream that is gone is made anew."""
@@ -79,29 +87,28 @@ class JetStreamOutput:
             return OutputEnd(last.seq, piece.size, piece)
         return OutputEnd(last.seq, piece.offset + len(piece.data))
 
-    async def append(self, subject: StdioSubject, piece: Chunk | StreamEnd, *, after: int) -> int:
-        """Store a piece behind the one at `after`; see the port."""
+    async def append(self, subject: StdioSubject, *pieces: Chunk | StreamEnd, after: int) -> list[int]:
+        """Store pieces behind the message at `after`; see the port."""
         stream: OutputStream = "stderr" if subject.line == "stderr" else "stdout"
-        headers = headers_of(piece) | {
-            "Nats-Msg-Id": message_id(stream, piece),
-            "Nats-Expected-Stream": self._stream,
-            "Nats-Expected-Last-Subject-Sequence": str(after),
-        }
-        data = piece.data if isinstance(piece, Chunk) else b""
-        with log_errors(self._stream):
-            answer = await self._connection.request(
-                self._subjects.stdio(subject), data, timeout=APPEND_S, headers=headers
-            )
+        messages = [
+            Message(message_id(stream, piece), headers_of(piece), piece.data if isinstance(piece, Chunk) else b"")
+            for piece in pieces
+        ]
+        size, more = (sum(len(message.data) for message in some) for some in (messages, messages[1:]))
+        self._more += more
+        began = time.monotonic()
         try:
-            ack = msgspec.json.decode(answer.data, type=_Ack)
-        except msgspec.DecodeError as error:
-            raise LogUnavailable(f"what answers for stream {self._stream} is not JetStream: {error}") from error
-        if ack.error:
-            raise log_error(ack.error, self._stream)
-        if ack.duplicate or ack.stream != self._stream:
-            # It begins where a stored one begins, which need not be as long.
-            raise LogUnavailable(f"stream {self._stream} has such a message already, or another stream took it")
-        return ack.seq
+            places = await self._chain.publish(self._subjects.stdio(subject), messages, after=after)
+        except LogError:
+            self._pace = Pace(LARGEST)
+            raise
+        finally:
+            self._more -= more
+        if len(places) == len(pieces):
+            self._pace.took(time.monotonic() - began, full=2 * size > self._pace.bytes)
+        else:  # somebody else writes to the stream: what is under way behind one of theirs is sent in vain
+            self._pace = Pace(LARGEST)
+        return places
 
     async def digest(self, subject: StdioSubject, session: str, *, size: int, after: int, head: int) -> Digest | None:
         """Return the SHA-256 of what is stored; see the port."""

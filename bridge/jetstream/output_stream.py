@@ -18,7 +18,7 @@ from bridge.jetstream.filters import covers
 from bridge.jetstream.streams import MUST_BE_UNSET, config_error, create, existing, shown
 from bridge.model.subjects import Subjects
 
-__all__ = ["AS_USUAL", "LARGEST", "OutputMaking", "ensure_output", "output_stream_name"]
+__all__ = ["AS_USUAL", "LARGEST", "OutputMaking", "ensure_output", "output_faults", "output_stream_name"]
 
 SECOND: Final = 1_000_000_000
 
@@ -62,7 +62,7 @@ async def ensure_output(connection: Connection, subjects: Subjects, making: Outp
         config = await existing(connection, name)
         if config is None:
             config = await create(connection, _declared(subjects, making))
-        weaknesses = _faults(config, subjects)
+        weaknesses = output_faults(config, subjects)
         if weaknesses:
             raise ConfigError(
                 f"stream {name} is of no use for output: {'; '.join(weaknesses)}. Change the stream (nats stream edit "
@@ -98,7 +98,8 @@ def _declared(subjects: Subjects, making: OutputMaking) -> dict[str, Any]:
     }
 
 
-def _faults(there: dict[str, Any], subjects: Subjects) -> list[str]:
+def output_faults(there: dict[str, Any], subjects: Subjects) -> list[str]:
+    """Return what keeps a stream from being used for output: field, value there, value needed. Empty if it is good."""
     found = []
 
     def need(field: str, good: bool, needed: str) -> None:  # noqa: FBT001 - the condition reads as the sentence

@@ -6,7 +6,7 @@ and where it begins stands in the headers:
 
     Stdio-Session   id of the session (a ULID)
     Stdio-Offset    where in the stream the piece begins
-    Nats-Msg-Id     <session>.<stream>.<offset>
+    Nats-Msg-Id     <session>.<stream>.<offset behind it>
 
 The last message of a stream is empty and says how it ended:
 
@@ -138,8 +138,11 @@ class InputReply(Struct, frozen=True, kw_only=True):
 
 
 def message_id(stream: OutputStream, piece: Chunk | StreamEnd) -> str:
-    """Return the id by which the stream on the bus knows a piece that it has already."""
-    return f"{piece.session}.{stream}.{piece.offset if isinstance(piece, Chunk) else 'end'}"
+    """Return the id by which the stream on the bus knows a piece that it has already.
+
+    It says where the piece ends, so that what begins there can be stored behind it and behind no other one.
+    """
+    return f"{piece.session}.{stream}.{piece.offset + len(piece.data) if isinstance(piece, Chunk) else 'end'}"
 
 
 def headers_of(piece: Chunk | StreamEnd) -> dict[str, str]:

@@ -40,9 +40,9 @@ from bridge.ports.images import (
     SnapshotStore,
     Tell,
 )
-from bridge.ports.inspection import BusFacts, BusInspector, Grant, Granted, RoleAt
+from bridge.ports.inspection import BusFacts, BusInspector, CommandStore, Grant, Granted, RoleAt
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
-from bridge.ports.jobs import Job, JobSource, JobStore, Quarantined
+from bridge.ports.jobs import Job, JobBacklog, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
 from bridge.ports.processes import Processes, Stdio, UserIds
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
@@ -56,6 +56,7 @@ from bridge.ports.stdio import (
     StdioLines,
     StdioSession,
     StdioSessions,
+    StdioStatistics,
     StoredPiece,
 )
 
@@ -71,6 +72,7 @@ __all__ = [
     "CommandRequest",
     "CommandSender",
     "CommandStates",
+    "CommandStore",
     "ContainerId",
     "ContainerLookup",
     "ContainerRuntime",
@@ -89,6 +91,7 @@ __all__ = [
     "Inventory",
     "InventorySource",
     "Job",
+    "JobBacklog",
     "JobSource",
     "JobStore",
     "JournalRow",
@@ -128,6 +131,7 @@ __all__ = [
     "StdioLines",
     "StdioSession",
     "StdioSessions",
+    "StdioStatistics",
     "StoredPiece",
 ]
 

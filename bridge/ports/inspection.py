@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bridge.ports.reading import LogExtent
 
-__all__ = ["BusFacts", "BusInspector", "Grant", "Granted", "RoleAt"]
+__all__ = ["BusFacts", "BusInspector", "CommandStore", "Grant", "Granted", "Holds", "RoleAt"]
 
 Granted: TypeAlias = Literal["all", "some", "none"]
 
@@ -30,6 +30,31 @@ class RoleAt(NamedTuple):
     container: str = ""
 
 
+Holds: TypeAlias = Literal["jobs", "quarantined", "output", "commands"]
+
+
+class CommandStore(Struct, frozen=True, kw_only=True):
+    """A stream or bucket of the command side.
+
+    Attributes:
+        name: as nats-server knows it.
+        holds: jobs that wait, jobs that were put aside, the output of processes, or how each command stands.
+        absent: whether it is known not to be there.
+        unknown: why it cannot be looked at.
+        faults: in what it is weaker than a bridge needs.
+        discards_new: whether it takes nothing more once it is full.
+        extent: how far it reaches; None where it is absent or unknown.
+    """
+
+    name: str
+    holds: Holds
+    absent: bool = False
+    unknown: str = ""
+    faults: list[str] = []
+    discards_new: bool = False
+    extent: LogExtent | None = None
+
+
 class BusFacts(Struct, frozen=True, kw_only=True):
     """What there is on the bus. A sentence stands where something could not be found out; empty where it could.
 
@@ -41,7 +66,8 @@ class BusFacts(Struct, frozen=True, kw_only=True):
         faults: in what the stream is weaker than a bridge needs.
         discards_new: whether a full stream refuses new events rather than forget old ones.
         extent: how far it reaches.
-        buckets: name of each bucket of ours, and why it cannot be used.
+        buckets: name of each bucket of states and nodes, and why it cannot be used.
+        stores: the streams and the bucket of the command side.
         grants: what this login may do, None where the server does not tell.
     """
 
@@ -56,6 +82,7 @@ class BusFacts(Struct, frozen=True, kw_only=True):
     discards_new: bool
     extent: LogExtent | None
     buckets: dict[str, str]
+    stores: list[CommandStore]
     grants: list[Grant] | None
 
 

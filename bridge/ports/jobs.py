@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from bridge.errors import Code
 from bridge.model.nanos import Nanos
 
-__all__ = ["AGAIN", "ID", "Job", "JobSource", "JobStore", "Quarantined", "TO_BLAME"]
+__all__ = ["AGAIN", "ID", "Job", "JobBacklog", "JobSource", "JobStore", "Quarantined", "TO_BLAME"]
 
 AGAIN: Final = "Bridge-Again"
 """Header of a job that never started under its id and is sent once more."""
@@ -64,6 +64,13 @@ class Quarantined(Struct, frozen=True, kw_only=True):
     sequence: int = 0
 
 
+class JobBacklog(NamedTuple):
+    """How many jobs of a node wait in the stream or are being carried out, and how many were put aside."""
+
+    waiting: int
+    quarantined: int
+
+
 class JobSource(Protocol):
     """The jobs of one node, for its bridge. Who holds a job renews it (`progress`) more often than every `ack_wait_s`."""
 
@@ -79,6 +86,15 @@ class JobSource(Protocol):
 
         After any doubt (a lost connection, a restart, a job that nobody renewed) it begins again with the oldest one that is
         not done, so a job may come more than once, and never after one that was sent behind it for the first time.
+        """
+        ...
+
+    async def backlog(self) -> JobBacklog:
+        """Return how many jobs there are.
+
+        Raises:
+            LogUnavailable: nobody can say at present.
+            LogRefused: it may not be asked.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -24,6 +24,7 @@ __all__ = [
     "StdioLines",
     "StdioSession",
     "StdioSessions",
+    "StdioStatistics",
     "StoredPiece",
 ]
 
@@ -60,6 +61,11 @@ class OutputLog(Protocol):
         """Bytes that one chunk can hold."""
         ...
 
+    @property
+    def portion(self) -> int:
+        """Bytes that had better be given to `append` at once now: those of one chunk or more."""
+        ...
+
     async def end(self, subject: StdioSubject, session: str) -> OutputEnd:
         """Return how far the session is stored. The answer is never behind what `append` has acknowledged.
 
@@ -69,12 +75,17 @@ class OutputLog(Protocol):
         """
         ...
 
-    async def append(self, subject: StdioSubject, piece: Chunk | StreamEnd, *, after: int) -> int:
-        """Store a piece behind the message at place `after` of its subject, and nowhere else; return its place.
+    async def append(self, subject: StdioSubject, *pieces: Chunk | StreamEnd, after: int) -> list[int]:
+        """Store pieces, the first behind the message at place `after` of its subject, each other behind the one before it.
+
+        No piece is ever stored anywhere else, now or later. The last ones may be left out: give them again, behind the others.
+
+        Returns:
+            The places of the first pieces, as many as are stored; at least one.
 
         Raises:
-            LogUnavailable: unknown whether it is stored: ask for the end before the next one.
-            LogConflict: another message stands there; nothing was stored.
+            LogUnavailable: unknown how many are stored: ask for the end before the next ones.
+            LogConflict: another message stands behind `after`; nothing was stored.
             LogRefused: nothing was stored; the sentence says why.
         """
         ...
@@ -186,6 +197,24 @@ class StdioSession(Protocol):
         ...
 
 
+class StdioStatistics(NamedTuple):
+    """The sessions of a node in numbers.
+
+    Attributes:
+        open: sessions that have not ended.
+        waiting: outputs that wait until their owners have read more.
+        spooled: bytes that were taken from processes and that the bus has not acknowledged.
+        passed: bytes that have come through since the beginning, by `stdin`, `stdout` and `stderr`.
+        truncated: outputs that may have had more than was stored, since the beginning, by why.
+    """
+
+    open: int
+    waiting: int
+    spooled: int
+    passed: Mapping[str, int]
+    truncated: Mapping[str, int]
+
+
 class StdioSessions(Protocol):
     """The sessions of this node."""
 
@@ -199,6 +228,10 @@ class StdioSessions(Protocol):
 
     def find(self, namespace: str, container: str, exec_id: str | None) -> StdioSession | None:
         """Return the newest session of a process, also a while after its end."""
+        ...
+
+    def statistics(self) -> StdioStatistics:
+        """Return them in numbers."""
         ...
 
 

@@ -6,14 +6,20 @@ something else in a FIFO's place; what is opened is looked at all the same.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Final
 
 from bridge.errors import CommandFailed
 
 __all__ = ["Fifos", "prepare"]
+
+PIPE: Final = 256 * 1024
+"""Bytes that fit into a FIFO that we read: the more, the more rarely its writer and we have to wake each other."""
 
 
 def prepare(base: Path) -> None:
@@ -67,6 +73,10 @@ class Fifos:
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise FileNotFoundError(2, f"{self.directory / name} is no FIFO")
+        if flags & os.O_ACCMODE == os.O_RDONLY:
+            # Where the kernel allows it (/proc/sys/fs/pipe-max-size); a smaller one is as good, and slower.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE)
         return descriptor
 
     def remove(self) -> None:

@@ -26,6 +26,7 @@ from bridge.errors import Code, CommandFailed
 from bridge.model.events import Failure
 from bridge.model.stdio import InputPiece, InputReply
 from bridge.stdio.fifos import Fifos
+from bridge.stdio.traffic import Traffic
 
 __all__ = ["Input"]
 
@@ -46,7 +47,13 @@ class Input:
     """The input of one session."""
 
     def __init__(
-        self, fifos: Fifos, directory: Path, *, container: str, close_stdin: Callable[[], Awaitable[None]]
+        self,
+        fifos: Fifos,
+        directory: Path,
+        *,
+        container: str,
+        close_stdin: Callable[[], Awaitable[None]],
+        traffic: Traffic,
     ) -> None:
         """Take where things are.
 
@@ -55,7 +62,9 @@ class Input:
             directory: the session's, for the notes.
             container: for the sentences.
             close_stdin: lets the shim close its end.
+            traffic: counts what reaches the pipe.
         """
+        self._traffic = traffic
         self._fifos = fifos
         self._note = directory / "stdin"
         self._end_note = directory / "stdin.end"
@@ -177,6 +186,7 @@ class Input:
                 self._close_writer()
                 count = 0
             self._offset += count
+            self._traffic.passed["stdin"] += count
             os.pwrite(self._notes, _NOTE.pack(self._offset, self._offset), 0)
             view = view[count:]
             if view and not self._over and not await self._writable(deadline):

@@ -1,12 +1,15 @@
 """The journal of sessions: which processes have their stdio with us, written down before anything is done for them.
 
-Each session has a directory; its record is one file, replaced as a whole and synced, so that it is there or not, and never
-half. A bridge that starts finds in it what it has to go on with. Records of what has ended stay for a while, to answer those
-who ask again, and then go.
+Each session has a directory; its record is one file with a line for each stage, and the last whole line counts. The first one is
+synced, so that a session is known whatever happens then. The others are not: a killed bridge has lost nothing of what it
+wrote to files, and a host that loses its power has lost the process too, whatever its stage was. A bridge that starts finds
+in it what it has to go on with. Records of what has ended stay for a while, to answer those who ask again, and then go.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -82,7 +85,7 @@ class Journal:
         found = []
         for name in sorted(os.listdir(self._directory)):
             try:
-                found.append(decode_as((self._directory / name / _FILE).read_bytes(), SessionRecord))
+                found.append(_last(self._directory / name / _FILE))
             except FileNotFoundError:
                 # It was killed before the record was there: nothing had been done.
                 shutil.rmtree(self._directory / name, ignore_errors=True)
@@ -94,20 +97,14 @@ class Journal:
         """Return the directory of a session."""
         return self._directory / session
 
-    def write(self, record: SessionRecord) -> None:
-        """Write a record; it is on disk when this returns.
+    def begin(self, record: SessionRecord) -> None:
+        """Write the first record of a session; it is on disk when this returns.
 
         Raises:
             OSError: the disk does not take it.
         """
         directory = self.directory(record.session)
-        directory.mkdir(mode=0o700, exist_ok=True)
-        partial = directory / f"{_FILE}.new"
-        with open(partial, "wb") as file:
-            file.write(encode_any(record))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(directory / _FILE)
+        _append(directory / _FILE, record, sync=True)
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -122,9 +119,48 @@ class Journal:
             elif entry.name != _FILE:
                 Path(entry.path).unlink(missing_ok=True)
 
+    def write(self, record: SessionRecord) -> None:
+        """Write a later record; it outlives this process when this returns.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        _append(self.directory(record.session) / _FILE, record, sync=False)
+
     def remove(self, session: str) -> None:
         """Forget a session."""
         shutil.rmtree(self.directory(session), ignore_errors=True)
+
+
+def _append(path: Path, record: SessionRecord, *, sync: bool) -> None:
+    # What stands before may be half a line, of a write that the disk did not take.
+    line = b"\n" + encode_any(record) + b"\n"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _last(path: Path) -> SessionRecord:
+    """Return the last record that stands there whole.
+
+    Raises:
+        FileNotFoundError: nothing was written yet.
+        OSError: it cannot be read.
+        BadEnvelope: none of it is a record.
+    """
+    lines = [line for line in path.read_bytes().split(b"\n") if line]
+    for line in reversed(lines[1:]):
+        with contextlib.suppress(BadEnvelope):
+            return decode_as(line, SessionRecord)
+    if not lines:
+        raise FileNotFoundError(errno.ENOENT, "it is empty", str(path))
+    return decode_as(lines[0], SessionRecord)
 
 
 def outdated(ended: list[SessionRecord], now: float) -> list[str]:

@@ -2,8 +2,8 @@
 
 Everything that is taken from the FIFO is stored, in order, each byte once. At most `HELD` bytes are taken and not stored: beyond
 that the FIFO fills and the process waits, so a slow or absent bus holds up this process and nothing else, and costs no
-memory. One piece is under way at a time; what comes meanwhile makes the next one larger. After any doubt the bus is asked how
-far it has come, and a piece is only stored behind the one that we know to be its last: nothing can get in between.
+memory. A portion of pieces is under way at a time; what comes meanwhile makes the next one larger. After any doubt the bus is
+asked how far it has come, and a piece is only stored behind the one that ends where it begins: nothing can get in between.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -22,6 +23,7 @@ from bridge.model.stdio import Chunk, OutputStream, StreamEnd, Truncation
 from bridge.model.subjects import StdioSubject
 from bridge.ports import OutputLog
 from bridge.stdio.spool import Spool
+from bridge.stdio.traffic import Traffic
 from bridge.stdio.window import Window
 
 __all__ = ["DRAIN_S", "HELD", "Output"]
@@ -59,6 +61,7 @@ class Output:
         spool: Spool,
         bus: OutputLog,
         window: Window,
+        traffic: Traffic,
         capture: int = 0,
     ) -> None:
         self._subject = subject
@@ -67,6 +70,7 @@ class Output:
         self._spool = spool
         self._bus = bus
         self._window = window
+        self._traffic = traffic
         self._capture = capture
         self._captured = bytearray()
         self._fifo: int | None = None
@@ -222,23 +226,29 @@ class Output:
         """Store what comes, and the end; returns when all of it is stored."""
         await self._locate(first=True)
         while self._mark is None:
-            piece = self._next()
-            if piece is None:
-                await self._wait()
-                continue
-            if isinstance(piece, StreamEnd) and not self._asked:
-                await self._take_digest()
-                continue
+            pieces: Sequence[Chunk | StreamEnd] = self._portion()
+            if not pieces:
+                if self._allowed() > 0:
+                    self._lose()
+                    continue
+                if not self._finished or self._spool.end > self._stored:
+                    await self._wait()
+                    continue
+                if not self._asked:
+                    await self._take_digest()
+                pieces = [self._end()]
             try:
-                self._place = await self._bus.append(self._subject, piece, after=self._place)
+                places = await self._bus.append(self._subject, *pieces, after=self._place)
             except LogError as error:
                 self._complain(f"its output waits: {error}")
                 await self._locate()
                 continue
-            if isinstance(piece, StreamEnd):
-                self._mark = piece
-            else:
-                self._advance(piece.offset + len(piece.data), piece.data)
+            self._place = places[-1]
+            for piece in pieces[: len(places)]:
+                if isinstance(piece, StreamEnd):
+                    self._mark = piece
+                else:
+                    self._advance(piece.offset + len(piece.data), piece.data)
         while self._capture and not self._asked and not self._whole:
             await self._take_digest()  # another process of ours stored the end: its first bytes are there only
 
@@ -255,6 +265,16 @@ class Output:
             captured=captured if self._capture else None,
         )
 
+    @property
+    def spooled(self) -> int:
+        """Bytes that were taken and are not stored."""
+        return max(0, self._spool.end - self._stored)
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing more may be stored until its owners have read more."""
+        return self.spooled > 0 >= self._allowed()
+
     def close(self) -> None:
         """Let go of everything but what is on disk."""
         self.close_fifo()
@@ -265,18 +285,26 @@ class Output:
         self.close_fifo()
         self._spool.remove()
 
-    def _next(self) -> Chunk | StreamEnd | None:
-        waiting = self._spool.end - self._stored
-        if waiting > 0:
-            limit = self._window.limit(self._stream)
-            most = min(waiting, self._bus.largest)
-            if limit is not None:
-                most = min(most, limit - self._stored)
-            if most <= 0:
-                return None
-            data = self._spool.read(self._stored, most)
-            return Chunk(session=self._session, offset=self._stored, data=data)
-        return self._end() if self._finished else None
+    def _allowed(self) -> int:
+        """Return how many bytes are taken, and may be stored now."""
+        limit = self._window.limit(self._stream)
+        end = self._spool.end if limit is None else min(limit, self._spool.end)
+        return end - self._stored
+
+    def _portion(self) -> list[Chunk]:
+        """Return what is to be stored next."""
+        found: list[Chunk] = []
+        at, largest = self._stored, self._bus.largest
+        end = at + min(self._allowed(), self._bus.portion)
+        while at < end and (data := self._spool.read(at, min(largest, end - at))):
+            found.append(Chunk(session=self._session, offset=at, data=data))
+            at += len(data)
+        return found
+
+    def _lose(self) -> None:
+        # The disk has not what we took: somebody took it away there.
+        self._truncated = self._truncated or "lost"
+        self._whole, self._stored = False, self._spool.end
 
     def _end(self) -> StreamEnd:
         return StreamEnd(
@@ -290,7 +318,7 @@ class Output:
     async def _wait(self) -> None:
         # What waits for a reader goes on by itself when he has been silent for too long.
         self._news.clear()
-        if self._next() is not None:
+        if self._allowed() > 0 or (self._finished and self._spool.end <= self._stored):
             return
         try:
             async with asyncio.timeout(1.0 if self._spool.end > self._stored else None):
@@ -302,6 +330,7 @@ class Output:
         if to <= self._stored:
             return
         self._sha.update(data)
+        self._traffic.passed[self._stream] += to - self._stored
         if len(self._captured) < self._capture:
             self._captured += data[: self._capture - len(self._captured)]
         self._stored = to

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, Final
 
 from msgspec import structs
@@ -26,6 +26,7 @@ from bridge.stdio.fifos import Fifos
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord
 from bridge.stdio.output import Output
+from bridge.stdio.traffic import Traffic
 from bridge.stdio.window import Window
 
 __all__ = ["Session", "kill_at"]
@@ -54,6 +55,7 @@ class Session:
         stdin: Input | None,
         window: Window,
         tasks: Tasks,
+        traffic: Traffic,
         journal: Journal,
         over: Callable[[Session], None],
     ) -> None:
@@ -62,6 +64,7 @@ class Session:
         self.window = window
         self._fifos = fifos
         self._outputs = outputs
+        self._traffic = traffic
         self._tasks = tasks
         self._process = Awaited(tasks, *self.key)
         self._journal = journal
@@ -175,6 +178,11 @@ class Session:
             raise CommandFailed("failed_precondition", f"{self} takes no input: run it with stdin")
         return self.stdin.end()
 
+    @property
+    def outputs(self) -> Collection[Output]:
+        """Its streams, for their figures."""
+        return self._outputs.values()
+
     def __str__(self) -> str:
         _, container, exec_id = self.key
         return f"container {container}" if exec_id is None else f"exec {exec_id} of container {container}"
@@ -187,8 +195,8 @@ class Session:
         Raises:
             OSError: it cannot be done; nothing is left.
         """
-        await asyncio.to_thread(self._journal.write, self.record)
         try:
+            await asyncio.to_thread(self._journal.begin, self.record)
             names = ["stdout", *([] if self.record.terminal else ["stderr"]), *(["stdin"] if self.record.stdin else [])]
             self._fifos.make(names)
             for stream, output in self._outputs.items():
@@ -292,6 +300,7 @@ class Session:
         await asyncio.gather(*self._storing)
         failpoint("output-stored")
         reports = {stream: output.report() for stream, output in self._outputs.items()}
+        self._traffic.truncated.update(report.truncated for report in reports.values() if report.truncated)
         if any(report.truncated == "held" for report in reports.values()):
             # Its shim waits for whoever holds the stream, ten seconds: there is nothing in that for who waits for us.
             self._tell()

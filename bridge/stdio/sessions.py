@@ -21,13 +21,14 @@ from bridge.model.identity import new_ulid
 from bridge.model.outcomes import StreamReport
 from bridge.model.stdio import OUTPUTS, Credit, InputPiece, InputReply, OutputStream
 from bridge.model.subjects import StdioSubject
-from bridge.ports import OutputLog, SessionOrder, StdioLines, Tasks
+from bridge.ports import OutputLog, SessionOrder, StdioLines, StdioStatistics, Tasks
 from bridge.stdio.fifos import Fifos, prepare
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord, outdated
 from bridge.stdio.output import Output
 from bridge.stdio.session import Session, kill_at
 from bridge.stdio.spool import Spool
+from bridge.stdio.traffic import Traffic
 from bridge.stdio.window import Window
 
 __all__ = ["Sessions"]
@@ -76,6 +77,7 @@ class Sessions:
         self._live: dict[str, Session] = {}
         self._newest: dict[tuple[str, str, str | None], Session] = {}
         self._ended: list[SessionRecord] = []
+        self._traffic = Traffic()
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -134,6 +136,17 @@ class Sessions:
     def find(self, namespace: str, container: str, exec_id: str | None) -> Session | None:
         """Return the newest session of a process; see the port."""
         return self._newest.get((namespace, container, exec_id))
+
+    def statistics(self) -> StdioStatistics:
+        """Return them in numbers; see the port."""
+        outputs = [output for session in self._live.values() for output in session.outputs]
+        return StdioStatistics(
+            open=len(self._live),
+            waiting=sum(output.waits for output in outputs),
+            spooled=sum(output.spooled for output in outputs),
+            passed=dict(self._traffic.passed),
+            truncated=dict(self._traffic.truncated),
+        )
 
     # -- what comes from the bus
 
@@ -201,6 +214,7 @@ class Sessions:
                 spool=Spool(directory / stream),
                 bus=self._bus,
                 window=opening,
+                traffic=self._traffic,
                 capture=record.capture,
             )
 
@@ -208,7 +222,7 @@ class Sessions:
         stdin = None
         if record.stdin and record.stage != "ended":
             close: Callable[[], object] = lambda: self._tasks.close_stdin(*key)  # noqa: E731
-            stdin = Input(fifos, directory, container=record.container, close_stdin=close)  # type: ignore[arg-type]
+            stdin = Input(fifos, directory, container=record.container, close_stdin=close, traffic=self._traffic)  # type: ignore[arg-type]
         return Session(
             record,
             fifos=fifos,
@@ -216,6 +230,7 @@ class Sessions:
             stdin=stdin,
             window=opening,
             tasks=self._tasks,
+            traffic=self._traffic,
             journal=self._journal,
             over=self._over,
         )

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 __all__ = ["SEGMENT", "Spool"]
 
-SEGMENT: Final = 1 << 20
+SEGMENT: Final = 4 << 20
 """Bytes after which a segment is followed by another one: small enough to never reach the disk, as a rule."""
 
 _DIGITS: Final = 20

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from bridge.model.nanos import now
 from bridge.model.subjects import Subjects, quote
-from bridge.ports import Job, Quarantined
+from bridge.ports import Job, JobBacklog, Quarantined
 from bridge.ports.jobs import AGAIN, ID
 
 __all__ = ["MemoryJobs", "MemorySource"]
@@ -128,6 +128,11 @@ class MemorySource:
                         break
                     last = job.sequence
                     yield job
+
+    async def backlog(self) -> JobBacklog:
+        """Return how many jobs there are; see the port."""
+        waiting = await self._store.waiting(node=self._node)
+        return JobBacklog(len(waiting), len(await self._store.quarantined(node=self._node)))
 
     async def progress(self, jobs: Sequence[Job]) -> None:
         """Say of these that they are being carried out; see the port."""

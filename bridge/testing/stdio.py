@@ -45,14 +45,18 @@ class StoredMessage(Struct, frozen=True, kw_only=True):
 class MemoryStdio:
     """Implements `bridge.ports.OutputLog`, `StdioLines` and `StdioClient`."""
 
-    def __init__(self, subjects: Subjects | None = None, *, largest: int = 256 * 1024) -> None:
-        """Take the subjects of the bus, and how much one message holds."""
+    def __init__(
+        self, subjects: Subjects | None = None, *, largest: int = 256 * 1024, portion: int = 1024 * 1024
+    ) -> None:
+        """Take the subjects of the bus, how much one message holds, and how much had better be given at once."""
         self.subjects = subjects or Subjects()
         self.largest = largest
+        self.portion = portion
         self.messages: list[StoredMessage | None] = []
         """Everything that was stored, in order."""
         self._news = asyncio.Event()
         self._faults: list[tuple[LogError, bool]] = []
+        self._between = 0
         self._up = True
         self._on_input: OnInput | None = None
         self._on_credit: OnCredit | None = None
@@ -60,8 +64,12 @@ class MemoryStdio:
     # -- what can be done to it
 
     def fail(self, error: LogError, *, stored: bool = False) -> None:
-        """Let the next append raise `error`, after its piece was stored or before. Several calls are used up one by one."""
+        """Let the next piece's append raise `error`, after it was stored or before. Several calls are used up one by one."""
         self._faults.append((error, stored))
+
+    def come_between(self, times: int = 1) -> None:
+        """Let somebody else's message come between two pieces of an append: the second one and all behind it are not stored."""
+        self._between += times
 
     def expire(self, count: int) -> None:
         """Lose the oldest `count` messages."""
@@ -92,20 +100,27 @@ class MemoryStdio:
             return OutputEnd(place, piece.size, piece)
         return OutputEnd(place, piece.offset + len(piece.data))
 
-    async def append(self, subject: StdioSubject, piece: Chunk | StreamEnd, *, after: int) -> int:
-        """Store a piece behind the one at `after`; see the port."""
+    async def append(self, subject: StdioSubject, *pieces: Chunk | StreamEnd, after: int) -> list[int]:
+        """Store pieces behind the message at `after`; see the port."""
         await self._reach()
         name = self.subjects.stdio(subject)
-        error, stored = self._faults.pop(0) if self._faults else (None, True)
-        if stored:
-            if self._last(name) != after:
-                raise LogConflict(f"the last message on {name} is {self._last(name)}, not {after}")
-            data = piece.data if isinstance(piece, Chunk) else b""
-            self.messages.append(StoredMessage(subject=name, headers=headers_of(piece), data=data))
-            self._news.set()
-        if error is not None:
-            raise error
-        return len(self.messages)
+        places: list[int] = []
+        for piece in pieces:
+            if places and self._between:
+                self._between -= 1
+                break
+            error, stored = self._faults.pop(0) if self._faults else (None, True)
+            if stored:
+                if self._last(name) != after:
+                    raise LogConflict(f"the last message on {name} is {self._last(name)}, not {after}")
+                data = piece.data if isinstance(piece, Chunk) else b""
+                self.messages.append(StoredMessage(subject=name, headers=headers_of(piece), data=data))
+                self._news.set()
+            if error is not None:
+                raise error
+            after = len(self.messages)
+            places.append(after)
+        return places
 
     async def digest(self, subject: StdioSubject, session: str, *, size: int, after: int, head: int) -> Digest | None:
         """Return the SHA-256 of what is stored; see the port."""

@@ -17,7 +17,7 @@ from bridge.jetstream.job_source import JetStreamJobs
 from bridge.jetstream.job_store import JetStreamJobStore
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import Subjects
-from bridge.ports import Job, JobSource, JobStore, Quarantined
+from bridge.ports import Job, JobBacklog, JobSource, JobStore, Quarantined
 from bridge.ports.jobs import AGAIN, ID
 from bridge.testing import MemoryJobs
 from tests.contract.conftest import NATS, OLDER_NATS, OLDEST_NATS
@@ -72,6 +72,17 @@ async def plane(request: pytest.FixtureRequest) -> AsyncIterator[Plane]:
 
 def ids(jobs: list[Job]) -> list[str]:
     return [job.headers[ID] for job in jobs]
+
+
+async def test_how_many_jobs_there_are_is_told(plane: Plane) -> None:
+    assert await plane.source.backlog() == JobBacklog(0, 0)
+    for number in range(4):
+        await plane.send(f"a-{number}", verb=["stop", "start"][number % 2])
+    await plane.send("b-1", node="web2")
+    jobs = await plane.first(4)
+    await plane.source.put_aside(jobs[0], aside(jobs[0]))
+    await plane.source.done(jobs[0])
+    assert await plane.source.backlog() == JobBacklog(3, 1)
 
 
 async def test_jobs_come_as_they_were_sent_and_in_their_order(plane: Plane) -> None:
@@ -137,10 +148,8 @@ async def test_what_is_done_does_not_wait_any_more(plane: Plane) -> None:
     assert [job.headers[ID] for job in await plane.store.waiting()] == ["a-2"]
 
 
-async def test_what_is_put_aside_is_there_once_with_its_reason(plane: Plane) -> None:
-    await plane.send("a-1")
-    [job] = await plane.first(1)
-    found = Quarantined(
+def aside(job: Job) -> Quarantined:
+    return Quarantined(
         id="a-1",
         node="web1",
         subject=job.subject,
@@ -151,6 +160,12 @@ async def test_what_is_put_aside_is_there_once_with_its_reason(plane: Plane) -> 
         attempts=2,
         job=job.sequence,
     )
+
+
+async def test_what_is_put_aside_is_there_once_with_its_reason(plane: Plane) -> None:
+    await plane.send("a-1")
+    [job] = await plane.first(1)
+    found = aside(job)
     for _ in range(2):
         await plane.source.put_aside(job, found)
     [one] = await plane.store.quarantined()

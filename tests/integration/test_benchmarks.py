@@ -139,7 +139,7 @@ def test_a_small_run_of_each_prints_aim_and_figure(
     printed = capsys.readouterr().out
     if form:
         findings = json.loads(printed)["findings"]
-        assert len(findings) == {"memory": 2, "cost": 2, "commands": 4}.get(name, 1)
+        assert len(findings) == {"memory": 2, "cost": 2, "commands": 6}.get(name, 1)
         assert all(found["aim"] and found["figure"] and isinstance(found["met"], bool) for found in findings)
     else:
         assert "aim" in printed

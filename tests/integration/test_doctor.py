@@ -12,7 +12,10 @@ from bridge.cli import main
 from bridge.jetstream.api import api
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.inspection import granted
+from bridge.jetstream.job_store import JetStreamJobStore
+from bridge.jetstream.job_streams import ensure_jobs
 from bridge.jetstream.log import open_log
+from bridge.jetstream.output_stream import ensure_output
 from bridge.jetstream.streams import AS_USUAL, declared, ensure_events
 from bridge.model.codec import encode
 from bridge.model.commands import COMMANDS
@@ -107,6 +110,39 @@ def test_where_all_is_in_order_nothing_fails(doctor: Any, nats_url: str) -> None
     assert ("ok", "this login may send lifecycle commands") in said.of("permissions")
 
 
+def test_the_command_side_is_looked_at(doctor: Any, nats_url: str) -> None:
+    prepared(nats_url, ("n1", BEAT))
+    assert ("ok", "no bridge on this bus takes commands yet") in doctor(nats_url).of("commands")
+
+    async def take_commands() -> None:
+        async with connected(nats_url) as connection:
+            await ensure_jobs(connection, SUBJECTS)
+            await ensure_output(connection, SUBJECTS)
+            command = SUBJECTS.job(SUBJECTS.command("n1", "default", "web", "stop"))
+            await JetStreamJobStore(connection, SUBJECTS).submit(command, b"{}", command_id="a-1", name="n1.a-1")
+
+    asyncio.run(take_commands())
+    said = doctor(nats_url)
+    assert (said.status, said.wrong) == (0, [])
+    assert [message.partition(",")[0] for _, message in said.of("commands")] == [
+        "CONTAINERD_JOBS has 1 jobs that wait or are carried out",
+        "CONTAINERD_QUARANTINE has 0 jobs that were put aside",
+        "CONTAINERD_STDIO has 0 pieces of output",
+        "KV_containerd-commands has 0 commands that are told of",
+    ]
+
+    async def spoil() -> None:
+        async with connected(nats_url) as connection:
+            there = (await api(connection, "STREAM.INFO.CONTAINERD_STDIO"))["config"]
+            await api(connection, "STREAM.UPDATE.CONTAINERD_STDIO", there | {"discard": "new", "max_bytes": 1 << 20})
+
+    asyncio.run(spoil())
+    said = doctor(nats_url)
+    assert (said.status, said.wrong) == (1, [("fail", "commands")])
+    [(_, message)] = [(level, text) for level, text in said.of("commands") if level == "fail"]
+    assert message.startswith("CONTAINERD_STDIO: discard is new, needed is old")
+
+
 def test_older_servers_do_not_tell_what_a_login_may_do(doctor: Any, nats_server_factory: NatsServerFactory) -> None:
     server = nats_server_factory(version="2.9")
     prepared(server.url, ("n1", BEAT))
@@ -186,6 +222,11 @@ def test_what_a_login_may_not_do_is_told_of(doctor: Any, nats_server_factory: Na
         ("ok", "this login may read the states"),
         ("ok", "this login may find nodes"),
         *(("ok", f"this login may send {group} commands in some places: {some(group)}") for group in groups),
+        ("warn", "this login may not send durable jobs"),
+        ("warn", "this login may not see how commands stand"),
+        ("warn", "this login may not look after jobs"),
+        ("ok", "this login may read the output of processes"),
+        ("warn", "this login may not write to processes"),
     ]
 
 

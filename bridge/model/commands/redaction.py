@@ -88,8 +88,9 @@ def _speaks(name: str, hidden: frozenset[str]) -> bool:
     return name in hidden or any(word in name for word in _SPEAKING)
 
 
-@cache  # reading the hints of `create` takes 3 ms
+@cache
 def _hidden(kind: type[Struct]) -> frozenset[str]:
+    # Reading the hints of a command costs more than all the rest that recording it takes.
     hints = get_type_hints(kind, include_extras=True)
     return frozenset(name for name in kind.__struct_fields__ if _is_marked(hints.get(name)))
 

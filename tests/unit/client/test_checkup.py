@@ -39,6 +39,7 @@ GOOD = BusFacts(
     discards_new=False,
     extent=EXTENT,
     buckets={"containerd-state": ""},
+    stores=[],
     grants=[Grant(action="read the log", subject="a", granted="all")],
 )
 NODE = NodeStanding(node="n1", condition="live", as_of=Nanos(NOON - 3 * SECOND), heard_at=Nanos(NOON - 3 * SECOND))

@@ -17,7 +17,7 @@ from bridge.model.commands import GROUPS
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import CommandState, ExecResult, Outcome, StreamReport, TaskStarted
 from bridge.model.subjects import CommandSubject
-from bridge.ports import AnsweredLater, CommandRequest, SessionOrder, Stdio
+from bridge.ports import AnsweredLater, CommandRequest, SessionOrder, Stdio, StdioStatistics
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask
 from tests.unit.policy.specs import LENIENT
 
@@ -80,6 +80,9 @@ class Sessions:
 
     def find(self, namespace: str, container: str, exec_id: str | None) -> Session | None:
         return self.all.get((namespace, container, exec_id))
+
+    def statistics(self) -> StdioStatistics:
+        raise NotImplementedError
 
 
 class Node:
@@ -209,7 +212,7 @@ async def test_a_start_is_decided_by_whether_its_process_ran(node: Node, ran: bo
     [(_, outcome)] = node.answers
     assert outcome.outcome == word
     if ran:
-        assert outcome.result == TaskStarted(pid=7, session="s-1")
+        assert outcome.result == TaskStarted(pid=7, session="s-1", process=node.session.result())
     else:
         assert outcome.error is not None
         assert outcome.error.code == "unavailable"

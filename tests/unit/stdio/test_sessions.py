@@ -12,7 +12,7 @@ from bridge.errors import CommandFailed, LogRefused, LogUnavailable
 from bridge.model.outcomes import ExitInfo
 from bridge.model.stdio import Credit, StreamEnd
 from bridge.ports import SessionOrder
-from bridge.stdio import output
+from bridge.stdio import fifos, output, spool
 from bridge.testing import Program
 from tests.unit.stdio.conftest import House, until
 
@@ -55,6 +55,22 @@ async def test_a_piece_of_which_nobody_knows_whether_it_is_stored_is_stored_once
     assert end.sha256 == ended.stdout.sha256 == sha(LINES)
 
 
+async def test_what_somebody_else_came_between_is_given_again_and_stored_once(house: House) -> None:
+    house.bus.largest = 7_000
+    house.bus.come_between(5)
+    session = await house.run(Program(says=LINES, exits=0))
+    ended = await session.ended()
+    assert (await house.stored(session.id))[0] == LINES
+    assert ended.stdout.sha256 == sha(LINES)
+
+
+async def test_output_that_went_from_the_disk_is_said_to_be_lost(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool.Spool, "read", lambda *_: b"")
+    session = await house.run(Program(says=LINES, exits=0))
+    ended = await session.ended()
+    assert (ended.stdout.size, ended.stdout.truncated, ended.stdout.sha256) == (len(LINES), "lost", None)
+
+
 async def test_a_bus_that_refuses_for_a_while_holds_the_process_up_and_nothing_is_lost(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +102,7 @@ async def test_an_owner_who_reads_slowly_holds_the_process_up(house: House, monk
 
 async def test_a_restart_goes_on_behind_what_is_stored(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "HELD", 50_000)
+    monkeypatch.setattr(fifos, "PIPE", 65_536)
     house.bus.largest = 10_000
     session = await house.run(Program(says=LINES, exits=4), window=65_536)
     await until(lambda: session.result().stdout.size == 65_536)
@@ -163,6 +180,7 @@ async def test_no_process_outlives_its_host_and_its_last_output_is_said_to_be_mi
     await house.restart(boot="boot-2", meanwhile=die)
     ended = await house.found().ended()
     assert (ended.exit_status, ended.stdout.truncated) == (None, "restarted")
+    assert house.sessions.statistics().truncated == {"held": 0, "away": 0, "restarted": 2, "lost": 0}
 
 
 async def test_what_was_never_started_is_removed(house: House) -> None:
@@ -311,3 +329,21 @@ async def test_a_write_that_was_cut_off_half_way_is_not_done_again(house: House)
     assert reply.error.code == "unknown"
     assert (await house.write(house.found(), 4, b"", end=True)).closed
     assert (await house.found().ended()).exit_status == 0
+
+
+# -- figures
+
+
+async def test_the_sessions_in_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "HELD", 100_000)
+    nothing = {"stdin": 0, "stdout": 0, "stderr": 0}
+    whole = {"held": 0, "away": 0, "restarted": 0, "lost": 0}
+    assert house.sessions.statistics() == (0, 0, 0, nothing, whole)
+    session = await house.run(Program(says=LINES * 3, exits=0), window=70_000, stdin=True)
+    await until(lambda: house.sessions.statistics().spooled == 100_000)
+    assert house.sessions.statistics() == (1, 1, 100_000, nothing | {"stdout": 70_000}, whole)
+    await house.write(session, 0, b"12345")
+    await house.bus.credit(house.subject("credit"), Credit(session=session.id, owner="me", window=0))
+    await session.ended()
+    size = len(LINES) * 3
+    assert house.sessions.statistics() == (0, 0, 0, {"stdin": 5, "stdout": size, "stderr": 0}, whole)
