@@ -8,18 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bridge.model.confinement import CAPABILITIES
 from bridge.policy.asks import Ask, Asks, shown
 
-__all__ = ["CAPABILITIES", "asks_of_process", "judge_process"]
-
-CAPABILITIES: Final = frozenset(
-    f"CAP_{name}"
-    for name in (
-        *("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"),
-        *("NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"),
-    )
-)
-"""What containerd gives every container."""
+__all__ = ["asks_of_process", "judge_process"]
 
 _SETS: Final = frozenset({"bounding", "effective", "inheritable", "permitted", "ambient"})
 _HARMLESS: Final = frozenset(
