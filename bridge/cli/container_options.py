@@ -19,6 +19,7 @@ from bridge.model.references import full_reference
 
 __all__ = ["CreateOptions", "command_options", "container_id"]
 
+
 def _container_id(text: str) -> str:
     return check_identifier(text, "container id")
 
