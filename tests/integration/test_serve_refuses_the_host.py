@@ -6,6 +6,7 @@ The default run has containerd 2.1; `-m older` repeats it with 1.6 and 1.7.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 import nats
 import pytest
+from nats.aio.client import Client
 
 from bridge.model import labels
 from bridge.model.subjects import quote
@@ -33,7 +35,7 @@ pytestmark = [pytest.mark.containerd, pytest.mark.nats]
 class Asking:
     """The whole way of a command, as whoever may send it would use it."""
 
-    def __init__(self, ctr: Ctr, bus: nats.NATS, start: Callable[..., Bridge], directory: Path) -> None:
+    def __init__(self, ctr: Ctr, bus: Client, start: Callable[..., Bridge], directory: Path) -> None:
         self.ctr = ctr
         self._bus = bus
         self._start = start
@@ -68,9 +70,11 @@ class Asking:
         return str(said["error"]["message"])
 
     async def seen(self) -> list[str]:
-        """Everything that there is in the namespace."""
-        listed = [("snapshots", "ls"), ("containers", "ls"), ("leases", "ls"), ("content", "ls")]
-        return [await asyncio.to_thread(self.ctr, *each) for each in listed]
+        """Everything that there is in the namespace, without how old it is."""
+        listed = [
+            await asyncio.to_thread(self.ctr, what, "ls") for what in ("snapshots", "containers", "leases", "content")
+        ]
+        return [re.sub(r"\t[0-9.]+ \w+s?\t", "\t", each) for each in listed]
 
     async def written(self) -> bool:
         return await asyncio.to_thread(lambda: self.marker.exists() and self.marker.stat().st_size > 0)

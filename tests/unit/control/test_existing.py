@@ -36,8 +36,8 @@ async def test_what_another_made_privileged_is_not_started_without_a_rule(verb: 
     assert word == "refused"
     assert sentence == (
         f"without a policy nothing lets {verb} on container web.1 in namespace default ask for this: it has the capability "
-        "'CAP_SYS_ADMIN': `serve --policy FILE` with a rule whose spec has capabilities allows it, and one with `existing` whatever containers ask that "
-        "are there already"
+        "'CAP_SYS_ADMIN': `serve --policy FILE` with a rule whose spec has capabilities allows it, and one with `existing` "
+        "whatever containers ask that are there already"
     )
     assert {"create", "start", "kill 15"}.isdisjoint(ask.runtime.calls)
     assert ask.begun == []

@@ -119,6 +119,8 @@ def test_an_image_sets_no_label_that_means_something() -> None:
         "a": "b",
         "containerd.io/x": "1",
         "io.cri-containerd.y": "1",
+        "com.docker/engine.bundle.path": "/x",
+        "nerdctl/state-dir": "/x",
         "containerd-bridge/remove": "true",
         "l": "x" * 5000,
     }
