@@ -23,7 +23,6 @@ from bridge.control import lifecycle
 from bridge.control.spec.default import default_spec
 from bridge.control.spec.image import apply_image, image_config, image_labels
 from bridge.control.spec.options import apply_options
-from bridge.control.spec.users import GROUP, PASSWD, process_user
 from bridge.control.spec.whole import check_whole
 from bridge.control.verb import Place, Verb
 from bridge.errors import CommandFailed
@@ -32,6 +31,7 @@ from bridge.model.commands import Create, Delete, Run, RuncOptions, Start
 from bridge.model.identity import new_ulid
 from bridge.model.naming import NAME_LABELS
 from bridge.model.outcomes import ContainerInfo, Created, Ran
+from bridge.model.users import GROUP, LARGEST_LIST, PASSWD, process_user
 from bridge.ports import ImageContent, NewContainer
 
 __all__ = ["INSTANCE", "VERBS", "created_by", "lease_labels", "lease_of", "undo"]
@@ -45,8 +45,6 @@ RUNC: Final = "io.containerd.runc."
 """Beginning of the runtimes whose options are runc's."""
 
 LONGEST_LABEL: Final = 4096
-LARGEST_LIST: Final = 1 << 20
-"""Bytes of an image's /etc/passwd or /etc/group."""
 
 UNDO_S: Final = 20.0
 """How long undoing may take when the bridge is told to stop meanwhile; what is left then is found at the next start."""

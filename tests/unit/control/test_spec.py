@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from bridge.control.spec.default import default_spec
 from bridge.control.spec.image import apply_image, environment, image_config, image_labels
 from bridge.control.spec.options import apply_options
-from bridge.control.spec.users import process_user
 from bridge.control.spec.whole import check_whole
 from bridge.errors import CommandFailed
 from bridge.model.commands import Create, MountOption
 from bridge.model.confinement import CAPABILITIES, EVERY_CAPABILITY
+from bridge.model.users import process_user
 
 PASSWD = b"root:x:0:0::/:\n# no user\nann:x:1000:1001::/:\nbad:x:one:1::/:\nhuge:x:99999999999:1::/:\n\xff:x:5:5::/:\n"
 GROUP = b"root:x:0:\nanns:x:1001:ann\nstaff:x:50:root,ann\nstaff2:x:51:annette\nshort:x\n"
