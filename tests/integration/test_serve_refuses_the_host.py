@@ -25,6 +25,7 @@ from tests.testbed import BUSYBOX, Containerd, Ctr
 from tests.testbed.image import archive
 
 PACKED = "docker.io/library/packed:local"
+SLEEP = ["sleep", "1000"]
 ONCE = ["sh", "-c", "echo said"]
 RESTARTED = 25.0
 """containerd's restart plugin looks every ten seconds."""
@@ -174,3 +175,12 @@ async def test_what_is_refused_or_only_judged_changes_nothing(ask: Asking) -> No
 
     await ask.ok("create", **wanted)
     assert await ask.seen() != before
+
+
+async def test_an_exec_asks_only_for_what_its_container_has_not(ask: Asking) -> None:
+    await ask.serve()
+    await asyncio.to_thread(ask.ctr.run, "theirs", *SLEEP, options=("--privileged", "--allow-new-privs"))
+    await ask.ok("exec", "theirs", args=["sh", "-c", "true"])
+    await ask.ok("run", image=BUSYBOX, command=SLEEP)
+    sentence = await ask.refused("exec", args=["sh", "-c", "true"], capabilities=["CAP_SYS_ADMIN"])
+    assert "has the capability 'CAP_SYS_ADMIN'" in sentence
