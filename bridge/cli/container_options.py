@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import typer
 from msgspec import Struct
 
 from bridge.cli.options import checked
-from bridge.model.commands import MountOption, RuncOptions
+from bridge.model.commands import UNLIMITED, MountOption, RuncOptions, size_of
 from bridge.model.identity import check_identifier
 from bridge.model.references import full_reference
 
 __all__ = ["CreateOptions", "command_options", "container_id"]
-
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.IGNORECASE | re.ASCII)
-_UNITS: Final[dict[str, int]] = {unit: 1024**power for power, unit in enumerate(("b", "k", "m", "g", "t"))} | {"": 1}
 
 
 def _container_id(text: str) -> str:
@@ -29,10 +25,10 @@ def _container_id(text: str) -> str:
 
 
 def _size(text: str) -> int:
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is no size: give a number with k, m or g, such as 64m")
-    return round(float(match[1]) * _UNITS[match[2].lower()])
+    size = size_of(text)
+    if size == UNLIMITED:
+        raise ValueError("a new container has no limit unless it is given one: leave it out")
+    return size
 
 
 def _volume(text: str) -> MountOption:

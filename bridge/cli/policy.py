@@ -17,7 +17,17 @@ from bridge.config import Config, load
 from bridge.model.commands import COMMANDS
 from bridge.model.events import Who
 from bridge.model.identity import check_identifier
-from bridge.policy import NO_RULES, Facts, Question, RuleBook, asks_of, asks_of_process, read_policy
+from bridge.policy import (
+    NO_RULES,
+    Facts,
+    Question,
+    RuleBook,
+    asks_of,
+    asks_of_labels,
+    asks_of_output,
+    asks_of_process,
+    read_policy,
+)
 from bridge.policy.switches import SWITCH, Switches
 
 __all__ = ["check", "explain", "summary"]
@@ -96,6 +106,10 @@ def explain(
     process: Annotated[
         Path | None, typer.Option(readable=False, metavar="FILE", help="OCI process of an exec, as JSON.")
     ] = None,
+    log_uri: Annotated[
+        str,
+        typer.Option(metavar="URI", help="Where the container's output goes: file:///PATH or binary:///PROGRAM."),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Say which rule would decide about a command, and how.
@@ -118,12 +132,16 @@ def explain(
     if process is not None:
         own = _json(spec).get("process") if spec is not None else None
         asks += asks_of_process(_json(process), own=own)
+    labels = dict(_pair(each) for each in label or ())
+    if verb in {"create", "run", "pull"}:
+        asks += asks_of_labels(labels)
+    asks += asks_of_output(log_uri)
     question = Question(
         verb=verb,
         group=kind.group,
         namespace=namespace,
         container=container,
-        facts=Facts(dict(_pair(each) for each in label or ()), image),
+        facts=Facts(labels, image),
         who=None if user is None else _who(user),
         asks=asks,
         existing=verb in {"start", "restart"},

@@ -1,8 +1,9 @@
 """Bundle directories that another client made for a container, and named in a label: they go with the container.
 
-The label is anybody's to write, and what it names is removed with everything in it. So it has to be a directory of this very
-container, right in the one directory that this node allows, reached without a symbolic link; and while something is
-mounted in it, it stays, for what is mounted there may be everybody's. Why it stays is said.
+The label is anybody's to write, and what it names is removed with everything in it. So the container has to be in one of
+dockerd's namespaces and none of our own making; and it has to be a directory of this very container, right in the one directory
+that this node allows, reached without a symbolic link; and while something is mounted in it, it stays, for what is mounted there
+may be everybody's. Why it stays is said.
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["BUNDLE_LABEL", "Bundles"]
+from bridge.model.labels import COMMAND
+
+__all__ = ["BUNDLE_LABEL", "NAMESPACES", "Bundles"]
 
 log = logging.getLogger(__name__)
 
 BUNDLE_LABEL: Final = "com.docker/engine.bundle.path"
 """Where dockerd says which directory is the container's (moby, daemon/internal/libcontainerd/remote)."""
+
+NAMESPACES: Final = frozenset({"moby", "plugins.moby"})
+"""Where dockerd has its containers, and those of its plugins. An id of one there may be in any other namespace as well."""
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 
@@ -30,7 +36,7 @@ class Bundles:
         """Take the only directory in which bundles are removed; None for none."""
         self._root = root
 
-    def remove(self, container: str, labels: Mapping[str, str]) -> str | None:
+    def remove(self, namespace: str, container: str, labels: Mapping[str, str]) -> str | None:
         """Remove the container's bundle where its labels name one; return why it stays, None where nothing of it does.
 
         Blocks while files are removed.
@@ -39,7 +45,7 @@ class Bundles:
         if not named:
             return None
         try:
-            why = self._objection(container, named) or self._gone(Path(named))
+            why = _not_of_dockerd(namespace, labels) or self._objection(container, named) or self._gone(Path(named))
         except (OSError, ValueError) as error:
             why = str(error)
         if why is None:
@@ -75,6 +81,14 @@ class Bundles:
             whole
         )  # follows no links, neither those that are there nor those that somebody puts there meanwhile
         return None
+
+
+def _not_of_dockerd(namespace: str, labels: Mapping[str, str]) -> str | None:
+    if namespace not in NAMESPACES:
+        return f"dockerd has no containers in namespace {namespace}"
+    if COMMAND in labels:
+        return "the container was made by a command, and not by dockerd"
+    return None
 
 
 def _mount_points() -> list[Path]:

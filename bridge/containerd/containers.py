@@ -127,7 +127,7 @@ class Containers:
                 timeout=CHANGE_S,
                 metadata=in_namespace(namespace),
             )
-        why = await asyncio.to_thread(self._bundles.remove, container, dict(record.labels))
+        why = await asyncio.to_thread(self._bundles.remove, namespace, container, dict(record.labels))
         return [*left, why] if why else left
 
     async def _shared(self, namespace: str, record: containers_pb2.Container) -> str | None:

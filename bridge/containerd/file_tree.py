@@ -22,7 +22,7 @@ from typing import Final
 from bridge._pb.containerd.types_pb2 import Mount
 from bridge.errors import CommandFailed
 
-__all__ = ["FileTree", "containerd_root", "read_mounted"]
+__all__ = ["FileTree", "TooLong", "containerd_root", "read_mounted"]
 
 MOST_LINKS: Final = 40
 """As many as Linux follows itself."""

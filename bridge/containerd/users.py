@@ -1,7 +1,7 @@
-"""Who a user is inside a container, by the container's own `/etc/passwd` and `/etc/group`.
+"""Who a user is inside a running container, by its own `/etc/passwd` and `/etc/group` (`bridge.model.users` reads them).
 
-These files belong to whoever wrote the image, so they are opened one directory after the other from the container's root, no
-symbolic link is followed (an absolute one would lead into the host's files), and only so much of a regular file is read.
+These files belong to whoever wrote the image, so they are looked for below the container's root, as `FileTree` does: a link leads
+where it leads for the container, and never out of it.
 
 The root is that of the task's first process, `/proc/<pid>/root`. The pid is one of containerd's own PID namespace; seen from
 here the process may have another number, and the number may be another process's. So the process is looked for by its number
@@ -12,93 +12,48 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
+from bridge.containerd.file_tree import FileTree, TooLong
 from bridge.errors import CommandFailed
+from bridge.model.users import GROUP, LARGEST_LIST, PASSWD, process_user
 from bridge.ports.processes import UserIds
 
 __all__ = ["lookup_user"]
 
-LONGEST: Final = 1 << 20
-"""Bytes of either file that are read."""
-
-LARGEST_ID: Final = (1 << 31) - 1
-_FORM: Final = re.compile(r"([^:\0\n]+)(?::([^:\0\n]+))?")
+_FORM: Final = re.compile(r"[^:\0\n]+(:[^:\0\n]+)?")
 
 
 def lookup_user(user: str, container: str, pid: int) -> UserIds:
     """Return who `user` is; see `bridge.ports.Processes.user`. Blocks for as long as the files take."""
-    form = _FORM.fullmatch(user)
-    if form is None:
+    if _FORM.fullmatch(user) is None:
         raise CommandFailed("invalid_argument", f"user {user!r} is not valid: give uid, uid:gid, name or name:group")
-    name, group = form[1], form[2]
-    uid, gid = _number(name), None if group is None else _number(group)
-    if uid is not None and gid is not None:
-        return UserIds(uid, gid)
+    whose, alone = f"container {container}", ":" in user
     try:
-        root = _root_of(container, pid)
-    except OSError as error:
-        if uid is not None and group is None:
-            return UserIds(uid, 0)
-        raise CommandFailed(
-            "failed_precondition",
-            f"the files of container {container} cannot be looked into ({error.strerror}): give user {user!r} as uid:gid",
-        ) from error
+        passwd, group = _lists(container, pid)
+    except (OSError, TooLong) as error:
+        try:
+            return _ids(process_user(user, None, None, alone=alone))  # numbers will do
+        except CommandFailed:
+            why = f"a list is longer than {LARGEST_LIST} bytes" if isinstance(error, TooLong) else error.strerror
+            raise CommandFailed(
+                "failed_precondition",
+                f"the files of {whose} cannot be looked into ({why}): give user {user!r} as uid:gid",
+            ) from error
+    return _ids(process_user(user, passwd, group, alone=alone, whose=whose))
+
+
+def _ids(user: dict[str, Any]) -> UserIds:
+    return UserIds(user["uid"], user["gid"], tuple(user["additionalGids"]))
+
+
+def _lists(container: str, pid: int) -> tuple[bytes | None, bytes | None]:
+    root = _root_of(container, pid)
     try:
-        return _look_up(root, container, name, group)
+        tree = FileTree([root])
+        return tree.read(PASSWD, most=LARGEST_LIST), tree.read(GROUP, most=LARGEST_LIST)
     finally:
         os.close(root)
-
-
-def _look_up(root: int, container: str, name: str, group: str | None) -> UserIds:
-    uid = _number(name)
-    login, own_gid = name if uid is None else None, 0
-    for fields in _lines(root, "passwd", 4):
-        number = _number(fields[2])
-        if number is not None and (fields[0] == name if uid is None else number == uid):
-            uid, login, own_gid = number, fields[0], _number(fields[3]) or 0
-            break
-    if uid is None:
-        raise CommandFailed("invalid_argument", f"container {container} has no user {name!r}: give a uid, or add it")
-    if group is not None:
-        gid = _number(group)
-        for fields in _lines(root, "group", 3) if gid is None else ():
-            if fields[0] == group:
-                gid = _number(fields[2])
-                break
-        if gid is None:
-            raise CommandFailed("invalid_argument", f"container {container} has no group {group!r}: give a gid")
-        return UserIds(uid, gid)
-    groups = {
-        number
-        for fields in _lines(root, "group", 4)
-        if login in fields[3].split(",") and (number := _number(fields[2])) is not None
-    }
-    return UserIds(uid, own_gid, tuple(sorted(groups - {own_gid})))
-
-
-def _lines(root: int, name: str, fields: int) -> Iterator[list[str]]:
-    try:
-        for line in _read(root, name).splitlines():
-            parts = line.split(":")
-            if len(parts) >= fields:
-                yield parts
-    except OSError:
-        return  # an image without such a file has no names
-
-
-def _read(root: int, name: str) -> str:
-    etc = os.open("etc", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
-    try:
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=etc)
-    finally:
-        os.close(etc)
-    with open(file, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            return ""
-        return opened.read(LONGEST).decode("utf-8", "replace")
 
 
 def _root_of(container: str, pid: int) -> int:
@@ -122,10 +77,3 @@ def _is(container: str, pid: int, candidate: str) -> bool:
         return False
     with open(f"/proc/{candidate}/cgroup", encoding="utf-8", errors="replace") as groups:
         return any(container in line.rstrip().rpartition("/")[2] for line in groups)
-
-
-def _number(text: str) -> int | None:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        return None
-    number = int(text)
-    return number if number <= LARGEST_ID else None

@@ -1,8 +1,9 @@
 """The verbs that make containers: create and run.
 
-A container is made under a lease, in steps of which each is undone when a later one fails: snapshot, record, and for `run`
-the task. The lease, the snapshot and the record carry the command's id as a label, so what a crash leaves is found by it;
-and a command that comes a second time finds what it made the first time, and makes nothing.
+What a container would ask of its host is judged before anything is made, unpacked or leased: all of its spec is known by then but
+who its process is, and that is no matter of the host's. It is made under a lease, in steps of which each is undone when a later
+one fails: snapshot, record, and for `run` the task. The lease, the snapshot and the record carry the command's id as a label, so
+what a crash leaves is found by it; and a command that comes a second time finds what it made the first time, and makes nothing.
 
 Nobody else's is ever touched: a container, a snapshot or a name that is there already is `already_exists`.
 """
@@ -16,14 +17,13 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from bridge.control import lifecycle
 from bridge.control.execution import sessions_at
 from bridge.control.spec.default import default_spec
 from bridge.control.spec.image import apply_image, image_config, image_labels
 from bridge.control.spec.options import apply_options
-from bridge.control.spec.users import GROUP, PASSWD, process_user
 from bridge.control.spec.whole import check_whole
 from bridge.control.verb import Place, Verb
 from bridge.errors import CommandFailed
@@ -33,6 +33,7 @@ from bridge.model.commands import Create, Delete, Run, RuncOptions, Start
 from bridge.model.identity import new_ulid
 from bridge.model.naming import NAME_LABELS
 from bridge.model.outcomes import ContainerInfo, Created, Ran, TaskStarted
+from bridge.model.users import GROUP, LARGEST_LIST, PASSWD, process_user
 from bridge.ports import ImageContent, NewContainer
 
 __all__ = ["INSTANCE", "VERBS", "created_by", "lease_labels", "lease_of", "undo"]
@@ -46,8 +47,6 @@ RUNC: Final = "io.containerd.runc."
 """Beginning of the runtimes whose options are runc's."""
 
 LONGEST_LABEL: Final = 4096
-LARGEST_LIST: Final = 1 << 20
-"""Bytes of an image's /etc/passwd or /etc/group."""
 
 UNDO_S: Final = 20.0
 """How long undoing may take when the bridge is told to stop meanwhile; what is left then is found at the next start."""
@@ -90,37 +89,52 @@ async def _create(place: Place, command: Create) -> tuple[Created, bool]:
         await place.permit()  # its spec was allowed when it was made
         return found, False
     await _demand_free(place)
+    wanted, image = await _wanted(place, command, command_id)
     async with _lease(place, command_id) as lease:
-        return await _make(place, command, command_id, lease), True
+        return await _make(place, command, wanted, image, lease), True
 
 
-async def _make(place: Place, command: Create, command_id: str, lease: str) -> Created:
+async def _wanted(place: Place, command: Create, command_id: str) -> tuple[NewContainer, ImageContent | None]:
+    """Return the container that the command means, once it is permitted; who its process is, its snapshot has to say yet.
+
+    Raises:
+        CommandFailed: `refused`; nothing has been changed.
+        JudgedOnly: it is permitted, and was to be judged only; nothing has been changed either.
+    """
     namespace, container = place.target
     runtime, snapshotter = await place.runtime.containers.defaults(namespace)
-    snapshotter = command.snapshotter or snapshotter
     image = await place.runtime.images.resolve(namespace, command.image) if command.image else None
-    async with _snapshot(place, snapshotter, image, command_id, lease):
-        spec = place.anchor(await _spec(place, command, snapshotter, image))
-        name = command.runtime or runtime
-        labelled = _labels(command, image, command_id)
-        await place.permit(
-            spec=spec,
-            labels=labelled,
-            image=command.image or "",
-            runtime=command.runtime or "",
-            runtime_options=None if command.runc is None else to_builtins(command.runc),
-            ours=True,
-        )
-        wanted = NewContainer(
-            id=container,
-            spec=spec,
-            runtime=name,
-            image=command.image or "",
-            labels=labelled,
-            runc=command.runc or (RuncOptions() if name.startswith(RUNC) else None),
-            snapshotter=snapshotter if image else "",
-            snapshot_key=container if image else "",
-        )
+    name = command.runtime or runtime
+    wanted = NewContainer(
+        id=container,
+        spec=place.anchor(_spec(place, command, image)),
+        runtime=name,
+        image=command.image or "",
+        labels=_labels(command, image, command_id),
+        runc=command.runc or (RuncOptions() if name.startswith(RUNC) else None),
+        snapshotter=command.snapshotter or snapshotter if image else "",
+        snapshot_key=container if image else "",
+    )
+    await place.permit(
+        spec=wanted.spec,
+        labels=wanted.labels,
+        image=wanted.image,
+        runtime=command.runtime or "",
+        runtime_options=None if command.runc is None else to_builtins(command.runc),
+        ours=True,
+    )
+    return wanted, image
+
+
+async def _make(place: Place, command: Create, wanted: NewContainer, image: ImageContent | None, lease: str) -> Created:
+    namespace, container = place.target
+    command_id = wanted.labels[labels.COMMAND]
+    async with _snapshot(place, wanted.snapshotter, image, command_id, lease):
+        if command.spec is None:
+            assert image is not None
+            of_image = image_config(image.name, image.config).user
+            user = await _user(place, command.user, of_image, wanted.snapshotter)
+            wanted = structs.replace(wanted, spec={**wanted.spec, "process": {**wanted.spec["process"], "user": user}})
         try:
             await place.runtime.containers.create(namespace, wanted, lease=lease)
         except CommandFailed as error:
@@ -192,16 +206,14 @@ def _taken(place: Place, words: str | None) -> CommandFailed:
     )
 
 
-async def _spec(place: Place, command: Create, snapshotter: str, image: ImageContent | None) -> dict[str, Any]:
+def _spec(place: Place, command: Create, image: ImageContent | None) -> dict[str, Any]:
+    """Return the spec, in which nobody has looked up yet who the process is."""
     if command.spec is not None:
         return check_whole(command)
     assert image is not None
     namespace, container = place.target
-    config = image_config(image.name, image.config)
     spec = default_spec(namespace, container)
-    apply_image(spec, config, command)
-
-    spec["process"]["user"] = await _user(place, command.user, config.user, snapshotter)
+    apply_image(spec, image_config(image.name, image.config), command)
     apply_options(spec, command)
     return spec
 

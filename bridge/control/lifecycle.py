@@ -95,7 +95,7 @@ async def start(place: Place, command: Start) -> TaskStarted:
                 raise _unfit(place, "running", "there is nothing to start")
             case status:
                 raise _unfit(place, status)
-    await _permitted(place, record)
+    await _permitted(place, record, on_bus=command.stdio == "bus")
     if task is not None and task.status == "created":
         return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
     if task is not None:
@@ -103,7 +103,7 @@ async def start(place: Place, command: Start) -> TaskStarted:
     return await run_task(place, record, command)
 
 
-async def _permitted(place: Place, record: ContainerInfo) -> None:
+async def _permitted(place: Place, record: ContainerInfo, *, on_bus: bool = False) -> None:
     """Ask whether what this container asks of the host may be had now: whoever made it may do more than who starts it.
 
     Raises:
@@ -118,6 +118,7 @@ async def _permitted(place: Place, record: ContainerInfo) -> None:
         image=record.image,
         runtime=runtime,
         runtime_options=record.runtime_options,
+        output="" if on_bus else record.labels.get(labels.STDIO, ""),
         existing=True,
         ours=labels.COMMAND in record.labels,
     )

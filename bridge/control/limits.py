@@ -16,15 +16,10 @@ from bridge.control.verb import Place, Verb, record_at
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model.commands import UNLIMITED, Update, size_of
+from bridge.model.commands.amounts import CPU_PERIOD_US, LEAST_QUOTA_US, quota_of
 from bridge.model.outcomes import ContainerInfo, Updated
 
-__all__ = ["CPU_PERIOD_US", "VERBS", "changed_spec", "resources_of"]
-
-CPU_PERIOD_US: Final = 100_000
-"""The kernel's own (Documentation/scheduler/sched-bwc.rst)."""
-
-LEAST_QUOTA_US: Final = 1_000
-"""The kernel takes no less."""
+__all__ = ["VERBS", "changed_spec", "resources_of"]
 
 _DECORATION: Final = re.compile(r"^.*?runc did not terminate successfully: exit status \d+: |: unknown$", re.DOTALL)
 """What containerd and its shim put around runc's own words."""
@@ -111,7 +106,7 @@ def resources_of(command: Update) -> dict[str, Any]:
             "invalid_argument", f"cpu_quota {quota} is too little: give at least {LEAST_QUOTA_US}, or -1 for no limit"
         )
     if command.cpus is not None:
-        quota, period = max(LEAST_QUOTA_US, round(command.cpus * CPU_PERIOD_US)), CPU_PERIOD_US
+        quota, period = quota_of(command.cpus), CPU_PERIOD_US
     if command.pids_limit == 0:
         raise CommandFailed(
             "invalid_argument", "pids_limit 0 would leave no process: give at least 1, or -1 for no limit"

@@ -28,6 +28,8 @@ from bridge.policy import (
     Show,
     anchored,
     asks_of,
+    asks_of_options,
+    asks_of_output,
     asks_of_process,
     asks_of_runtime,
     moved,
@@ -105,6 +107,7 @@ class Policy:
         own: Mapping[str, Any] | None = None,
         runtime: str = "",
         runtime_options: Mapping[str, Any] | None = None,
+        output: str = "",
         existing: bool = False,
         ours: bool = False,
     ) -> Decision | None:
@@ -118,12 +121,14 @@ class Policy:
             own: the process of that container itself, so that becoming root is seen.
             runtime: the runtime that it chooses.
             runtime_options: its options.
+            output: where the output of what it starts goes on the host, as its container's label says.
             existing: whether all that is of a container that is there already.
             ours: whether the spec went through `anchor`, so that what leads elsewhere by now was moved.
         """
         assert order.kind is not None
         subject = order.subject
-        asks: tuple[Ask, ...] = asks_of_runtime(runtime, runtime_options)
+        asks: tuple[Ask, ...] = asks_of_options(order.command) + asks_of_output(output)
+        asks += asks_of_runtime(runtime, runtime_options)
         if spec is not None:
             asks += asks_of(spec, cgroups_path=f"/{subject.namespace}/{subject.container}", existing=existing)
             asks += moved(spec, self._resolve) if ours else ()
@@ -212,6 +217,7 @@ class Permit:
         image: str | None = None,
         runtime: str = "",
         runtime_options: Mapping[str, Any] | None = None,
+        output: str = "",
         existing: bool = False,
         ours: bool = False,
     ) -> None:
@@ -229,6 +235,7 @@ class Permit:
             own=own,
             runtime=runtime,
             runtime_options=runtime_options,
+            output=output,
             existing=existing,
             ours=ours,
         )

@@ -93,6 +93,7 @@ class Permission(Protocol):
         image: str | None = None,
         runtime: str = "",
         runtime_options: Mapping[str, Any] | None = None,
+        output: str = "",
         existing: bool = False,
         ours: bool = False,
     ) -> None:

@@ -1,15 +1,20 @@
 """The labels that the bridge itself puts on what it makes in containerd.
 
-Everything of ours begins with `containerd-bridge/`, and no command may set such a label.
+Everything of ours begins with `containerd-bridge/`, and no command may set such a label. Those of others are not anybody's to
+set either: who they belong to acts on them.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["COMMAND", "IMAGES", "INSTANCE", "ON_THE_BUS", "OURS", "REMOVE", "STDIN", "STDIO"]
+__all__ = ["COMMAND", "IMAGES", "INSTANCE", "OF_OTHERS", "ON_THE_BUS", "OURS", "REMOVE", "STDIN", "STDIO"]
 
 OURS: Final = "containerd-bridge/"
+
+OF_OTHERS: Final = ("containerd.io/", "io.cri-containerd", "com.docker/", "nerdctl/")
+"""Beginnings of labels on which somebody acts: containerd (its restart plugin starts containers, its garbage collector keeps
+things), its CRI plugin, dockerd, nerdctl. What an image says of them is passed over."""
 
 COMMAND: Final = "containerd-bridge/command"
 """On containers, snapshots, leases and images: the id of the command that made them."""

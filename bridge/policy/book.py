@@ -154,6 +154,8 @@ class RuleBook(Struct, frozen=True, kw_only=True, dict=True):
         more = f"; and {len(refused) - TOLD} things more" if len(refused) > TOLD else ""
         kinds = ", ".join(dict.fromkeys(ask.kind for ask in refused))
         remedy = f"a rule whose spec has {kinds} allows it"
+        if not self.source:
+            remedy = f"`serve --policy FILE` with {remedy}"
         never = next((ask for ask in refused if not ask.grantable), None)
         if any(ask.kind == "moved" for ask in refused):
             remedy = "put back what was there, or make the container anew"
@@ -161,7 +163,8 @@ class RuleBook(Struct, frozen=True, kw_only=True, dict=True):
             remedy += ", and one with `existing` whatever containers ask that are there already"
         elif never is not None:
             remedy = f"leave out what no rule can allow, since it {never}"
-        sentence = f"{name}{where} does not let {verb}{target} ask for this: it {told}{more}: {remedy}"
+        judge = f"{name}{where} does not let" if self.source else "without a policy nothing lets"
+        sentence = f"{judge} {verb}{target} ask for this: it {told}{more}: {remedy}"
         return Decision(allowed=False, rule=name, reason=sentence, refused=refused)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a rule lets a spec ask: the table `[rules.spec]`. Everything is off unless it is given.
+"""What a rule lets a command ask of the host: the table `[rules.spec]`. Everything is off unless it is given.
 
 A path is compared after its symbolic links have been followed, where somebody can follow them: the daemon can, on its host; the
 command line takes paths as they stand.
@@ -77,6 +77,14 @@ class Permissions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     annotations: list[Pattern] = []
     runtimes: list[Pattern] = []
     runtime_options: list[Pattern] = []
+    log_files: list[HostPath] = []
+    """Where output may be written to: a file, or everything below a directory."""
+    log_programs: list[HostPath] = []
+    """Programs of the host that may take output, letter for letter; whoever asks for one chooses its arguments."""
+    labels: list[Pattern] = []
+    """Labels on which containerd or another client acts, such as `containerd.io/restart.*`."""
+    hosts_dirs: list[HostPath] = []
+    """Directories that may say how `pull` reaches registries."""
     fields: list[Pattern] = []
     """Fields of the spec that are not judged here, by their full name such as `linux.timeOffsets`."""
     existing: bool = False
@@ -96,26 +104,24 @@ class Permissions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def _lists(self, ask: Ask, given: Sequence[object], resolve: Resolve) -> bool:
         match ask.kind:
             case "host_mounts":
-                return self._allows_mount(ask, resolve)
-            case "namespace_paths":
+                found = _reaches(
+                    ask, [each.source for each in self.host_mounts if each.write or not ask.write], resolve
+                )
+            case "log_files":
+                found = _reaches(ask, self.log_files, resolve)
+            case "log_programs":
+                # Links are not followed: many programs may be one file that goes by its name.
+                found = ask.value in map(posixpath.normpath, self.log_programs)
+            case "namespace_paths" | "hosts_dirs":
                 real = resolve(ask.value)
-                return any(_within(real, resolve(each)) for each in self.namespace_paths)
+                found = any(_within(real, resolve(str(each))) for each in given)
             case "capabilities":
-                return bool({ask.value, "ALL"}.intersection(self.capabilities))
+                found = bool({ask.value, "ALL"}.intersection(self.capabilities))
             case "devices":
-                return any(_device_within(ask.value, each) for each in self.devices)
-        return any(fnmatchcase(ask.value, str(pattern)) for pattern in given)
-
-    def _allows_mount(self, ask: Ask, resolve: Resolve) -> bool:
-        real = resolve(ask.value)
-        exactly = any(_touches(path, guarded) for path in (ask.value, real) for guarded in GUARDED)
-        for each in self.host_mounts:
-            if ask.write and not each.write:
-                continue
-            source = resolve(posixpath.normpath(each.source))
-            if real == source or (not exactly and _within(real, source)):
-                return True
-        return False
+                found = any(_device_within(ask.value, each) for each in self.devices)
+            case _:
+                found = any(fnmatchcase(ask.value, str(pattern)) for pattern in given)
+        return found
 
 
 NOTHING: Final = Permissions()
@@ -123,6 +129,14 @@ NOTHING: Final = Permissions()
 _OF_PRIVILEGED: Final = frozenset(
     {"capabilities", "devices", "masked_paths", "new_privileges", "root_user", "unconfined", "writable_cgroups"}
 )
+
+
+def _reaches(ask: Ask, allowed: Sequence[str], resolve: Resolve) -> bool:
+    """Tell whether the path that is asked for is one of these or lies below; what is the host itself only where it is one."""
+    real = resolve(ask.value)
+    exactly = any(_touches(path, guarded) for path in (ask.value, real) for guarded in GUARDED)
+    sources = (resolve(posixpath.normpath(each)) for each in allowed)
+    return any(real == source or (not exactly and _within(real, source)) for source in sources)
 
 
 def _within(path: str, directory: str) -> bool:

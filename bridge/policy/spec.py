@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bridge.model.confinement import MASKED, READ_ONLY
 from bridge.policy.asks import Ask, Asks, shown
 from bridge.policy.devices import judge_devices
 from bridge.policy.mounts import judge_mounts, judge_path
@@ -34,13 +35,8 @@ _SEPARATE: Final = ("pid", "ipc", "uts", "mount", "network")
 _OTHER: Final = ("user", "cgroup", "time")
 _SHORT: Final = {"network": "net"}
 
-MASKED: Final = frozenset(
-    {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"}
-    | {"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"}
-)
 MASKED_LATER: Final = frozenset({"/proc/asound", "/sys/devices/virtual/powercap"})
 """Those that clients of older containerds leave open; what these have made is not refused for it."""
-READ_ONLY: Final = frozenset({"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"})
 
 _CONTAINED: Final = frozenset({"private", "rprivate", "slave", "rslave"})
 
@@ -98,7 +94,7 @@ def _judge_linux(asks: Asks, linux: Mapping[Any, Any], cgroups_path: str | None,
     asks.leave(resources, _RESOURCES, "linux.resources")
     judge_devices(asks, resources.get("devices"), rules=True)
     for what, kept in (("maskedPaths", MASKED), ("readonlyPaths", READ_ONLY)):
-        missing = kept - left_open.union(asks.texts(linux.get(what), f"linux.{what}"))
+        missing = set(kept).difference(left_open, asks.texts(linux.get(what), f"linux.{what}"))
         if missing:
             text = f"sees what is hidden or protected by default ({', '.join(sorted(missing)[:3])})"
             asks.add("masked_paths", text, what)

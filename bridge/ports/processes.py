@@ -23,7 +23,7 @@ class Stdio(Struct, frozen=True, kw_only=True):
 
 
 class UserIds(NamedTuple):
-    """A user of a container by numbers, and the groups that it is in besides `gid`."""
+    """A user of a container by numbers, and all groups that it is in, `gid` among them."""
 
     uid: int
     gid: int

@@ -88,7 +88,7 @@ class MemoryContainerd:
         self.inventory = MemoryInventory(self)
         self.programs: dict[str, Program] = {}
         """What a process runs, by its first argument: of containers made through `runtime` else `RUNS`; execs run no others."""
-        self.users: dict[str, UserIds] = {"root": UserIds(0, 0)}
+        self.users: dict[str, UserIds] = {"root": UserIds(0, 0, (0,))}
         """Whom the containers know, by name."""
         self._pids = itertools.count(1001)
 

@@ -189,7 +189,7 @@ class MemoryTasks:
             self._calls.task(namespace, container)
             name, _, group = user.partition(":")
             if name.isdigit() and (not group or group.isdigit()):
-                return UserIds(int(name), int(group or 0))
+                return UserIds(int(name), int(group or 0), (int(group or 0),))
             if user not in self._containerd.users:
                 raise Refusal("invalid_argument", f"container {container} has no user {user!r}")
             return self._containerd.users[user]

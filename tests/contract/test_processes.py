@@ -215,4 +215,5 @@ async def test_a_user_is_told_by_numbers(host: Host, user: str, expected: int | 
     if expected is None:
         assert await code_of(found) == "invalid_argument"
     else:
-        assert await found == UserIds(7, 8 if ":" in user else 0)
+        gid = 8 if ":" in user else 0
+        assert await found == UserIds(7, gid, (gid,))

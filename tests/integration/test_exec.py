@@ -197,12 +197,12 @@ async def test_what_is_asked_for_replaces_what_the_container_has(node: Node, web
         return found.stdout.captured.decode()
 
     assert await output(["sh", "-c", "echo $COLOUR; pwd"], env={"COLOUR": "blue"}, cwd="/tmp") == "blue\n/tmp\n"
-    assert await output(["id"], user="12:34") == "uid=12 gid=34\n"
+    assert await output(["id"], user="12:34") == "uid=12 gid=34 groups=34\n"
     await output(
         ["sh", "-c", "mkdir -p /etc; echo me:x:77:88::/:/bin/sh > /etc/passwd; echo them:x:99:me > /etc/group"]
     )
-    assert (await output(["id"], user="me")).startswith("uid=77(me) gid=88 groups=99(them)")
-    assert (await output(["id"], user="me:them")).startswith("uid=77(me) gid=99(them)")
+    assert (await output(["id"], user="me")).startswith("uid=77(me) gid=88 groups=88,99(them)")
+    assert (await output(["id"], user="me:them")).startswith("uid=77(me) gid=99(them) groups=99(them)")
     none = await output(["sh", "-c", "grep CapEff /proc/self/status"], capabilities=[])
     assert none.split() == ["CapEff:", "0000000000000000"]
     with pytest.raises(CommandFailed) as failed:
@@ -210,11 +210,37 @@ async def test_what_is_asked_for_replaces_what_the_container_has(node: Node, web
     assert failed.value.code == "invalid_argument"
 
 
-async def test_names_of_users_are_not_looked_up_through_links_of_the_image(node: Node, web: str, ctr: Ctr) -> None:
-    await node.capture(web, ["sh", "-c", "mkdir -p /etc; ln -s /etc/passwd2 /etc/passwd"], namespace=ctr.namespace)
-    with pytest.raises(CommandFailed) as failed:
-        await node.capture(web, ["id"], namespace=ctr.namespace, user="root")
-    assert failed.value.code == "invalid_argument"
+async def test_links_lead_where_they_lead_for_the_container_when_names_are_looked_up(
+    node: Node, web: str, ctr: Ctr
+) -> None:
+    theirs = ctr.host.shared / f"{ctr.namespace}.passwd"
+    theirs.write_text("stranger:x:55:55::/:/bin/sh\n")
+    files = f"mkdir -p /etc /usr/lib{theirs.parent}; ln -s ../usr/lib/passwd /etc/passwd; echo me:x:77:88::/: > /usr/lib/passwd"
+    await node.capture(web, ["sh", "-c", files], namespace=ctr.namespace)
+    assert await _identity(node, web, ctr, "me") == "uid=77(me) gid=88 groups=88\n"
+    for link in (theirs, f"../../../../../..{theirs}"):
+        await node.capture(web, ["sh", "-c", f"ln -sf {link} /etc/passwd"], namespace=ctr.namespace)
+        with pytest.raises(CommandFailed, match="there is no user 'stranger' in /etc/passwd of container web"):
+            await _identity(node, web, ctr, "stranger")
+
+
+@pytest.mark.parametrize("user", ["1000", "1000:1000", "tom", "tom:toms"])
+async def test_an_exec_is_in_the_groups_that_a_new_container_would_be_in(
+    node: Node, web: str, ctr: Ctr, user: str
+) -> None:
+    lists = "echo tom:x:1000:1000::/: > /etc/passwd; printf 'toms:x:1000:\\nmore:x:2000:tom\\n' > /etc/group"
+    await node.capture(web, ["sh", "-c", f"mkdir -p /etc; {lists}"], namespace=ctr.namespace)
+    found = await node.capture(
+        web, ["sh", "-c", "exec grep Groups /proc/self/status"], namespace=ctr.namespace, user=user
+    )
+    assert found.stdout.captured is not None
+    assert found.stdout.captured.split()[1:] == ([b"1000"] if ":" in user else [b"1000", b"2000"])
+
+
+async def _identity(node: Node, web: str, ctr: Ctr, user: str) -> str:
+    found = await node.capture(web, ["id"], namespace=ctr.namespace, user=user)
+    assert found.stdout.captured is not None
+    return found.stdout.captured.decode()
 
 
 # -- input

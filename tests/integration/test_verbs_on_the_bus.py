@@ -95,13 +95,23 @@ async def here(host: Containerd, bridge_factory: BridgeFactory, nats_url: str, t
     daemon = await asyncio.to_thread(
         bridge_factory,
         *("--containerd", host.address, "--nats", nats_url, "--node", "n1", "--bundle-root", root),
-        *("--state-dir", tmp_path / "state", "--commands", "observe,lifecycle"),
+        *("--state-dir", tmp_path / "state", "--commands", "observe,lifecycle", "--foreign"),
         *("--policy", policy),
     )
     await asyncio.to_thread(daemon.live)
     with host.fresh_namespace() as ctr:
         async with connect(nats_url) as bus:
             yield Here(ctr, bus, daemon, root)
+
+
+@pytest.fixture
+async def dockerds(here: Here, host: Containerd) -> AsyncIterator[Here]:
+    """The same in dockerd's own namespace: the only one in which containers have bundles."""
+    ctr = await asyncio.to_thread(host.namespace, "moby", busybox=True)
+    try:
+        yield Here(ctr, here.bus, here.bridge, here.bundles)
+    finally:
+        await asyncio.to_thread(ctr.remove)
 
 
 async def code(awaitable: Awaitable[Any]) -> str:
@@ -189,17 +199,25 @@ async def test_delete_with_force_ends_many_processes_paused_or_not(here: Here, p
     assert "web.1" not in await asyncio.to_thread(here.ctr, "snapshots", "ls")
 
 
-async def test_a_bundle_goes_with_its_container_inside_the_allowed_directory_only(here: Here, tmp_path: Path) -> None:
+async def test_a_bundle_goes_with_its_container_inside_the_allowed_directory_only(
+    here: Here, dockerds: Here, tmp_path: Path
+) -> None:
     ours, other = here.bundles / "ours", tmp_path / "other"
     for path in (ours, other):
         (path / "rootfs").mkdir(parents=True)
-        await here.create(path.name, "true", options=("--label", f"{BUNDLE_LABEL}={path}"))
-    assert (await here.node.delete("ours", **here.where)).left == []
+        await dockerds.create(path.name, "true", options=("--label", f"{BUNDLE_LABEL}={path}"))
+    # Another of the same id in another namespace, with a label that somebody else chose.
+    await here.create("ours", "true", options=("--label", f"{BUNDLE_LABEL}={ours}"))
+    left = (await here.node.delete("ours", **here.where)).left
+    assert left == [f"bundle {ours} stays: dockerd has no containers in namespace {here.ctr.namespace}"]
+    assert ours.exists()
+
+    assert (await here.node.delete("ours", **dockerds.where)).left == []
     assert not ours.exists()
-    left = (await here.node.delete("other", **here.where)).left
+    left = (await here.node.delete("other", **dockerds.where)).left
     assert left == [f"bundle {other} stays: it is not right in {here.bundles}"]
     assert other.exists()
-    assert "other" not in await asyncio.to_thread(here.ctr, "containers", "ls", "-q")
+    assert "other" not in await asyncio.to_thread(dockerds.ctr, "containers", "ls", "-q")
 
 
 # -- observe
@@ -377,14 +395,14 @@ async def test_a_task_whose_shim_is_gone_can_be_deleted(here: Here) -> None:
     await asyncio.to_thread(here.ctr.host.run, "kill", "-9", str(task.pid), check=False)
 
 
-async def test_what_cannot_be_removed_is_no_silent_success(here: Here) -> None:
+async def test_what_cannot_be_removed_is_no_silent_success(dockerds: Here) -> None:
     """That client writes into its log that a bundle could not be removed, and reports success."""
-    path = here.bundles / "web.1"
+    path = dockerds.bundles / "web.1"
     path.mkdir()
-    await here.create("web.1", "true", options=("--label", f"{BUNDLE_LABEL}={path}"))
+    await dockerds.create("web.1", "true", options=("--label", f"{BUNDLE_LABEL}={path}"))
     await asyncio.to_thread(_mount, path)
     try:
-        left = (await here.node.delete("web.1", **here.where)).left
+        left = (await dockerds.node.delete("web.1", **dockerds.where)).left
         assert left == [f"bundle {path} stays: something is mounted on {path}"]
         assert (path / "precious").exists()
     finally:

@@ -9,77 +9,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["CAPABILITIES", "DEFAULT_PATH", "EVERY_CAPABILITY", "default_spec"]
+from bridge.model.confinement import CAPABILITIES, MASKED, READ_ONLY
+
+__all__ = ["DEFAULT_PATH", "default_spec"]
 
 OCI_VERSION: Final = "1.1.0"
 """Of the runtime-spec; nothing here is younger."""
 
 DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-CAPABILITIES: Final = (
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-)
-"""What a container may without being asked for more (containerd, pkg/oci/spec.go)."""
-
-EVERY_CAPABILITY: Final = (
-    *CAPABILITIES,
-    "CAP_DAC_READ_SEARCH",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_LEASE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-)
-"""All that Linux has (include/uapi/linux/capability.h). A runtime leaves out those that its kernel does not know."""
-
-_MASKED: Final = (
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-    "/proc/scsi",
-)
-_READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 _MOUNTS: Final = (
     ("/proc", "proc", "proc", "nosuid,noexec,nodev"),
@@ -117,8 +54,8 @@ def default_spec(namespace: str, container: str) -> dict[str, Any]:
         "linux": {
             "cgroupsPath": f"/{namespace}/{container}",
             "namespaces": [{"type": kind} for kind in _NAMESPACES],
-            "maskedPaths": list(_MASKED),
-            "readonlyPaths": list(_READ_ONLY),
+            "maskedPaths": list(MASKED),
+            "readonlyPaths": list(READ_ONLY),
             "resources": {
                 "devices": [{"allow": False, "access": "rwm"}, *(_allowed(*device) for device in _DEVICES)],
             },

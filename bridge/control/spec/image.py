@@ -19,8 +19,8 @@ from bridge.model.commands import Create
 
 __all__ = ["ImageConfig", "apply_image", "environment", "image_config", "image_labels"]
 
-RESERVED: Final = ("containerd.io/", "io.cri-containerd", labels.OURS)
-"""Beginnings of labels that an image may not set: they mean something to containerd, or to us."""
+RESERVED: Final = (*labels.OF_OTHERS, labels.OURS)
+"""Beginnings of labels that an image may not set: they mean something to somebody."""
 
 LONGEST_LABEL: Final = 4096
 """Bytes of key and value together (containerd, pkg/labels)."""
@@ -67,7 +67,7 @@ def apply_image(spec: dict[str, Any], config: ImageConfig, command: Create) -> N
 
 
 def image_labels(config: ImageConfig) -> dict[str, str]:
-    """Return the labels that a container gets from its image: those that mean nothing to containerd, and its stop signal."""
+    """Return the labels that a container gets from its image: those that mean nothing to anybody, and its stop signal."""
     given = {
         key: value
         for key, value in (config.labels or {}).items()

@@ -6,15 +6,12 @@ import os
 from collections.abc import Iterable
 from typing import Any, Final
 
-from bridge.control.spec.default import EVERY_CAPABILITY
 from bridge.errors import CommandFailed
 from bridge.model.commands import Create, MountOption, Run
+from bridge.model.commands.amounts import CPU_PERIOD_US, quota_of
+from bridge.model.confinement import EVERY_CAPABILITY
 
 __all__ = ["apply_options"]
-
-CPU_PERIOD_US: Final = 100_000
-LEAST_QUOTA_US: Final = 1_000
-"""The kernel takes no less (Documentation/scheduler/sched-bwc.rst)."""
 
 HOST_FILES: Final = ("/etc/hosts", "/etc/resolv.conf")
 """What a container on the host's network needs of the host to find anybody."""
@@ -85,8 +82,7 @@ def _resources(resources: dict[str, Any], command: Create) -> None:
     if command.memory is not None:
         resources["memory"] = {"limit": command.memory}
     if command.cpus is not None:
-        quota = max(LEAST_QUOTA_US, round(command.cpus * CPU_PERIOD_US))
-        resources["cpu"] = {"quota": quota, "period": CPU_PERIOD_US}
+        resources["cpu"] = {"quota": quota_of(command.cpus), "period": CPU_PERIOD_US}
     if command.pids_limit is not None:
         resources["pids"] = {"limit": command.pids_limit}
 
@@ -107,7 +103,8 @@ def _capabilities(capabilities: dict[str, list[str]], command: Create) -> None:
     added, dropped = _names(command.cap_add), _names(command.cap_drop)
     for kind, present in capabilities.items():
         kept = [] if "CAP_ALL" in dropped else [name for name in present if name not in dropped]
-        more = EVERY_CAPABILITY if "CAP_ALL" in added else added
+        # ALL is all but what is dropped by its name, as docker has it.
+        more = [name for name in EVERY_CAPABILITY if name not in dropped] if "CAP_ALL" in added else added
         capabilities[kind] = [*kept, *(name for name in more if name not in kept)]
 
 

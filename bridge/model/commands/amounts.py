@@ -1,13 +1,19 @@
-"""Sizes as people write them: `512m`, `1.5GiB`, `-1` for no limit."""
+"""Amounts as people write them: sizes such as `512m`, `1.5GiB`, `-1` for no limit; processors such as 0.5."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-__all__ = ["UNLIMITED", "size_of"]
+__all__ = ["CPU_PERIOD_US", "LEAST_QUOTA_US", "UNLIMITED", "quota_of", "size_of"]
 
 UNLIMITED: Final = -1
+
+CPU_PERIOD_US: Final = 100_000
+"""The kernel's own (Documentation/scheduler/sched-bwc.rst)."""
+
+LEAST_QUOTA_US: Final = 1_000
+"""The kernel takes no less."""
 
 _SIZE: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?)\s*(?:([kmgtp]?)(?:i?b)?)", re.ASCII | re.IGNORECASE)
 _LARGEST: Final = 1 << 62
@@ -34,3 +40,8 @@ def size_of(size: str | int) -> int:
     raise ValueError(
         f"{size!r} is no size: give bytes, or a number with a unit such as 512m or 1.5g, or -1 for no limit"
     )
+
+
+def quota_of(cpus: float) -> int:
+    """Return what so many processors are of each `CPU_PERIOD_US`."""
+    return max(LEAST_QUOTA_US, round(cpus * CPU_PERIOD_US))

@@ -95,6 +95,22 @@ def test_a_spec_and_a_process_are_judged(cli: Cli, policy: Path, tmp_path: Path)
     assert "runs as root" in cli(*ask, spec, "--process", process).out
 
 
+def test_output_and_labels_are_judged_as_the_node_judges_them(cli: Cli, policy: Path) -> None:
+    policy.write_text("default = 'allow'\nspec = { log_files = ['/var/log/web'] }")
+    ask = ("policy", "explain", "create", "web.1", "--policy", str(policy))
+    assert cli(*ask, "--log-uri", "file:///var/log/web/1").status == 0
+    said = cli(*ask, "--log-uri", "binary:///bin/sh", "-l", "containerd.io/restart.status=running", "--json")
+    assert said.status == 1
+    assert json.loads(said.out)["asks"] == [
+        "sets the label 'containerd.io/restart.status', on which containerd or another client acts",
+        "runs the program '/bin/sh' on the host, as root",
+    ]
+    # Those of a container that is there are nobody's to set any more.
+    start = ("policy", "explain", "start", "web.1", "--policy", str(policy), "-l", "nerdctl/x=y")
+    assert cli(*start).status == 0
+    assert cli(*start, "--log-uri", "binary:///bin/sh").status == 1
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000])
 def test_what_is_no_spec_is_told_so(cli: Cli, policy: Path, tmp_path: Path, text: str) -> None:
     path = tmp_path / "spec.json"

@@ -10,11 +10,13 @@ import pytest
 from msgspec import structs
 
 from bridge.control import creation
+from bridge.control.policy import JudgedOnly
 from bridge.control.removal import Removal
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.commands import Create, Run, RuncOptions
+from bridge.model.outcomes import Judged
 from bridge.testing import MemoryContainerd, Program
 from bridge.testing.images import memory_image
 from tests.faulty import Faulty
@@ -142,19 +144,34 @@ async def test_a_snapshot_of_somebody_elses_is_left_alone(containerd: MemoryCont
     assert containerd.leases == {}
 
 
-async def test_the_judge_sees_the_spec_whole_and_before_there_is_a_record(containerd: MemoryContainerd) -> None:
+@pytest.mark.parametrize("judged_only", [False, True])
+async def test_the_judge_sees_what_is_made_before_anything_is(containerd: MemoryContainerd, judged_only: bool) -> None:
     seen: list[dict[str, Any]] = []
 
     async def judge(*, spec: dict[str, Any], image: str, **_: Any) -> None:
         assert image == IMAGE
-        assert not containerd.containers
+        assert nothing(containerd)
         seen.append(spec)
-        raise CommandFailed("refused", "not here")
+        if len(seen) == 1:
+            raise (
+                JudgedOnly(Judged(rule="mine", reason="not now"))
+                if judged_only
+                else CommandFailed("refused", "not now")
+            )
 
-    with pytest.raises(CommandFailed, match="not here"):
-        await creation.create(place(containerd.runtime, permit=judge), Create(image=IMAGE, privileged=True))
-    assert seen[0]["process"]["user"]["uid"] == 7
+    command = Create(image=IMAGE, privileged=True)
+    counting = Faulty(containerd.runtime)
+    with pytest.raises(JudgedOnly if judged_only else CommandFailed, match="not now"):
+        await creation.create(place(counting, permit=judge), command)
+    assert set(counting.calls) <= {"containers.get", "containers.defaults", "images.resolve"}
     assert nothing(containerd)
+
+    await creation.create(place(containerd.runtime, permit=judge), command)
+    made = containerd.containers["default", "web.1"].record.spec
+    assert made is not None
+    user = made["process"].pop("user")
+    del seen[1]["process"]["user"]
+    assert (user["uid"], made) == (7, seen[1])  # all but that was judged
 
 
 @pytest.mark.parametrize(

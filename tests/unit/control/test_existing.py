@@ -35,9 +35,9 @@ async def test_what_another_made_privileged_is_not_started_without_a_rule(verb: 
     word, _, sentence = await ask.failure(verb, id="a-1")
     assert word == "refused"
     assert sentence == (
-        f"default does not let {verb} on container web.1 in namespace default ask for this: it has the capability "
-        "'CAP_SYS_ADMIN': a rule whose spec has capabilities allows it, and one with `existing` whatever containers ask that "
-        "are there already"
+        f"without a policy nothing lets {verb} on container web.1 in namespace default ask for this: it has the capability "
+        "'CAP_SYS_ADMIN': `serve --policy FILE` with a rule whose spec has capabilities allows it, and one with `existing` "
+        "whatever containers ask that are there already"
     )
     assert {"create", "start", "kill 15"}.isdisjoint(ask.runtime.calls)
     assert ask.begun == []
@@ -87,6 +87,32 @@ async def test_the_runtime_of_the_record_is_judged_as_well(of_record: dict[str, 
     record = ask.runtime.records["default", "web.1"]
     ask.runtime.records["default", "web.1"] = structs.replace(record, **of_record)
     assert (await ask("start")).outcome == word
+
+
+async def test_where_its_output_goes_is_judged_by_its_label(verb: str) -> None:
+    ask = Asked()
+    ask.runtime.add(labels={labels.STDIO: "binary:///bin/sh?-c=id"})
+    word, _, sentence = await ask.failure(verb)
+    assert word == "refused"
+    assert "it runs the program '/bin/sh' on the host, as root" in sentence
+    assert ask.begun == []
+    for spec in ({"log_programs": ["/bin/sh"]}, {"existing": True}):
+        ask.policy.book = allowing(**spec)
+        assert (await ask(verb)).outcome == "ok"
+        ask.runtime.made.clear()
+
+
+async def test_output_that_goes_to_the_bus_asks_nothing_of_the_host() -> None:
+    ask = Asked()
+    ask.runtime.add(labels={labels.STDIO: "file:///x"})
+    assert (await ask("start", dry_run=True, stdio="bus")).outcome == "ok"
+    assert (await ask("start", dry_run=True)).outcome == "refused"
+
+
+async def test_labels_of_others_are_no_matter_where_they_are_already(verb: str) -> None:
+    ask = Asked()
+    ask.runtime.add(labels={"nerdctl/state-dir": "/x", "io.cri-containerd.kind": "container"})
+    assert (await ask(verb)).outcome == "ok"
 
 
 @pytest.mark.parametrize("allowed", [{"host_mounts": [HostMount(source="/srv", write=True)]}, {"existing": True}])

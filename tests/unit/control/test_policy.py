@@ -46,6 +46,27 @@ async def test_a_rule_refuses_before_anything_is_done() -> None:
     assert dict(ask.policy.refusals) == {"no stop": 1}
 
 
+@pytest.mark.parametrize(
+    ("verb", "options", "kind"),
+    [
+        ("run", {"image": "i", "stdio": "binary:///bin/sh"}, "log_programs"),
+        ("create", {"image": "i", "stdio": "file:///etc/cron.d/x"}, "log_files"),
+        ("create", {"image": "i", "labels": {"containerd.io/restart.status": "running"}}, "labels"),
+        ("pull", {"image": "h.io/i:1", "labels": {"io.cri-containerd.image": "managed"}}, "labels"),
+        ("pull", {"image": "h.io/i:1", "hosts_dir": "/srv"}, "hosts_dirs"),
+    ],
+)
+async def test_what_leads_to_the_host_beside_a_spec_is_refused_before_anybody_is_asked(
+    verb: str, options: dict[str, Any], kind: str
+) -> None:
+    ask = Asked()
+    word, _, sentence = await ask.failure(verb, None if verb == "pull" else "web.1", **options)
+    assert word == "refused"
+    assert f"a rule whose spec has {kind}" in sentence
+    assert ask.runtime.calls == []
+    assert ask.begun == []
+
+
 async def test_labels_are_asked_for_only_where_a_rule_depends_on_them() -> None:
     ask = Asked(book=book(Rule(effect="allow", verbs=["kill"]), Rule(effect="allow", labels=["tier=web"])))
     ask.runtime.add(task=SmallTask("running", ignores={15}), labels={"tier": "web"})

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.control.spec.default import CAPABILITIES, EVERY_CAPABILITY, default_spec
+from bridge.control.spec.default import default_spec
 from bridge.control.spec.image import apply_image, environment, image_config, image_labels
 from bridge.control.spec.options import apply_options
-from bridge.control.spec.users import process_user
 from bridge.control.spec.whole import check_whole
 from bridge.errors import CommandFailed
 from bridge.model.commands import Create, MountOption
+from bridge.model.confinement import CAPABILITIES, EVERY_CAPABILITY
+from bridge.model.users import process_user
 
 PASSWD = b"root:x:0:0::/:\n# no user\nann:x:1000:1001::/:\nbad:x:one:1::/:\nhuge:x:99999999999:1::/:\n\xff:x:5:5::/:\n"
 GROUP = b"root:x:0:\nanns:x:1001:ann\nstaff:x:50:root,ann\nstaff2:x:51:annette\nshort:x\n"
@@ -118,6 +119,8 @@ def test_an_image_sets_no_label_that_means_something() -> None:
         "a": "b",
         "containerd.io/x": "1",
         "io.cri-containerd.y": "1",
+        "com.docker/engine.bundle.path": "/x",
+        "nerdctl/state-dir": "/x",
         "containerd-bridge/remove": "true",
         "l": "x" * 5000,
     }
@@ -176,6 +179,8 @@ def test_capabilities_come_and_go() -> None:
     assert spec(cap_drop=["ALL"])["process"]["capabilities"]["permitted"] == []
     assert spec(cap_drop=["ALL"], cap_add=["KILL"])["process"]["capabilities"]["permitted"] == ["CAP_KILL"]
     assert set(spec(cap_add=["ALL"])["process"]["capabilities"]["bounding"]) == set(EVERY_CAPABILITY)
+    all_but_one = spec(cap_add=["ALL"], cap_drop=["SYS_ADMIN"])["process"]["capabilities"]
+    assert all(set(names) == set(EVERY_CAPABILITY) - {"CAP_SYS_ADMIN"} for names in all_but_one.values())
 
 
 def test_privileged_takes_away_what_keeps_it_from_the_host() -> None:

@@ -96,7 +96,8 @@ LENIENT = RuleBook(
     spec=Permissions(
         privileged=True, hooks=True, propagation=True, oom_score=True, host_mounts=[HostMount(source="/", write=True)],
         host_namespaces=["net", "pid", "ipc", "uts", "mount"], namespace_paths=["/"], file_systems=["*"], cgroup_paths=["*"],
-        sysctls=["*"], annotations=["*"], runtimes=["*"], runtime_options=["*"], fields=["*"],
+        log_files=["/"], labels=["*"], hosts_dirs=["/"], sysctls=["*"],
+        annotations=["*"], runtimes=["*"], runtime_options=["*"], fields=["*"],
     ),
 )  # fmt: skip
 """Rules for tests that are about something else."""

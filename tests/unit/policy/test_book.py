@@ -48,6 +48,15 @@ def test_without_rules_everything_is_allowed_that_asks_the_host_for_nothing() ->
     assert "runs programs on the host (hooks)" in refused.reason
 
 
+def test_without_rules_a_refusal_says_how_there_would_be_some(read: Any) -> None:
+    asks = asks_of(changed("hooks", {"poststop": []}), cgroups_path="/default/web.1")
+    assert decided(NO_RULES, verb="run", asks=asks).reason == (
+        "without a policy nothing lets run on container web.1 in namespace shop ask for this: it runs programs on the host "
+        "(hooks): `serve --policy FILE` with a rule whose spec has hooks allows it"
+    )
+    assert "--policy" not in decided(read("default = 'allow'"), asks=asks).reason
+
+
 def test_an_empty_policy_allows_nothing(read: Any) -> None:
     decision = decided(read(""))
     assert (decision.allowed, decision.rule) == (False, "default")

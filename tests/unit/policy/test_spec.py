@@ -181,6 +181,41 @@ def test_becoming_root_in_a_container_that_is_not_is_an_ask(process: Any, own: A
     assert ("root_user" in [ask.kind for ask in asks_of_process(process, own=own)]) is asked
 
 
+MIGHTY = {
+    **DEFAULT["process"],
+    "noNewPrivileges": False,
+    "apparmorProfile": "unconfined",
+    "selinuxLabel": "spc_t",
+    "oomScoreAdj": -999,
+    "ioPriority": {"class": "IOPRIO_CLASS_RT"},
+    "capabilities": {"bounding": ["CAP_SYS_ADMIN", "CAP_KILL"], "effective": ["CAP_KILL"]},
+}
+
+
+def test_what_its_container_has_already_is_no_ask_of_an_exec() -> None:
+    like_dockerd = {key: value for key, value in DEFAULT["process"].items() if key != "noNewPrivileges"}
+    for own in (MIGHTY, like_dockerd, {**DEFAULT["process"], "capabilities": None}):
+        assert asks_of_process({**own, "args": ["id"], "terminal": True}, own=own) == ()
+    kinds = {ask.kind for ask in asks_of_process(MIGHTY, own=DEFAULT["process"])}
+    assert kinds == {"capabilities", "new_privileges", "unconfined", "oom_score", "fields"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "kind"),
+    [
+        ("capabilities", {"effective": ["CAP_SYS_ADMIN"]}, "capabilities"),  # which it has in its bounding set alone
+        ("capabilities", {"bounding": ["CAP_BPF"]}, "capabilities"),
+        ("capabilities", None, "capabilities"),
+        ("selinuxLabel", "other_t", "unconfined"),
+        ("oomScoreAdj", -1000, "oom_score"),
+        ("ioPriority", {"class": "IOPRIO_CLASS_BE"}, "fields"),
+        ("scheduler", {}, "fields"),
+    ],
+)
+def test_what_goes_beyond_its_container_is_one_still(path: str, value: Any, kind: str) -> None:
+    assert [ask.kind for ask in asks_of_process({**MIGHTY, path: value}, own=MIGHTY)] == [kind]
+
+
 # -- whatever it is
 
 JSON = st.recursive(

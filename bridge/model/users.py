@@ -1,6 +1,7 @@
-"""Who a container's process is: `USER[:GROUP]` by the image's own /etc/passwd and /etc/group (containerd, pkg/oci).
+"""Who a container's process is: `USER[:GROUP]` by the /etc/passwd and /etc/group of its own files (containerd, pkg/oci).
 
-Both files are foreign data: a line that is none is passed over, as libc does.
+One reading for new containers and for execs in those that run. Both files are foreign data: a line that is none is passed over,
+as libc does.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from typing import Any, NamedTuple
 
 from bridge.errors import CommandFailed
 
-__all__ = ["PASSWD", "GROUP", "process_user"]
+__all__ = ["GROUP", "LARGEST_LIST", "PASSWD", "process_user"]
 
 PASSWD = "/etc/passwd"  # noqa: S105 - a path
 GROUP = "/etc/group"
+
+LARGEST_LIST = 1 << 20
+"""Bytes of either file that are read."""
 
 LARGEST_ID = 2**31 - 1
 
@@ -30,14 +34,17 @@ class _Group(NamedTuple):
     members: list[str]
 
 
-def process_user(wanted: str, passwd: bytes | None, group: bytes | None, *, alone: bool = False) -> dict[str, Any]:
+def process_user(
+    wanted: str, passwd: bytes | None, group: bytes | None, *, alone: bool = False, whose: str = "the image"
+) -> dict[str, Any]:
     """Return `process.user` of the spec.
 
     Args:
         wanted: `USER` or `USER:GROUP`, names or numbers; empty for root.
-        passwd: the image's /etc/passwd, None where it has none.
+        passwd: the container's /etc/passwd, None where it has none.
         group: its /etc/group likewise.
         alone: whether the user is in no other groups, whatever /etc/group says.
+        whose: whose files these are, for sentences about them.
 
     Raises:
         CommandFailed: `invalid_argument`: a name is not there, or a number is none.
@@ -50,22 +57,22 @@ def process_user(wanted: str, passwd: bytes | None, group: bytes | None, *, alon
         user: _User | None = _find(_users(passwd), lambda one: one.name == name)
         if user is None:
             raise CommandFailed(
-                "invalid_argument", f"there is no user {name!r} in the image's {PASSWD}: give a number, or UID:GID"
+                "invalid_argument", f"there is no user {name!r} in {PASSWD} of {whose}: give a number, or UID:GID"
             )
     else:
         user = _find(_users(passwd), lambda one: one.uid == number) or _User("", number, 0)
-    gid = _group_id(of, group) if colon else user.gid
+    gid = _group_id(of, group, whose) if colon else user.gid
     return _with_groups({"uid": user.uid, "gid": gid}, "" if alone else user.name, group)
 
 
-def _group_id(name: str, group: bytes | None) -> int:
+def _group_id(name: str, group: bytes | None, whose: str) -> int:
     number = _number(name)
     if number is not None:
         return number
     found: _Group | None = _find(_groups(group), lambda one: one.name == name)
     if found is None:
         raise CommandFailed(
-            "invalid_argument", f"there is no group {name!r} in the image's {GROUP}: give its number instead"
+            "invalid_argument", f"there is no group {name!r} in {GROUP} of {whose}: give its number instead"
         )
     return found.gid
 

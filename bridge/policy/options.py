@@ -1,0 +1,87 @@
+"""What a command asks of its host beside a spec: where output goes, labels that others act on, how registries are reached.
+
+A logging program runs as root on the host, and a log file is written by root; so is whatever containerd's restart plugin,
+dockerd, nerdctl or the kubelet do because a label tells them to. None of that stands in a spec, and all of it leads to the host.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from bridge.model.commands import Command, Create, Pull
+from bridge.model.labels import OF_OTHERS
+from bridge.policy.asks import Ask, Asks, shown
+
+__all__ = ["asks_of_labels", "asks_of_options", "asks_of_output"]
+
+_FILE: Final = "file://"
+_PROGRAM: Final = "binary://"
+
+
+def asks_of_options(command: Command | None) -> tuple[Ask, ...]:
+    """Return what the options of `create`, `run` and `pull` ask; those of other commands ask for nothing."""
+    match command:
+        case Create():
+            return asks_of_labels(command.labels) + asks_of_output(command.stdio)
+        case Pull():
+            return asks_of_labels(command.labels) + _asks_of_hosts(command.hosts_dir)
+    return ()
+
+
+def asks_of_labels(labels: Mapping[str, str]) -> tuple[Ask, ...]:
+    """Return what labels ask that somebody gives to what he makes."""
+    asks = Asks()
+    for key in labels:
+        if key.startswith(OF_OTHERS):
+            asks.add("labels", f"sets the label {shown(key)}, on which containerd or another client acts", key)
+    return asks.every()
+
+
+def asks_of_output(uri: str) -> tuple[Ask, ...]:
+    """Return what it asks that a container's output goes to `uri`, which may be anybody's. Total.
+
+    Read as the shim reads it: what is behind `?` goes to the program as its arguments, and the path may be written with `%`.
+    """
+    asks = Asks()
+    if uri in ("", "null"):
+        return ()
+    if uri.startswith(_PROGRAM):
+        path, clean = _path(uri.removeprefix(_PROGRAM))
+        asks.add("log_programs", f"runs the program {shown(path)} on the host, as root", path, grantable=clean)
+    elif uri.startswith(_FILE):
+        path, clean = _path(uri.removeprefix(_FILE))
+        asks.add("log_files", f"writes to {shown(path)} of the host, as root", path, write=True, grantable=clean)
+    else:
+        asks.add(
+            "log_files", f"writes to {shown(uri)}, which is neither file:///… nor binary:///…", uri, grantable=False
+        )
+    return asks.every()
+
+
+def _asks_of_hosts(directory: str) -> tuple[Ask, ...]:
+    if not directory:
+        return ()
+    asks = Asks()
+    path, clean = _cleaned(directory)
+    text = f"lets the directory {shown(path)} of the host say how registries are reached"
+    asks.add("hosts_dirs", text, path, grantable=clean)
+    return asks.every()
+
+
+def _path(rest: str) -> tuple[str, bool]:
+    """Return the path of a URI behind its `//`, and whether it is clear what it means."""
+    for end in "#?":
+        rest = rest.partition(end)[0]
+    try:
+        return _cleaned(unquote_to_bytes(rest).decode())
+    except UnicodeDecodeError:
+        return rest, False
+
+
+def _cleaned(path: str) -> tuple[str, bool]:
+    if not path.startswith("/") or ".." in path.split("/") or not path.isprintable():
+        return path, False
+    return "/" + posixpath.normpath(path).lstrip("/"), True
