@@ -271,11 +271,16 @@ async def delete(place: Place, command: Delete) -> Deleted:
 
 
 async def _remove_task(place: Place, task: TaskInfo) -> ExitInfo:
-    """Delete the task, killed first unless it has ended. Without a pid (restored and never started) there is nothing to kill."""
+    """Delete the task, killed first unless it has ended, once its output is taken: what is not goes with it.
+
+    Without a pid (restored and never started) there is nothing to kill.
+    """
     killed = task.status != "stopped" and task.pid != 0
     if killed:
         async with _exit_awaited(place) as exited:
             await _kill(place, exited)
+    if place.sessions is not None:
+        await place.sessions.drain(*place.target)
     try:
         ended = await place.runtime.tasks.delete(*place.target)
     except CommandFailed as error:

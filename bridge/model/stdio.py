@@ -53,12 +53,13 @@ __all__ = [
 OutputStream: TypeAlias = Literal["stdout", "stderr"]
 OUTPUTS: Final[tuple[OutputStream, ...]] = ("stdout", "stderr")
 
-Truncation: TypeAlias = Literal["held", "away", "restarted", "lost"]
+Truncation: TypeAlias = Literal["held", "away", "restarted", "lost", "deleted"]
 TRUNCATIONS: Final[Mapping[str, str]] = {
     "held": "another process still held the stream when this one had ended, and was not waited for any longer",
     "away": "the process ended while the bridge was not there: what it wrote last may be missing",
     "restarted": "the host was restarted: what was under way then is missing",
     "lost": "what the bridge had kept of it is gone from its disk",
+    "deleted": "its container was deleted or started again before all of it could be taken",
 }
 """Why a stream may have had more than what was stored, and the sentence for it."""
 

@@ -193,6 +193,13 @@ class StdioSessions(Protocol):
         """
         ...
 
+    async def drain(self, namespace: str, container: str) -> None:
+        """Take everything that the processes of a container have left behind, since it is lost when its task is deleted.
+
+        Whoever deletes one awaits this before. It takes some seconds at most; what has not come by then is said to be missing.
+        """
+        ...
+
     def find(self, namespace: str, container: str, exec_id: str | None) -> StdioSession | None:
         """Return the newest session of a process, also a while after its end."""
         ...

@@ -24,6 +24,7 @@ from bridge.stdio.awaited import Awaited
 from bridge.stdio.fifos import Fifos
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord
+from bridge.stdio.leaving import Leaving
 from bridge.stdio.output import Output
 from bridge.stdio.window import Window
 
@@ -63,6 +64,7 @@ class Session:
         self._outputs = outputs
         self._processes = processes
         self._process = Awaited(processes, *self.key)
+        self.leaving = Leaving(self._process, window, outputs.values())
         self._journal = journal
         self._over = over
         self._storing: list[asyncio.Task[None]] = []
@@ -237,6 +239,7 @@ class Session:
         """Find out how far it has come, and go on from there."""
         if self.record.stage == "exited":
             known = ExitInfo(exit_status=self.record.exit_status, exited_at=self.record.exited_at)
+            self.leaving.exited()
             await self._finish(known)
             return
         there = await self._process.look()
@@ -261,6 +264,7 @@ class Session:
         finally:
             exited.cancel()
         await self._note(stage="exited", exit_status=ended.exit_status, exited_at=ended.exited_at)
+        self.leaving.exited()
         await self._finish(ended)
 
     async def _finish(self, ended: ExitInfo) -> None:

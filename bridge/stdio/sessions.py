@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 LIVE: Final = 500
 """Sessions at the same time: each has FIFOs, files, and a few MiB that may wait."""
 
+DRAIN_S: Final = 10.0
+"""Patience with the output of processes whose task is to be deleted: as a rule it takes milliseconds."""
+
 BEFORE_S: Final = 10.0
 """Patience with the end of a process's run before, whose output is still on its way."""
 
@@ -129,6 +132,11 @@ class Sessions:
                 f"the stdio of {session} cannot be set up: {error.strerror or error} ({error.filename})",
             ) from error
         return session
+
+    async def drain(self, namespace: str, container: str) -> None:
+        """Take what all processes of a container have left; see the port."""
+        ours = [session for session in self._live.values() if session.key[:2] == (namespace, container)]
+        await asyncio.gather(*(session.leaving.drain(within=DRAIN_S) for session in ours))
 
     def find(self, namespace: str, container: str, exec_id: str | None) -> Session | None:
         """Return the newest session of a process; see the port."""

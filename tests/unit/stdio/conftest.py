@@ -119,7 +119,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         yield one
     finally:
         await one.close()
-        task = one.containerd.containers["default", "web"].task
+        web = one.containerd.containers.get(("default", "web"))
+        task = None if web is None else web.task
         if task is not None and task.info.status != "stopped":
             task.end(0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from bridge.errors import CommandFailed
 from bridge.model.commands import Create, Restart, Run, Start
 from bridge.model.outcomes import ExecResult
 from bridge.model.stdio import StreamEnd
+from bridge.stdio import output
 from bridge.testing import Program
 from bridge.testing.images import memory_image
 from tests.unit.policy.specs import anything
@@ -128,18 +128,36 @@ async def test_the_size_of_the_terminal_is_there_from_the_beginning(yard: Yard) 
     await until(lambda: container.task is not None and container.task.process(None).size == (90, 30))
 
 
-async def test_what_is_removed_after_its_end_is_removed_after_its_output_is_stored(yard: Yard) -> None:
+async def test_what_is_removed_after_its_end_is_removed_once_its_output_is_taken(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "HELD", 1000)
+    left = bytes(range(256)) * 600
+    yard.containerd.programs["job"] = Program(says=b"hello", leaves=left, exits=3)
     async with Removal("n1", yard.containerd.runtime, sessions=yard.sessions) as removal:
         await removal.swept()
         with yard.bus.down():
-            command = Run(image=IMAGE, stdio="bus", rm=True)
-            ran = await creation.run(yard.place(removing=removal), command)
-            await until(lambda: _status(yard) == "stopped")
-            await asyncio.sleep(0.05)
-            assert ("default", "job") in yard.containerd.containers
-        await until(lambda: ("default", "job") not in yard.containerd.containers)
+            ran = await creation.run(yard.place(removing=removal), Run(image=IMAGE, stdio="bus", rm=True))
+            await until(lambda: ("default", "job") not in yard.containerd.containers)
+        session = yard.sessions.find("default", "job", None)
+        assert session is not None
+        ended = await session.ended()
+    assert ended.stdout.truncated is None
     data, end = await yard.said(ran.process)
-    assert (data, end is not None and end.exit_status) == (b"hello", 3)
+    assert (data, end is not None and end.exit_status) == (b"hello" + left, 3)
+
+
+async def test_a_task_that_is_made_in_place_of_another_one_takes_nothing_of_its_output_away(yard: Yard) -> None:
+    left = bytes(range(256)) * 600
+    yard.containerd.programs["job"] = Program(says=b"hello", leaves=left)
+    ran = await creation.run(yard.place(), ON_THE_BUS)
+    assert ran.process is not None
+    session = yard.sessions.find("default", "job", None)
+    assert session is not None
+    await until(lambda: session.result().stdout.size == 5)
+    await lifecycle.restart(yard.place("c2"), Restart(grace=0))
+    ended = await session.ended()
+    assert (ended.stdout.truncated, (await yard.said(ran.process))[0]) == (None, b"hello" + left)
 
 
 async def test_a_bridge_that_comes_back_sees_the_end_before_it_removes_the_container(yard: Yard) -> None:
@@ -152,8 +170,3 @@ async def test_a_bridge_that_comes_back_sees_the_end_before_it_removes_the_conta
     _, end = await yard.said(ran.process)
     assert end is not None
     assert end.exit_status == 7
-
-
-def _status(yard: Yard) -> str | None:
-    task = yard.containerd.containers["default", "job"].task
-    return task.info.status if task is not None else None
