@@ -17,7 +17,7 @@ from types import MappingProxyType
 from msgspec import structs
 
 from bridge.control.ending import exit_of
-from bridge.control.execution import sessions_at
+from bridge.control.execution import session_of_task, sessions_at
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
 from bridge.model import labels
@@ -234,17 +234,21 @@ def _stop_signal(record: ContainerInfo) -> int:
 
 
 async def restart(place: Place, command: Restart) -> Restarted:
-    """End the container's task as `stop` does, and run a new one; what does not run is only started."""
+    """End the container's task as `stop` does, and run a new one; what does not run is only started.
+
+    The new one has its stdio where the one before had it.
+    """
     if on_the_bus(await record_at(place)):
         sessions_at(place)  # what cannot be started again is not ended
     task = await place.runtime.tasks.get(*place.target)
+    how = await _as_before(place, task)
     ended = None
     if task is not None and task.status in {"running", "paused", "pausing"}:
         ended = await stop(place, Stop(grace=command.grace, signal=command.signal))
     elif command.signal is not None:
         _number(command.signal)
     try:
-        started = await start(place, Start())
+        started = await start(place, how)
     except CommandFailed as error:
         # Whoever looks after it, as dockerd does, may have been quicker.
         again = await place.runtime.tasks.get(*place.target) if ended and error.code == "failed_precondition" else None
@@ -252,6 +256,11 @@ async def restart(place: Place, command: Restart) -> Restarted:
             raise
         started = TaskStarted(pid=again.pid)
     return Restarted(pid=started.pid, ended=ended)
+
+
+async def _as_before(place: Place, task: TaskInfo | None) -> Start:
+    session = None if task is None else await session_of_task(place)
+    return Start() if session is None else Start(stdio="bus", stdin=session.result().stdin)
 
 
 # -- delete

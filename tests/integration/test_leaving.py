@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from bridge.client import Node, Process, connect
+from bridge.client import CommandFailed, Node, Process, connect
 from bridge.model.commands import Run
 from bridge.model.outcomes import ExecResult
 from tests.fix_bridge import Bridge
@@ -83,3 +83,19 @@ async def test_a_container_that_removes_itself_takes_nothing_of_its_output_away(
         while "job" in await asyncio.to_thread(ctr, "containers", "list", "--quiet"):
             await asyncio.sleep(0.1)
     assert await whole(process) >= written
+
+
+async def test_a_restart_keeps_the_stdio_and_who_attaches_sees_the_run_of_now(node: Node, ctr: Ctr) -> None:
+    ctr("containers", "create", BUSYBOX, "job", "sh", "-c", "read x; echo $x; sleep 1000")
+    first = await node.start("job", namespace=ctr.namespace, stdio="bus", stdin=True)
+    await node.restart("job", namespace=ctr.namespace, grace=0)
+    process = await node.attach("job", namespace=ctr.namespace)
+    assert (process.started.running, process.started.session == first.session) == (True, False)
+    await process.write(b"now\n")
+    async with aclosing(process.output()) as pieces:
+        assert (await anext(pieces)).data == b"now\n"
+    await node.stop("job", namespace=ctr.namespace, grace=0)
+    await asyncio.to_thread(ctr, "tasks", "delete", "job")
+    ctr("tasks", "start", "--detach", "--null-io", "job")
+    with pytest.raises(CommandFailed, match="was not started with it there"):
+        await node.attach("job", namespace=ctr.namespace)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bridge.control import creation, lifecycle
+from bridge.control import creation, execution, lifecycle
 from bridge.control.removal import Removal
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
-from bridge.model.commands import Create, Restart, Run, Start
+from bridge.model.commands import Attach, CloseStdin, Create, Restart, Run, Start, Stop
 from bridge.model.outcomes import ExecResult
 from bridge.model.stdio import StreamEnd
 from bridge.stdio import output
@@ -82,6 +82,32 @@ async def test_every_later_task_has_its_stdio_where_the_container_was_created_to
     assert second is not None
     assert second.id != first.process.session
     assert second.result().stdin
+
+
+async def test_a_restart_keeps_the_stdio_that_the_task_had(yard: Yard) -> None:
+    yard.containerd.programs["job"] = Program(echoes=True)
+    await creation.create(yard.place(), Create(image=IMAGE))
+    first = await lifecycle.start(yard.place("c2"), Start(stdio="bus", stdin=True))
+    await lifecycle.restart(yard.place("c3"), Restart(grace=0))
+    second = await execution.attach(yard.place("c4"), Attach())
+    assert (second.running, second.stdin, second.session == first.session) == (True, True, False)
+
+
+async def test_who_attaches_is_not_told_of_a_run_before(yard: Yard) -> None:
+    yard.containerd.programs["job"] = Program()
+    await creation.create(yard.place(), Create(image=IMAGE))
+    first = await lifecycle.start(yard.place("c2"), Start(stdio="bus", stdin=True))
+    await lifecycle.stop(yard.place("c3"), Stop(grace=0))
+    assert (await execution.attach(yard.place("c4"), Attach())).session == first.session
+    await lifecycle.start(yard.place("c5"), Start())
+    with pytest.raises(CommandFailed, match="was not started with it there"):
+        await execution.attach(yard.place("c6"), Attach())
+    with pytest.raises(CommandFailed, match="was not started with it there"):
+        await execution.close_stdin(yard.place("c7"), CloseStdin())
+    await lifecycle.restart(yard.place("c8"), Restart(grace=0))
+    session = yard.sessions.find("default", "job", None)
+    assert session is not None
+    assert session.command_id == "c2"
 
 
 async def test_where_no_stdio_is_on_the_bus_nothing_is_made_and_nothing_is_ended(yard: Yard) -> None:
