@@ -65,6 +65,11 @@ class Ended(Struct, frozen=True, kw_only=True):
     stderr: StreamEnd | None = None
 
     @property
+    def timed_out(self) -> bool:
+        """Whether it was killed because its time was up."""
+        return self.stdout.timed_out
+
+    @property
     def truncated(self) -> bool:
         """Whether there may have been more output than was stored."""
         return self.stdout.truncated is not None or (self.stderr is not None and self.stderr.truncated is not None)
@@ -166,7 +171,12 @@ class Process:
         stdout, stderr = self._ends.get("stdout"), self._ends.get("stderr")
         if stdout is None:  # the marks have expired: what the node knows is left
             report = self.started
-            stdout = StreamEnd(session=report.session, size=report.stdout.size, sha256=report.stdout.sha256)
+            stdout = StreamEnd(
+                session=report.session,
+                size=report.stdout.size,
+                sha256=report.stdout.sha256,
+                timed_out=report.timed_out,
+            )
             return Ended(exit_status=report.exit_status, stdout=stdout)
         return Ended(exit_status=stdout.exit_status, stdout=stdout, stderr=stderr)
 

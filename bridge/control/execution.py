@@ -16,12 +16,12 @@ from typing import Any, Final
 
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
-from bridge.model.commands import Attach, CloseStdin, Exec, Resize
+from bridge.model.commands import Attach, CloseStdin, Exec, Resize, Start
 from bridge.model.identity import check_identifier
-from bridge.model.outcomes import ContainerInfo, Done, ExecResult
+from bridge.model.outcomes import ContainerInfo, Done, ExecResult, TaskInfo
 from bridge.ports import SessionOrder, StdioSession, StdioSessions, UserIds
 
-__all__ = ["CAPTURED", "VERBS", "process_spec", "session_of_task", "sessions_at"]
+__all__ = ["CAPTURED", "VERBS", "as_before", "process_spec", "sessions_at"]
 
 CAPTURED: Final = 256 * 1024
 """Bytes of each stream that `captured` answers with: both of them, in base 64, are below NATS's default `max_payload`."""
@@ -189,7 +189,7 @@ def sessions_at(place: Place) -> StdioSessions:
 
 
 async def session_of_task(place: Place) -> StdioSession | None:
-    """Return the session of the container's own process, None where that has its stdio elsewhere; without a task, of its last one.
+    """Return the session of the container's own process, of its last one without a task; None where its stdio is elsewhere.
 
     A session of an earlier task says nothing of this one, which may have been started without, or by somebody else.
     """
@@ -203,6 +203,12 @@ async def session_of_task(place: Place) -> StdioSession | None:
         another = task.status != "stopped" and (told.exited_at is not None or not told.running)
         return None if another or task.pid not in {0, told.pid} else found
     return None
+
+
+async def as_before(place: Place, task: TaskInfo | None) -> Start:
+    """Return how to start the container anew so that it has its stdio where `task` has it."""
+    session = None if task is None else await session_of_task(place)
+    return Start() if session is None else Start(stdio="bus", stdin=session.result().stdin)
 
 
 async def _session(place: Place, exec_id: str | None) -> StdioSession:

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from msgspec import structs
 
 from bridge.control.ending import exit_of
-from bridge.control.execution import session_of_task, sessions_at
+from bridge.control.execution import as_before, sessions_at
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
 from bridge.model import labels
@@ -241,7 +241,7 @@ async def restart(place: Place, command: Restart) -> Restarted:
     if on_the_bus(await record_at(place)):
         sessions_at(place)  # what cannot be started again is not ended
     task = await place.runtime.tasks.get(*place.target)
-    how = await _as_before(place, task)
+    how = await as_before(place, task)
     ended = None
     if task is not None and task.status in {"running", "paused", "pausing"}:
         ended = await stop(place, Stop(grace=command.grace, signal=command.signal))
@@ -256,11 +256,6 @@ async def restart(place: Place, command: Restart) -> Restarted:
             raise
         started = TaskStarted(pid=again.pid)
     return Restarted(pid=started.pid, ended=ended)
-
-
-async def _as_before(place: Place, task: TaskInfo | None) -> Start:
-    session = None if task is None else await session_of_task(place)
-    return Start() if session is None else Start(stdio="bus", stdin=session.result().stdin)
 
 
 # -- delete

@@ -15,6 +15,7 @@ The last message of a stream is empty and says how it ended:
     Stdio-Sha256        of all of them; absent where nobody can say
     Stdio-Truncated     why there may have been more; absent where there was no more
     Stdio-Exit-Status   of the process; absent where nobody knows
+    Stdio-Timed-Out     1 where it was killed because its time was up; else absent
 
 Input is sent as requests with the same session and offset headers, and `Stdio-End: 1` on the last one, which may be empty. The
 reply says how far the input has come; so does the one to an empty piece that is not the last one, for who comes later. Where
@@ -67,12 +68,13 @@ WINDOW: Final = 16 << 20
 """Bytes of output that a session's owner leaves unread, before the process has to wait."""
 
 SESSION, OFFSET, WRITER = "Stdio-Session", "Stdio-Offset", "Stdio-Writer"
-END, BYTES, SHA256, TRUNCATED, STATUS = (
+END, BYTES, SHA256, TRUNCATED, STATUS, TIMED_OUT = (
     "Stdio-End",
     "Stdio-Bytes",
     "Stdio-Sha256",
     "Stdio-Truncated",
     "Stdio-Exit-Status",
+    "Stdio-Timed-Out",
 )
 
 
@@ -85,13 +87,17 @@ class Chunk(Struct, frozen=True, kw_only=True):
 
 
 class StreamEnd(Struct, frozen=True, kw_only=True):
-    """The end of a stream; null is what nobody knows, but `truncated` is null where nothing is missing."""
+    """The end of a stream; null is what nobody knows, but `truncated` is null where nothing is missing.
+
+    `timed_out` says that the process was killed because its time was up.
+    """
 
     session: str
     size: int
     sha256: str | None = None
     truncated: Truncation | None = None
     exit_status: int | None = None
+    timed_out: bool = False
 
 
 class Credit(Struct, frozen=True, kw_only=True):
@@ -151,7 +157,7 @@ def headers_of(piece: Chunk | StreamEnd) -> dict[str, str]:
     for name, value in ((SHA256, piece.sha256), (TRUNCATED, piece.truncated), (STATUS, piece.exit_status)):
         if value is not None:
             headers[name] = str(value)
-    return headers
+    return headers | {TIMED_OUT: "1"} if piece.timed_out else headers
 
 
 def piece_from(headers: Mapping[str, str], data: bytes) -> Chunk | StreamEnd:
@@ -174,6 +180,7 @@ def piece_from(headers: Mapping[str, str], data: bytes) -> Chunk | StreamEnd:
             sha256=headers.get(SHA256),
             truncated=truncated,
             exit_status=None if status is None else _count(status),
+            timed_out=TIMED_OUT in headers,
         )
     except (KeyError, ValueError) as error:
         raise BadEnvelope(f"not a piece of output: {error} is missing or wrong", data=data) from error

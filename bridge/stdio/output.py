@@ -91,6 +91,7 @@ class Output:
         self._leaving = False
         self._finished = False
         self._status: int | None = None
+        self._timed_out = False
         self._complained = -REPEAT_S
         self.located = asyncio.Event()
         """Set once the bus has said where the session's messages begin."""
@@ -228,10 +229,10 @@ class Output:
 
     # -- to the bus
 
-    def finish(self, exit_status: int | None) -> None:
+    def finish(self, exit_status: int | None, *, timed_out: bool = False) -> None:
         """Let `run` come to its end, with the mark that says how the process ended."""
         self.close_fifo()
-        self._status = exit_status
+        self._status, self._timed_out = exit_status, timed_out
         self._finished = True
         self._news.set()
 
@@ -300,6 +301,7 @@ class Output:
             sha256=self._digest,
             truncated=self._truncated,
             exit_status=self._status,
+            timed_out=self._timed_out,
         )
 
     async def _wait(self) -> None:

@@ -272,7 +272,7 @@ class Session:
             self.stdin.close()
         await asyncio.gather(*(output.drain() for output in self._outputs.values()))
         for output in self._outputs.values():
-            output.finish(ended.exit_status)
+            output.finish(ended.exit_status, timed_out=self.record.timed_out)
         await asyncio.gather(*self._storing)
         reports = {stream: output.report() for stream, output in self._outputs.items()}
         if any(report.truncated == "held" for report in reports.values()):

@@ -197,10 +197,13 @@ async def test_one_that_ended_answers_who_asks_again_after_a_restart_too(house: 
 
 
 async def test_time_that_is_up_is_up_after_a_restart_too(house: House) -> None:
-    await house.run(Program(ends_on={}), timeout=0.5)
+    session = await house.run(Program(ends_on={}), timeout=0.5)
     await house.restart()
     ended = await house.found().ended()
     assert (ended.timed_out, ended.exit_status) == (True, 137)
+    _, end = await house.stored(session.id)
+    assert end is not None
+    assert (end.timed_out, end.exit_status) == (True, 137)
 
 
 async def test_a_program_that_cannot_be_run_leaves_nothing(house: House) -> None:
