@@ -27,6 +27,7 @@ from bridge.control import conditions, creation, execution, images, lifecycle, l
 from bridge.control.aftermath import Aftermath
 from bridge.control.conditions import Stale
 from bridge.control.ends import Ends, Standing, failure_of
+from bridge.control.keys import with_key
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.control.memory import MemoryJournal
 from bridge.control.once import Bus, Once, mistake, stopped_before
@@ -177,7 +178,8 @@ class Dispatcher:
         with self._counted():
             order = read_order(request, self._clock())
             try:
-                return await (self._changing.carry_out(order) if order.once else self._outcome(order))
+                outcome = await (self._changing.carry_out(order) if order.once else self._outcome(order))
+                return with_key(outcome, self._given["sessions"])
             except Postponed:
                 return self._ends.outcome(order, "error", failure=stopped_before(order))
 

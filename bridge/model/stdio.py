@@ -20,7 +20,8 @@ The last message of a stream is empty and says how it ended:
 Input is sent as requests with the same session and offset headers, and `Stdio-End: 1` on the last one, which may be empty. The
 reply says how far the input has come; so does the one to an empty piece that is not the last one, for who comes later. Where
 several write, each gives itself a name, `Stdio-Writer`, so that a piece which comes again is known from another one of the
-same place.
+same place. `Stdio-Key` is the key that the reply to the command told which started the process, or attached to it: the session's
+id is for everybody who may read, the key is for those who may write.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ TRUNCATIONS: Final[Mapping[str, str]] = {
 WINDOW: Final = 16 << 20
 """Bytes of output that a session's owner leaves unread, before the process has to wait."""
 
-SESSION, OFFSET, WRITER = "Stdio-Session", "Stdio-Offset", "Stdio-Writer"
+SESSION, OFFSET, WRITER, KEY = "Stdio-Session", "Stdio-Offset", "Stdio-Writer", "Stdio-Key"
 END, BYTES, SHA256, TRUNCATED, STATUS, TIMED_OUT = (
     "Stdio-End",
     "Stdio-Bytes",
@@ -105,6 +106,7 @@ class Credit(Struct, frozen=True, kw_only=True):
 
     Attributes:
         session: which one.
+        key: the session's.
         owner: who reads, unique.
         stdout: bytes read of it.
         stderr: bytes read of it.
@@ -112,6 +114,7 @@ class Credit(Struct, frozen=True, kw_only=True):
     """
 
     session: str
+    key: str = ""
     owner: str
     stdout: int = 0
     stderr: int = 0
@@ -119,13 +122,17 @@ class Credit(Struct, frozen=True, kw_only=True):
 
 
 class InputPiece(Struct, frozen=True, kw_only=True):
-    """A piece of a process's input, from `offset` on; with `end` nothing comes behind it. `writer` is who sends it, unique."""
+    """A piece of a process's input, from `offset` on; with `end` nothing comes behind it.
+
+    `writer` is who sends it, unique; `key` the session's.
+    """
 
     session: str
     offset: int
     data: bytes
     end: bool = False
     writer: str = ""
+    key: str = ""
 
 
 class InputReply(Struct, frozen=True, kw_only=True):
@@ -191,6 +198,8 @@ def input_headers(piece: InputPiece) -> dict[str, str]:
     headers = {SESSION: piece.session, OFFSET: str(piece.offset)}
     if piece.writer:
         headers[WRITER] = piece.writer
+    if piece.key:
+        headers[KEY] = piece.key
     return headers | {END: "1"} if piece.end else headers
 
 
@@ -207,6 +216,7 @@ def input_from(headers: Mapping[str, str], data: bytes) -> InputPiece:
             data=data,
             end=END in headers,
             writer=headers.get(WRITER, ""),
+            key=headers.get(KEY, ""),
         )
     except (KeyError, ValueError) as error:
         raise BadEnvelope(f"not a piece of input: {error} is missing or wrong", data=data) from error

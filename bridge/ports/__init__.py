@@ -42,6 +42,8 @@ from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
 from bridge.ports.stdio import (
     Digest,
+    InputTold,
+    OnInputTold,
     OutputEnd,
     OutputLog,
     SessionOrder,
@@ -78,6 +80,7 @@ __all__ = [
     "Granted",
     "ImageContent",
     "ImageStore",
+    "InputTold",
     "Inventory",
     "InventorySource",
     "Job",
@@ -113,6 +116,7 @@ __all__ = [
     "Tell",
     "UserIds",
     "Digest",
+    "OnInputTold",
     "OutputEnd",
     "OutputLog",
     "SessionOrder",

@@ -85,6 +85,11 @@ class Session:
         return self.record.command_id
 
     @property
+    def secret(self) -> str:
+        """What input and credits have to carry."""
+        return self.record.key
+
+    @property
     def key(self) -> tuple[str, str, str | None]:
         """Namespace, container and exec, by which containerd knows the process."""
         return self.record.namespace, self.record.container, self.record.exec_id

@@ -43,7 +43,7 @@ async def test_an_exec_whose_owner_does_not_read_is_whole_when_its_container_is_
 
 async def test_who_has_ended_waits_for_no_reader(house: House) -> None:
     session = await house.run(Program(says=b"first", leaves=LEFT, exits=0), window=1)
-    owner = Credit(session=session.id, owner="me", window=1)
+    owner = Credit(session=session.id, key=session.secret, owner="me", window=1)
     await house.bus.credit(house.subject("credit"), owner)
     assert (await session.ended()).stdout.size == 5 + len(LEFT)
 
