@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 import bridge
 from bridge.config import Config
@@ -19,7 +20,7 @@ from bridge.control.journal import Journal
 from bridge.control.lanes import Lanes
 from bridge.control.parts import Control, Ruling
 from bridge.control.policy import Policy
-from bridge.control.record import CommandRecord
+from bridge.control.record import CommandRecord, Take
 from bridge.control.removal import Removal
 from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import Teller
@@ -35,7 +36,7 @@ from bridge.jetstream.progress import ProgressTeller
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
-from bridge.ports import ContainerRuntime, NodeLease, Observed, Tasks
+from bridge.ports import ContainerRuntime, InputTold, NodeLease, Observed, OnInputTold, Tasks
 from bridge.stdio.sessions import Sessions
 from bridge.watch import Watch
 
@@ -133,7 +134,7 @@ async def commanding(
         await stack.enter_async_context(watch.task(teller.run(), "outcomes"))
         progress = await stack.enter_async_context(ProgressTeller(connection, config.subjects, config.node))
         lanes, removal, recovered = Lanes(), None, asyncio.Event()
-        sessions = await _sessions(config, connection, runtime.tasks, boot, stack)
+        sessions = await _sessions(config, connection, runtime.tasks, boot, stack, told=partial(_record_input, take))
         if "create" in config.groups:
             removal = await stack.enter_async_context(
                 Removal(
@@ -204,13 +205,19 @@ async def commanding(
 
 
 async def _sessions(
-    config: Config, nats: Connection, tasks: Tasks, boot: str | None, stack: AsyncExitStack
+    config: Config,
+    nats: Connection,
+    tasks: Tasks,
+    boot: str | None,
+    stack: AsyncExitStack,
+    *,
+    told: OnInputTold,
 ) -> Sessions | None:
     if config.groups.isdisjoint({"lifecycle", "exec", "create"}):  # no other verb starts a process
         return None
     making = OutputMaking(config.nats.replicas, config.stdio_max_age_s, config.stdio_max_bytes)
     try:
-        bus, lines = await open_stdio(nats, config.subjects, config.node, making)
+        bus, lines = await open_stdio(nats, config.subjects, config.node, making, request_info=config.request_info)
         sessions = Sessions(
             config.node,
             directory=config.state_dir / "stdio",
@@ -219,6 +226,7 @@ async def _sessions(
             tasks=tasks,
             bus=bus,
             lines=lines,
+            told=told,
         )
         return await stack.enter_async_context(sessions)
     except ConfigError as error:
@@ -226,6 +234,23 @@ async def _sessions(
             raise
         log.warning("no stdio will be on the bus: %s", error)  # all other verbs do without
         return None
+
+
+def _record_input(take: Take, told: InputTold) -> None:
+    """Record that somebody writes to a process, and in the end how much it was; by its session, since it is no command."""
+    options = {"exec_id": told.exec_id, "command": told.command_id}
+    event = CommandRecorded(
+        container_id=told.container,
+        command_id=told.session,
+        verb="stdin",
+        phase=told.phase,
+        outcome="ok" if told.phase == "finished" else None,
+        options=options if told.size is None else {**options, "size": told.size},
+        who=told.who,
+        sha256=told.sha256,
+        finished_at=now() if told.phase == "finished" else None,
+    )
+    take(told.namespace, told.container, event, told.command_id)
 
 
 async def _recover(

@@ -210,6 +210,8 @@ async def _status(process: Process, manner: Manner) -> int:
     for stream, end in (("stdout", ended.stdout), ("stderr", ended.stderr)):
         if end is not None and end.truncated is not None:
             complain(f"{stream} may not be complete: {TRUNCATIONS[end.truncated]}")
+    if ended.timed_out:
+        complain(f"{manner.name} was killed: its time was up")
     status = ended.exit_status
     if status is None and manner.otherwise is not None:
         status = await manner.otherwise()

@@ -65,6 +65,11 @@ class Ended(Struct, frozen=True, kw_only=True):
     stderr: StreamEnd | None = None
 
     @property
+    def timed_out(self) -> bool:
+        """Whether it was killed because its time was up."""
+        return self.stdout.timed_out
+
+    @property
     def truncated(self) -> bool:
         """Whether there may have been more output than was stored."""
         return self.stdout.truncated is not None or (self.stderr is not None and self.stderr.truncated is not None)
@@ -84,6 +89,7 @@ class Process:
         owned: bool,
         window: int = WINDOW,
         joined: bool = False,
+        attach: Callable[[], Awaitable[ExecResult]] | None = None,
     ) -> None:
         self.started = started
         """What the node said of it at the beginning."""
@@ -100,6 +106,8 @@ class Process:
         self._joining = joined  # somebody may have written before us, and how far that came is to be asked
         self._writing = asyncio.Lock()
         self._closed = False
+        self._key = started.key
+        self._attach = attach
 
     @property
     def exec_id(self) -> str | None:
@@ -166,7 +174,12 @@ class Process:
         stdout, stderr = self._ends.get("stdout"), self._ends.get("stderr")
         if stdout is None:  # the marks have expired: what the node knows is left
             report = self.started
-            stdout = StreamEnd(session=report.session, size=report.stdout.size, sha256=report.stdout.sha256)
+            stdout = StreamEnd(
+                session=report.session,
+                size=report.stdout.size,
+                sha256=report.stdout.sha256,
+                timed_out=report.timed_out,
+            )
             return Ended(exit_status=report.exit_status, stdout=stdout)
         return Ended(exit_status=stdout.exit_status, stdout=stdout, stderr=stderr)
 
@@ -206,7 +219,7 @@ class Process:
     async def _send(
         self, data: bytes, *, end: bool, patience: float | None, unheard: Callable[[CommandFailed], object]
     ) -> None:
-        rest, doubtful = data, False
+        rest, doubtful, key = data, False, await self._keyed()
         loop = asyncio.get_running_loop()
         progress = loop.time()
         while True:
@@ -217,6 +230,7 @@ class Process:
                 data=b"" if self._joining else rest[:PIECE],
                 end=last,
                 writer=self._owner,
+                key=key,
             )
             try:
                 reply = await self._stdio.write(self._subject, piece, timeout=ANSWER_S)
@@ -277,15 +291,22 @@ class Process:
             await asyncio.sleep(CREDIT_S)
 
     async def _credit(self, read: Mapping[OutputStream, int], *, window: int | None = None) -> None:
-        credit = Credit(
-            session=self.started.session,
-            owner=self._owner,
-            stdout=read["stdout"],
-            stderr=read["stderr"],
-            window=self._window if window is None else window,
-        )
         with suppress(CommandFailed):
+            credit = Credit(
+                session=self.started.session,
+                key=await self._keyed(),
+                owner=self._owner,
+                stdout=read["stdout"],
+                stderr=read["stderr"],
+                window=self._window if window is None else window,
+            )
             await self._stdio.credit(self._subject, credit)
+
+    async def _keyed(self) -> str:
+        # An outcome that was kept for us has no key in it: it is for who asks.
+        if self._key is None and self._attach is not None:
+            self._key = (await self._attach()).key
+        return self._key or ""
 
 
 def _from(chunk: Chunk, stream: OutputStream, offset: int) -> Piece | None:

@@ -99,6 +99,10 @@ class RunsProcesses(ABC):
         async def signal(number: str | int) -> None:
             await self._ask(commands.Kill(signal=number, exec_id=started.exec_id), outcomes.Done, namespace, container)
 
+        async def attach() -> outcomes.ExecResult:
+            command = commands.Attach(exec_id=started.exec_id)
+            return await self._ask(command, outcomes.ExecResult, namespace, container)
+
         return Process(
             StdioSubject(self.name, namespace, container, started.exec_id, "stdout"),
             started,
@@ -108,4 +112,5 @@ class RunsProcesses(ABC):
             owned=owned,
             window=window,
             joined=joined,
+            attach=attach,
         )

@@ -28,6 +28,7 @@ from bridge.control.aftermath import Aftermath, Answer, nobody_waits
 from bridge.control.conditions import Stale
 from bridge.control.desk import Bus
 from bridge.control.ends import Ends, Standing, failure_of, mistake, stopped_before
+from bridge.control.keys import with_key
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.control.memory import MemoryJournal
 from bridge.control.once import Once
@@ -186,7 +187,8 @@ class Dispatcher:
         with self._counted():
             order = read_order(request, self._clock())
             try:
-                return await (self._changing.carry_out(order) if order.once else self._outcome(order))
+                outcome = await (self._changing.carry_out(order) if order.once else self._outcome(order))
+                return with_key(outcome, self._given["sessions"])
             except LeftOpen as error:
                 raise AnsweredLater from error
             except Postponed:

@@ -19,12 +19,12 @@ from typing import Any, Final
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
-from bridge.model.commands import Attach, CloseStdin, Exec, Resize
+from bridge.model.commands import Attach, CloseStdin, Exec, Resize, Start
 from bridge.model.identity import check_identifier
-from bridge.model.outcomes import ContainerInfo, Done, ExecResult
+from bridge.model.outcomes import ContainerInfo, Done, ExecResult, TaskInfo
 from bridge.ports import SessionOrder, StdioSession, StdioSessions, UserIds
 
-__all__ = ["CAPTURED", "VERBS", "process_spec", "sessions_at", "with_unseen_fifos"]
+__all__ = ["CAPTURED", "VERBS", "as_before", "process_spec", "sessions_at", "with_unseen_fifos"]
 
 CAPTURED: Final = 256 * 1024
 """Bytes of each stream that `captured` answers with: both of them, in base 64, are below NATS's default `max_payload`."""
@@ -174,7 +174,7 @@ def process_spec(record: ContainerInfo, command: Exec, user: UserIds | None) -> 
 
 async def attach(place: Place, command: Attach) -> ExecResult:
     """Tell where the stdio of a process is on the bus."""
-    return _session(place, command.exec_id).result()
+    return (await _session(place, command.exec_id)).result()
 
 
 async def resize(place: Place, command: Resize) -> Done:
@@ -187,7 +187,7 @@ async def resize(place: Place, command: Resize) -> Done:
 
 async def close_stdin(place: Place, command: CloseStdin) -> Done:
     """End the standard input of a process."""
-    return Done(already=not await _session(place, command.exec_id).close_stdin())
+    return Done(already=not await (await _session(place, command.exec_id)).close_stdin())
 
 
 def sessions_at(place: Place) -> StdioSessions:
@@ -204,8 +204,35 @@ def sessions_at(place: Place) -> StdioSessions:
     return place.sessions
 
 
-def _session(place: Place, exec_id: str | None) -> StdioSession:
-    found = sessions_at(place).find(*place.target, None if exec_id is None else _checked_exec_id(exec_id))
+async def session_of_task(place: Place) -> StdioSession | None:
+    """Return the session of the container's own process, of its last one without a task; None where its stdio is elsewhere.
+
+    A session of an earlier task says nothing of this one, which may have been started without, or by somebody else.
+    """
+    while place.sessions is not None and (found := place.sessions.find(*place.target, None)) is not None:
+        told = found.result()  # before the look at the task: what has ended by now does not run there
+        task = await place.runtime.tasks.get(*place.target)
+        if place.sessions.find(*place.target, None) is not found:
+            continue
+        if task is None or not told.pid:  # that one has ended, or is being started
+            return found
+        another = task.status != "stopped" and (told.exited_at is not None or not told.running)
+        return None if another or task.pid not in {0, told.pid} else found
+    return None
+
+
+async def as_before(place: Place, task: TaskInfo | None) -> Start:
+    """Return how to start the container anew so that it has its stdio where `task` has it."""
+    session = None if task is None else await session_of_task(place)
+    return Start() if session is None else Start(stdio="bus", stdin=session.result().stdin)
+
+
+async def _session(place: Place, exec_id: str | None) -> StdioSession:
+    sessions = sessions_at(place)
+    if exec_id is not None:
+        found = sessions.find(*place.target, _checked_exec_id(exec_id))
+    else:
+        found = await session_of_task(place)
     if found is None:
         what = f"{place}" if exec_id is None else f"exec {exec_id} of {place}"
         raise CommandFailed(

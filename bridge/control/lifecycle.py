@@ -17,7 +17,7 @@ from types import MappingProxyType
 from msgspec import structs
 
 from bridge.control.ending import exit_of
-from bridge.control.execution import sessions_at, with_unseen_fifos
+from bridge.control.execution import as_before, sessions_at, with_unseen_fifos
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
@@ -265,7 +265,10 @@ def _stop_signal(record: ContainerInfo) -> int:
 
 
 async def restart(place: Place, command: Restart) -> Restarted:
-    """End the container's task as `stop` does, and run a new one; what does not run is only started."""
+    """End the container's task as `stop` does, and run a new one; what does not run is only started.
+
+    The new one has its stdio where the one before had it.
+    """
     if command.signal is not None:
         _number(command.signal)
     record = await record_at(place)
@@ -273,11 +276,12 @@ async def restart(place: Place, command: Restart) -> Restarted:
         sessions_at(place)  # what cannot be started again is not ended
     task = await place.runtime.tasks.get(*place.target)
     await _permitted(place, record)
+    how = await as_before(place, task)
     ended = None
     if task is not None and task.status in {"running", "paused", "pausing"}:
         ended = await stop(place, Stop(grace=command.grace, signal=command.signal))
     try:
-        started = await start(place, Start())
+        started = await start(place, how)
     except CommandFailed as error:
         # Whoever looks after it, as dockerd does, may have been quicker.
         again = await place.runtime.tasks.get(*place.target) if ended and error.code == "failed_precondition" else None
@@ -304,11 +308,16 @@ async def delete(place: Place, command: Delete) -> Deleted:
 
 
 async def remove_task(place: Place, task: TaskInfo) -> ExitInfo:
-    """Delete the task, killed first unless it has ended. Without a pid (restored and never started) there is nothing to kill."""
+    """Delete the task, killed first unless it has ended, once its output is taken: what is not goes with it.
+
+    Without a pid (restored and never started) there is nothing to kill.
+    """
     killed = task.status != "stopped" and task.pid != 0
     if killed:
         async with _exit_awaited(place) as exited:
             await _kill(place, exited)
+    if place.sessions is not None:
+        await place.sessions.drain(*place.target)
     try:
         ended = await place.runtime.tasks.delete(*place.target)
     except CommandFailed as error:

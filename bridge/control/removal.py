@@ -57,7 +57,7 @@ class Removal:
             runtime: its containerd.
             namespaces: the only ones that are looked through; none means every one.
             lanes: where commands wait for their turn: a deletion waits there too.
-            sessions: the processes with their stdio on the bus: the end of one is theirs to see before it is deleted.
+            sessions: the processes with their stdio on the bus: their output is taken before they are deleted.
             instance: what this process is called on its leases.
             after: waits until what an earlier bridge left may be cleared away: what became of its commands shows in it.
         """
@@ -142,7 +142,6 @@ class Removal:
         while True:
             try:
                 await self._ended(namespace, container)
-                await self._told(namespace, container)
                 async with self._lanes.turn(namespace, container), self._deleting:
                     if await self._delete(namespace, container):
                         return
@@ -165,22 +164,6 @@ class Removal:
             if error.code != "not_found":
                 raise
 
-    async def _told(self, namespace: str, container: str) -> None:
-        """Wait until its session, if there is one, has seen the end and stored the output.
-
-        Both go with the task: how it ended nobody could say any more, and its shim would throw away what nobody has read yet. A
-        reader who is gone holds this up for seconds, and NATS as long as it is away.
-        """
-        session = self._sessions.find(namespace, container, None) if self._sessions is not None else None
-        if session is None or not session.result().running:
-            return
-        ended = asyncio.ensure_future(session.ended())
-        try:
-            await asyncio.wait({ended})
-        finally:
-            ended.cancel()
-            await asyncio.gather(ended, return_exceptions=True)
-
     async def _delete(self, namespace: str, container: str) -> bool:
         """Delete it, if it is still the one that is to go; tell whether that is settled."""
         record = await self._runtime.containers.get(namespace, container)
@@ -189,7 +172,9 @@ class Removal:
         task = await self._runtime.tasks.get(namespace, container)
         if task is not None and task.status in ALIVE:
             return False
-        place = Place(runtime=self._runtime, node=self._node, namespace=namespace, container=container)
+        place = Place(
+            runtime=self._runtime, node=self._node, namespace=namespace, container=container, sessions=self._sessions
+        )
         await lifecycle.delete(place, Delete(force=True))
         log.info("container %s of %s has ended and is removed", container, namespace)
         return True

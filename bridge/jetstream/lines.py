@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from bridge.errors import BadEnvelope, ConfigError
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied, explain
+from bridge.jetstream.identity import who_asks
 from bridge.jetstream.inboxes import is_inbox
 from bridge.jetstream.output import JetStreamOutput
 from bridge.jetstream.output_stream import OutputMaking, ensure_output
@@ -36,10 +37,11 @@ UNDER_WAY: Final = 1_024
 class NatsLines:
     """Takes what comes for one node."""
 
-    def __init__(self, connection: Connection, subjects: Subjects, node: str) -> None:
+    def __init__(self, connection: Connection, subjects: Subjects, node: str, *, request_info: bool = False) -> None:
         self._connection = connection
         self._subjects = subjects
         self._node = node
+        self._request_info = request_info
         self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -97,7 +99,8 @@ class NatsLines:
             return
         try:
             piece = input_from(message.headers or {}, message.data)
-            reply = await on_input(self._subjects.parse_stdio(message.subject), piece)
+            who = who_asks(message.headers or {}, message.reply) if self._request_info else None
+            reply = await on_input(self._subjects.parse_stdio(message.subject), piece, who)
         except (BadEnvelope, ValueError) as error:
             reply = InputReply(error=Failure(code="invalid_argument", message=str(error)))
         except Exception:
@@ -115,7 +118,7 @@ class NatsLines:
 
 
 async def open_stdio(
-    connection: Connection, subjects: Subjects, node: str, making: OutputMaking
+    connection: Connection, subjects: Subjects, node: str, making: OutputMaking, *, request_info: bool = False
 ) -> tuple[JetStreamOutput, NatsLines]:
     """Make sure of the stream of output, and return both ends of stdio for a node.
 
@@ -124,4 +127,6 @@ async def open_stdio(
         LogUnavailable: JetStream does not answer at present.
     """
     await ensure_output(connection, subjects, making)
-    return JetStreamOutput(connection, subjects, making), NatsLines(connection, subjects, node)
+    return JetStreamOutput(connection, subjects, making), NatsLines(
+        connection, subjects, node, request_info=request_info
+    )

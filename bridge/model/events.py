@@ -302,6 +302,9 @@ class CommandRecorded(ContainerEvent, frozen=True, kw_only=True):
     What is refused, or fails before its turn, is only `finished`; there is one such event of every command, so outcomes are
     counted by it alone. Of a `started` one the outcome is null.
 
+    So is told who writes to a process: with the verb `stdin` and the session's id, `started` at the first bytes of each user and
+    `finished` when no more can come, with how many it were and their `sha256`.
+
     Attributes:
         container_id: null where the command is for no single container.
         options: as they were sent, without what may be secret unless the node's `record` is `full`.

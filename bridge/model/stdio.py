@@ -15,11 +15,13 @@ The last message of a stream is empty and says how it ended:
     Stdio-Sha256        of all of them; absent where nobody can say
     Stdio-Truncated     why there may have been more; absent where there was no more
     Stdio-Exit-Status   of the process; absent where nobody knows
+    Stdio-Timed-Out     1 where it was killed because its time was up; else absent
 
 Input is sent as requests with the same session and offset headers, and `Stdio-End: 1` on the last one, which may be empty. The
 reply says how far the input has come; so does the one to an empty piece that is not the last one, for who comes later. Where
 several write, each gives itself a name, `Stdio-Writer`, so that a piece which comes again is known from another one of the
-same place.
+same place. `Stdio-Key` is the key that the reply to the command told which started the process, or attached to it: the session's
+id is for everybody who may read, the key is for those who may write.
 """
 
 from __future__ import annotations
@@ -53,25 +55,27 @@ __all__ = [
 OutputStream: TypeAlias = Literal["stdout", "stderr"]
 OUTPUTS: Final[tuple[OutputStream, ...]] = ("stdout", "stderr")
 
-Truncation: TypeAlias = Literal["held", "away", "restarted", "lost"]
+Truncation: TypeAlias = Literal["held", "away", "restarted", "lost", "deleted"]
 TRUNCATIONS: Final[Mapping[str, str]] = {
     "held": "another process still held the stream when this one had ended, and was not waited for any longer",
     "away": "the process ended while the bridge was not there: what it wrote last may be missing",
     "restarted": "the host was restarted: what was under way then is missing",
     "lost": "what the bridge had kept of it is gone from its disk",
+    "deleted": "its container was deleted or started again before all of it could be taken",
 }
 """Why a stream may have had more than what was stored, and the sentence for it."""
 
 WINDOW: Final = 16 << 20
 """Bytes of output that a session's owner leaves unread, before the process has to wait."""
 
-SESSION, OFFSET, WRITER = "Stdio-Session", "Stdio-Offset", "Stdio-Writer"
-END, BYTES, SHA256, TRUNCATED, STATUS = (
+SESSION, OFFSET, WRITER, KEY = "Stdio-Session", "Stdio-Offset", "Stdio-Writer", "Stdio-Key"
+END, BYTES, SHA256, TRUNCATED, STATUS, TIMED_OUT = (
     "Stdio-End",
     "Stdio-Bytes",
     "Stdio-Sha256",
     "Stdio-Truncated",
     "Stdio-Exit-Status",
+    "Stdio-Timed-Out",
 )
 
 
@@ -84,13 +88,17 @@ class Chunk(Struct, frozen=True, kw_only=True):
 
 
 class StreamEnd(Struct, frozen=True, kw_only=True):
-    """The end of a stream; null is what nobody knows, but `truncated` is null where nothing is missing."""
+    """The end of a stream; null is what nobody knows, but `truncated` is null where nothing is missing.
+
+    `timed_out` says that the process was killed because its time was up.
+    """
 
     session: str
     size: int
     sha256: str | None = None
     truncated: Truncation | None = None
     exit_status: int | None = None
+    timed_out: bool = False
 
 
 class Credit(Struct, frozen=True, kw_only=True):
@@ -98,6 +106,7 @@ class Credit(Struct, frozen=True, kw_only=True):
 
     Attributes:
         session: which one.
+        key: the session's.
         owner: who reads, unique.
         stdout: bytes read of it.
         stderr: bytes read of it.
@@ -105,6 +114,7 @@ class Credit(Struct, frozen=True, kw_only=True):
     """
 
     session: str
+    key: str = ""
     owner: str
     stdout: int = 0
     stderr: int = 0
@@ -112,13 +122,17 @@ class Credit(Struct, frozen=True, kw_only=True):
 
 
 class InputPiece(Struct, frozen=True, kw_only=True):
-    """A piece of a process's input, from `offset` on; with `end` nothing comes behind it. `writer` is who sends it, unique."""
+    """A piece of a process's input, from `offset` on; with `end` nothing comes behind it.
+
+    `writer` is who sends it, unique; `key` the session's.
+    """
 
     session: str
     offset: int
     data: bytes
     end: bool = False
     writer: str = ""
+    key: str = ""
 
 
 class InputReply(Struct, frozen=True, kw_only=True):
@@ -153,7 +167,7 @@ def headers_of(piece: Chunk | StreamEnd) -> dict[str, str]:
     for name, value in ((SHA256, piece.sha256), (TRUNCATED, piece.truncated), (STATUS, piece.exit_status)):
         if value is not None:
             headers[name] = str(value)
-    return headers
+    return headers | {TIMED_OUT: "1"} if piece.timed_out else headers
 
 
 def piece_from(headers: Mapping[str, str], data: bytes) -> Chunk | StreamEnd:
@@ -176,6 +190,7 @@ def piece_from(headers: Mapping[str, str], data: bytes) -> Chunk | StreamEnd:
             sha256=headers.get(SHA256),
             truncated=truncated,
             exit_status=None if status is None else _count(status),
+            timed_out=TIMED_OUT in headers,
         )
     except (KeyError, ValueError) as error:
         raise BadEnvelope(f"not a piece of output: {error} is missing or wrong", data=data) from error
@@ -186,6 +201,8 @@ def input_headers(piece: InputPiece) -> dict[str, str]:
     headers = {SESSION: piece.session, OFFSET: str(piece.offset)}
     if piece.writer:
         headers[WRITER] = piece.writer
+    if piece.key:
+        headers[KEY] = piece.key
     return headers | {END: "1"} if piece.end else headers
 
 
@@ -202,6 +219,7 @@ def input_from(headers: Mapping[str, str], data: bytes) -> InputPiece:
             data=data,
             end=END in headers,
             writer=headers.get(WRITER, ""),
+            key=headers.get(KEY, ""),
         )
     except (KeyError, ValueError) as error:
         raise BadEnvelope(f"not a piece of input: {error} is missing or wrong", data=data) from error

@@ -49,6 +49,8 @@ from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
 from bridge.ports.stdio import (
     Digest,
+    InputTold,
+    OnInputTold,
     OutputEnd,
     OutputLog,
     SessionOrder,
@@ -88,6 +90,7 @@ __all__ = [
     "Granted",
     "ImageContent",
     "ImageStore",
+    "InputTold",
     "Inventory",
     "InventorySource",
     "Job",
@@ -124,6 +127,7 @@ __all__ = [
     "Tell",
     "UserIds",
     "Digest",
+    "OnInputTold",
     "OutputEnd",
     "OutputLog",
     "SessionOrder",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from bridge.model.events import Who
 from bridge.model.outcomes import ExecResult
 from bridge.model.stdio import Chunk, Credit, InputPiece, InputReply, OutputStream, StreamEnd
 from bridge.model.subjects import StdioSubject
@@ -15,8 +16,10 @@ from bridge.ports.processes import Stdio
 
 __all__ = [
     "Digest",
+    "InputTold",
     "OnCredit",
     "OnInput",
+    "OnInputTold",
     "OutputEnd",
     "OutputLog",
     "SessionOrder",
@@ -106,8 +109,11 @@ class OutputLog(Protocol):
         ...
 
 
-OnInput: TypeAlias = Callable[[StdioSubject, InputPiece], Awaitable[InputReply]]
-"""Takes a piece of input and returns how far it came, within a few seconds; never raises but CancelledError."""
+OnInput: TypeAlias = Callable[[StdioSubject, InputPiece, Who | None], Awaitable[InputReply]]
+"""Takes a piece of input, and who sent it where that is known, and returns how far it came, within a few seconds.
+
+Never raises but CancelledError.
+"""
 
 OnCredit: TypeAlias = Callable[[StdioSubject, Credit], None]
 """Takes what an owner has read. Returns at once."""
@@ -126,6 +132,32 @@ class StdioLines(Protocol):
 
 
 # -- the sessions, as control needs them
+
+
+class InputTold(Struct, frozen=True, kw_only=True):
+    """Something about the input of a process that is to be recorded.
+
+    Attributes:
+        phase: `started` when the first bytes of a user have been taken, `finished` when none will come any more.
+        command_id: whose command the process is.
+        who: who wrote, where that is known.
+        size: how many bytes it was, at the end.
+        sha256: of all of them; None where not all of them came to this bridge.
+    """
+
+    namespace: str
+    container: str
+    exec_id: str | None
+    session: str
+    command_id: str
+    phase: Literal["started", "finished"]
+    who: Who | None = None
+    size: int | None = None
+    sha256: str | None = None
+
+
+OnInputTold: TypeAlias = Callable[[InputTold], None]
+"""Takes what is to be recorded. Returns at once."""
 
 
 class SessionOrder(Struct, frozen=True, kw_only=True):
@@ -161,6 +193,11 @@ class StdioSession(Protocol):
     @property
     def command_id(self) -> str:
         """Whose command it is."""
+        ...
+
+    @property
+    def secret(self) -> str:
+        """What input and credits for it have to carry: nobody can guess it, and it is for those who may write."""
         ...
 
     @property
@@ -223,6 +260,13 @@ class StdioSessions(Protocol):
 
         Raises:
             CommandFailed: `failed_precondition` where that cannot be done here; `exhausted` where there are too many.
+        """
+        ...
+
+    async def drain(self, namespace: str, container: str) -> None:
+        """Take everything that the processes of a container have left behind, since it is lost when its task is deleted.
+
+        Whoever deletes one awaits this before. It takes some seconds at most; what has not come by then is said to be missing.
         """
         ...
 

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Final
 
 from bridge.errors import Code, CommandFailed
-from bridge.model.events import Failure
+from bridge.model.events import Failure, Who
 from bridge.model.stdio import InputPiece, InputReply
 from bridge.stdio.fifos import Fifos
 from bridge.stdio.traffic import Traffic
+from bridge.stdio.witness import Witness
 
 __all__ = ["Input"]
 
@@ -54,6 +55,7 @@ class Input:
         container: str,
         close_stdin: Callable[[], Awaitable[None]],
         traffic: Traffic,
+        witness: Witness,
     ) -> None:
         """Take where things are.
 
@@ -63,6 +65,7 @@ class Input:
             container: for the sentences.
             close_stdin: lets the shim close its end.
             traffic: counts what reaches the pipe.
+            witness: hears what is taken.
         """
         self._traffic = traffic
         self._fifos = fifos
@@ -70,6 +73,7 @@ class Input:
         self._end_note = directory / "stdin.end"
         self._container = container
         self._close_stdin = close_stdin
+        self._witness = witness
         self._reader: int | None = None
         self._writer: int | None = None
         self._notes: int | None = None
@@ -116,8 +120,8 @@ class Input:
         self._running = True
         self._closing = asyncio.create_task(self._after_start(), name="stdin")
 
-    async def write(self, piece: InputPiece) -> InputReply:
-        """Take a piece; see `bridge.ports.stdio.OnInput`."""
+    async def write(self, piece: InputPiece, who: Who | None) -> InputReply:
+        """Take a piece from this user; see `bridge.ports.stdio.OnInput`."""
         if self._lock.locked():
             return self._refusal("exhausted", "a piece of its input is under way already: send one at a time")
         async with self._lock:
@@ -128,7 +132,12 @@ class Input:
             data = piece.data[self._offset - piece.offset :]
             if data and (self._ended or self._over):
                 return self._refusal("failed_precondition", self._over or "its input has ended")
-            refusal = await self._write(data) if data else None
+            before = self._offset
+            try:
+                refusal = await self._write(data) if data else None
+            finally:
+                if self._offset > before or not data:
+                    self._witness.wrote(who, data[: self._offset - before])
             if refusal is not None:
                 return refusal
             if piece.end and piece.offset + len(piece.data) <= self._offset:
@@ -152,15 +161,18 @@ class Input:
         if self._ended:
             return False
         self._ended = True
+        self._witness.ended(self._offset)
         with suppress(OSError):
             self._end_note.touch()
         if self._running and (self._closing is None or self._closing.done()):
             self._closing = asyncio.create_task(self._after_start(), name="stdin")
         return True
 
-    def close(self, why: str = "the process has ended") -> None:
-        """Let go of everything but what is on disk."""
-        self._over = self._over or why
+    def close(self, why: str = "") -> None:
+        """Let go of everything but what is on disk: the process has ended, unless something else is `why`."""
+        if not why:
+            self._witness.ended(self._offset)
+        self._over = self._over or why or "the process has ended"
         if self._closing is not None:
             self._closing.cancel()
         self._close_writer()

@@ -43,6 +43,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     Attributes:
         stage: `made` before anything was asked of containerd; `started` when it said so; `exited` when it said that the
             process has ended; `ended` when all is stored.
+        key: what input and credits have to carry; an older bridge made none, and then they need none.
         boot: of the host, since no process outlives one.
         kill_at: when its time is up.
         capture: first bytes of each stream that its result has.
@@ -55,6 +56,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     command_id: str
     terminal: bool
     stdin: bool
+    key: str = ""
     stage: Stage = "made"
     boot: str | None = None
     after: int | None = None

@@ -2,7 +2,9 @@
 
 Everything that is taken from the FIFO is stored, in order, each byte once. At most `HELD` bytes are taken and not stored: beyond
 that the FIFO fills and the process waits, so a slow or absent bus holds up this process and nothing else, and costs no
-memory. A portion of pieces is under way at a time; what comes meanwhile makes the next one larger. After any doubt the bus is
+memory. What a process leaves behind at its end is taken beyond that: its shim keeps it no longer than its task is there.
+
+A portion of pieces is under way at a time; what comes meanwhile makes the next one larger. After any doubt the bus is
 asked how far it has come, and a piece is only stored behind the one that ends where it begins: nothing can get in between.
 """
 
@@ -41,7 +43,7 @@ DRAIN_S: Final = 3.0
 then: it is in pipes, and its shim copies as fast as we take."""
 
 AFTERWARDS: Final = 4 << 20
-"""More than that a process cannot have left in pipes: what comes beyond it is from somebody else."""
+"""More than that a process cannot have left in pipes, so there is always room for it: what comes beyond is from somebody else."""
 
 FULL_DISK_S: Final = 1.0
 POLL_S: Final = 0.05
@@ -90,8 +92,10 @@ class Output:
         self._digest: str | None = None
         self._head: bytes | None = None
         self._truncated: Truncation | None = None
+        self._leaving = False
         self._finished = False
         self._status: int | None = None
+        self._timed_out = False
         self._complained = -REPEAT_S
         self.located = asyncio.Event()
         """Set once the bus has said where the session's messages begin."""
@@ -126,6 +130,11 @@ class Output:
         self._truncated = self._truncated or why
         self.close_fifo()
 
+    def cut(self) -> None:
+        """Give it up where its end was not seen: what comes from here on, and that nothing comes, says nothing."""
+        if not self._ended.is_set():
+            self.truncate("deleted")
+
     def close_fifo(self) -> None:
         """Take no more."""
         self._unwatch()
@@ -136,6 +145,15 @@ class Output:
             os.close(self._fifo)
             self._fifo = None
         self._ended.set()
+
+    def leave(self) -> None:
+        """Take what the process leaves behind, though the bus does not keep up: nobody else keeps that for us."""
+        self._leaving = True
+        self._watch()
+
+    async def taken(self) -> None:
+        """Wait until the stream's end was seen, or it was given up."""
+        await self._ended.wait()
 
     async def drain(self) -> None:
         """Take what the process has left behind; return when its stream has ended, or somebody else holds it for too long.
@@ -174,7 +192,7 @@ class Output:
         self._watching = False
 
     def _room(self) -> int:
-        return HELD - (self._spool.end - self._stored)
+        return HELD + (AFTERWARDS if self._leaving else 0) - (self._spool.end - self._stored)
 
     def _take(self, *, at_least: int = 0) -> int:
         """Take what there is, once; return how much came. There is room for `at_least` bytes, even if there is none."""
@@ -215,10 +233,10 @@ class Output:
 
     # -- to the bus
 
-    def finish(self, exit_status: int | None) -> None:
+    def finish(self, exit_status: int | None, *, timed_out: bool = False) -> None:
         """Let `run` come to its end, with the mark that says how the process ended."""
         self.close_fifo()
-        self._status = exit_status
+        self._status, self._timed_out = exit_status, timed_out
         self._finished = True
         self._news.set()
 
@@ -313,6 +331,7 @@ class Output:
             sha256=self._digest,
             truncated=self._truncated,
             exit_status=self._status,
+            timed_out=self._timed_out,
         )
 
     async def _wait(self) -> None:

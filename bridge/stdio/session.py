@@ -25,6 +25,7 @@ from bridge.stdio.awaited import Awaited
 from bridge.stdio.fifos import Fifos
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord
+from bridge.stdio.leaving import Leaving
 from bridge.stdio.output import Output
 from bridge.stdio.traffic import Traffic
 from bridge.stdio.window import Window
@@ -67,6 +68,7 @@ class Session:
         self._traffic = traffic
         self._tasks = tasks
         self._process = Awaited(tasks, *self.key)
+        self.leaving = Leaving(self._process, window, outputs.values())
         self._journal = journal
         self._over = over
         self._storing: list[asyncio.Task[None]] = []
@@ -88,6 +90,11 @@ class Session:
     def command_id(self) -> str:
         """Whose command it is."""
         return self.record.command_id
+
+    @property
+    def secret(self) -> str:
+        """What input and credits have to carry."""
+        return self.record.key
 
     @property
     def key(self) -> tuple[str, str, str | None]:
@@ -263,6 +270,7 @@ class Session:
         """Find out how far it has come, and go on from there."""
         if self.record.stage == "exited":
             known = ExitInfo(exit_status=self.record.exit_status, exited_at=self.record.exited_at)
+            self.leaving.exited()
             await self._finish(known)
             return
         there = await self._process.look()
@@ -289,6 +297,7 @@ class Session:
             exited.cancel()
         await self._note(stage="exited", exit_status=ended.exit_status, exited_at=ended.exited_at)
         failpoint("process-ended")
+        self.leaving.exited()
         await self._finish(ended)
 
     async def _finish(self, ended: ExitInfo) -> None:
@@ -296,7 +305,7 @@ class Session:
             self.stdin.close()
         await asyncio.gather(*(output.drain() for output in self._outputs.values()))
         for output in self._outputs.values():
-            output.finish(ended.exit_status)
+            output.finish(ended.exit_status, timed_out=self.record.timed_out)
         await asyncio.gather(*self._storing)
         failpoint("output-stored")
         reports = {stream: output.report() for stream, output in self._outputs.items()}

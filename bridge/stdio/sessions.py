@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +17,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from bridge.errors import CommandFailed, ConfigError
-from bridge.model.events import Failure
+from bridge.model.events import Failure, Who
 from bridge.model.identity import new_ulid
 from bridge.model.outcomes import StreamReport
 from bridge.model.stdio import OUTPUTS, Credit, InputPiece, InputReply, OutputStream
 from bridge.model.subjects import StdioSubject
-from bridge.ports import OutputLog, SessionOrder, StdioLines, StdioStatistics, Tasks
+from bridge.ports import OnInputTold, OutputLog, SessionOrder, StdioLines, StdioStatistics, Tasks
 from bridge.stdio.fifos import Fifos, prepare
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord, outdated
@@ -30,6 +31,7 @@ from bridge.stdio.session import Session, kill_at
 from bridge.stdio.spool import Spool
 from bridge.stdio.traffic import Traffic
 from bridge.stdio.window import Window
+from bridge.stdio.witness import Witness
 
 __all__ = ["Sessions"]
 
@@ -37,6 +39,11 @@ log = logging.getLogger(__name__)
 
 LIVE: Final = 500
 """Sessions at the same time: each has FIFOs, files, and a few MiB that may wait."""
+
+DRAIN_S: Final = 10.0
+"""Patience with the output of processes whose task is to be deleted: as a rule it takes milliseconds."""
+
+KEY_BYTES: Final = 16
 
 BEFORE_S: Final = 10.0
 """Patience with the end of a process's run before, whose output is still on its way."""
@@ -55,6 +62,7 @@ class Sessions:
         tasks: Tasks,
         bus: OutputLog,
         lines: StdioLines,
+        told: OnInputTold = lambda _: None,
     ) -> None:
         """Take where things are.
 
@@ -66,6 +74,7 @@ class Sessions:
             tasks: of its containerd.
             bus: where output is stored.
             lines: where input comes from.
+            told: takes what is to be recorded of input.
         """
         self._node = node
         self._journal = Journal(directory)
@@ -74,6 +83,7 @@ class Sessions:
         self._tasks = tasks
         self._bus = bus
         self._lines = lines
+        self._told = told
         self._live: dict[str, Session] = {}
         self._newest: dict[tuple[str, str, str | None], Session] = {}
         self._ended: list[SessionRecord] = []
@@ -115,6 +125,7 @@ class Sessions:
             command_id=order.command_id,
             terminal=order.terminal,
             stdin=order.stdin,
+            key=secrets.token_hex(KEY_BYTES),
             boot=self._boot,
             kill_at=kill_at(order.timeout),
             capture=order.capture,
@@ -133,6 +144,11 @@ class Sessions:
             ) from error
         return session
 
+    async def drain(self, namespace: str, container: str) -> None:
+        """Take what all processes of a container have left; see the port."""
+        ours = [session for session in self._live.values() if session.key[:2] == (namespace, container)]
+        await asyncio.gather(*(session.leaving.drain(within=DRAIN_S) for session in ours))
+
     def find(self, namespace: str, container: str, exec_id: str | None) -> Session | None:
         """Return the newest session of a process; see the port."""
         return self._newest.get((namespace, container, exec_id))
@@ -150,18 +166,22 @@ class Sessions:
 
     # -- what comes from the bus
 
-    async def _on_input(self, subject: StdioSubject, piece: InputPiece) -> InputReply:
+    async def _on_input(self, subject: StdioSubject, piece: InputPiece, who: Who | None) -> InputReply:
         session = self._of(subject, piece.session)
-        if session is None or session.stdin is None:
-            why = "there is no such session here" if session is None else "it takes none: run it with stdin"
-            sentence = f"input for a process of container {subject.container} is not taken: {why}"
-            code = "not_found" if session is None else "failed_precondition"
-            return InputReply(error=Failure(code=code, message=sentence))
-        return await session.stdin.write(piece)
+        if session is None:
+            code, why = "not_found", "there is no such session here"
+        elif session.stdin is None:
+            code, why = "failed_precondition", "it takes none: run it with stdin"
+        elif not _fits(piece.key, session.secret):
+            code, why = "refused", "its key is not the session's: the reply to exec, run, start or attach tells it"
+        else:
+            return await session.stdin.write(piece, who)
+        sentence = f"input for a process of container {subject.container} is not taken: {why}"
+        return InputReply(error=Failure(code=code, message=sentence))
 
     def _on_credit(self, subject: StdioSubject, credit: Credit) -> None:
         session = self._of(subject, credit.session)
-        if session is not None:
+        if session is not None and _fits(credit.key, session.secret):
             session.window.hear(credit)
 
     def _of(self, subject: StdioSubject, name: str) -> Session | None:
@@ -222,7 +242,15 @@ class Sessions:
         stdin = None
         if record.stdin and record.stage != "ended":
             close: Callable[[], object] = lambda: self._tasks.close_stdin(*key)  # noqa: E731
-            stdin = Input(fifos, directory, container=record.container, close_stdin=close, traffic=self._traffic)  # type: ignore[arg-type]
+            witness = Witness(record, self._told, resumed=record.stage != "made")
+            stdin = Input(
+                fifos,
+                directory,
+                container=record.container,
+                close_stdin=close,  # type: ignore[arg-type]
+                traffic=self._traffic,
+                witness=witness,
+            )
         return Session(
             record,
             fifos=fifos,
@@ -255,3 +283,7 @@ class Sessions:
             newest = self._newest.get((record.namespace, record.container, record.exec_id))
             if newest is not None and newest.record.session == name:
                 del self._newest[newest.key]
+
+
+def _fits(given: str, key: str) -> bool:
+    return not key or secrets.compare_digest(given.encode("utf-8", "replace"), key.encode())

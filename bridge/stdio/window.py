@@ -2,7 +2,7 @@
 
 An owner says what he has read, and how much more may be stored. The slowest one counts. Who says nothing for some seconds is
 gone, and holds nobody up any more: then output runs freely into the stream, as without any owner. So a slow reader costs
-neither memory nor the older output of others, and a dead one costs a few seconds.
+neither memory nor the older output of others, and a dead one costs a few seconds. A process that has ended is held up by nobody.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Window:
         self._clock = clock
         self._owners: dict[str, _Owner] = {}
         self._watchers: list[Callable[[], None]] = []
+        self._open = False
         if window is not None:
             self._owners[""] = _Owner(Credit(session="", owner="", window=window), clock())
 
@@ -53,8 +54,16 @@ class Window:
         for changed in self._watchers:
             changed()
 
+    def open(self) -> None:
+        """Hold nothing up from here on: what is left is little, and will not get more."""
+        self._open = True
+        for changed in self._watchers:
+            changed()
+
     def limit(self, stream: OutputStream) -> int | None:
         """Return the offset up to which the stream may be stored now; None for no limit."""
+        if self._open:
+            return None
         now = self._clock()
         gone = [name for name, owner in self._owners.items() if now - owner.heard > SILENCE_S]
         for name in gone:

@@ -28,6 +28,7 @@ class Program(Struct, frozen=True, kw_only=True):
         broken: why it cannot be run, None where it can.
         says: what it writes to its standard output, as soon as it is started and before it ends by itself.
         complains: what it writes to its standard error.
+        leaves: what its shim has taken of its standard output and passed on to nobody when it ends, also where it is killed.
         echoes: whether it writes what it reads, and ends with 0 when that ends.
     """
 
@@ -36,6 +37,7 @@ class Program(Struct, frozen=True, kw_only=True):
     broken: str | None = None
     says: bytes = b""
     complains: bytes = b""
+    leaves: bytes = b""
     echoes: bool = False
 
     def answer(self, signal: int) -> int | None:

@@ -20,7 +20,7 @@ class MemoryShim:
     """One process's.
 
     As containerd's, it holds ends of its own of every FIFO: of stdin until it is told to close it, of the outputs so that a
-    reader may go and come back.
+    reader may go and come back. What its process has left behind it passes on after that one's end, until it is closed itself.
     """
 
     def __init__(self, stdio: Stdio, program: Program) -> None:
@@ -57,8 +57,17 @@ class MemoryShim:
         if keeper is not None:
             os.close(keeper)
 
+    def end(self) -> None:
+        """Pass on what the process has left, now that it has ended, and close everything."""
+        if not self._program.leaves or not self._open:
+            self.close()
+            return
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        self._task = asyncio.create_task(self._leave())
+
     def close(self) -> None:
-        """Close everything: the process has ended."""
+        """Close everything; what was not passed on is lost."""
         loop = asyncio.get_running_loop()
         for descriptor in self._open.values():
             loop.remove_reader(descriptor)
@@ -76,8 +85,11 @@ class MemoryShim:
             while data := await self._read():
                 await self._write("stdout", data)
         if program.exits is not None or program.echoes:
-            self.close()
             ended(program.exits or 0)
+
+    async def _leave(self) -> None:
+        await self._write("stdout", self._program.leaves)
+        self.close()
 
     async def _write(self, name: str, data: bytes) -> None:
         view = memoryview(data if name in self._open else b"")

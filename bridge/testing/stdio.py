@@ -183,7 +183,7 @@ class MemoryStdio:
         arrived = input_from(input_headers(piece), piece.data)
         try:
             async with asyncio.timeout(timeout):
-                return decode_as(encode_any(await self._on_input(subject, arrived)), InputReply)
+                return decode_as(encode_any(await self._on_input(subject, arrived, None)), InputReply)
         except TimeoutError as error:
             raise CommandFailed("deadline_exceeded", "no answer to input: no answer in time") from error
 

@@ -86,7 +86,7 @@ class MemoryProcess:
         """Note its end."""
         self.status, self.exit = "stopped", ended
         if self.shim is not None:
-            self.shim.close()
+            self.shim.end()
         self._ended.set()
 
     async def wait(self) -> ExitInfo:
@@ -253,6 +253,9 @@ class MemoryTask:
         if self._init.status in {"running", "paused"}:
             raise Refusal("failed_precondition", f"cannot delete a {self._init.status} task: {self._container}")
         end = self._init.exit or ExitInfo()
+        for process in (self._init, *self._known.values()):
+            if process.shim is not None:
+                process.shim.close()
         self._emit(
             TaskDelete(
                 container_id=self._container,
@@ -327,6 +330,8 @@ class MemoryTask:
         if process.status == "running":
             raise Refusal("failed_precondition", f"cannot delete a running exec: {exec_id}")
         del self._known[exec_id]
+        if process.shim is not None:
+            process.shim.close()
         return process.exit or ExitInfo()
 
     def oom(self) -> None:

@@ -165,7 +165,7 @@ class Desk:
         self.pieces: list[tuple[StdioSubject, InputPiece]] = []
         self.credits: asyncio.Queue[tuple[StdioSubject, Credit]] = asyncio.Queue()
 
-    async def on_input(self, subject: StdioSubject, piece: InputPiece) -> InputReply:
+    async def on_input(self, subject: StdioSubject, piece: InputPiece, _who: object) -> InputReply:
         self.pieces.append((subject, piece))
         return self.reply
 
@@ -177,7 +177,7 @@ class Desk:
 async def test_input_arrives_whole_and_its_reply_comes_back(stdio_bus: StdioBus, process: str | None) -> None:
     desk = Desk(InputReply(accepted=9, closed=True, error=Failure(code="exhausted", message="too much")))
     where = STDOUT._replace(process=process)
-    piece = InputPiece(session=OURS, offset=7, data=b"\x00\xff", end=True)
+    piece = InputPiece(session=OURS, offset=7, data=b"\x00\xff", end=True, key="k1")
     async with stdio_bus.lines.serve(desk.on_input, desk.on_credit):
         assert await stdio_bus.client.write(where, piece, timeout=10) == desk.reply
     assert [(subject.process, sent) for subject, sent in desk.pieces] == [(process, piece)]

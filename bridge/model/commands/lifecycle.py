@@ -95,7 +95,7 @@ class Stop(Command, frozen=True, kw_only=True):
 class Restart(Command, frozen=True, kw_only=True):
     """`stop` and `start`: end the container's task as `stop` does, and run a new one; what does not run is only started.
 
-    The new task has its stdio where the container was created to have it, as after `start`.
+    The new task has its stdio where the one before had it: on the bus, or where the container was created to have it.
     """
 
     verb: ClassVar[str] = "restart"

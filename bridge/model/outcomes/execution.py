@@ -34,6 +34,7 @@ class ExecResult(Struct, frozen=True, kw_only=True):
     Attributes:
         exec_id: its name; null for the container's own process.
         session: stands in the headers of its messages, and tells them from those of others of this name.
+        key: what input and credits have to carry. It is in the reply to whoever asked, and in no outcome that is kept.
         after: its first messages stand behind this sequence of the stream; 0 for its beginning.
         pid: as containerd's host sees it.
         terminal: whether it has one; then there is no `stderr`.
@@ -46,6 +47,7 @@ class ExecResult(Struct, frozen=True, kw_only=True):
 
     exec_id: str | None = None
     session: str
+    key: str | None = None
     after: int = 0
     pid: int = 0
     terminal: bool = False

@@ -36,6 +36,8 @@ class Session:
     def id(self) -> str:
         return "s-1"
 
+    secret = ""
+
     @property
     def command_id(self) -> str:
         return self.order.command_id
@@ -80,6 +82,9 @@ class Sessions:
 
     def find(self, namespace: str, container: str, exec_id: str | None) -> Session | None:
         return self.all.get((namespace, container, exec_id))
+
+    async def drain(self, namespace: str, container: str) -> None:
+        pass
 
     def statistics(self) -> StdioStatistics:
         raise NotImplementedError

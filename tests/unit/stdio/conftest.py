@@ -11,7 +11,7 @@ import pytest
 
 from bridge.model.stdio import Chunk, InputPiece, InputReply, OutputStream, StreamEnd
 from bridge.model.subjects import StdioSubject
-from bridge.ports import SessionOrder
+from bridge.ports import InputTold, SessionOrder
 from bridge.stdio.session import Session
 from bridge.stdio.sessions import Sessions
 from bridge.testing import MemoryContainerd, MemoryStdio, Program
@@ -27,6 +27,7 @@ class House:
         self.containerd = MemoryContainerd()
         self.bus = MemoryStdio()
         self.boot = "boot-1"
+        self.told: list[InputTold] = []
         self.sessions = self._sessions()
 
     def _sessions(self) -> Sessions:
@@ -38,6 +39,7 @@ class House:
             tasks=self.containerd.runtime.tasks,
             bus=self.bus,
             lines=self.bus,
+            told=self.told.append,
         )
 
     async def open(self) -> None:
@@ -96,7 +98,7 @@ class House:
     async def write(
         self, session: Session, offset: int, data: bytes, *, end: bool = False, exec_id: str = "e1"
     ) -> InputReply:
-        piece = InputPiece(session=session.id, offset=offset, data=data, end=end)
+        piece = InputPiece(session=session.id, offset=offset, data=data, end=end, key=session.secret)
         return await self.bus.write(self.subject("stdin", exec_id), piece, timeout=10)
 
     def execs(self) -> list[str]:
@@ -119,7 +121,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         yield one
     finally:
         await one.close()
-        task = one.containerd.containers["default", "web"].task
+        web = one.containerd.containers.get(("default", "web"))
+        task = None if web is None else web.task
         if task is not None and task.info.status != "stopped":
             task.end(0)
 

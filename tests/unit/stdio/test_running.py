@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge.control import creation, lifecycle
+from bridge.control import creation, execution, lifecycle
 from bridge.control.removal import Removal
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
-from bridge.model.commands import Create, Restart, Run, Start
+from bridge.model.commands import Attach, CloseStdin, Create, Restart, Run, Start, Stop
 from bridge.model.outcomes import ExecResult
 from bridge.model.stdio import StreamEnd
 from bridge.ports import Stdio
+from bridge.stdio import output
 from bridge.testing import Program
 from bridge.testing.images import memory_image
 from tests.unit.policy.specs import anything
@@ -85,6 +85,32 @@ async def test_every_later_task_has_its_stdio_where_the_container_was_created_to
     assert second.result().stdin
 
 
+async def test_a_restart_keeps_the_stdio_that_the_task_had(yard: Yard) -> None:
+    yard.containerd.programs["job"] = Program(echoes=True)
+    await creation.create(yard.place(), Create(image=IMAGE))
+    first = await lifecycle.start(yard.place("c2"), Start(stdio="bus", stdin=True))
+    await lifecycle.restart(yard.place("c3"), Restart(grace=0))
+    second = await execution.attach(yard.place("c4"), Attach())
+    assert (second.running, second.stdin, second.session == first.session) == (True, True, False)
+
+
+async def test_who_attaches_is_not_told_of_a_run_before(yard: Yard) -> None:
+    yard.containerd.programs["job"] = Program()
+    await creation.create(yard.place(), Create(image=IMAGE))
+    first = await lifecycle.start(yard.place("c2"), Start(stdio="bus", stdin=True))
+    await lifecycle.stop(yard.place("c3"), Stop(grace=0))
+    assert (await execution.attach(yard.place("c4"), Attach())).session == first.session
+    await lifecycle.start(yard.place("c5"), Start())
+    with pytest.raises(CommandFailed, match="was not started with it there"):
+        await execution.attach(yard.place("c6"), Attach())
+    with pytest.raises(CommandFailed, match="was not started with it there"):
+        await execution.close_stdin(yard.place("c7"), CloseStdin())
+    await lifecycle.restart(yard.place("c8"), Restart(grace=0))
+    session = yard.sessions.find("default", "job", None)
+    assert session is not None
+    assert session.command_id == "c2"
+
+
 async def test_where_no_stdio_is_on_the_bus_nothing_is_made_and_nothing_is_ended(yard: Yard) -> None:
     with pytest.raises(CommandFailed, match="puts no stdio on the bus"):
         await creation.run(yard.place(sessions=None), ON_THE_BUS)
@@ -145,18 +171,36 @@ async def test_the_size_of_the_terminal_is_there_from_the_beginning(yard: Yard) 
     await until(lambda: container.task is not None and container.task.process(None).size == (90, 30))
 
 
-async def test_what_is_removed_after_its_end_is_removed_after_its_output_is_stored(yard: Yard) -> None:
+async def test_what_is_removed_after_its_end_is_removed_once_its_output_is_taken(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "HELD", 1000)
+    left = bytes(range(256)) * 600
+    yard.containerd.programs["job"] = Program(says=b"hello", leaves=left, exits=3)
     async with Removal("n1", yard.containerd.runtime, sessions=yard.sessions) as removal:
         await removal.swept()
         with yard.bus.down():
-            command = Run(image=IMAGE, stdio="bus", rm=True)
-            ran = await creation.run(yard.place(removing=removal), command)
-            await until(lambda: _status(yard) == "stopped")
-            await asyncio.sleep(0.05)
-            assert ("default", "job") in yard.containerd.containers
-        await until(lambda: ("default", "job") not in yard.containerd.containers)
+            ran = await creation.run(yard.place(removing=removal), Run(image=IMAGE, stdio="bus", rm=True))
+            await until(lambda: ("default", "job") not in yard.containerd.containers)
+        session = yard.sessions.find("default", "job", None)
+        assert session is not None
+        ended = await session.ended()
+    assert ended.stdout.truncated is None
     data, end = await yard.said(ran.process)
-    assert (data, end is not None and end.exit_status) == (b"hello", 3)
+    assert (data, end is not None and end.exit_status) == (b"hello" + left, 3)
+
+
+async def test_a_task_that_is_made_in_place_of_another_one_takes_nothing_of_its_output_away(yard: Yard) -> None:
+    left = bytes(range(256)) * 600
+    yard.containerd.programs["job"] = Program(says=b"hello", leaves=left)
+    ran = await creation.run(yard.place(), ON_THE_BUS)
+    assert ran.process is not None
+    session = yard.sessions.find("default", "job", None)
+    assert session is not None
+    await until(lambda: session.result().stdout.size == 5)
+    await lifecycle.restart(yard.place("c2"), Restart(grace=0))
+    ended = await session.ended()
+    assert (ended.stdout.truncated, (await yard.said(ran.process))[0]) == (None, b"hello" + left)
 
 
 async def test_a_bridge_that_comes_back_sees_the_end_before_it_removes_the_container(yard: Yard) -> None:
@@ -169,8 +213,3 @@ async def test_a_bridge_that_comes_back_sees_the_end_before_it_removes_the_conta
     _, end = await yard.said(ran.process)
     assert end is not None
     assert end.exit_status == 7
-
-
-def _status(yard: Yard) -> str | None:
-    task = yard.containerd.containers["default", "job"].task
-    return task.info.status if task is not None else None

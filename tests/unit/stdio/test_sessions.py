@@ -91,12 +91,13 @@ async def test_an_owner_who_reads_slowly_holds_the_process_up(house: House, monk
     monkeypatch.setattr(output, "HELD", 100_000)
     session = await house.run(Program(says=LINES * 3, exits=0), window=70_000)
     await until(lambda: session.result().stdout.size == 70_000)
-    credit = Credit(session=session.id, owner="me", stdout=30_000, window=70_000)
+    credit = Credit(session=session.id, key=session.secret, owner="me", stdout=30_000, window=70_000)
     await house.bus.credit(house.subject("credit"), credit)
     await until(lambda: session.result().stdout.size == 100_000)
     await asyncio.sleep(0.05)
     assert session.result().stdout.size == 100_000
-    await house.bus.credit(house.subject("credit"), Credit(session=session.id, owner="me", window=0))
+    gone = Credit(session=session.id, key=session.secret, owner="me", window=0)
+    await house.bus.credit(house.subject("credit"), gone)
     assert (await session.ended()).stdout.sha256 == sha(LINES * 3)
 
 
@@ -215,10 +216,13 @@ async def test_one_that_ended_answers_who_asks_again_after_a_restart_too(house: 
 
 
 async def test_time_that_is_up_is_up_after_a_restart_too(house: House) -> None:
-    await house.run(Program(ends_on={}), timeout=0.5)
+    session = await house.run(Program(ends_on={}), timeout=0.5)
     await house.restart()
     ended = await house.found().ended()
     assert (ended.timed_out, ended.exit_status) == (True, 137)
+    _, end = await house.stored(session.id)
+    assert end is not None
+    assert (end.timed_out, end.exit_status) == (True, 137)
 
 
 async def test_a_program_that_cannot_be_run_leaves_nothing(house: House) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
+from msgspec import structs
 
 from bridge.client import Process
 from bridge.errors import CommandFailed
@@ -36,7 +37,8 @@ async def nothing(*_: object) -> None:
 def beside(house: House, session: Session, *, joined: bool) -> Process:
     """Somebody at the other end of the bus."""
     subject = house.subject("stdin")
-    return Process(subject, session.result(), house.bus, resize=nothing, signal=nothing, owned=False, joined=joined)
+    told = structs.replace(session.result(), key=session.secret)
+    return Process(subject, told, house.bus, resize=nothing, signal=nothing, owned=False, joined=joined)
 
 
 async def echoed(process: Process) -> bytes:
