@@ -168,11 +168,10 @@ class Here:
         return decode_as(encode_any(outcome.result), command.result)
 
     async def ready(self, container: str) -> None:
-        """Wait until its program has made the file /ready."""
+        """Wait until its program has made the file /dev/shm/ready, which is new with every task."""
         pid = (await self.node.inspect(container, **self.where)).processes[0].pid
-        await self.until(
-            lambda: self.ctr.host.run("test", "-e", f"/proc/{pid}/root/ready", check=False).returncode == 0
-        )
+        ready = f"/proc/{pid}/root/dev/shm/ready"
+        await self.until(lambda: self.ctr.host.run("test", "-e", ready, check=False).returncode == 0)
 
     async def read(self, process: Process) -> bytes:
         """Everything that a process writes."""
