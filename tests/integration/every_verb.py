@@ -109,6 +109,11 @@ class House:
     def __exit__(self, *about: object) -> None:
         self._closing.close()
 
+    @property
+    def fifos(self) -> Path:
+        """Where the bridge makes its FIFOs."""
+        return self.host.fifo_dir / NODE
+
     @contextlib.contextmanager
     def foreign(self) -> Iterator[str]:
         """A second bridge on the same containerd, whose node may change containers of dockerd and of the kubelet; its name."""

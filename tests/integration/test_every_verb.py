@@ -293,6 +293,17 @@ async def test_an_exec_is_what_its_options_say(here: Here) -> None:
     assert await here.code(again) == "already_exists"
 
 
+@shows(exec="exec_id")
+async def test_an_exec_that_could_not_be_started_leaves_nothing_not_even_its_id(here: Here) -> None:
+    await here.run("web.1", *SLEEP)
+    for exec_id, args in (("e.1", ["nosuchprogram"]), ("e.1", ["/etc"]), ("../e", ["true"])):
+        failed = here.node.capture("web.1", args, exec_id=exec_id, **here.where)
+        assert await here.code(failed) == "invalid_argument"
+    await here.until(lambda: list(here.house.fifos.rglob("*")) == [])
+    assert (await here.node.inspect("web.1", **here.where)).execs == []
+    assert (await here.node.capture("web.1", ["true"], exec_id="e.1", **here.where)).exit_status == 0
+
+
 @shows(exec="tty width height timeout", resize="width height exec_id")
 async def test_a_terminal_has_its_size_and_an_exec_its_time(here: Here) -> None:
     await here.run("web.1", *SLEEP)
