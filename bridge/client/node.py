@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Final, Literal, TypedDict, TypeVar, Unpack
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +18,7 @@ from bridge.model import commands, outcomes
 from bridge.model.commands import signal_number, size_of
 from bridge.model.outcomes import ContainerInfo, ProcessInfo
 
-__all__ = ["Node"]
+__all__ = ["Limits", "Node"]
 
 R = TypeVar("R", bound=Struct)
 
@@ -31,6 +31,23 @@ PATIENCE_S: Final = 60.0
 """How long a node that was there may be away while an end is waited for: its bridge starts again in seconds."""
 
 _AGAIN_S = 0.5
+
+
+class Limits(TypedDict, total=False):
+    """What `Node.update` may change; what is left out or None stays."""
+
+    memory: str | int | None
+    memory_swap: str | int | None
+    memory_reservation: str | int | None
+    cpus: float | None
+    cpu_shares: int | None
+    cpu_quota: int | None
+    cpu_period: int | None
+    cpuset_cpus: str | None
+    cpuset_mems: str | None
+    pids_limit: int | None
+    blkio_weight: int | None
+    annotations: dict[str, str]
 
 
 class Node(TakesCommands, MakesContainers, RunsProcesses):
@@ -145,43 +162,13 @@ class Node(TakesCommands, MakesContainers, RunsProcesses):
         return await self._ask(commands.Restart(grace=grace, signal=signal), outcomes.Restarted, namespace, container)
 
     async def update(
-        self,
-        container: str,
-        *,
-        namespace: str = "default",
-        memory: str | int | None = None,
-        memory_swap: str | int | None = None,
-        memory_reservation: str | int | None = None,
-        cpus: float | None = None,
-        cpu_shares: int | None = None,
-        cpu_quota: int | None = None,
-        cpu_period: int | None = None,
-        cpuset_cpus: str | None = None,
-        cpuset_mems: str | None = None,
-        pids_limit: int | None = None,
-        blkio_weight: int | None = None,
-        annotations: Mapping[str, str] | None = None,
-        task_only: bool = False,
+        self, container: str, *, namespace: str = "default", task_only: bool = False, **limits: Unpack[Limits]
     ) -> outcomes.Updated:
         """Change the container's limits, of its task and in its record; see `bridge.model.commands.Update` for each."""
-        for size in (memory, memory_swap, memory_reservation):
+        for size in (limits.get("memory"), limits.get("memory_swap"), limits.get("memory_reservation")):
             if size is not None:
                 size_of(size)
-        command = commands.Update(
-            memory=memory,
-            memory_swap=memory_swap,
-            memory_reservation=memory_reservation,
-            cpus=cpus,
-            cpu_shares=cpu_shares,
-            cpu_quota=cpu_quota,
-            cpu_period=cpu_period,
-            cpuset_cpus=cpuset_cpus,
-            cpuset_mems=cpuset_mems,
-            pids_limit=pids_limit,
-            blkio_weight=blkio_weight,
-            annotations=dict(annotations or {}),
-            task_only=task_only,
-        )
+        command = commands.Update(task_only=task_only, **limits)
         return await self._ask(command, outcomes.Updated, namespace, container)
 
     async def pause(self, container: str, *, namespace: str = "default") -> outcomes.Done:

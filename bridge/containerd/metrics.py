@@ -7,9 +7,10 @@ version 2 "max", which arrives as the largest number there is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 from google.protobuf.message import DecodeError
+from msgspec import structs
 
 from bridge._pb.containerd import cgroups_v1_pb2 as v1
 from bridge._pb.containerd import cgroups_v2_pb2 as v2
@@ -28,13 +29,22 @@ _LOOPBACK: Final = "lo"
 def task_stats(namespace: str, metric: Metric) -> TaskStats:
     """Return what one task uses; of a kind of metrics that is not known here only whose they are."""
     found = TaskStats(namespace=namespace, container=metric.id, read_at=Nanos(metric.timestamp.ToNanoseconds()))
-    read = _READERS.get(metric.data.type_url.rpartition("/")[2])
-    if read is None:
+    version = _VERSIONS.get(metric.data.type_url.rpartition("/")[2])
+    if version is None:
         return found
     try:
-        return read(found, metric.data.value)
+        told = version.message.FromString(metric.data.value)
     except DecodeError:
         return found
+    return structs.replace(
+        found,
+        cgroup=version.name,
+        cpu=version.cpu(told.cpu) if told.HasField("cpu") else None,
+        memory=version.memory(told) if told.HasField("memory") else None,
+        pids=_pids(told.pids) if told.HasField("pids") else None,
+        io=version.io(getattr(told, version.io_field)) if told.HasField(version.io_field) else None,
+        network=_network(told.network),
+    )
 
 
 def _limit(value: int) -> int | None:
@@ -47,21 +57,6 @@ def _told(value: int) -> int | None:
 
 
 # -- version 1
-
-
-def _v1(found: TaskStats, value: bytes) -> TaskStats:
-    told = v1.Metrics.FromString(value)
-    return TaskStats(
-        namespace=found.namespace,
-        container=found.container,
-        read_at=found.read_at,
-        cgroup="v1",
-        cpu=_cpu_v1(told.cpu) if told.HasField("cpu") else None,
-        memory=_memory_v1(told) if told.HasField("memory") else None,
-        pids=_pids(told.pids) if told.HasField("pids") else None,
-        io=_io_v1(told.blkio) if told.HasField("blkio") else None,
-        network=_network(told.network),
-    )
 
 
 def _cpu_v1(cpu: v1.CPUStat) -> CpuStats:
@@ -115,21 +110,6 @@ def _of(entries: Iterable[v1.BlkIOEntry], op: str) -> int:
 
 
 # -- version 2
-
-
-def _v2(found: TaskStats, value: bytes) -> TaskStats:
-    told = v2.Metrics.FromString(value)
-    return TaskStats(
-        namespace=found.namespace,
-        container=found.container,
-        read_at=found.read_at,
-        cgroup="v2",
-        cpu=_cpu_v2(told.cpu) if told.HasField("cpu") else None,
-        memory=_memory_v2(told) if told.HasField("memory") else None,
-        pids=_pids(told.pids) if told.HasField("pids") else None,
-        io=_io_v2(told.io) if told.HasField("io") else None,
-        network=_network(told.network),
-    )
 
 
 def _cpu_v2(cpu: v2.CPUStat) -> CpuStats:
@@ -195,7 +175,18 @@ def _network(told: Iterable[v1.NetworkStat | v2.NetworkStat]) -> list[NetworkSta
     return [one for one in found if one.name != _LOOPBACK] if found else None
 
 
-_READERS: Final[Mapping[str, Callable[[TaskStats, Any], TaskStats]]] = {
-    v1.Metrics.DESCRIPTOR.full_name: _v1,
-    v2.Metrics.DESCRIPTOR.full_name: _v2,
+class _Version(NamedTuple):
+    """What one version of control groups is told in, and what reads the parts in which the two differ."""
+
+    name: Literal["v1", "v2"]
+    message: Any
+    cpu: Callable[[Any], CpuStats]
+    memory: Callable[[Any], MemoryStats]
+    io_field: str
+    io: Callable[[Any], IoStats]
+
+
+_VERSIONS: Final[Mapping[str, _Version]] = {
+    v1.Metrics.DESCRIPTOR.full_name: _Version("v1", v1.Metrics, _cpu_v1, _memory_v1, "blkio", _io_v1),
+    v2.Metrics.DESCRIPTOR.full_name: _Version("v2", v2.Metrics, _cpu_v2, _memory_v2, "io", _io_v2),
 }

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import nats.errors
-
-from bridge.errors import ConfigError, LogUnavailable
+from bridge.errors import ConfigError
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain
-from bridge.jetstream.filters import covers
-from bridge.jetstream.streams import MUST_BE_UNSET, SECOND, config_error, create, existing, shown
+from bridge.jetstream.stream_config import SECOND, Needs, create, existing, settings, shown, stream_errors
 from bridge.model.subjects import Subjects
 
 __all__ = ["bucket_stream", "declared_bucket", "ensure_buckets", "ensure_states", "key_subject", "weaknesses"]
@@ -38,26 +34,20 @@ def key_subject(bucket: str, key: str) -> str:
 
 
 def declared_bucket(bucket: str, description: str, *, replicas: int, max_age: int = 0) -> dict[str, Any]:
-    """Return a bucket's stream as we create it, in JetStream's own terms; durations are nanoseconds."""
-    return {
-        "name": bucket_stream(bucket),
-        "description": description,
-        "subjects": [key_subject(bucket, ">")],
-        "storage": "file",
-        "retention": "limits",
-        "discard": "new",
-        "max_age": max_age,
-        "max_msgs": -1,
-        "max_bytes": -1,
-        "max_msgs_per_subject": 1,
-        "max_msg_size": -1,
-        "max_consumers": -1,
-        "num_replicas": replicas,
-        "duplicate_window": DUPLICATE_WINDOW,
-        "allow_rollup_hdrs": True,
-        "allow_direct": True,
-        "deny_delete": True,
-    }
+    """Return a bucket's stream as we create it."""
+    return settings(
+        bucket_stream(bucket),
+        description,
+        [key_subject(bucket, ">")],
+        replicas=replicas,
+        duplicate_window=DUPLICATE_WINDOW,
+        discard="new",
+        max_age=max_age,
+        max_msgs_per_subject=1,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+        deny_delete=True,
+    )
 
 
 def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int, max_age: int = 0) -> list[str]:
@@ -65,12 +55,7 @@ def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int, max_age: in
 
     What stands under a key has to stay for `max_age`, with 0 for ever.
     """
-    found = []
-
-    def need(field: str, good: bool, needed: str) -> None:  # noqa: FBT001 - the condition reads as the sentence
-        if not good:
-            found.append(f"{field} is {shown(field, there.get(field))}, needed is {needed}")
-
+    need = Needs(there)
     need("storage", there.get("storage") == "file", "file")
     need("retention", there.get("retention") == "limits", "limits")
     need("num_replicas", there.get("num_replicas", 1) >= replicas, f"{replicas} or more")
@@ -86,11 +71,9 @@ def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int, max_age: in
     need("max_msgs_per_subject", there.get("max_msgs_per_subject", -1) >= 1, "1: the latest value of a key")
     bounded = there.get("max_msgs", -1) > 0 or there.get("max_bytes", -1) > 0
     need("discard", not bounded or there.get("discard") == "new", "new: a full bucket may not forget keys")
-    subject = key_subject(bucket, ">")
-    need("subjects", any(covers(taken, subject) for taken in there.get("subjects") or []), f"{subject} too")
-    for field, why in MUST_BE_UNSET.items():
-        need(field, not there.get(field), f"unset: {why}")
-    return found
+    need.subjects([key_subject(bucket, ">")])
+    need.unset()
+    return need.unmet
 
 
 async def ensure_buckets(connection: Connection, subjects: Subjects, *, replicas: int = 1) -> None:
@@ -114,22 +97,10 @@ async def ensure_states(connection: Connection, subjects: Subjects, *, replicas:
 
 async def _ensure(connection: Connection, bucket: str, description: str, replicas: int, max_age: int = 0) -> None:
     name = bucket_stream(bucket)
-    try:
+    with stream_errors(connection, name, what=f"the bucket {bucket}"):
         config = await existing(connection, name)
         if config is None:
             config = await create(connection, declared_bucket(bucket, description, replicas=replicas, max_age=max_age))
-    except ApiError as error:
-        raise config_error(error, name) from error
-    except Denied as error:
-        raise ConfigError(
-            f"{error}: permit it in NATS for this login, or make the bucket {bucket} there yourself"
-        ) from error
-    except nats.errors.NoRespondersError as error:
-        raise ConfigError(
-            f"JetStream is not enabled at {connection.server}: start nats-server with -js, or with a jetstream block"
-        ) from error
-    except NATS_ERRORS as error:
-        raise LogUnavailable(f"JetStream at {connection.server}: {explain(error)}") from error
     found = weaknesses(config, bucket, replicas=replicas, max_age=max_age)
     if found:
         raise ConfigError(

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import nats.errors
-
-from bridge.errors import ConfigError, LogUnavailable
+from bridge.errors import ConfigError
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain
-from bridge.jetstream.filters import covers
-from bridge.jetstream.streams import MUST_BE_UNSET, SECOND, config_error, create, existing, shown
+from bridge.jetstream.stream_config import SECOND, Needs, create, existing, settings, shown, stream_errors
 from bridge.model.subjects import Subjects
 
 __all__ = ["declared_jobs", "declared_quarantine", "ensure_jobs", "jobs_stream", "quarantine_stream", "weak"]
@@ -37,53 +33,35 @@ def quarantine_stream(subjects: Subjects) -> str:
 
 
 def declared_jobs(subjects: Subjects, *, replicas: int) -> dict[str, Any]:
-    """Return the stream of jobs as we create it, in JetStream's own terms; durations are nanoseconds."""
-    return {
-        "name": jobs_stream(subjects),
-        "description": "Commands that wait until their node has carried them out (containerd-bridge)",
-        "subjects": [subjects.job_filter()],
-        "storage": "file",
-        "retention": "workqueue",
-        "discard": "new",
-        "max_age": JOBS_KEPT,
-        "max_msgs": -1,
-        "max_bytes": -1,
-        "max_msgs_per_subject": -1,
-        "max_msg_size": -1,
-        "max_consumers": -1,
-        "num_replicas": replicas,
-        "duplicate_window": DUPLICATE_WINDOW,
-    }
+    """Return the stream of jobs as we create it."""
+    return settings(
+        jobs_stream(subjects),
+        "Commands that wait until their node has carried them out (containerd-bridge)",
+        [subjects.job_filter()],
+        replicas=replicas,
+        duplicate_window=DUPLICATE_WINDOW,
+        retention="workqueue",
+        discard="new",
+        max_age=JOBS_KEPT,
+    )
 
 
 def declared_quarantine(subjects: Subjects, *, replicas: int) -> dict[str, Any]:
     """Return the stream of jobs that were put aside, as we create it."""
-    return {
-        "name": quarantine_stream(subjects),
-        "description": "Jobs that nobody could carry out (containerd-bridge)",
-        "subjects": [subjects.quarantine_filter()],
-        "storage": "file",
-        "retention": "limits",
-        "discard": "old",
-        "max_age": QUARANTINE_KEPT,
-        "max_msgs": MOST_QUARANTINED,
-        "max_bytes": -1,
-        "max_msgs_per_subject": -1,
-        "max_msg_size": -1,
-        "max_consumers": -1,
-        "num_replicas": replicas,
-        "duplicate_window": DUPLICATE_WINDOW,
-    }
+    return settings(
+        quarantine_stream(subjects),
+        "Jobs that nobody could carry out (containerd-bridge)",
+        [subjects.quarantine_filter()],
+        replicas=replicas,
+        duplicate_window=DUPLICATE_WINDOW,
+        max_age=QUARANTINE_KEPT,
+        max_msgs=MOST_QUARANTINED,
+    )
 
 
 def weak(there: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Return in what a stream is weaker than `wanted`: field, value there, value needed. Empty if it is good."""
-    found = []
-
-    def need(field: str, good: bool, needed: str) -> None:  # noqa: FBT001 - the condition reads as the sentence
-        if not good:
-            found.append(f"{field} is {shown(field, there.get(field))}, needed is {needed}")
-
+    need = Needs(there)
     need("storage", there.get("storage") == "file", "file")
     need("retention", there.get("retention") == wanted["retention"], wanted["retention"])
     need("num_replicas", there.get("num_replicas", 1) >= wanted["num_replicas"], f"{wanted['num_replicas']} or more")
@@ -94,11 +72,9 @@ def weak(there: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
         need(
             "max_age", 0 < age <= wanted["max_age"], f"{shown('max_age', wanted['max_age'])} or less: see KV_*-commands"
         )
-    taken = there.get("subjects") or []
-    need("subjects", all(any(covers(one, ours) for one in taken) for ours in wanted["subjects"]), wanted["subjects"][0])
-    for field, why in MUST_BE_UNSET.items():
-        need(field, not there.get(field), f"unset: {why}")
-    return found
+    need.subjects(wanted["subjects"])
+    need.unset()
+    return need.unmet
 
 
 async def ensure_jobs(connection: Connection, subjects: Subjects, *, replicas: int = 1) -> str:
@@ -114,7 +90,7 @@ async def ensure_jobs(connection: Connection, subjects: Subjects, *, replicas: i
 
 async def _ensure(connection: Connection, wanted: dict[str, Any]) -> str:
     name = wanted["name"]
-    try:
+    with stream_errors(connection, name):
         config = await existing(connection, name)
         if config is None:
             config = await create(connection, wanted)
@@ -125,14 +101,6 @@ async def _ensure(connection: Connection, wanted: dict[str, Any]) -> str:
                 "and the bridge makes a new one"
             )
         return await _created(connection, name)
-    except ApiError as error:
-        raise config_error(error, name) from error
-    except Denied as error:
-        raise ConfigError(f"{error}: permit it in NATS for this login, or make stream {name} there yourself") from error
-    except nats.errors.NoRespondersError as error:
-        raise ConfigError(f"JetStream is not enabled at {connection.server}: start nats-server with -js") from error
-    except NATS_ERRORS as error:
-        raise LogUnavailable(f"JetStream at {connection.server}: {explain(error)}") from error
 
 
 async def _created(connection: Connection, name: str) -> str:

@@ -9,18 +9,12 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import nats.errors
-
-from bridge.errors import ConfigError, LogUnavailable
+from bridge.errors import ConfigError
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain
-from bridge.jetstream.filters import covers
-from bridge.jetstream.streams import MUST_BE_UNSET, config_error, create, existing, shown
+from bridge.jetstream.stream_config import SECOND, Needs, create, existing, settings, stream_errors
 from bridge.model.subjects import Subjects
 
 __all__ = ["AS_USUAL", "LARGEST", "OutputMaking", "ensure_output", "output_faults", "output_stream_name"]
-
-SECOND: Final = 1_000_000_000
 
 LARGEST: Final = 256 * 1024
 """Bytes of output in one message: a quarter of NATS's default `max_payload`, and enough that more makes it no quicker."""
@@ -58,7 +52,7 @@ async def ensure_output(connection: Connection, subjects: Subjects, making: Outp
         LogUnavailable: JetStream does not answer at present.
     """
     name = output_stream_name(subjects)
-    try:
+    with stream_errors(connection, name):
         config = await existing(connection, name)
         if config is None:
             config = await create(connection, _declared(subjects, making))
@@ -68,55 +62,30 @@ async def ensure_output(connection: Connection, subjects: Subjects, making: Outp
                 f"stream {name} is of no use for output: {'; '.join(weaknesses)}. Change the stream (nats stream edit "
                 f"{name}), or remove it if its output may go, and the bridge makes a new one"
             )
-    except ApiError as error:
-        raise config_error(error, name) from error
-    except Denied as error:
-        raise ConfigError(f"{error}: permit it in NATS for this login, or make stream {name} there yourself") from error
-    except nats.errors.NoRespondersError as error:
-        raise ConfigError(f"JetStream is not enabled at {connection.server}: start nats-server with -js") from error
-    except NATS_ERRORS as error:
-        raise LogUnavailable(f"JetStream at {connection.server}: {explain(error)}") from error
 
 
 def _declared(subjects: Subjects, making: OutputMaking) -> dict[str, Any]:
-    return {
-        "name": output_stream_name(subjects),
-        "description": "What processes in containers write (containerd-bridge)",
-        "subjects": subjects.stdio_stream_subjects(),
-        "storage": "file",
-        "retention": "limits",
-        "discard": "old",
-        "max_age": making.max_age_s * SECOND,
-        "max_msgs": -1,
-        "max_bytes": making.max_bytes or -1,
-        "max_msgs_per_subject": -1,
-        "max_msg_size": -1,
-        "max_consumers": -1,
-        "num_replicas": making.replicas,
-        "duplicate_window": 120 * SECOND if making.max_age_s == 0 else min(120, making.max_age_s) * SECOND,
-        "allow_direct": True,
-    }
+    window = 120 if making.max_age_s == 0 else min(120, making.max_age_s)
+    return settings(
+        output_stream_name(subjects),
+        "What processes in containers write (containerd-bridge)",
+        subjects.stdio_stream_subjects(),
+        replicas=making.replicas,
+        duplicate_window=window * SECOND,
+        max_age=making.max_age_s * SECOND,
+        max_bytes=making.max_bytes or -1,
+        allow_direct=True,
+    )
 
 
 def output_faults(there: dict[str, Any], subjects: Subjects) -> list[str]:
     """Return what keeps a stream from being used for output: field, value there, value needed. Empty if it is good."""
-    found = []
-
-    def need(field: str, good: bool, needed: str) -> None:  # noqa: FBT001 - the condition reads as the sentence
-        if not good:
-            found.append(f"{field} is {shown(field, there.get(field))}, needed is {needed}")
-
+    need = Needs(there)
     need("retention", there.get("retention") == "limits", "limits")
     need("discard", there.get("discard", "old") == "old", "old: a full stream would make every process wait")
     need("max_msgs_per_subject", there.get("max_msgs_per_subject", -1) <= 0, "-1: it drops a process's older output")
     size = there.get("max_msg_size", -1)
     need("max_msg_size", size < 0 or size >= LARGEST + HEADERS, f"-1, or {LARGEST + HEADERS} or more")
-    missing = [
-        ours
-        for ours in subjects.stdio_stream_subjects()
-        if not any(covers(theirs, ours) for theirs in there.get("subjects") or [])
-    ]
-    need("subjects", not missing, f"{', '.join(missing)} too")
-    for field, why in MUST_BE_UNSET.items():
-        need(field, not there.get(field), f"unset: {why.replace('events', 'output')}")
-    return found
+    need.subjects(subjects.stdio_stream_subjects())
+    need.unset()
+    return need.unmet

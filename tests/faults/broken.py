@@ -28,7 +28,7 @@ from bridge.containerd.channel import blocking_channel
 from bridge.containerd.source import ContainerdSource
 from bridge.containerd.subscription import ContainerdSubscription
 from bridge.errors import LogRefused, LogUnavailable, SourceLost
-from bridge.jetstream import connection, fast_ingest, lanes
+from bridge.jetstream import connection, fast_ingest, lanes, lease
 from bridge.jetstream.log import open_log
 from bridge.jetstream.publisher import header
 from bridge.ports import Entry
@@ -202,6 +202,11 @@ def _synchronous(how: str) -> Callable[[], None]:
     return patch
 
 
+def wall_clock() -> None:
+    """Tell by the wall clock how long a lease holds."""
+    set_constant(lease, "_seconds", time.time)
+
+
 PATCHES: Final[dict[str, Callable[[], None]]] = {
     "impatient": impatient,
     "auditing": auditing,
@@ -211,6 +216,7 @@ PATCHES: Final[dict[str, Callable[[], None]]] = {
     "cancelling": cancelling,
     "deleting": deleting,
     "marking": marking,
+    "wall-clock": wall_clock,
     "syncing-seldom": _synchronous("NORMAL"),
     "syncing-never": _synchronous("OFF"),
 }

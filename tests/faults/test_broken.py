@@ -16,7 +16,9 @@ from tests.faults.broken import QUIET_S
 from tests.faults.checker import check
 from tests.faults.conftest import TrialFactory
 from tests.faults.history import History
+from tests.faults.test_special import LONG_LEASE
 from tests.faults.trial import UNBROKEN, Trial
+from tests.guards import needs_the_machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -101,6 +103,19 @@ def test_an_outbox_that_returns_before_the_disk_has_it_is_found_by_a_power_cut(
     with trial.under_load():
         trial.cut_power(1.0, share=0.0)
     assert {violation.invariant for violation in check(History(cuts=trial.history.cuts))} == {"I1"}
+
+
+def test_a_lease_that_goes_by_the_wall_clock_is_found_by_a_step_of_it(trial_factory: TrialFactory) -> None:
+    """The unbroken one goes through the same in test_special.py. With such a lease a clock that goes back makes two writers."""
+    with needs_the_machine():
+        trial = trial_factory(patches=f"{UNBROKEN}+wall-clock", clock=True, options=LONG_LEASE)
+    assert trial.clock is not None
+    trial.clock_is_wrong()
+    with trial.under_load() as load:
+        load.until_done(50)
+        trial.clock.set(3600)
+        trial.bridge.until_logged("the lease of node n1 has run out")
+    assert trial.lease_ran_out
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.mistake)

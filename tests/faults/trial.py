@@ -345,6 +345,11 @@ class Trial:
         """Note that what the bridge says of times cannot be held against what others say."""
         self.history.true_clock = False
 
+    @property
+    def lease_ran_out(self) -> bool:
+        """Whether the bridge ever had to wait for its own lease."""
+        return any("the lease of node" in line and "has run out" in line for line in self.bridge.log)
+
     # -- containerd
 
     @contextmanager

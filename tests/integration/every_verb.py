@@ -21,7 +21,7 @@ from bridge.model.codec import decode_as, encode_any
 from bridge.model.commands import COMMANDS, OF_EVERY, PRECONDITIONS, Command, Create, Run
 from bridge.model.outcomes import Outcome
 from bridge.ports import CommandSender, NodePresence
-from tests.fix_bridge import Bridge
+from tests.fix_bridge import Bridge, Stored, is_end, until_stored
 from tests.guards import needs_the_machine
 from tests.testbed import BUSYBOX, Certificates, Containerd, Ctr, NatsServer, Registry
 
@@ -109,6 +109,11 @@ class House:
     def __exit__(self, *about: object) -> None:
         self._closing.close()
 
+    @property
+    def fifos(self) -> Path:
+        """Where the bridge makes its FIFOs."""
+        return self.host.fifo_dir / NODE
+
     @contextlib.contextmanager
     def foreign(self) -> Iterator[str]:
         """A second bridge on the same containerd, whose node may change containers of dockerd and of the kubelet; its name."""
@@ -168,11 +173,10 @@ class Here:
         return decode_as(encode_any(outcome.result), command.result)
 
     async def ready(self, container: str) -> None:
-        """Wait until its program has made the file /ready."""
+        """Wait until its program has made the file /dev/shm/ready, which is new with every task."""
         pid = (await self.node.inspect(container, **self.where)).processes[0].pid
-        await self.until(
-            lambda: self.ctr.host.run("test", "-e", f"/proc/{pid}/root/ready", check=False).returncode == 0
-        )
+        ready = f"/proc/{pid}/root/dev/shm/ready"
+        await self.until(lambda: self.ctr.host.run("test", "-e", ready, check=False).returncode == 0)
 
     async def read(self, process: Process) -> bytes:
         """Everything that a process writes."""
@@ -203,12 +207,22 @@ class Here:
         """What a program of the host writes."""
         return (await asyncio.to_thread(self.ctr.host.run, *argv)).stdout
 
-    async def until(self, condition: Callable[[], Any]) -> None:
-        """Wait until it is so; `condition` may be a coroutine function."""
+    async def recorded(self, verb: str) -> list[dict[str, Any]]:
+        """What is recorded of the commands of this verb that are for no single container, the last one's end included."""
+        subject = f"containerd.events.{NODE}.{self.ctr.namespace}.-.command"
+
+        def is_it(message: Stored) -> bool:
+            return is_end(message) and message.data["verb"] == verb
+
+        found = await asyncio.to_thread(until_stored, self.house.nats.url, is_it, subject)
+        return [message.data for message in found if message.data["verb"] == verb]
+
+    async def until(self, condition: Callable[[], Any], found: Callable[[], object] = str) -> None:
+        """Wait until it is so; `condition` may be a coroutine function. Where it does not come, `found` says what there is."""
         deadline = time.monotonic() + 30
         while True:
             so = condition()
             if await so if asyncio.iscoroutine(so) else so:
                 return
-            assert time.monotonic() < deadline, "it did not come true within 30 s"
+            assert time.monotonic() < deadline, f"it did not come true within 30 s: {found()}"
             await asyncio.sleep(0.02)

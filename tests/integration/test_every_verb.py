@@ -38,7 +38,7 @@ from tests.testbed import BUSYBOX, Certificates, Registry
 from tests.testbed.image import ARCHITECTURES, archive, content
 from tests.testbed.roots import with_containerd
 
-ENDLESS = ("sh", "-c", "trap 'exit 7' TERM; trap 'exit 8' USR1; echo > /ready; while :; do sleep 0.02; done")
+ENDLESS = ("sh", "-c", "trap 'exit 7' TERM; trap 'exit 8' USR1; echo > /dev/shm/ready; while :; do sleep 0.02; done")
 DEAF = ("sh", "-c", "trap '' TERM; while :; do sleep 1; done")
 SLEEP = ("sleep", "1000")
 
@@ -212,7 +212,8 @@ async def test_tasks_write_where_the_container_says(here: Here) -> None:
     await here.create("file", "sh", "-c", "echo to the file; echo and errors >&2", stdio=f"file://{log}")
     await here.node.start("file", **here.where)
     assert (await here.node.wait("file", **here.where)).exit_status == 0
-    await here.until(lambda: log.exists() and sorted(log.read_text().splitlines()) == ["and errors", "to the file"])
+    written = {"to the file", "and errors"}
+    await here.until(lambda: log.exists() and set(log.read_text().splitlines()) == written, log.read_bytes)
     assert await here.code(here.create("both", *SLEEP, tty=True, stdio=f"file://{log}")) == "invalid_argument"
     await here.create("terminal", "sh", "-c", "read x; tty", tty=True)
     await here.node.start("terminal", stdio="bus", stdin=True, **here.where)
@@ -290,6 +291,17 @@ async def test_an_exec_is_what_its_options_say(here: Here) -> None:
     assert (detached.exec_id, detached.running) == ("e.2", True)
     again = here.ask(Exec(args=["sleep", "1000"], mode="detached", exec_id="e.2"), "web.1")
     assert await here.code(again) == "already_exists"
+
+
+@shows(exec="exec_id")
+async def test_an_exec_that_could_not_be_started_leaves_nothing_not_even_its_id(here: Here) -> None:
+    await here.run("web.1", *SLEEP)
+    for exec_id, args in (("e.1", ["nosuchprogram"]), ("e.1", ["/etc"]), ("../e", ["true"])):
+        failed = here.node.capture("web.1", args, exec_id=exec_id, **here.where)
+        assert await here.code(failed) == "invalid_argument"
+    await here.until(lambda: list(here.house.fifos.rglob("*")) == [])
+    assert (await here.node.inspect("web.1", **here.where)).execs == []
+    assert (await here.node.capture("web.1", ["true"], exec_id="e.1", **here.where)).exit_status == 0
 
 
 @shows(exec="tty width height timeout", resize="width height exec_id")
@@ -475,6 +487,9 @@ async def test_an_image_is_pulled(here: Here) -> None:
             assert await here.code(here.node.pull(wanted, **here.where)) == "unimplemented"
             return
         assert (await here.node.pull(wanted, **here.where)).labels["tier"] == "web"
+    started, finished = await here.recorded("pull")
+    assert (started["phase"], finished["phase"], finished["outcome"]) == ("started", "finished", "ok")
+    assert "secret" not in str([started, finished])
     [found] = await here.node.images(filters=[f'name=="{registry.image}"'], sizes=True, **here.where)
     assert found.size == sum(len(blob) for blob in content(busybox(here))[:-1])
     assert len(await here.listed("snapshots", "--snapshotter", "native", "ls")) == 2
@@ -509,6 +524,10 @@ async def test_an_image_is_taken_in_and_its_name_removed(here: Here) -> None:
         given = Import(id=command.id, bucket=command.bucket, object=command.object, name="shop:1")
         [image] = await here.node.import_archive(given, **here.where)
     assert image.name == "docker.io/library/shop:1"
+    assert [(one["phase"], one["options"]["name"]) for one in await here.recorded("import")] == [
+        ("started", "shop:1"),
+        ("finished", "shop:1"),
+    ]
     found = await here.node.images(filters=["name~=shop"], sizes=False, **here.where)
     assert [(one.name, one.size) for one in found] == [(image.name, None)]
     await here.node.run("web.1", Run(image=image.name, command=list(SLEEP)), **here.where)
