@@ -40,6 +40,9 @@ FILES: Final[dict[Role, str]] = {
     "container": "operator-container.conf",
     "node": "node.conf",
 }
+IMPORTED: Final = "operator-imported.conf"
+"""An operator of one namespace from another account, who reads through imports: see `accounts.conf`."""
+IMPORTED_PREFIX: Final = "JS.containerd.API"
 VARIABLES: Final[dict[Role, str]] = {
     "reader": "CONTAINERD_READER",
     "namespace": "CONTAINERD_OPERATOR_OF_NAMESPACE",
@@ -74,6 +77,7 @@ def permitted(
     namespace: str = "NAMESPACE",
     container: str = "CONTAINER",
     groups: Collection[Group] = OPERATED,
+    api_prefix: str = PREFIX.removesuffix("."),
 ) -> Permitted:
     """Return what a role needs.
 
@@ -85,7 +89,21 @@ def permitted(
         namespace: the namespace, for operators.
         container: the container, for an operator of one.
         groups: the groups of verbs that an operator may send.
+        api_prefix: the login's `nats.api_prefix`.
     """
+    place = (node, namespace, container)
+    found = _permitted(role, subjects, inbox, place, groups)
+    own = [
+        f"{api_prefix}.{subject.removeprefix(PREFIX)}" if subject.startswith(PREFIX) else subject
+        for subject in found.publish
+    ]
+    return found._replace(publish=own)
+
+
+def _permitted(
+    role: Role, subjects: Subjects, inbox: str, place: tuple[str, str, str], groups: Collection[Group]
+) -> Permitted:
+    node, namespace, container = place
     look = [USER_INFO, f"{PREFIX}INFO", f"$SRV.INFO.{SERVICE}"]
     match role:
         case "reader":
@@ -215,10 +233,11 @@ def listed(variable: str, found: Permitted) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def rendered(role: Role, subjects: Subjects | None = None) -> str:
+def rendered(role: Role, subjects: Subjects | None = None, *, imported: bool = False) -> str:
     """Return the file of a role: a variable in nats-server's configuration language, to be included where users are."""
     inbox = {"node": "_INBOX.NODE", "reader": "_INBOX.READER"}.get(role, "_INBOX.OPERATOR")
-    found = permitted(role, subjects or Subjects(), inbox=inbox)
+    prefix = IMPORTED_PREFIX if imported else PREFIX.removesuffix(".")
+    found = permitted(role, subjects or Subjects(), inbox=inbox, api_prefix=prefix)
     words = {
         "node": "NODE",
         "namespace": "NAMESPACE and OPERATOR",
@@ -231,6 +250,11 @@ def rendered(role: Role, subjects: Subjects | None = None) -> str:
         f'# `nats.inbox = "{inbox}"` in the configuration, or --nats-inbox. Made by `python -m bridge.jetstream.permissions`.',
         listed(VARIABLES[role], found),
     ]
+    if imported:
+        lines.insert(
+            3,
+            f'# And `nats.api_prefix = "{IMPORTED_PREFIX}"`, or --nats-api-prefix: it is in another account than JetStream.',
+        )
     return "\n".join(lines)
 
 
@@ -243,6 +267,7 @@ def _printed(options: argparse.Namespace) -> str:
         namespace=options.namespace,
         container=options.container,
         groups=groups_from(options.groups),
+        api_prefix=options.api_prefix,
     )
     return listed(VARIABLES[options.print], found)
 
@@ -257,18 +282,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--inbox", default="_INBOX", metavar="PREFIX", help="what its login has as nats.inbox")
     parser.add_argument("--root", default="containerd", metavar="TOKEN", help="first token of every subject")
     parser.add_argument("--groups", default=",".join(OPERATED), help="what an operator may send, such as observe,exec")
+    parser.add_argument("--api-prefix", default=PREFIX.removesuffix("."), metavar="PREFIX", help="its nats.api_prefix")
     options = parser.parse_args(arguments)
     if options.print:
         sys.stdout.write(_printed(options))
         return 0
     differing = []
-    for role, name in FILES.items():
+    wanted = {name: rendered(role) for role, name in FILES.items()} | {IMPORTED: rendered("namespace", imported=True)}
+    for name, text in wanted.items():
         file = DIRECTORY / name
-        if not file.exists() or file.read_text("utf-8") != rendered(role):
+        if not file.exists() or file.read_text("utf-8") != text:
             differing.append(file)
             if not options.check:
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(rendered(role), "utf-8")
+                file.write_text(text, "utf-8")
     for file in differing if options.check else ():
         sys.stderr.write(f"{file} is not up to date; run: python -m bridge.jetstream.permissions\n")
     return 1 if options.check and differing else 0
