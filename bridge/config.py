@@ -62,6 +62,8 @@ class NatsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     inbox: str = "_INBOX"
     """What the subjects begin with on which answers come. Give each login one of its own and permit it no other, else everybody
     may listen to everybody's answers."""
+    api_prefix: str = "$JS.API"
+    """What the subjects of JetStream's own API begin with: another one where it is imported from another account."""
     replicas: int = 1
     """Replicas of the streams that the bridge creates."""
 
@@ -325,6 +327,11 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         raise refusal("nats.url is empty: give a URL such as nats://127.0.0.1:4222, or `embedded`", "nats.url")
     if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", nats.inbox, re.ASCII):
         raise refusal("nats.inbox is no prefix of subjects: give tokens of letters, digits, _ and -", "nats.inbox")
+    if not re.fullmatch(r"[$A-Za-z0-9_-]+(\.[$A-Za-z0-9_-]+)*", nats.api_prefix, re.ASCII):
+        raise refusal(
+            f"nats.api_prefix {values.shown(nats.api_prefix)} is no prefix of subjects: give one such as JS.containerd",
+            "nats.api_prefix",
+        )
     ways = [name for name in ("user", "token", "nkey", "creds") if getattr(nats, name) is not None]
     if len(ways) > 1:
         raise refusal(f"nats has {' and '.join(ways)}: give one way to log in", *(f"nats.{name}" for name in ways))

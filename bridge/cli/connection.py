@@ -25,6 +25,7 @@ __all__ = [
     "Connect",
     "ConnectionOptions",
     "NatsCreds",
+    "NatsApiPrefix",
     "NatsInbox",
     "NatsNkey",
     "NatsPassword",
@@ -81,6 +82,9 @@ NatsTlsFirst: TypeAlias = Annotated[
 
 
 NatsInbox: TypeAlias = Annotated[str | None, _option("PREFIX", "Where answers come (_INBOX).")]
+NatsApiPrefix: TypeAlias = Annotated[
+    str | None, _option("PREFIX", "Where JetStream of another account is asked ($JS.API).")
+]
 
 
 class ConnectionOptions(Struct, frozen=True, kw_only=True):
@@ -99,6 +103,7 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
     nats_tls_key: NatsTlsKey = None
     nats_tls_first: NatsTlsFirst = None
     nats_inbox: NatsInbox = None
+    nats_api_prefix: NatsApiPrefix = None
     root: Annotated[str | None, _option("TOKEN", "First token of every subject (containerd).")] = None
     state_dir: Annotated[Path | None, _option("DIR", "State of the bridge whose embedded server is used.")] = None
     config: Annotated[Path | None, _option("FILE", "TOML file with these settings.")] = None
@@ -122,6 +127,7 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
             "nats.tls_key": self.nats_tls_key,
             "nats.tls_first": self.nats_tls_first,
             "nats.inbox": self.nats_inbox,
+            "nats.api_prefix": self.nats_api_prefix,
             "root": self.root,
             "state_dir": self.state_dir,
             "log_level": self.log_level,

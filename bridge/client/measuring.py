@@ -73,6 +73,8 @@ class Meter:
         self, node: Node, namespace: str | None, containers: list[str]
     ) -> Sequence[TaskStats] | CommandFailed:
         try:
+            if len(containers) == 1:  # whoever may ask for this one alone may ask so
+                return await node.stats(containers[0], namespace=namespace)
             return await node.stats(namespace=namespace, containers=containers)
         except CommandFailed as error:
             return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, structs
@@ -27,6 +27,10 @@ from bridge.model.subjects import CommandSubject
 from bridge.ports import CommandRequest, JournalRow
 
 __all__ = ["Order", "read_order"]
+
+
+LONGEST: Final = 300
+"""Characters of what is said to be wrong with options."""
 
 
 class Order(Struct, kw_only=True):
@@ -174,6 +178,12 @@ class Order(Struct, kw_only=True):
             raise CommandFailed("invalid_argument", str(error)) from error
 
 
+def _short(text: str) -> str:
+    """Return what is wrong with options as a line of bearable length: it may repeat a name of any length, with anything in it."""
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
 def read_order(request: CommandRequest, received_at: Nanos) -> Order:
     """Read a request; an empty body is an object without members. Never raises."""
     kind = COMMANDS.get(request.subject.verb)
@@ -184,7 +194,7 @@ def read_order(request: CommandRequest, received_at: Nanos) -> Order:
         try:
             command = decode_as(body, kind)
         except BadEnvelope as error:
-            flaw = CommandFailed("invalid_argument", f"the options of {kind.verb} are not valid: {error}")
+            flaw = CommandFailed("invalid_argument", f"the options of {kind.verb} are not valid: {_short(str(error))}")
     return Order(
         subject=request.subject,
         kind=kind,

@@ -95,6 +95,8 @@ class Running:
         scope = self._scope = asyncio.timeout(None)
         try:
             async with scope:
+                if self._why is not None:  # it was broken off before it came to wait
+                    scope.reschedule(0)
                 yield
         except TimeoutError as error:
             if self._why is None or not scope.expired():

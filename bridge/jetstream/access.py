@@ -33,12 +33,14 @@ class Access(NamedTuple):
         demand_tls: whether TLS is demanded.
         has_certificate: whether there is a client certificate to show.
         options: nats-py's, for login and TLS.
+        api_prefix: what the subjects of JetStream's own API begin with, without the last dot.
     """
 
     urls: list[str]
     demand_tls: bool
     has_certificate: bool
     options: dict[str, Any]
+    api_prefix: str = NatsConfig().api_prefix
 
 
 class Credentials(NamedTuple):
@@ -72,7 +74,7 @@ def access(config: NatsConfig) -> Access:
         options["tls"] = context
     if config.tls_first:
         options["tls_handshake_first"] = True
-    return Access(urls, tls or context is not None, config.tls_cert is not None, options)
+    return Access(urls, tls or context is not None, config.tls_cert is not None, options, config.api_prefix)
 
 
 def mask(url: str) -> str:

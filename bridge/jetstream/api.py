@@ -17,6 +17,7 @@ from bridge.jetstream.errors import ApiError
 __all__ = ["PREFIX", "api"]
 
 PREFIX: Final = "$JS.API."
+"""What its subjects begin with, where a login is in the account that has it; see `Connection.api` for the others."""
 
 
 async def api(connection: Connection, what: str, body: Any = None, *, timeout: float = REQUEST_S) -> dict[str, Any]:
@@ -33,11 +34,11 @@ async def api(connection: Connection, what: str, body: Any = None, *, timeout: f
         nats.errors.Error: no answer, see `Connection.request`.
     """
     payload = b"" if body is None else msgspec.json.encode(body)
-    answer = await connection.request(PREFIX + what, payload, timeout=timeout)
+    answer = await connection.request(connection.api + what, payload, timeout=timeout)
     try:
         reply = msgspec.json.decode(answer.data, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise nats.errors.Error(f"what answers on {PREFIX}{what} is not JetStream: {error}") from error
+        raise nats.errors.Error(f"what answers on {connection.api}{what} is not JetStream: {error}") from error
     if reply.get("error"):
         raise ApiError(reply["error"])
     return reply

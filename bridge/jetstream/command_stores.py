@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from bridge.errors import LogError
-from bridge.jetstream.api import PREFIX, api
+from bridge.jetstream.api import api
 from bridge.jetstream.buckets import COMMANDS_KEPT, bucket_stream, weaknesses
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import ApiError, log_errors
@@ -37,18 +37,21 @@ async def command_stores(connection: Connection, subjects: Subjects) -> list[Com
     return [await _store(connection, subjects, name, holds) for holds, name in _names(subjects).items()]
 
 
-def command_needs(subjects: Subjects) -> list[tuple[str, str, str]]:
-    """Return what a client publishes for jobs and for the stdio of processes: what for, the direction, the subject."""
+def command_needs(subjects: Subjects, prefix: str) -> list[tuple[str, str, str]]:
+    """Return what a client publishes for jobs and for the stdio of processes: what for, the direction, the subject.
+
+    The API of JetStream is under `prefix`.
+    """
     names = _names(subjects)
     needs = [
         ("send durable jobs", f"{subjects.root}.jobs.*.*.*.*"),
-        ("see how commands stand", f"{PREFIX}STREAM.MSG.GET.{names['commands']}"),
-        ("look after jobs", f"{PREFIX}STREAM.MSG.GET.{names['jobs']}"),
-        ("look after jobs", f"{PREFIX}STREAM.MSG.GET.{names['quarantined']}"),
-        ("look after jobs", f"{PREFIX}STREAM.MSG.DELETE.{names['quarantined']}"),
-        ("read the output of processes", f"{PREFIX}STREAM.INFO.{names['output']}"),
-        ("read the output of processes", f"{PREFIX}CONSUMER.CREATE.{names['output']}.>"),
-        ("read the output of processes", f"{PREFIX}CONSUMER.MSG.NEXT.{names['output']}.*"),
+        ("see how commands stand", f"{prefix}STREAM.MSG.GET.{names['commands']}"),
+        ("look after jobs", f"{prefix}STREAM.MSG.GET.{names['jobs']}"),
+        ("look after jobs", f"{prefix}STREAM.MSG.GET.{names['quarantined']}"),
+        ("look after jobs", f"{prefix}STREAM.MSG.DELETE.{names['quarantined']}"),
+        ("read the output of processes", f"{prefix}STREAM.INFO.{names['output']}"),
+        ("read the output of processes", f"{prefix}CONSUMER.CREATE.{names['output']}.>"),
+        ("read the output of processes", f"{prefix}CONSUMER.MSG.NEXT.{names['output']}.*"),
         ("write to processes", f"{subjects.root}.stdio.*.*.*.*.stdin"),
     ]
     return [(what, "publish", subject) for what, subject in needs]

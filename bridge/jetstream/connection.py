@@ -57,6 +57,8 @@ class Connection:
         """The URLs that we were given, without secrets."""
         self.inbox: Final[str] = where.options.get("inbox_prefix", "_INBOX")
         """What the subjects begin with on which answers come."""
+        self.api: Final = f"{where.api_prefix}."
+        """What the subjects of JetStream's own API begin with."""
         self._closed: asyncio.Future[str] = loop.create_future()
         self._deniers: list[Callable[[Denied], None]] = []
         self._said: dict[str, float] = {}
@@ -68,7 +70,7 @@ class Connection:
             gave_up=self._on_gave_up,
         )
         """nats-py's client; `bridge.jetstream` only."""
-        self.jetstream: Final[JetStreamContext] = self.client.jetstream(timeout=REQUEST_S)
+        self.jetstream: Final[JetStreamContext] = self.client.jetstream(prefix=where.api_prefix, timeout=REQUEST_S)
         """nats-py's JetStream context. Never its `publish_async`: it hangs on a lost ack (nats.py issue 985)."""
         self._options = {
             "name": name,

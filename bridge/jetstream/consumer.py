@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 from nats.aio.subscription import Subscription
 
-from bridge.jetstream.api import PREFIX, api
+from bridge.jetstream.api import api
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied
@@ -194,7 +194,7 @@ class Consumer:
             request |= {"expires": int(PULL_S * SECOND), "idle_heartbeat": int(HEARTBEAT_S * SECOND)}
         else:
             request["no_wait"] = True
-        subject = f"{PREFIX}CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+        subject = f"{self._connection.api}CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
         self._pulls += 1
         try:
             await self._connection.client.publish(
@@ -232,7 +232,7 @@ class Consumer:
         self._news.set()
 
     def _on_denied(self, denied: Denied) -> None:
-        if denied.subject.startswith(f"{PREFIX}CONSUMER.MSG.NEXT.{self._stream}.".lower()):
+        if denied.subject.startswith(f"{self._connection.api}CONSUMER.MSG.NEXT.{self._stream}.".lower()):
             self._denied = denied
             self._news.set()
 

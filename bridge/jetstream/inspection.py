@@ -13,7 +13,7 @@ import msgspec
 import nats.errors
 
 from bridge.errors import LogError
-from bridge.jetstream.api import PREFIX, api
+from bridge.jetstream.api import api
 from bridge.jetstream.command_stores import command_needs, command_stores
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_errors
@@ -117,6 +117,7 @@ class JetStreamInspector:
             node=asked.node,
             namespace=asked.namespace,
             container=asked.container,
+            api_prefix=self._connection.api.removesuffix("."),
         )
         whose = {"namespace": f"operate {asked.namespace}", "container": f"operate {asked.container}"}
         action = whose.get(asked.role, f"be a {asked.role}")
@@ -132,15 +133,15 @@ class JetStreamInspector:
         needs = [("receive answers", "subscribe", f"{self._connection.inbox}.>")]
         for what, stream in zip(("read the log", "read the states"), streams, strict=True):
             needs += [
-                (what, "publish", f"{PREFIX}STREAM.INFO.{stream}"),
-                (what, "publish", f"{PREFIX}CONSUMER.CREATE.{stream}.>"),
-                (what, "publish", f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*"),
+                (what, "publish", f"{self._connection.api}STREAM.INFO.{stream}"),
+                (what, "publish", f"{self._connection.api}CONSUMER.CREATE.{stream}.>"),
+                (what, "publish", f"{self._connection.api}CONSUMER.MSG.NEXT.{stream}.*"),
             ]
         needs.append(("find nodes", "publish", f"$SRV.INFO.{SERVICE}"))
         needs += [
             (f"send {command.group} commands", "publish", f"{commands}.{verb}") for verb, command in COMMANDS.items()
         ]
-        return needs + command_needs(self._subjects)
+        return needs + command_needs(self._subjects, self._connection.api)
 
 
 def granted(permissions: Mapping[str, Any], subject: str) -> Granted:

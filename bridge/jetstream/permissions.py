@@ -1,12 +1,13 @@
 """What NATS has to permit each role: the first line of defence, since verb and container stand in the subject.
 
     reader       reads the log, the states and the nodes; commands nothing
-    namespace    looks at, starts, stops and deletes the containers of one namespace, and reads what happens to them
+    namespace    looks at, starts, stops and deletes the containers of one namespace, reads what happens to them, waits for the
+                 outcomes of its commands and lists them
     container    the same for one container
     node         the bridge of one node
 
-Nobody but the bridges may write to the log. The operators may not run processes or make containers: that is root on the host, or
-close to it, and each of those verbs is one more line.
+Nobody but the bridges may write to the log. The operators of the files may not run processes or make containers: that is root on
+the host, or close to it. `--print namespace --groups observe,lifecycle,exec,create` prints a set for one who may.
 
 `python -m bridge.jetstream.permissions` writes `deploy/nats/`, `--check` tells whether that is up to date, so the files say what
 the program needs. They are held to it by tests against real servers.
@@ -16,14 +17,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from bridge.jetstream.api import PREFIX
 from bridge.jetstream.micro import SERVICE
+from bridge.jetstream.output_stream import output_stream_name
 from bridge.jetstream.streams import stream_name
-from bridge.model.commands import COMMANDS
+from bridge.model.commands import COMMANDS, Group, groups_from
 from bridge.model.subjects import Subjects, quote
 
 __all__ = ["ROLES", "Permitted", "Role", "permitted", "rendered"]
@@ -38,6 +40,9 @@ FILES: Final[dict[Role, str]] = {
     "container": "operator-container.conf",
     "node": "node.conf",
 }
+IMPORTED: Final = "operator-imported.conf"
+"""An operator of one namespace from another account, who reads through imports: see `accounts.conf`."""
+IMPORTED_PREFIX: Final = "JS.containerd.API"
 VARIABLES: Final[dict[Role, str]] = {
     "reader": "CONTAINERD_READER",
     "namespace": "CONTAINERD_OPERATOR_OF_NAMESPACE",
@@ -52,8 +57,8 @@ _SAYS: Final[dict[Role, str]] = {
 }
 
 USER_INFO: Final = "$SYS.REQ.USER.INFO"
-OPERATED: Final = ("observe", "lifecycle")
-"""The groups of verbs that operators may send."""
+OPERATED: Final[tuple[Group, ...]] = ("observe", "lifecycle")
+"""The groups of verbs that the operators of the files may send."""
 
 
 class Permitted(NamedTuple):
@@ -71,6 +76,8 @@ def permitted(
     node: str = "NODE",
     namespace: str = "NAMESPACE",
     container: str = "CONTAINER",
+    groups: Collection[Group] = OPERATED,
+    api_prefix: str = PREFIX.removesuffix("."),
 ) -> Permitted:
     """Return what a role needs.
 
@@ -81,17 +88,42 @@ def permitted(
         node: the node, for its bridge.
         namespace: the namespace, for operators.
         container: the container, for an operator of one.
+        groups: the groups of verbs that an operator may send.
+        api_prefix: the login's `nats.api_prefix`.
     """
+    place = (node, namespace, container)
+    found = _permitted(role, subjects, inbox, place, groups)
+    own = [
+        f"{api_prefix}.{subject.removeprefix(PREFIX)}" if subject.startswith(PREFIX) else subject
+        for subject in found.publish
+    ]
+    return found._replace(publish=own)
+
+
+def _permitted(
+    role: Role, subjects: Subjects, inbox: str, place: tuple[str, str, str], groups: Collection[Group]
+) -> Permitted:
+    node, namespace, container = place
     look = [USER_INFO, f"{PREFIX}INFO", f"$SRV.INFO.{SERVICE}"]
     match role:
         case "reader":
             return Permitted([*look, *_reading(subjects)], [f"{inbox}.>"])
-        case "namespace":
-            publish = [*look, *_reading(subjects, namespace), *_commanding(subjects, namespace)]
-            return Permitted(publish, [f"{inbox}.>"])
-        case "container":
-            publish = [*look, *_reading(subjects, namespace, container), *_commanding(subjects, namespace, container)]
-            return Permitted(publish, [f"{inbox}.>"])
+        case "namespace" | "container":
+            only = container if role == "container" else None
+            followed = f"$KV.{subjects.command_bucket}.*.{_place(namespace, only)}.*"
+            publish = [
+                *look,
+                *_reading(subjects, namespace, only),
+                *_commanding(subjects, namespace, only, groups),
+                *_following(subjects, followed),
+            ]
+            subscribe = [f"{inbox}.>", followed]
+            if "exec" in groups:
+                publish += _at_stdio(subjects, namespace, only)
+            if "create" in groups and only is None:
+                publish += _sending_archives(subjects)
+                subscribe.append(f"{subjects.root}.progress.*.*")
+            return Permitted(publish, subscribe)
         case "node":
             return _bridging(subjects, node, inbox)
 
@@ -109,26 +141,64 @@ def _reading(subjects: Subjects, namespace: str | None = None, container: str | 
         yield f"{PREFIX}CONSUMER.CREATE.{log}.>"
         yield f"{PREFIX}CONSUMER.CREATE.{states}.>"
         return
-    place = f"{quote(namespace)}.{quote(container) if container is not None else '*'}"
+    place = _place(namespace, container)
     yield f"{PREFIX}CONSUMER.CREATE.{log}.*.{subjects.root}.events.*.{place}.*"
     yield f"{PREFIX}CONSUMER.CREATE.{log}.*.{subjects.root}.nodes.*.*"
     yield f"{PREFIX}CONSUMER.CREATE.{states}.*.$KV.{subjects.state_bucket}.*.{place}"
 
 
-def _commanding(subjects: Subjects, namespace: str, container: str | None = None) -> Iterator[str]:
+def _place(namespace: str, container: str | None) -> str:
+    return f"{quote(namespace)}.{'*' if container is None else quote(container)}"
+
+
+def _commanding(subjects: Subjects, namespace: str, container: str | None, groups: Collection[Group]) -> Iterator[str]:
     """Iterate over the subjects of commands: as requests, and as durable jobs where they change something."""
-    root, one = subjects.root, "*" if container is None else quote(container)
+    root = subjects.root
     for verb, command in COMMANDS.items():
-        if command.group not in OPERATED:
+        if command.group not in groups:
             continue
         if command.targets == "node" and command.group == "observe":
-            yield f"{root}.commands.*.-.-.{verb}"  # `cancel` is for the commands of everybody
+            yield f"{root}.commands.*.-.-.{verb}"
+        places = []
         if command.targets in {"namespace", "any"} and container is None:
-            yield f"{root}.commands.*.{quote(namespace)}.-.{verb}"
+            places.append(f"{quote(namespace)}.-")
         if command.targets in {"container", "any"}:
-            yield f"{root}.commands.*.{quote(namespace)}.{one}.{verb}"
+            places.append(_place(namespace, container))
+        for place in places:
+            yield f"{root}.commands.*.{place}.{verb}"
             if command.group != "observe" and not command.repeatable:
-                yield f"{root}.jobs.*.{quote(namespace)}.{one}.{verb}"
+                yield f"{root}.jobs.*.{place}.{verb}"
+
+
+def _following(subjects: Subjects, followed: str) -> Iterator[str]:
+    """Iterate over what it takes to hear how one's own commands stand."""
+    bucket = f"KV_{subjects.command_bucket}"
+    yield f"{PREFIX}STREAM.INFO.{bucket}"
+    yield f"{PREFIX}CONSUMER.CREATE.{bucket}.*.{followed}"
+    yield f"{PREFIX}CONSUMER.MSG.NEXT.{bucket}.*"
+    yield f"{PREFIX}CONSUMER.DELETE.{bucket}.*"
+
+
+def _at_stdio(subjects: Subjects, namespace: str, container: str | None) -> list[str]:
+    """Return what it takes to read what processes write, and to write what they read."""
+    stream, place = output_stream_name(subjects), _place(namespace, container)
+    return [
+        f"{PREFIX}STREAM.INFO.{stream}",
+        f"{PREFIX}CONSUMER.CREATE.{stream}.*.{subjects.root}.stdio.*.{place}.*.*",
+        f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*",
+        f"{PREFIX}CONSUMER.DELETE.{stream}.*",
+        f"{subjects.root}.stdio.*.{place}.*.stdin",
+        f"{subjects.root}.stdio.*.{place}.*.credit",
+    ]
+
+
+def _sending_archives(subjects: Subjects) -> list[str]:
+    """Return what it takes to put archives of images where nodes find them; the store is everybody's."""
+    archives = f"OBJ_{subjects.archive_bucket}"
+    return [
+        *(f"{PREFIX}STREAM.{verb}.{archives}" for verb in ("INFO", "CREATE", "MSG.GET", "PURGE")),
+        f"$O.{subjects.archive_bucket}.>",
+    ]
 
 
 def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
@@ -155,10 +225,19 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
 # -- the files
 
 
-def rendered(role: Role, subjects: Subjects | None = None) -> str:
+def listed(variable: str, found: Permitted) -> str:
+    """Return permissions as a variable in nats-server's configuration language."""
+    lines = [f"{variable} = {{"]
+    for direction, subjects in zip(("publish", "subscribe"), found, strict=True):
+        lines += [f"  {direction}: {{ allow: [", *(f'    "{subject}"' for subject in subjects), "  ] }"]
+    return "\n".join([*lines, "}", ""])
+
+
+def rendered(role: Role, subjects: Subjects | None = None, *, imported: bool = False) -> str:
     """Return the file of a role: a variable in nats-server's configuration language, to be included where users are."""
     inbox = {"node": "_INBOX.NODE", "reader": "_INBOX.READER"}.get(role, "_INBOX.OPERATOR")
-    found = permitted(role, subjects or Subjects(), inbox=inbox)
+    prefix = IMPORTED_PREFIX if imported else PREFIX.removesuffix(".")
+    found = permitted(role, subjects or Subjects(), inbox=inbox, api_prefix=prefix)
     words = {
         "node": "NODE",
         "namespace": "NAMESPACE and OPERATOR",
@@ -169,26 +248,54 @@ def rendered(role: Role, subjects: Subjects | None = None) -> str:
         f"# {_SAYS[role]}",
         f"# Replace {words[role]}; a name goes in quoted as in subjects (k8s.io is k8s=2Eio). Its login needs",
         f'# `nats.inbox = "{inbox}"` in the configuration, or --nats-inbox. Made by `python -m bridge.jetstream.permissions`.',
-        f"{VARIABLES[role]} = {{",
+        listed(VARIABLES[role], found),
     ]
-    for direction, listed in zip(("publish", "subscribe"), found, strict=True):
-        lines += [f"  {direction}: {{ allow: [", *(f'    "{subject}"' for subject in listed), "  ] }"]
-    return "\n".join([*lines, "}", ""])
+    if imported:
+        lines.insert(
+            3,
+            f'# And `nats.api_prefix = "{IMPORTED_PREFIX}"`, or --nats-api-prefix: it is in another account than JetStream.',
+        )
+    return "\n".join(lines)
+
+
+def _printed(options: argparse.Namespace) -> str:
+    found = permitted(
+        options.print,
+        Subjects(options.root),
+        inbox=options.inbox,
+        node=options.node,
+        namespace=options.namespace,
+        container=options.container,
+        groups=groups_from(options.groups),
+        api_prefix=options.api_prefix,
+    )
+    return listed(VARIABLES[options.print], found)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the files, or with `--check` compare them; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bridge.jetstream.permissions", description="Write deploy/nats/.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name what is not up to date")
+    parser.add_argument("--print", choices=ROLES, help="write no file; print the set of this role, with these names:")
+    for name in ("node", "namespace", "container"):
+        parser.add_argument(f"--{name}", default=name.upper(), metavar="NAME")
+    parser.add_argument("--inbox", default="_INBOX", metavar="PREFIX", help="what its login has as nats.inbox")
+    parser.add_argument("--root", default="containerd", metavar="TOKEN", help="first token of every subject")
+    parser.add_argument("--groups", default=",".join(OPERATED), help="what an operator may send, such as observe,exec")
+    parser.add_argument("--api-prefix", default=PREFIX.removesuffix("."), metavar="PREFIX", help="its nats.api_prefix")
     options = parser.parse_args(arguments)
+    if options.print:
+        sys.stdout.write(_printed(options))
+        return 0
     differing = []
-    for role, name in FILES.items():
+    wanted = {name: rendered(role) for role, name in FILES.items()} | {IMPORTED: rendered("namespace", imported=True)}
+    for name, text in wanted.items():
         file = DIRECTORY / name
-        if not file.exists() or file.read_text("utf-8") != rendered(role):
+        if not file.exists() or file.read_text("utf-8") != text:
             differing.append(file)
             if not options.check:
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(rendered(role), "utf-8")
+                file.write_text(text, "utf-8")
     for file in differing if options.check else ():
         sys.stderr.write(f"{file} is not up to date; run: python -m bridge.jetstream.permissions\n")
     return 1 if options.check and differing else 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from bridge.errors import CommandFailed
+from bridge.model.commands import RuncOptions
 from bridge.model.identity import check_identifier
 from bridge.model.naming import name_from_labels
 from bridge.model.nanos import format_rfc3339, now
@@ -82,6 +83,7 @@ class MemoryContainers:
                     name=name_from_labels(wanted.labels),
                     labels=dict(wanted.labels),
                     runtime=wanted.runtime,
+                    runtime_options=_given(wanted.runc),
                     snapshotter=wanted.snapshotter,
                     snapshot_key=wanted.snapshot_key,
                     created_at=moment,
@@ -133,3 +135,7 @@ class MemoryContainers:
             return [f"snapshot {key[1]} stays: container {others[0]} uses it too"]
 
         return await self._calls.call(f"delete {container} in {namespace}", remove)
+
+
+def _given(runc: RuncOptions | None) -> dict[str, Any] | None:
+    return None if runc is None else {name: value for name, value in structs.asdict(runc).items() if value} or None

@@ -193,3 +193,18 @@ async def test_a_record_of_an_id_that_cannot_be_is_an_invalid_argument(host: Hos
 async def test_a_namespace_has_defaults(host: Host) -> None:
     assert await host.runtime.containers.defaults(host.namespace) == ("io.containerd.runc.v2", "overlayfs")
     assert await host.runtime.containers.defaults("t-nowhere") == ("io.containerd.runc.v2", "overlayfs")
+
+
+@pytest.mark.parametrize(
+    ("runc", "told"),
+    [
+        (None, None),
+        (RuncOptions(), None),
+        (RuncOptions(root="/run/x", systemd_cgroup=True), {"root": "/run/x", "systemd_cgroup": True}),
+    ],
+)
+async def test_the_runtime_s_options_are_told_where_they_are_no_defaults(
+    host: Host, runc: RuncOptions | None, told: dict[str, Any] | None
+) -> None:
+    await host.runtime.containers.create(host.namespace, record(runc=runc))
+    assert (await host.runtime.containers.get(host.namespace, ID)).runtime_options == told

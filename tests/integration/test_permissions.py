@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from bridge.cli import main
 from bridge.errors import ConfigError
 from bridge.jetstream.identity import check_server, who_asks
-from bridge.jetstream.permissions import FILES, ROLES, rendered
+from bridge.jetstream.permissions import FILES, IMPORTED, IMPORTED_PREFIX, ROLES, rendered
 from bridge.model.events import Who
 from tests.fix_bridge import Bridge
 from tests.fix_nats import NatsServerFactory
@@ -52,6 +52,7 @@ def configured(file: str, namespace: str) -> str:
 @pytest.mark.parametrize("role", ROLES)
 def test_the_files_are_what_the_program_says_of_itself(role: Any) -> None:
     assert (DEPLOY / FILES[role]).read_text("utf-8") == rendered(role), "run: python -m bridge.jetstream.permissions"
+    assert (DEPLOY / IMPORTED).read_text("utf-8") == rendered("namespace", imported=True)
 
 
 class Stage:
@@ -74,6 +75,7 @@ class Stage:
         """Status, output and complaints of a command line under this login."""
         self._capsys.readouterr()
         login = ["--nats", self.server.url, "--nats-user", user, "--nats-password", "x", "--nats-inbox", INBOXES[user]]
+        login += ["--nats-api-prefix", IMPORTED_PREFIX] if user == "alice" else []
         status = main([*arguments, *login])
         said = self._capsys.readouterr()
         return status, said.out, said.err
@@ -150,6 +152,7 @@ def test_every_role_can_do_what_it_should(stage: Stage) -> None:
                 ["resume"],
                 ["pids"],
                 ["update", "--pids-limit", "50"],
+                ["stats", "--no-stream"],
                 ["restart", "--time", "1"],
             ),
             *(["kill", "--signal", "URG", "--durable"], ["stop", "--time", "2"], ["wait"]),
@@ -296,7 +299,7 @@ def test_who_asks_is_in_the_record_and_decides(
     policy.write_text(
         "[[rules]]\nname = 'alice'\neffect = 'allow'\nusers = ['OPERATORS/alice']\nverbs = ['pause', 'resume']\n"
     )
-    with bridge(server, ctr, tmp_path, "--request-info", "--policy", str(policy)):
+    with bridge(server, ctr, tmp_path, "--request-info", "--policy", str(policy)) as live:
         ctr.run("web.1", *ENDLESS, detach=True)
         stage = Stage(server, ctr, capsys)
         at = ("web.1", "--node", "n1", "--namespace", ctr.namespace)
@@ -305,6 +308,21 @@ def test_who_asks_is_in_the_record_and_decides(
         status, _, err = stage.as_("alice", "stop", *at)
         assert (status, "its default is deny" in err) == (1, True)
         said = commands_of(stage)
+        listed = stage.as_("alice", "ps", "--namespace", ctr.namespace, "--json")
+        assert (listed[0], json.loads(listed[1])["container"]) == (0, "web.1"), listed
+        status, out, err = stage.as_(
+            "alice", "events", "--no-follow", "--json", "-n", ctr.namespace, "--no-node-events"
+        )
+        assert (status, out.count('"pause"') > 0) == (0, True), err
+        policy.write_text("default = 'allow'\n")
+        live.until_logged("0 rules")
+        status, _, err = stage.as_("alice", "pause", *at, "--durable", "--wait", "--id", "job-1")
+        assert status == 0, err
+        status, out, err = stage.as_("alice", "jobs", "list", "-n", ctr.namespace, "--all", "--json")
+        assert [json.loads(line)["id"] for line in out.splitlines() if '"via":"job"' in line] == ["job-1"], (out, err)
+        status, out, err = stage.as_("alice", "doctor", "--role", "namespace", "--namespace", ctr.namespace)
+        assert "may not" not in out, out
+        assert stage.as_("alice", "jobs", "list")[0] == 1
     assert [(one["verb"], one["phase"], one.get("outcome"), one["rule"]) for one in said] == [
         ("pause", "started", None, "alice"),
         ("pause", "finished", "ok", "alice"),
