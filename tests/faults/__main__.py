@@ -25,7 +25,16 @@ from tests.faults.checker import Violation
 from tests.faults.cluster import Cluster
 from tests.faults.recovery import CONTAINERS, Recovery
 from tests.faults.trial import UNBROKEN, Fault, Trial
-from tests.faults.trouble import ANYWHERE, BY_NAME, CLUSTER_FAULTS, FAULTS, NEEDS, TAKES_THE_OUTBOX, TAKES_THE_STREAM
+from tests.faults.trouble import (
+    ANYWHERE,
+    BY_NAME,
+    CLUSTER_FAULTS,
+    COMMANDS_OUTLIVE,
+    FAULTS,
+    NEEDS,
+    TAKES_THE_OUTBOX,
+    TAKES_THE_STREAM,
+)
 
 
 @dataclass
@@ -91,6 +100,7 @@ def round_of(seed: int, only: Sequence[Fault], patches: str) -> tuple[dict[str, 
     faults = [lot.choice(possible) for _ in range(lot.randint(3, 8))]
     if any(fault.happen in TAKES_THE_STREAM for fault in faults):
         faults = [fault for fault in faults if fault.happen not in TAKES_THE_OUTBOX]
+    settings["commands"] = all(fault.happen in COMMANDS_OUTLIVE for fault in faults) and not cluster
     settings |= {NEEDS[fault.happen]: True for fault in faults if fault.happen in NEEDS}
     return settings, faults, lot.choice([100, 300, 1000])
 

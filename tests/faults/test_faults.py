@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 TIMES = {
     "bridge_killed": 8,
+    "bridge_dies_over_a_command": 4,
     "bridge_stopped": 4,
     "another_bridge": 2,
     "bridge_frozen": 1,

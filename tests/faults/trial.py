@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.request import urlopen
 
+from bridge.failpoint import VARIABLE
 from tests.faults.checker import Violation, agrees, check
 from tests.faults.cluster import Cluster
 from tests.faults.disk import Disk
@@ -26,6 +28,7 @@ from tests.faults.history import Cut, Dark, History, Measure, Outbox
 from tests.faults.lives import Lives
 from tests.faults.load import Background, Publisher, Runner
 from tests.faults.network import Network
+from tests.faults.orders import Orders, resume_all
 from tests.faults.remains import STREAM, Remains
 from tests.faults.subject import Boot, Clock, Subject
 from tests.faults.witness import Witness
@@ -74,6 +77,7 @@ class Trial:
         proxied_containerd: bool = False,
         disk: bool = False,
         clock: bool = False,
+        commands: bool = False,
         stretch: float = 1.0,
     ) -> None:
         """Take what it is to be.
@@ -89,6 +93,7 @@ class Trial:
             proxied_containerd: whether the bridge goes to containerd through `containerd_network`.
             disk: whether what the bridge does not sync is lost when the power is cut: there is a `disk` then.
             clock: whether the bridge's wall clock can be set, with `clock`.
+            commands: whether the bridge takes commands: there are `orders` then, a part of the load.
             stretch: how much longer than usual faults last, and of how much they are.
         """
         self.random = random.Random(seed)
@@ -113,6 +118,7 @@ class Trial:
         self._containers: list[str] = []
         self._with_disk = disk
         self._with_clock = clock
+        self._with_commands = commands
         self._metrics = ""
         self._base_n = 0
         self.host: Containerd
@@ -127,6 +133,7 @@ class Trial:
         self.boot: Boot
         self.witness: Witness
         self.bridge: Subject
+        self.orders: Orders | None = None
         self._where: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
@@ -165,7 +172,11 @@ class Trial:
         self.publisher = closing.enter_context(Publisher(self.host.address, self.ctr.namespace))
         self.runner = Runner(self.ctr)
         self.lives = Lives(self.ctr, self.random)
-        self.remains = Remains(lambda: self.server.url, self.ctr, self.directory)
+        fifos = self.host.fifo_dir if self._with_commands else self.directory / "fifo"
+        self.remains = Remains(lambda: self.server.url, self.ctr, self.directory, fifos)
+        if self._with_commands:
+            self.orders = Orders(self.ctr, lambda: self.server.url, self.random, NODE)
+            options += ["--commands", "all"]
         self.boot = Boot(self.directory / "boot_id_of_the_host")
         patches, environ = self._patches, dict[str, str]()
         metrics: tuple[str, ...] = ()
@@ -182,7 +193,7 @@ class Trial:
             patches,
             self.boot,
             *self._where,
-            *("--state-dir", self.directory / "state", "--fifo-dir", self.directory / "fifo"),
+            *("--state-dir", self.directory / "state", "--fifo-dir", fifos),
             *metrics,
             environ=environ,
         )
@@ -199,7 +210,11 @@ class Trial:
         """So many numbered events a second, and one short container after the other, for the length of the block."""
         if not self._containers:
             self._containers = self.publisher.make_containers(containers)
-        with self.publisher.load(self._containers, rate=rate) as load, self.runner.load():
+        with ExitStack() as loads:
+            load = loads.enter_context(self.publisher.load(self._containers, rate=rate))
+            loads.enter_context(self.runner.load())
+            if self.orders is not None:
+                loads.enter_context(self.orders.load())
             load.until_done(50)
             yield load
             load.until_done(50)
@@ -277,6 +292,19 @@ class Trial:
         self.until_live()
         self.starts_s.append(time.monotonic() - began)
         self._measure("seconds from a start to a live subscription", self.starts_s[-1], LIVE_S)
+
+    @contextmanager
+    def failpoint(self, place: str) -> Iterator[None]:
+        """Bridges that are started inside the block die at this place."""
+        assert self.bridge.environ is not None
+        self.bridge.environ = {**self.bridge.environ, VARIABLE: place}
+        yield
+        self.bridge.environ = {name: value for name, value in self.bridge.environ.items() if name != VARIABLE}
+
+    def until_dead(self, within: float) -> None:
+        """Wait until the bridge has killed itself; at a place to which nothing comes for so long it goes on."""
+        with suppress(subprocess.TimeoutExpired):
+            self.bridge.process.wait(within)
 
     def second_bridge(self) -> Subject:
         """Return another bridge of the same node, which has a state directory of its own; not started yet."""
@@ -402,6 +430,9 @@ class Trial:
 
     def finish(self) -> History:
         """Settle, stop the bridge in order, and gather what is left; return the history."""
+        if self.orders is not None:
+            self.history.orders = self.orders.told()
+            resume_all(self.ctr)
         self.settle()
         self.witness.end(complete=True)
         self.await_agreement()

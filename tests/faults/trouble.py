@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from bridge.failpoint import FAILPOINTS
 from tests.faults.trial import STREAM, Fault, Trial
 from tests.testbed import CtrFailedError
 
@@ -37,6 +38,18 @@ def bridge_killed(trial: Trial) -> None:
         wait(trial, 0.0, 0.8)
         trial.kill_bridge()
     trial.restart_bridge()
+
+
+def bridge_dies_over_a_command(trial: Trial) -> None:
+    """It kills itself at a failpoint, at which a command has come so far and no further; the next one may do so at another."""
+    for _ in range(trial.random.randint(1, 2)):
+        trial.kill_bridge()
+        with trial.failpoint(trial.random.choice(sorted(FAILPOINTS))):
+            trial.start_bridge()
+            trial.until_dead(8.0)
+        trial.kill_bridge()
+        trial.start_bridge()
+    trial.until_live()
 
 
 def bridge_stopped(trial: Trial) -> None:
@@ -340,6 +353,7 @@ def leader_cut_off(trial: Trial) -> None:
 
 FAULTS: Final = (
     Fault(1, bridge_killed),
+    Fault(12, bridge_dies_over_a_command),
     Fault(2, connection_cut),
     Fault(2, black_hole),
     Fault(2, half_open),
@@ -380,10 +394,24 @@ ANYWHERE: Final = tuple(
 TAKES_THE_STREAM: Final = frozenset({store_restored, stream_deleted})
 """Faults after which the outbox alone has what was lost."""
 
+COMMANDS_OUTLIVE: Final = frozenset(
+    {
+        *(bridge_killed, bridge_dies_over_a_command, bridge_stopped, bridge_frozen, another_bridge),
+        *(connection_cut, black_hole, half_open, acknowledgements_lost, killed_between_acknowledgement_and_mark),
+        *(server_killed, server_frozen, network_slow, disk_is_slow, containerd_killed, containerd_frozen, garbage),
+    }
+)
+"""Faults in whose rounds commands are a part of the load. The others take away what remembers them (the stream, the state
+directory, what was not synced), or the tasks that they are for."""
+
 TAKES_THE_OUTBOX: Final = frozenset({state_directory_lost})
 """And those after which the stream alone has it: who loses both has lost it."""
 
-NEEDS: Final[dict[Callable[[Trial], None], str]] = {power_cut: "disk", clock_steps: "clock"}
+NEEDS: Final[dict[Callable[[Trial], None], str]] = {
+    power_cut: "disk",
+    clock_steps: "clock",
+    bridge_dies_over_a_command: "commands",
+}
 """What a trial has to have for it."""
 
 BY_NAME: Final = {fault.happen.__name__: fault for fault in (*FAULTS, *CLUSTER_FAULTS)}
