@@ -25,13 +25,18 @@ from bridge.capture.feed import Feed
 from bridge.capture.outbox import Outbox
 from bridge.cli import main
 from bridge.containerd.channel import blocking_channel
+from bridge.containerd.processes import Processes
 from bridge.containerd.source import ContainerdSource
 from bridge.containerd.subscription import ContainerdSubscription
+from bridge.control import aftermath
+from bridge.control.journal_file import JournalFile
 from bridge.errors import LogRefused, LogUnavailable, SourceLost
 from bridge.jetstream import connection, fast_ingest, lanes
 from bridge.jetstream.log import open_log
 from bridge.jetstream.publisher import header
+from bridge.model.outcomes import Done, ExecResult
 from bridge.ports import Entry
+from bridge.stdio.output import Output
 from tests.faults.disk import record_changes
 
 
@@ -202,6 +207,57 @@ def _synchronous(how: str) -> Callable[[], None]:
     return patch
 
 
+def forgetful() -> None:
+    """Do what comes, whether it was done before or not."""
+    accept, finish = JournalFile.accept, JournalFile.finish
+
+    def forget(self: Any, row: Any) -> None:
+        self._db.execute("DELETE FROM commands WHERE id = ?", (row.id,))
+
+    def look(_self: Any, _command_id: str) -> None:
+        return None
+
+    def accepted(self: Any, row: Any) -> Any:
+        forget(self, row)
+        return accept(self, row)
+
+    def finished(self: Any, row: Any, outcome: Any) -> Any:
+        forget(self, row)
+        return finish(self, row, outcome)
+
+    set_constant(JournalFile, "look", look)
+    set_constant(JournalFile, "accept", accepted)
+    set_constant(JournalFile, "finish", finished)
+
+
+def hasty() -> None:
+    """Say how a process ended without waiting for the rest of its output."""
+
+    async def drain(self: Any) -> None:
+        self._spool.finish()
+        self.close_fifo()
+
+    set_constant(Output, "drain", drain)
+
+
+def endless() -> None:
+    """Close our end of a process's input, and do not say so to its shim, which has one too."""
+
+    async def closed(_self: Any, *_key: Any) -> None:
+        return
+
+    set_constant(Processes, "close_stdin", closed)
+
+
+def resolute() -> None:
+    """End every command that a crash left open as `ok`: it had been begun, after all."""
+
+    async def recover(_place: Any, command: Any, _started_at: Any) -> Any:
+        return ExecResult(session="?") if command.verb == "exec" else Done()
+
+    set_constant(aftermath, "recover", recover)
+
+
 PATCHES: Final[dict[str, Callable[[], None]]] = {
     "impatient": impatient,
     "auditing": auditing,
@@ -210,6 +266,10 @@ PATCHES: Final[dict[str, Callable[[], None]]] = {
     "unproven": unproven,
     "cancelling": cancelling,
     "deleting": deleting,
+    "forgetful": forgetful,
+    "endless": endless,
+    "hasty": hasty,
+    "resolute": resolute,
     "marking": marking,
     "syncing-seldom": _synchronous("NORMAL"),
     "syncing-never": _synchronous("OFF"),

@@ -11,8 +11,10 @@ import asyncio
 import hashlib
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +37,9 @@ while true; do sleep 0.05; done
 """
 
 PATIENCE_S: Final = 8.0
+INPUT_S: Final = 15.0
+"""How long a process may take to give back what it was given."""
+
 ANSWERED_S: Final = 90.0
 """How long a job may take to its outcome once everything can be reached again."""
 
@@ -52,16 +57,16 @@ class Orders:
         self._sent: dict[str, Ordered] = {}
         self._replies: dict[str, list[Outcome]] = {}
         self._files: dict[str, str] = {}
+        self._quiet = ""
+        self._echoes: list[Ordered] = []
         self._count = 0
         self.done = 0
 
     @contextmanager
     def load(self, *, rate: float = 6, containers: int = 3) -> Iterator[None]:
         """Send so many commands a second for the length of the block; behind it everything has come to its end or to none."""
-        self._out.mkdir(mode=0o777, exist_ok=True)
-        self._out.chmod(0o777)
-        for _ in range(containers):
-            self._run()
+        for number in range(containers):
+            self._run(f"o{number}")
         end = threading.Event()
         failed: list[BaseException] = []
 
@@ -81,16 +86,73 @@ class Orders:
         if failed:
             raise failed[0]
 
+    @contextmanager
+    def writing(self, size: int) -> Iterator[Callable[[], None]]:
+        """Run a process that has begun and waits; the function lets it write so much and returns when it has.
+
+        Behind the block its outcome is there, or is missing.
+        """
+        container = self._own()
+        self._count += 1
+        name = f"w-{self._count}"
+        go, done = self._out / f"{name}.go", self._out / f"{name}.done"
+        script = (
+            f"echo x >> /out/{name}; while [ ! -e /out/{name}.go ]; do sleep 0.05; done; "
+            f"seq 1 100000000 | head -c {size}; touch /out/{name}.done; exit 7"
+        )
+        printed = Printed(size=size, sha256=hashlib.sha256(_numbers(size)).hexdigest())
+        self._files[name] = name
+        self._sent[name] = Ordered(id=name, verb="exec", container=container, job=True, printed=printed)
+        asyncio.run(self._submit(Exec(id=name, args=["sh", "-c", script], mode="attached"), container))
+        _until(lambda: _lines(self._out / name) == 1)
+
+        def write() -> None:
+            go.touch()
+            _until(done.exists)
+
+        yield write
+        _until(done.exists)
+        asyncio.run(self._ended(name))
+
+    def input(self, times: int) -> None:
+        """Open the input of a process, write to it and end it, so often; what came back is held against what was written."""
+        asyncio.run(self._inputs(times, self._own()))
+
     def told(self) -> list[Ordered]:
         """Return every command with what came of it, once nothing is under way."""
         if not self._sent:
-            return []
-        return asyncio.run(self._told())
+            return [*self._echoes]
+        over = threading.Event()
+
+        def resume() -> None:
+            # What waits in a paused container ends when it goes on, and what pauses it may still be on its way.
+            while not over.wait(0.5):
+                _resume_all(self._ctr)
+
+        resuming = threading.Thread(target=resume, name="resuming", daemon=True)
+        resuming.start()
+        try:
+            return [*asyncio.run(self._told()), *self._echoes]
+        finally:
+            over.set()
+            resuming.join()
+            _resume_all(self._ctr)
 
     # -- containers
 
-    def _run(self) -> None:
-        name = f"o{len(self._signals)}"
+    def _own(self) -> str:
+        """Return a container that nobody pauses."""
+        if not self._quiet:
+            self._quiet = "w0"
+            self._run(self._quiet)
+            del self._signals[self._quiet]
+        return self._quiet
+
+    def _run(self, name: str) -> None:
+        if name in self._signals:
+            return
+        self._out.mkdir(mode=0o777, exist_ok=True)
+        self._out.chmod(0o777)
         mount = ("--mount", f"type=bind,src={self._out},dst=/out,options=rbind:rw")
         self._ctr.run(name, "sh", "-c", LIFE, name, options=mount)
         self._signals[name] = iter(SIGNALS)
@@ -146,6 +208,45 @@ class Orders:
             self.done += 1
             await asyncio.sleep(self._lot.uniform(0, 0.5))
 
+    async def _submit(self, command: Command, container: str) -> None:
+        async with connect(self._url()) as bus:
+            node = (await bus.node(self._node)).sending(Sending(durable=True))
+            with suppress(Accepted):
+                await node.send(command, namespace=self._ctr.namespace, container=container)
+
+    async def _ended(self, name: str) -> None:
+        async with connect(self._url()) as bus:
+            with suppress(CommandFailed):
+                await bus.jobs.outcome(name, self._node, timeout=ANSWERED_S)
+
+    async def _inputs(self, times: int, container: str) -> None:
+        async with connect(self._url()) as bus:
+            node = await bus.node(self._node)
+            for _ in range(times):
+                self._count += 1
+                name = f"i-{self._count}"
+                data = self._lot.randbytes(self._lot.choice([0, 0, 1, 4_096, 65_536, 65_537, 200_000]))
+                printed = Printed(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+                sent = Ordered(id=name, verb="exec", container=container, printed=printed)
+                try:
+                    async with asyncio.timeout(INPUT_S):
+                        came = await self._echoed(node, name, container, data)
+                except TimeoutError:
+                    came = Printed(size=-1, sha256=None)  # it hangs
+                self._echoes.append(_echo(sent, came))
+
+    async def _echoed(self, node: Node, name: str, container: str, data: bytes) -> Printed:
+        process = await node.exec(container, ["cat"], namespace=self._ctr.namespace, stdin=True, exec_id=name)
+        if not data and self._lot.random() < 0.5:
+            await process.close_stdin()
+        cut = self._lot.randint(0, len(data))
+        for piece in (data[:cut], data[cut:]):
+            if piece:
+                await process.write(piece)
+        await process.close_stdin()
+        ended = await process.wait()
+        return Printed(size=ended.stdout.size, sha256=ended.stdout.sha256, truncated=ended.stdout.truncated)
+
     # -- what came of it
 
     async def _told(self) -> list[Ordered]:
@@ -176,6 +277,27 @@ class Orders:
         )
 
 
+def _echo(sent: Ordered, came: Printed) -> Ordered:
+    return replace(sent, reported=(came,), words=("ok",), kept="ok")
+
+
+def _numbers(size: int) -> bytes:
+    """What `seq` writes, up to so many bytes."""
+    lines, length, number = [], 0, 1
+    while length < size:
+        lines.append(b"%d\n" % number)
+        length += len(lines[-1])
+        number += 1
+    return b"".join(lines)[:size]
+
+
+def _until(true: Callable[[], object], *, within: float = 60.0) -> None:
+    deadline = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
 def _reported(outcome: Outcome) -> Printed:
     result: Any = outcome.result
     stdout = result["stdout"]
@@ -189,8 +311,10 @@ def _lines(path: Path) -> int:
         return 0
 
 
-def resume_all(ctr: Ctr) -> None:
-    """Let every container run on, so that it can be ended."""
-    for name in ctr("tasks", "ls", "-q").split():
-        with suppress(CtrFailedError):
-            ctr("tasks", "resume", name)
+def _resume_all(ctr: Ctr) -> None:
+    """Let every paused container run on."""
+    with suppress(CtrFailedError):
+        for line in ctr("tasks", "ls").splitlines()[1:]:
+            name, _, status = line.split()
+            if status == "PAUSED":
+                ctr("tasks", "resume", name)

@@ -17,6 +17,7 @@ from tests.faults.checker import check
 from tests.faults.conftest import TrialFactory
 from tests.faults.history import History
 from tests.faults.trial import UNBROKEN, Trial
+from tests.faults.trouble import BY_NAME
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -101,6 +102,54 @@ def test_an_outbox_that_returns_before_the_disk_has_it_is_found_by_a_power_cut(
     with trial.under_load():
         trial.cut_power(1.0, share=0.0)
     assert {violation.invariant for violation in check(History(cuts=trial.history.cuts))} == {"I1"}
+
+
+def commands_only(trial: Trial) -> None:
+    """Nothing breaks but the bridge itself."""
+    with trial.under_load(rate=50):
+        assert trial.orders is not None
+        before = trial.orders.done
+        trial.until(lambda: trial.orders is not None and trial.orders.done >= before + 60)
+
+
+def deaths(trial: Trial) -> None:
+    """It dies when a command is on disk as started, and when its process has begun."""
+    with trial.under_load(rate=50):
+        for place in ("journaled", "journaled", "before-effect", "before-effect"):
+            trial.kill_bridge()
+            with trial.failpoint(place):
+                trial.start_bridge()
+                trial.until_dead(20.0)
+            trial.kill_bridge()
+            trial.start_bridge()
+        trial.until_live()
+
+
+def held_up(trial: Trial) -> None:
+    with trial.under_load(rate=50):
+        trial.suffer(BY_NAME["output_is_held_up"])
+
+
+def inputs(trial: Trial) -> None:
+    assert trial.orders is not None
+    trial.orders.input(2)
+
+
+COMMANDING = (
+    Case("forgetful", commands_only, "I5"),
+    Case("hasty", held_up, "I9"),
+    Case("endless", inputs, "I9"),
+    Case("resolute", deaths, "I5"),
+)
+"""Mistakes about commands. The unbroken bridge goes through the same and worse in test_faults.py."""
+
+
+@pytest.mark.parametrize("case", COMMANDING, ids=lambda case: case.mistake)
+def test_a_mistake_about_commands_is_found(trial_factory: TrialFactory, case: Case) -> None:
+    trial = trial_factory(seed=5, patches=f"{UNBROKEN}+{case.mistake}", commands=True)
+    case.happen(trial)
+    found = trial.verdict()
+    assert case.invariant in {violation.invariant for violation in found}, found
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.mistake)
