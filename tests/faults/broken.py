@@ -28,8 +28,9 @@ from bridge.containerd.channel import blocking_channel
 from bridge.containerd.processes import Processes
 from bridge.containerd.source import ContainerdSource
 from bridge.containerd.subscription import ContainerdSubscription
-from bridge.control import aftermath
+from bridge.control import aftermath, conditions
 from bridge.control.journal_file import JournalFile
+from bridge.control.once import Once
 from bridge.errors import LogRefused, LogUnavailable, SourceLost
 from bridge.jetstream import connection, fast_ingest, lanes
 from bridge.jetstream.log import open_log
@@ -249,6 +250,24 @@ def endless() -> None:
     set_constant(Processes, "close_stdin", closed)
 
 
+def grabbing() -> None:
+    """Begin every job that the stream gives, whoever may have begun it before."""
+
+    async def nobody(_self: Any, _bus: Any, _running: Any) -> None:
+        return None
+
+    set_constant(Once, "_by_another", nobody)
+
+
+def undated() -> None:
+    """Take a container for the one that was meant because it has its name."""
+
+    async def check(_place: Any, _command: Any, _now: Any) -> None:
+        return
+
+    set_constant(conditions, "check", check)
+
+
 def resolute() -> None:
     """End every command that a crash left open as `ok`: it had been begun, after all."""
 
@@ -268,8 +287,10 @@ PATCHES: Final[dict[str, Callable[[], None]]] = {
     "deleting": deleting,
     "forgetful": forgetful,
     "endless": endless,
+    "grabbing": grabbing,
     "hasty": hasty,
     "resolute": resolute,
+    "undated": undated,
     "marking": marking,
     "syncing-seldom": _synchronous("NORMAL"),
     "syncing-never": _synchronous("OFF"),
