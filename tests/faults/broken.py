@@ -33,6 +33,7 @@ from bridge.control.journal_file import JournalFile
 from bridge.control.once import Once
 from bridge.errors import LogRefused, LogUnavailable, SourceLost
 from bridge.jetstream import connection, fast_ingest, lanes
+from bridge.jetstream.client import Client
 from bridge.jetstream.log import open_log
 from bridge.jetstream.publisher import header
 from bridge.model.outcomes import Done, ExecResult
@@ -268,6 +269,18 @@ def undated() -> None:
     set_constant(conditions, "check", check)
 
 
+def resigned() -> None:
+    """Wait an hour before the third attempt to connect again, and do not end meanwhile."""
+    choose = Client.next_server
+
+    def next_server(self: Any, pool: Any, info: Any) -> Any:
+        server, pause = choose(self, pool, info)
+        self._tries = getattr(self, "_tries", 0) + 1
+        return server, (pause if self._tries < 3 else 3_600.0)
+
+    set_constant(Client, "next_server", next_server)
+
+
 def resolute() -> None:
     """End every command that a crash left open as `ok`: it had been begun, after all."""
 
@@ -289,6 +302,7 @@ PATCHES: Final[dict[str, Callable[[], None]]] = {
     "endless": endless,
     "grabbing": grabbing,
     "hasty": hasty,
+    "resigned": resigned,
     "resolute": resolute,
     "undated": undated,
     "marking": marking,

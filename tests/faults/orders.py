@@ -40,7 +40,7 @@ PATIENCE_S: Final = 8.0
 INPUT_S: Final = 15.0
 """How long a process may take to give back what it was given."""
 
-ANSWERED_S: Final = 90.0
+ANSWERED_S: Final = 60.0
 """How long a job may take to its outcome once everything can be reached again."""
 
 
@@ -251,7 +251,7 @@ class Orders:
 
     async def _told(self) -> list[Ordered]:
         async with connect(self._url()) as bus:
-            return [await self._told_of(bus, sent) for sent in self._sent.values()]
+            return list(await asyncio.gather(*[self._told_of(bus, sent) for sent in self._sent.values()]))
 
     async def _told_of(self, bus: Bus, sent: Ordered) -> Ordered:
         kept: Outcome | None = None

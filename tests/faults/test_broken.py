@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.faults import trial as trial_module
 from tests.faults.broken import QUIET_S
 from tests.faults.checker import check
 from tests.faults.conftest import TrialFactory
 from tests.faults.history import History
+from tests.faults.impostor import Impostor
 from tests.faults.trial import UNBROKEN, Trial
 from tests.faults.trouble import BY_NAME
 
@@ -150,6 +152,18 @@ def test_a_mistake_about_commands_is_found(trial_factory: TrialFactory, case: Ca
     case.happen(trial)
     found = trial.verdict()
     assert case.invariant in {violation.invariant for violation in found}, found
+
+
+def test_a_bridge_that_a_bad_peer_makes_resign_is_found(
+    trial_factory: TrialFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_module, "RECOVERED_S", 12.0)
+    trial = trial_factory(seed=5, patches=f"{UNBROKEN}+resigned")
+    with trial.under_load(rate=50):
+        with Impostor(trial.random) as impostor, trial.network.impersonated(impostor.address):
+            trial.until(lambda: impostor.fooled >= 2)
+        trial.until_live_again()
+    assert {violation.invariant for violation in check(trial.history)} >= {"I7"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.mistake)

@@ -178,8 +178,9 @@ def network_crawls(trial: Trial) -> None:
 
 def impostor_answers(trial: Trial) -> None:
     """Somebody else stands at the server's address for a while, and does not speak as a server does."""
+    wanted = trial.random.randint(1, 6)
     with Impostor(trial.random) as impostor, trial.network.impersonated(impostor.address):
-        trial.until(lambda: impostor.fooled >= trial.random.randint(1, 6) or trial.bridge.process.poll() is not None)
+        trial.until(lambda: impostor.fooled >= wanted or trial.bridge.process.poll() is not None)
         wait(trial, 0.0, 1.0)
     trial.until_live_again()
 
