@@ -47,7 +47,7 @@ def _one_outcome(history: History, log: Log) -> Iterator[Violation]:
         words = {*sent.words, *ended.get(sent.id, ())}
         if len(words) > 1:
             yield Violation("I6", f"{_name(sent)} has more than one outcome: {', '.join(sorted(words))}")
-        if sent.job and sent.kept is None:
+        if sent.stored and sent.kept is None:
             yield Violation("I6", f"{_name(sent)} has no outcome")
         if sent.id in started and sent.id not in ended:
             yield Violation("I6", f"{_name(sent)} was begun, and the log does not tell its end")

@@ -195,6 +195,7 @@ class Ordered:
     """A command and what came of it.
 
     Attributes:
+        stored: whether the stream of jobs has said that it has it.
         words: the outcome, as often as it was told: to whoever asked, and in the bucket; `kept` is the last one.
         codes: of errors among them.
         effects: how often it was carried out, as the host can see; None where that leaves no trace.
@@ -206,6 +207,7 @@ class Ordered:
     verb: str
     container: str
     job: bool = False
+    stored: bool = False
     words: Sequence[str] = ()
     codes: Sequence[str] = ()
     kept: str | None = None

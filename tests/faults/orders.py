@@ -59,6 +59,7 @@ class Orders:
         self._files: dict[str, str] = {}
         self._quiet = ""
         self._echoes: list[Ordered] = []
+        self._stored: set[str] = set()
         self._count = 0
         self.done = 0
 
@@ -199,7 +200,7 @@ class Orders:
             try:
                 outcome = await node.sending(how).send(command, namespace=self._ctr.namespace, container=container)
             except Accepted:
-                pass
+                self._stored.add(command.id)
             except CommandFailed:
                 await asyncio.sleep(self._lot.uniform(0.1, 1.0))
                 continue
@@ -211,8 +212,10 @@ class Orders:
     async def _submit(self, command: Command, container: str) -> None:
         async with connect(self._url()) as bus:
             node = (await bus.node(self._node)).sending(Sending(durable=True))
-            with suppress(Accepted):
+            try:
                 await node.send(command, namespace=self._ctr.namespace, container=container)
+            except Accepted as accepted:
+                self._stored.add(accepted.command_id)
 
     async def _ended(self, name: str) -> None:
         async with connect(self._url()) as bus:
@@ -256,7 +259,7 @@ class Orders:
     async def _told_of(self, bus: Bus, sent: Ordered) -> Ordered:
         kept: Outcome | None = None
         with suppress(CommandFailed, LogError):
-            if sent.job and not self._replies.get(sent.id):
+            if sent.id in self._stored and not self._replies.get(sent.id):
                 kept = await bus.jobs.outcome(sent.id, self._node, timeout=ANSWERED_S)
             else:
                 found = list(await bus.jobs.states(sent.id, node=self._node))
@@ -268,6 +271,7 @@ class Orders:
             verb=sent.verb,
             container=sent.container,
             job=sent.job,
+            stored=sent.id in self._stored,
             words=tuple(outcome.outcome for outcome in outcomes),
             codes=tuple(outcome.error.code for outcome in outcomes if outcome.error is not None),
             kept=None if kept is None else kept.outcome,

@@ -18,6 +18,7 @@ DONE = Ordered(
     verb="exec",
     container="web",
     job=True,
+    stored=True,
     words=("ok", "ok"),
     kept="ok",
     effects=1,
@@ -62,7 +63,8 @@ def test_what_is_wrong_is_found(sent: Ordered, invariant: str) -> None:
         harmed(words=("unknown",), kept="unknown", effects=1, reported=()),
         harmed(words=("error",), kept="error", codes=("unavailable",), effects=0, reported=()),
         harmed(reported=(Printed(size=3, sha256="x", truncated="away"),)),
-        harmed(job=False, words=(), kept=None, effects=0, reported=()),
+        harmed(job=False, stored=False, words=(), kept=None, effects=0, reported=()),
+        harmed(stored=False, words=(), kept=None, effects=0, reported=()),
     ],
 )
 def test_what_is_said_honestly_is_right(sent: Ordered) -> None:
