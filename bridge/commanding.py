@@ -23,7 +23,7 @@ from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord, Take
 from bridge.control.removal import Removal
 from bridge.control.rulebook import PolicyFile
-from bridge.control.telling import Teller
+from bridge.control.telling import OnceRecorded, Teller
 from bridge.control.verb import Known
 from bridge.errors import ConfigError
 from bridge.jetstream.commands import JetStreamCommands
@@ -83,6 +83,7 @@ async def commanding(
     ruling: Ruling,
     *,
     submit: Callable[[Observed], None],
+    recorded: Callable[[Callable[[], None]], None],
     known: Known,
     repaired: Callable[[], Awaitable[object]],
     lease: NodeLease,
@@ -97,6 +98,7 @@ async def commanding(
         watch: stops the daemon where a part of this ends by itself; on its hangup the policy's file is read again.
         ruling: what is allowed.
         submit: takes the events of commands.
+        recorded: calls back when all events that were submitted before are on disk.
         known: tells the states of containers as the log has them.
         repaired: waits until the log says what containerd lists.
         lease: the node's.
@@ -130,7 +132,8 @@ async def commanding(
         await stack.enter_async_context(watch.task(ruling.file.run(ruling.policy), "policy"))
         journal = stack.enter_context(Journal(config.state_dir / "journal.db", failed=failed))
         states = JetStreamCommands(connection, config.subjects)
-        teller = Teller(states, node=config.node, written=journal.told, allowed=lambda: lease.held)
+        written = OnceRecorded(recorded, journal.told)
+        teller = Teller(states, node=config.node, written=written, allowed=lambda: lease.held)
         await stack.enter_async_context(watch.task(teller.run(), "outcomes"))
         progress = await stack.enter_async_context(ProgressTeller(connection, config.subjects, config.node))
         lanes, removal, recovered = Lanes(), None, asyncio.Event()

@@ -160,6 +160,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
                 watch,
                 ruling,
                 submit=recorder.submit,
+                recorded=lambda then: recorder.consult(lambda _ledger: _after(then)),
                 known=Knowledge(feed, recorder).state,
                 repaired=repair.settled.wait,
                 lease=lease,
@@ -325,3 +326,9 @@ async def _recording(
                 watch.give_up(f"the disk did not take {recorder.waiting} events in time{why}")
             # What the thread handed over last has to reach delivery before that is asked whether it is done.
             await asyncio.sleep(0)
+
+
+def _after(then: Callable[[], None]) -> tuple[()]:
+    """Be the answer to a question that nobody asks: what was submitted before it is recorded now."""
+    then()
+    return ()

@@ -50,7 +50,14 @@ class Bridge:
     prefix: Sequence[str] = ()
     """What Python is run by; it has to become Python's process, not to start one."""
 
-    def __init__(self, *options: str | Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *options: str | Path,
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] | None = None,
+    ) -> None:
+        if program is not None:
+            self.program = program
         self.options = [str(option) for option in options]
         self.environ = environ
         self.lines: list[dict[str, Any]] = []

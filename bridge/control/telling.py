@@ -20,7 +20,7 @@ from bridge.model.outcomes import CommandState
 from bridge.model.subjects import CommandSubject
 from bridge.ports import CommandStates
 
-__all__ = ["Teller"]
+__all__ = ["OnceRecorded", "Teller"]
 
 T = TypeVar("T")
 
@@ -180,3 +180,44 @@ class Teller:
 
 def _key(state: CommandState) -> _Key:
     return state.id, state.namespace, state.container
+
+
+class OnceRecorded:
+    """Notes that commands were told only when the events of their ends are on disk as well: until then a crash tells them again.
+
+    Many at a time: asking the recorder costs a commit of its own.
+    """
+
+    def __init__(self, recorded: Callable[[Callable[[], None]], None], note: Callable[[str], None]) -> None:
+        """Take how to wait and how to note.
+
+        Args:
+            recorded: calls back, from any thread, when all events that were submitted before are on disk.
+            note: takes the id of a command; it is called on the event loop.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._recorded = recorded
+        self._note = note
+        self._asked: list[str] = []
+        self._next: list[str] = []
+
+    def __call__(self, command_id: str) -> None:
+        """Take the id of a command that was told everywhere else. Returns at once."""
+        self._next.append(command_id)
+        if not self._asked:
+            self._ask()
+
+    def _ask(self) -> None:
+        self._asked, self._next = self._next, []
+        self._recorded(self._answered)
+
+    def _answered(self) -> None:
+        with suppress(RuntimeError):  # the loop has ended: the next start tells them again
+            self._loop.call_soon_threadsafe(self._note_all)
+
+    def _note_all(self) -> None:
+        for command_id in self._asked:
+            self._note(command_id)
+        self._asked = []
+        if self._next:
+            self._ask()

@@ -378,6 +378,10 @@ class Output:
             self._whole = False
             self._spool.skip_to(there.offset)
             self._stored = there.offset
+        elif there.offset < self._stored and there.mark is None:
+            # The bus has lost what it had, and so have we: it goes on behind that, and says so.
+            self._truncated = self._truncated or "lost"
+            self.first_place = there.place
         if self.first_place is None:
             self.first_place = there.place if not there.offset and there.mark is None else 0
         self.located.set()

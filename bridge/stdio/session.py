@@ -321,6 +321,7 @@ class Session:
         failpoint("session-ended")
         self._tell()
         self._remove()
+        self._journal.strip(self.record.session)
         self._over(self)
 
     def _tell(self) -> None:

@@ -25,7 +25,16 @@ from tests.faults.checker import Violation
 from tests.faults.cluster import Cluster
 from tests.faults.recovery import CONTAINERS, Recovery
 from tests.faults.trial import UNBROKEN, Fault, Trial
-from tests.faults.trouble import ANYWHERE, BY_NAME, CLUSTER_FAULTS, FAULTS, NEEDS, TAKES_THE_OUTBOX, TAKES_THE_STREAM
+from tests.faults.trouble import (
+    ANYWHERE,
+    BY_NAME,
+    CLUSTER_FAULTS,
+    COMMANDS_OUTLIVE,
+    FAULTS,
+    NEEDS,
+    TAKES_THE_OUTBOX,
+    TAKES_THE_STREAM,
+)
 
 
 @dataclass
@@ -36,6 +45,7 @@ class Tally:
     injected: Counter[str] = field(default_factory=Counter)
     blamed: Counter[str] = field(default_factory=Counter)
     made: int = 0
+    commands: Counter[str] = field(default_factory=Counter)
     seen: int = 0
     stored: int = 0
     failed: list[int] = field(default_factory=list)
@@ -54,6 +64,7 @@ class Tally:
         lines += [
             f"{'all':45} {self.injected.total():8}",
             f"{self.rounds} rounds, {self.made} events made, {self.seen} seen by the witness, {self.stored} stored",
+            f"{self.commands.total()} commands, by what is kept of them: {dict(self.commands)}",
             f"from a start after kill -9 to live: {_told(self.starts_s)}",
             f"R, from both ends reachable to log == lists with {CONTAINERS} containers: {_told(self.recoveries_s)}",
             f"{self.violations} violations in {len(self.failed)} rounds"
@@ -91,6 +102,7 @@ def round_of(seed: int, only: Sequence[Fault], patches: str) -> tuple[dict[str, 
     faults = [lot.choice(possible) for _ in range(lot.randint(3, 8))]
     if any(fault.happen in TAKES_THE_STREAM for fault in faults):
         faults = [fault for fault in faults if fault.happen not in TAKES_THE_OUTBOX]
+    settings["commands"] = all(fault.happen in COMMANDS_OUTLIVE for fault in faults) and not cluster
     settings |= {NEEDS[fault.happen]: True for fault in faults if fault.happen in NEEDS}
     return settings, faults, lot.choice([100, 300, 1000])
 
@@ -118,6 +130,7 @@ def run_round(seed: int, tally: Tally, only: Sequence[Fault], patches: str) -> N
     if trial is not None:
         tally.injected.update(trial.injected)
         tally.made += len(trial.history.made)
+        tally.commands.update(sent.kept or "none" for sent in trial.history.orders)
         tally.seen += sum(len(watch.seen) for watch in trial.history.watches)
         tally.stored += len(trial.history.stream)
         tally.starts_s += trial.starts_s
@@ -142,6 +155,23 @@ def measure_recovery(seed: int, tally: Tally, times: int = 3) -> None:
         tally.recoveries_s += [recovery.seconds() for _ in range(times)]
 
 
+def try_inputs(seed: int, tally: Tally, times: int = 500) -> None:
+    """Open, write and end the input of a process so often, in a trial in which nothing else happens."""
+    with tempfile.TemporaryDirectory(prefix="cb-faults-") as directory, ExitStack() as closing:
+        trial = closing.enter_context(Trial(Path(directory), seed=seed, patches="", commands=True))
+        assert trial.orders is not None
+        began = time.monotonic()
+        trial.orders.input(times)
+        took = time.monotonic() - began
+        found = trial.verdict()
+    say(f"input of {times} processes opened, written and ended: {took:.0f} s, {len(found)} violations")
+    for violation in found:
+        say(f"  {violation}")
+    if found:
+        tally.failed.append(seed)
+        tally.violations += len(found)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run rounds until the time is over; return 1 if any failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Random faults against the bridge.")
@@ -162,6 +192,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.rounds is None:
             measure_recovery(seed, tally)
+            try_inputs(seed, tally)
         while time.monotonic() < end and (options.rounds is None or tally.rounds < options.rounds):
             run_round(seed + tally.rounds, tally, [BY_NAME[name] for name in options.only], options.broken)
     except KeyboardInterrupt:

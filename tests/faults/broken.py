@@ -27,11 +27,18 @@ from bridge.cli import main
 from bridge.containerd.channel import blocking_channel
 from bridge.containerd.source import ContainerdSource
 from bridge.containerd.subscription import ContainerdSubscription
+from bridge.containerd.tasks import Tasks
+from bridge.control import aftermath, conditions
+from bridge.control.journal_file import JournalFile
+from bridge.control.once import Once
 from bridge.errors import LogRefused, LogUnavailable, SourceLost
 from bridge.jetstream import connection, fast_ingest, lanes, lease
+from bridge.jetstream.client import Client
 from bridge.jetstream.log import open_log
 from bridge.jetstream.publisher import header
+from bridge.model.outcomes import Done, ExecResult
 from bridge.ports import Entry
+from bridge.stdio.output import Output
 from tests.faults.disk import record_changes
 
 
@@ -207,6 +214,87 @@ def wall_clock() -> None:
     set_constant(lease, "_seconds", time.time)
 
 
+def forgetful() -> None:
+    """Do what comes, whether it was done before or not."""
+    accept, finish = JournalFile.accept, JournalFile.finish
+
+    def forget(self: Any, row: Any) -> None:
+        self._db.execute("DELETE FROM commands WHERE id = ?", (row.id,))
+
+    def look(_self: Any, _command_id: str) -> None:
+        return None
+
+    def accepted(self: Any, row: Any) -> Any:
+        forget(self, row)
+        return accept(self, row)
+
+    def finished(self: Any, row: Any, outcome: Any) -> Any:
+        forget(self, row)
+        return finish(self, row, outcome)
+
+    set_constant(JournalFile, "look", look)
+    set_constant(JournalFile, "accept", accepted)
+    set_constant(JournalFile, "finish", finished)
+
+
+def hasty() -> None:
+    """Say how a process ended without waiting for the rest of its output."""
+
+    async def drain(self: Any) -> None:
+        self._spool.finish()
+        self.close_fifo()
+
+    set_constant(Output, "drain", drain)
+
+
+def endless() -> None:
+    """Close our end of a process's input, and do not say so to its shim, which has one too."""
+
+    async def closed(_self: Any, *_key: Any) -> None:
+        return
+
+    set_constant(Tasks, "close_stdin", closed)
+
+
+def grabbing() -> None:
+    """Begin every job that the stream gives, whoever may have begun it before."""
+
+    async def nobody(_self: Any, _bus: Any, _running: Any) -> None:
+        return None
+
+    set_constant(Once, "_by_another", nobody)
+
+
+def undated() -> None:
+    """Take a container for the one that was meant because it has its name."""
+
+    async def check(_place: Any, _command: Any, _now: Any) -> None:
+        return
+
+    set_constant(conditions, "check", check)
+
+
+def resigned() -> None:
+    """Wait an hour before the third attempt to connect again, and do not end meanwhile."""
+    choose = Client.next_server
+
+    def next_server(self: Any, pool: Any, info: Any) -> Any:
+        server, pause = choose(self, pool, info)
+        self._tries = getattr(self, "_tries", 0) + 1
+        return server, (pause if self._tries < 3 else 3_600.0)
+
+    set_constant(Client, "next_server", next_server)
+
+
+def resolute() -> None:
+    """End every command that a crash left open as `ok`: it had been begun, after all."""
+
+    async def recover(_place: Any, command: Any, _started_at: Any) -> Any:
+        return ExecResult(session="?") if command.verb == "exec" else Done()
+
+    set_constant(aftermath, "recover", recover)
+
+
 PATCHES: Final[dict[str, Callable[[], None]]] = {
     "impatient": impatient,
     "auditing": auditing,
@@ -215,6 +303,13 @@ PATCHES: Final[dict[str, Callable[[], None]]] = {
     "unproven": unproven,
     "cancelling": cancelling,
     "deleting": deleting,
+    "forgetful": forgetful,
+    "endless": endless,
+    "grabbing": grabbing,
+    "hasty": hasty,
+    "resigned": resigned,
+    "resolute": resolute,
+    "undated": undated,
     "marking": marking,
     "wall-clock": wall_clock,
     "syncing-seldom": _synchronous("NORMAL"),

@@ -4,6 +4,7 @@ It is offline: it reads a `History` and nothing else, so it can be tried on hist
 project's, by their numbers: I1, I2 and I3 are about the stream (`order`), I4 about what it tells (`truth`), and here are those
 about the process:
 
+    I5  I6  I9  commands: see `effects`
     I7  the bridge stays within its bounds, and so does the time that an event waits: no container starves behind others
     I8  the bridge leaves no litter
 """
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from bridge.model.nanos import parse_rfc3339
+from tests.faults.effects import COMMANDED
 from tests.faults.history import History
 from tests.faults.log import Log
 from tests.faults.order import COMMITTED, ONCE, ORDER
@@ -72,5 +74,6 @@ def _no_litter(history: History, _log: Log) -> Iterator[Violation]:
 _JUDGES: Final[Sequence[Callable[[History, Log], Iterator[Violation]]]] = (
     *(*COMMITTED, *ORDER, *ONCE),
     *(*TOLD, *TRUE),
+    *COMMANDED,
     *(_bounded, _none_starves, _none_waits_too_long, _no_litter),
 )

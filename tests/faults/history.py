@@ -182,6 +182,40 @@ class Kept(NamedTuple):
     value: bytes
 
 
+class Printed(NamedTuple):
+    """What a process wrote, or is said to have written."""
+
+    size: int
+    sha256: str | None
+    truncated: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ordered:
+    """A command and what came of it.
+
+    Attributes:
+        stored: whether the stream of jobs has said that it has it.
+        words: the outcome, as often as it was told: to whoever asked, and in the bucket; `kept` is the last one.
+        codes: of errors among them.
+        effects: how often it was carried out, as the host can see; None where that leaves no trace.
+        printed: what its process writes.
+        reported: what was said of that.
+    """
+
+    id: str
+    verb: str
+    container: str
+    job: bool = False
+    stored: bool = False
+    words: Sequence[str] = ()
+    codes: Sequence[str] = ()
+    kept: str | None = None
+    effects: int | None = None
+    printed: Printed | None = None
+    reported: Sequence[Printed] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """A resource of the bridge's and its limit."""
@@ -222,6 +256,7 @@ class History:
     litter: list[str] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     excuses: list[Excuse] = field(default_factory=list)
+    orders: list[Ordered] = field(default_factory=list)
     in_one_order: bool = True
     repaired: bool = False
     true_clock: bool = True

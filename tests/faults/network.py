@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -77,6 +78,18 @@ class Network:
             self._proxy.slow(latency_s=latency_s, bytes_per_s=bytes_per_s)
 
         self._now(apply)
+
+    @contextmanager
+    def impersonated(self, address: str) -> Iterator[None]:
+        """Lead every new connection to somebody else for the length of the block; those that stand are cut, both times."""
+        before = self._proxy.target
+        self._proxy.target = address
+        self.cut()
+        try:
+            yield
+        finally:
+            self._proxy.target = before
+            self.cut()
 
     def refuse(self) -> None:
         """Cut, and refuse new connections until `accept`."""

@@ -29,12 +29,12 @@ __all__ = ["Remains"]
 
 T = TypeVar("T")
 
-STREAM, STATES = "CONTAINERD_EVENTS", "KV_containerd-state"
+STREAM, STATES, JOBS = "CONTAINERD_EVENTS", "KV_containerd-state", "CONTAINERD_JOBS"
 
 CTR_LEASE: Final = re.compile(r"\d+-[\w-]{4}")
 """ctr's own leases: one stays behind when containerd is killed under it."""
 
-STATE_FILES: Final = {"lock", "outbox.db", "boot_id"}
+STATE_FILES: Final = {"lock", "outbox.db", "boot_id", "journal.db", "stdio"}
 
 LINGERS_S: Final = 60.0
 """The consumer of a process that was killed, or cut off, goes by itself after this long."""
@@ -43,17 +43,19 @@ LINGERS_S: Final = 60.0
 class Remains:
     """Reads what is there, as often as anybody asks."""
 
-    def __init__(self, url: Callable[[], str], ctr: Ctr, directory: Path) -> None:
+    def __init__(self, url: Callable[[], str], ctr: Ctr, directory: Path, fifos: Path) -> None:
         """Take where to look.
 
         Args:
             url: tells the address of a server.
             ctr: of the namespace.
             directory: the trial's.
+            fifos: where the bridge has its FIFOs.
         """
         self._url = url
         self._ctr = ctr
         self._directory = directory
+        self._fifos = fifos
 
     def api(self, question: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask JetStream something, or tell it, as the stream's owner can."""
@@ -85,8 +87,9 @@ class Remains:
         for left in sorted(os.listdir(self._directory / "state")):
             if left not in STATE_FILES:
                 yield f"{left} is left in the state directory"
-        fifos = self._directory / "fifo"
-        for left in sorted(os.listdir(fifos)) if fifos.exists() else ():
+        for path in sorted((self._directory / "state" / "stdio").glob("*/std*")):
+            yield f"{path.name} of session {path.parent.name} is left in the state directory"
+        for left in sorted(os.listdir(self._fifos)) if self._fifos.exists() else ():
             yield f"{left} is left in the directory of FIFOs"
         for lease in self._ctr("leases", "ls", "-q").split():
             if not CTR_LEASE.fullmatch(lease):
@@ -159,6 +162,8 @@ async def _consumers(url: str, *, lingers_s: float) -> list[str]:
             with suppress(NotFoundError):
                 for consumer in await js.consumers_info(name):
                     threshold = consumer.config.inactive_threshold
+                    if name == JOBS and consumer.config.durable_name:
+                        continue  # the node's own, for ever
                     if consumer.config.durable_name or not threshold or threshold > lingers_s:
                         found.append(f"consumer {consumer.name} is left on stream {name}")
         return found

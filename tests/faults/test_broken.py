@@ -12,12 +12,15 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.faults import trial as trial_module
 from tests.faults.broken import QUIET_S
 from tests.faults.checker import check
 from tests.faults.conftest import TrialFactory
 from tests.faults.history import History
+from tests.faults.impostor import Impostor
 from tests.faults.test_special import LONG_LEASE
 from tests.faults.trial import UNBROKEN, Trial
+from tests.faults.trouble import BY_NAME
 from tests.guards import needs_the_machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -116,6 +119,66 @@ def test_a_lease_that_goes_by_the_wall_clock_is_found_by_a_step_of_it(trial_fact
         trial.clock.set(3600)
         trial.bridge.until_logged("the lease of node n1 has run out")
     assert trial.lease_ran_out
+
+
+def commands_only(trial: Trial) -> None:
+    """Nothing breaks but the bridge itself."""
+    with trial.under_load(rate=50):
+        assert trial.orders is not None
+        before = trial.orders.done
+        trial.until(lambda: trial.orders is not None and trial.orders.done >= before + 60)
+
+
+def deaths(trial: Trial) -> None:
+    """It dies when a command is on disk as started, and when its process has begun."""
+    with trial.under_load(rate=50):
+        for place in ("journaled", "journaled", "before-effect", "before-effect"):
+            trial.kill_bridge()
+            with trial.failpoint(place):
+                trial.start_bridge()
+                trial.until_dead(20.0)
+            trial.kill_bridge()
+            trial.start_bridge()
+        trial.until_live()
+
+
+def held_up(trial: Trial) -> None:
+    with trial.under_load(rate=50):
+        trial.suffer(BY_NAME["output_is_held_up"])
+
+
+def inputs(trial: Trial) -> None:
+    assert trial.orders is not None
+    trial.orders.input(2)
+
+
+COMMANDING = (
+    Case("forgetful", commands_only, "I5"),
+    Case("hasty", held_up, "I9"),
+    Case("endless", inputs, "I9"),
+    Case("resolute", deaths, "I5"),
+)
+"""Mistakes about commands. The unbroken bridge goes through the same and worse in test_faults.py."""
+
+
+@pytest.mark.parametrize("case", COMMANDING, ids=lambda case: case.mistake)
+def test_a_mistake_about_commands_is_found(trial_factory: TrialFactory, case: Case) -> None:
+    trial = trial_factory(seed=5, patches=f"{UNBROKEN}+{case.mistake}", commands=True)
+    case.happen(trial)
+    found = trial.verdict()
+    assert case.invariant in {violation.invariant for violation in found}, found
+
+
+def test_a_bridge_that_a_bad_peer_makes_resign_is_found(
+    trial_factory: TrialFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_module, "RECOVERED_S", 12.0)
+    trial = trial_factory(seed=5, patches=f"{UNBROKEN}+resigned")
+    with trial.under_load(rate=50):
+        with Impostor(trial.random) as impostor, trial.network.impersonated(impostor.address):
+            trial.until(lambda: impostor.fooled >= 2)
+        trial.until_live_again()
+    assert {violation.invariant for violation in check(trial.history)} >= {"I7"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.mistake)

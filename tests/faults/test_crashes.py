@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from bridge.client import Bus, CommandFailed, Node, connect
+from bridge.client import Accepted, Bus, CommandFailed, Node, Sending, connect
 from bridge.failpoint import FAILPOINTS, VARIABLE
+from bridge.model.commands import Command, Kill, Pause, Stop
 from bridge.model.outcomes import Outcome
-from tests.faults.crashes import BUCKET, CRASHES, IMPORTED, OBJECT, Crash, untried
+from tests.faults.crashes import AS_A_JOB, BUCKET, CRASHES, ENDLESS, IMPORTED, IN_A_QUEUE, OBJECT, Crash, untried
 from tests.fix_bridge import Bridge, BridgeFactory, Stored, is_end, stored
 from tests.testbed import BUSYBOX, Ctr, Registry
 from tests.testbed.image import archive, content
@@ -38,6 +39,8 @@ class House:
         self.ctr = ctr
         self.url = url
         self.state = directory / "state"
+        self.patches = ""
+        """Names of `tests.faults.broken`, for a bridge with a mistake in it."""
         self._factory = factory
         self.bridge: Bridge | None = None
 
@@ -49,7 +52,8 @@ class House:
             *("--namespace", self.ctr.namespace, "--state-dir", self.state, "--commands", "all"),
             *("--fifo-dir", self.ctr.host.fifo_dir),
         )
-        self.bridge = await asyncio.to_thread(self._factory, *options, environ=environ)
+        program = ("-m", "tests.faults.broken", self.patches) if self.patches else ("-m", "bridge")
+        self.bridge = await asyncio.to_thread(self._factory, *options, environ=environ, program=program)
         await asyncio.to_thread(self.bridge.until_logged, "taking commands")
         return self.bridge
 
@@ -57,6 +61,11 @@ class House:
         """Wait until it has killed itself, and not ended in another way."""
         assert self.bridge is not None
         assert await asyncio.to_thread(self.bridge.process.wait, 30) == -signal.SIGKILL
+
+    async def probed(self, seen: Any) -> None:
+        """Wait until the witness has seen everything that has happened so far."""
+        await asyncio.to_thread(self.ctr, "namespaces", "label", self.ctr.namespace, "testbed.probe=end")
+        await asyncio.to_thread(seen.until_probe, "end", timeout=20)
 
     async def until_clean(self) -> None:
         """Wait until nothing is left that should not be."""
@@ -159,8 +168,7 @@ async def test_a_bridge_that_dies_over_a_command(house: House, verb: str) -> Non
                 if not crash.on_container:
                     await asyncio.to_thread(forget_images, ctr)
         await told_once(house.url, first)
-        await asyncio.to_thread(ctr, "namespaces", "label", ctr.namespace, "testbed.probe=end")
-        await asyncio.to_thread(seen.until_probe, "end", timeout=20)
+        await house.probed(seen)
         for number, place in enumerate(places):
             mine = [each for each in seen.seen if each.topic == crash.effect and about(each.data, f"web.{number}")]
             if crash.on_container:
@@ -256,3 +264,148 @@ async def told_once(url: str, first: dict[str, Outcome]) -> None:
     await until(all_there)
     words = ends(await asyncio.to_thread(stored, url))
     assert {name: words[name] for name in first} == {name: {outcome.outcome} for name, outcome in first.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [*AS_A_JOB, "received", "journaled", "after-effect", "result-on-disk"])
+async def test_a_bridge_that_dies_over_a_job(house: House, place: str) -> None:
+    """Shows fault 12 of jobs: the stream gives it again, and the journal knows it."""
+    await asyncio.to_thread(house.ctr.run, "web.1", *ENDLESS)
+    await house.start(place)
+    with house.ctr.events() as seen:
+        async with connect(house.url) as bus:
+            await job(bus, house, Pause(id="a-1"))
+            await house.dead()
+            await house.start()
+            first = await bus.jobs.outcome("a-1", "n1", timeout=60)
+            await drained(bus)
+            assert await bus.jobs.outcome("a-1", "n1") == first
+        assert first.outcome == ("unknown" if place == "journaled" else "ok")
+        await house.probed(seen)
+        paused = [each for each in seen.seen if each.topic == "/tasks/paused"]
+        assert len(paused) == (0 if place == "journaled" else 1)
+    await told_once(house.url, {"a-1": first})
+
+
+@pytest.mark.slow
+async def test_a_bridge_that_dies_over_a_command_that_waits(house: House) -> None:
+    """The place that only comes after another one: what waited had no effect, and that is its outcome."""
+    await asyncio.to_thread(house.ctr.run, "web.1", "sh", "-c", "trap '' TERM; while true; do sleep 0.1; done")
+    assert IN_A_QUEUE == ("accepted",)
+    await house.start("accepted")
+    async with connect(house.url) as bus:
+        node = await bus.node("n1")
+        place = {"namespace": house.ctr.namespace, "container": "web.1"}
+        stopping = asyncio.create_task(node.send(Stop(id="a-0", grace=600), timeout=20, **place))
+        await until(lambda: stage_of(bus, "a-0"))
+        waiting = asyncio.create_task(node.send(Pause(id="a-1"), timeout=20, **place))
+        await house.dead()
+        await house.start()
+        assert (await until(lambda: outcome_of(bus, "a-0"))).outcome == "unknown"
+        ended = await until(lambda: outcome_of(bus, "a-1"))
+        assert (ended.outcome, ended.error and ended.error.code) == ("error", "unavailable")
+        assert ended.error is not None
+        assert ended.error.message.endswith("it had no effect, send it again")
+        # Both wait still, and hear of it from this bridge.
+        assert ((await stopping).outcome, (await waiting).outcome) == ("unknown", "error")
+    assert await asyncio.to_thread(house.ctr.status, "web.1") == "RUNNING"
+
+
+async def stage_of(bus: Bus, command_id: str) -> str | None:
+    found = list(await bus.jobs.states(command_id))
+    return found[0].stage if found else None
+
+
+async def job(bus: Bus, house: House, command: Command) -> None:
+    node = (await bus.node("n1")).sending(Sending(durable=True))
+    with pytest.raises(Accepted):
+        await node.send(command, namespace=house.ctr.namespace, container="web.1")
+
+
+async def drained(bus: Bus) -> None:
+    async def empty() -> bool:
+        return not list(await bus.jobs._store.waiting())
+
+    await until(empty)
+
+
+# -- 13: longer than its delivery lasts
+
+
+async def suspended(house: House) -> tuple[Outcome, int]:
+    """Suspend the bridge right after a signal was sent, until another one of the node has the job; return what came of it."""
+    out = house.ctr.host.shared / f"out-{house.ctr.namespace}"
+    out.mkdir()
+    life = "trap 'echo x >> /out/signals' WINCH; while true; do sleep 0.1; done"
+    mount = ("--mount", f"type=bind,src={out},dst=/out,options=rbind:rw")
+    await asyncio.to_thread(house.ctr.run, "web.1", "sh", "-c", life, options=mount)
+    first = await house.start("after-effect:stop")
+    async with connect(house.url) as bus:
+        await job(bus, house, Kill(id="a-1", signal="SIGWINCH"))
+
+        async def sent() -> bool:
+            return (out / "signals").exists()
+
+        await until(sent)
+        house.state = house.state.with_name("other")
+        await house.start()
+        await job(bus, house, Pause(id="a-2"))
+        found = await bus.jobs.outcome("a-1", "n1", timeout=60)
+        assert (await bus.jobs.outcome("a-2", "n1", timeout=60)).outcome == "ok"
+        first.process.send_signal(signal.SIGCONT)
+        assert await asyncio.to_thread(first.process.wait, 30) != 0  # its lease is lost
+        await drained(bus)
+        assert await bus.jobs.outcome("a-1", "n1") == found
+    return found, len((out / "signals").read_text().splitlines())
+
+
+@pytest.mark.slow
+async def test_a_job_that_another_bridge_gets_while_the_first_is_suspended_is_done_once(house: House) -> None:
+    """Shows fault 13: the other one has a journal of its own, finds in the bucket that it was begun, and only looks."""
+    outcome, times = await suspended(house)
+    assert (outcome.outcome, times) == ("unknown", 1)  # a signal leaves no trace that containerd could show
+
+
+@pytest.mark.slow
+async def test_a_bridge_that_takes_every_job_for_its_own_is_found(house: House) -> None:
+    house.patches = "grabbing"
+    _, times = await suspended(house)
+    assert times == 2
+
+
+# -- 14: another container of the same name
+
+
+async def made_anew(house: House) -> tuple[Outcome, str | None]:
+    """Send a job while the bridge is away, and have its container made anew until it is back."""
+    await house.start()
+    await asyncio.to_thread(house.ctr.run, "web.1", *ENDLESS)
+    async with connect(house.url) as bus:
+
+        async def incarnation() -> str | None:
+            found = await bus.states(container="web.1", namespace=house.ctr.namespace)
+            return found[0].incarnation if found else None
+
+        first = await until(incarnation)
+        assert house.bridge is not None
+        assert await asyncio.to_thread(house.bridge.stop) == 0
+        await job(bus, house, Stop(id="a-1", expected_incarnation=first))
+        await asyncio.to_thread(house.ctr.delete, "web.1")
+        await asyncio.to_thread(house.ctr.run, "web.1", *ENDLESS)
+        await house.start()
+        outcome = await bus.jobs.outcome("a-1", "n1", timeout=60)
+    return outcome, await asyncio.to_thread(house.ctr.status, "web.1")
+
+
+@pytest.mark.slow
+async def test_a_job_for_a_container_that_was_made_anew_is_stale(house: House) -> None:
+    """Shows fault 14."""
+    outcome, status = await made_anew(house)
+    assert (outcome.outcome, status) == ("stale", "RUNNING")
+
+
+@pytest.mark.slow
+async def test_a_bridge_that_does_not_ask_which_life_is_meant_is_found(house: House) -> None:
+    house.patches = "undated"
+    _, status = await made_anew(house)
+    assert status == "STOPPED"

@@ -17,6 +17,13 @@ pytestmark = pytest.mark.slow
 
 TIMES = {
     "bridge_killed": 8,
+    "bridge_dies_over_a_command": 4,
+    "output_is_held_up": 2,
+    "bridge_killed_while_a_process_writes": 4,
+    "input_ends_at_any_moment": 1,
+    "impostor_answers": 4,
+    "login_refused": 2,
+    "subject_denied": 3,
     "bridge_stopped": 4,
     "another_bridge": 2,
     "bridge_frozen": 1,

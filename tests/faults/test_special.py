@@ -17,8 +17,10 @@ from tests.faults.log import is_gap
 from tests.faults.recovery import Recovery
 from tests.faults.trial import STREAM, Trial
 from tests.faults.trouble import BY_NAME
+from tests.fix_bridge import BridgeFactory
+from tests.fix_nats import NatsServerFactory
 from tests.guards import needs_the_machine
-from tests.testbed import Containerd
+from tests.testbed import Certificates, Containerd, Ctr
 
 pytestmark = pytest.mark.slow
 
@@ -215,3 +217,29 @@ def test_what_the_metrics_call_committed_survives_a_disk_that_loses_its_power(
     assert trial.verdict() == []
     assert len(trial.history.cuts) > times
     assert all(cut.said > 0 for cut in trial.history.cuts)
+
+
+def test_a_certificate_of_somebody_else_is_not_believed_and_the_right_one_again(
+    nats_server_factory: NatsServerFactory,
+    bridge_factory: BridgeFactory,
+    ctr: Ctr,
+    certificates: Certificates,
+    tmp_path: Path,
+) -> None:
+    """Shows fault 27: the server comes back with another authority's certificate, and then with its own."""
+    (tmp_path / "other").mkdir()
+    other = Certificates(tmp_path / "other")
+    server = nats_server_factory(config=certificates.nats_config())
+    where = ("--nats", f"tls://{server.address}", "--nats-tls-ca", certificates.ca)
+    bridge = bridge_factory("--containerd", ctr.host.address, "--node", "n1", "--state-dir", tmp_path / "state", *where)
+    bridge.live()
+    for mine in (other, certificates):
+        server.kill()
+        server.config = mine.nats_config()
+        said = len(bridge.lines)
+        server.start()
+        if mine is other:
+            bridge.until_logged("certificate", after=said)
+        else:
+            bridge.until_logged("connected to NATS again", after=said, within=60)
+    assert bridge.stop() == 0

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.request import urlopen
 
+from bridge.failpoint import VARIABLE
 from tests.faults.checker import Violation, agrees, check
 from tests.faults.cluster import Cluster
 from tests.faults.disk import Disk
@@ -26,6 +28,7 @@ from tests.faults.history import Cut, Dark, History, Measure, Outbox
 from tests.faults.lives import Lives
 from tests.faults.load import Background, Publisher, Runner
 from tests.faults.network import Network
+from tests.faults.orders import Orders
 from tests.faults.remains import STREAM, Remains
 from tests.faults.subject import Boot, Clock, Subject
 from tests.faults.witness import Witness
@@ -40,10 +43,23 @@ RSS_MIB = 250
 FILES = 48
 THREADS = 24
 STOP_S = 10.0
+RECOVERED_S = 60.0
+"""Within this the bridge has come back, or has ended so that its supervisor starts it again."""
+
 LIVE_S = 10.0
 """From a start to a proven subscription; the benchmarks tell what it is on a machine that does nothing else."""
 
 UNBROKEN = "impatient+auditing"
+
+PASSWORD = "of-the-bridge"
+
+LOGINS = """
+authorization {{
+  users: [ {{ user: all, password: all }}, {{ user: bridge, password: of-the-bridge{denied} }} ]
+}}
+no_auth_user: all
+"""
+"""A server on which the bridge has a login, and everybody else may do everything."""
 
 
 class Fault(NamedTuple):
@@ -74,6 +90,8 @@ class Trial:
         proxied_containerd: bool = False,
         disk: bool = False,
         clock: bool = False,
+        commands: bool = False,
+        login: bool = False,
         stretch: float = 1.0,
     ) -> None:
         """Take what it is to be.
@@ -89,6 +107,8 @@ class Trial:
             proxied_containerd: whether the bridge goes to containerd through `containerd_network`.
             disk: whether what the bridge does not sync is lost when the power is cut: there is a `disk` then.
             clock: whether the bridge's wall clock can be set, with `clock`.
+            commands: whether the bridge takes commands: there are `orders` then, a part of the load.
+            login: whether the bridge has a login of its own, which can be `restricted`.
             stretch: how much longer than usual faults last, and of how much they are.
         """
         self.random = random.Random(seed)
@@ -113,6 +133,8 @@ class Trial:
         self._containers: list[str] = []
         self._with_disk = disk
         self._with_clock = clock
+        self._with_commands = commands
+        self._with_login = login
         self._metrics = ""
         self._base_n = 0
         self.host: Containerd
@@ -127,6 +149,7 @@ class Trial:
         self.boot: Boot
         self.witness: Witness
         self.bridge: Subject
+        self.orders: Orders | None = None
         self._where: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
@@ -148,7 +171,10 @@ class Trial:
         closing.callback(self._empty)
         options: list[str] = list(self._options)
         if self._cluster is None:
-            self.server = closing.enter_context(NatsServer(version=self._version))
+            logins = LOGINS.format(denied="") if self._with_login else ""
+            self.server = closing.enter_context(NatsServer(version=self._version, config=logins))
+            if self._with_login:
+                options += ["--nats-user", "bridge", "--nats-password", PASSWORD]
             self.network = closing.enter_context(Network(self.server.address))
             url = f"nats://{self.network.address}"
         else:
@@ -165,7 +191,11 @@ class Trial:
         self.publisher = closing.enter_context(Publisher(self.host.address, self.ctr.namespace))
         self.runner = Runner(self.ctr)
         self.lives = Lives(self.ctr, self.random)
-        self.remains = Remains(lambda: self.server.url, self.ctr, self.directory)
+        fifos = self.host.fifo_dir if self._with_commands else self.directory / "fifo"
+        self.remains = Remains(lambda: self.server.url, self.ctr, self.directory, fifos)
+        if self._with_commands:
+            self.orders = Orders(self.ctr, lambda: self.server.url, self.random, NODE)
+            options += ["--commands", "all"]
         self.boot = Boot(self.directory / "boot_id_of_the_host")
         patches, environ = self._patches, dict[str, str]()
         metrics: tuple[str, ...] = ()
@@ -182,7 +212,7 @@ class Trial:
             patches,
             self.boot,
             *self._where,
-            *("--state-dir", self.directory / "state", "--fifo-dir", self.directory / "fifo"),
+            *("--state-dir", self.directory / "state", "--fifo-dir", fifos),
             *metrics,
             environ=environ,
         )
@@ -199,7 +229,11 @@ class Trial:
         """So many numbered events a second, and one short container after the other, for the length of the block."""
         if not self._containers:
             self._containers = self.publisher.make_containers(containers)
-        with self.publisher.load(self._containers, rate=rate) as load, self.runner.load():
+        with ExitStack() as loads:
+            load = loads.enter_context(self.publisher.load(self._containers, rate=rate))
+            loads.enter_context(self.runner.load())
+            if self.orders is not None:
+                loads.enter_context(self.orders.load())
             load.until_done(50)
             yield load
             load.until_done(50)
@@ -235,6 +269,32 @@ class Trial:
             self._bridge_is_gone()
             time.sleep(0.2)  # a supervisor's pause
             self.start_bridge()
+
+    def until_live_again(self) -> None:
+        """Wait until the bridge works again, or has ended within a minute and works when it is started once more."""
+        deadline = time.monotonic() + RECOVERED_S
+        while time.monotonic() < deadline:
+            if self.bridge.process.poll() is not None:
+                self.bridge.until_ended()
+                self._bridge_is_gone()
+                self.start_bridge()
+                self.until_live()
+                return
+            if self.network.connections and self._answers():
+                return
+            time.sleep(0.1)
+        self._measure("seconds to be back after a bad peer", RECOVERED_S + 1, RECOVERED_S)
+
+    def _answers(self) -> bool:
+        """Whether what is published now comes into the stream."""
+        number = self.publisher.exec_exit("marker")
+        until = time.monotonic() + 2.0
+        subject = f"containerd.events.{NODE}.{self.ctr.namespace}.marker.exec-exit"
+        while number is not None and time.monotonic() < until:
+            if any(int(one.data["exit_status"]) == number for one in self.remains.stored(subject)):
+                return True
+            time.sleep(0.05)
+        return False
 
     def kill_bridge(self) -> None:
         """`kill -9`, and look what the outbox holds."""
@@ -277,6 +337,26 @@ class Trial:
         self.until_live()
         self.starts_s.append(time.monotonic() - began)
         self._measure("seconds from a start to a live subscription", self.starts_s[-1], LIVE_S)
+
+    def until(self, true: Callable[[], object], *, within: float = 60.0) -> None:
+        """Wait for a condition."""
+        deadline = time.monotonic() + within
+        while not true():
+            assert time.monotonic() < deadline, f"it did not come true: {self.bridge.log[-5:]}"
+            time.sleep(0.05)
+
+    @contextmanager
+    def failpoint(self, place: str) -> Iterator[None]:
+        """Bridges that are started inside the block die at this place."""
+        assert self.bridge.environ is not None
+        self.bridge.environ = {**self.bridge.environ, VARIABLE: place}
+        yield
+        self.bridge.environ = {name: value for name, value in self.bridge.environ.items() if name != VARIABLE}
+
+    def until_dead(self, within: float) -> None:
+        """Wait until the bridge has killed itself; at a place to which nothing comes for so long it goes on."""
+        with suppress(subprocess.TimeoutExpired):
+            self.bridge.process.wait(within)
 
     def second_bridge(self) -> Subject:
         """Return another bridge of the same node, which has a state directory of its own; not started yet."""
@@ -335,6 +415,22 @@ class Trial:
             except AssertionError:
                 assert time.monotonic() < deadline, f"nobody makes a stream: {self.bridge.log[-5:]}"
             time.sleep(0.05)
+
+    @contextmanager
+    def restricted(self, denied: str) -> Iterator[None]:
+        """The bridge's login may not publish on these subjects for the length of the block, or not log in with "login"."""
+        assert self._with_login, "the bridge has no login of its own"
+        before = self.server.config
+        if denied == "login":
+            self.server.config = before.replace(PASSWORD, "another")
+        else:
+            self.server.config = LOGINS.format(denied=f', permissions: {{ publish: {{ deny: ["{denied}"] }} }}')
+        self.server.reload()
+        try:
+            yield
+        finally:
+            self.server.config = before
+            self.server.reload()
 
     def went_back(self) -> None:
         """Note that the stream lacks what it had: what is appended again stands behind what came meanwhile."""
@@ -407,6 +503,8 @@ class Trial:
 
     def finish(self) -> History:
         """Settle, stop the bridge in order, and gather what is left; return the history."""
+        if self.orders is not None:
+            self.history.orders = self.orders.told()
         self.settle()
         self.witness.end(complete=True)
         self.await_agreement()

@@ -9,11 +9,14 @@ from __future__ import annotations
 import resource
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from bridge.failpoint import FAILPOINTS
+from tests.faults.impostor import Impostor
 from tests.faults.trial import STREAM, Fault, Trial
 from tests.testbed import CtrFailedError
 
@@ -37,6 +40,18 @@ def bridge_killed(trial: Trial) -> None:
         wait(trial, 0.0, 0.8)
         trial.kill_bridge()
     trial.restart_bridge()
+
+
+def bridge_dies_over_a_command(trial: Trial) -> None:
+    """It kills itself at a failpoint, at which a command has come so far and no further; the next one may do so at another."""
+    for _ in range(trial.random.randint(1, 2)):
+        trial.kill_bridge()
+        with trial.failpoint(trial.random.choice(sorted(FAILPOINTS))):
+            trial.start_bridge()
+            trial.until_dead(8.0)
+        trial.kill_bridge()
+        trial.start_bridge()
+    trial.until_live()
 
 
 def bridge_stopped(trial: Trial) -> None:
@@ -159,6 +174,66 @@ def network_crawls(trial: Trial) -> None:
     trial.network.slow(latency_s=0.5, bytes_per_s=32 * 1024)
     wait(trial, 2.0, 4.0)
     trial.network.slow()
+
+
+def impostor_answers(trial: Trial) -> None:
+    """Somebody else stands at the server's address for a while, and does not speak as a server does."""
+    wanted = trial.random.randint(1, 6)
+    with Impostor(trial.random) as impostor, trial.network.impersonated(impostor.address):
+        trial.until(lambda: impostor.fooled >= wanted or trial.bridge.process.poll() is not None)
+        wait(trial, 0.0, 1.0)
+    trial.until_live_again()
+
+
+def login_refused(trial: Trial) -> None:
+    """The bridge's password is another one for a while, as with a login that has expired."""
+    with trial.restricted("login"):
+        trial.network.cut()
+        wait(trial, 0.3, 2.0)
+    trial.until_live_again()
+
+
+def subject_denied(trial: Trial) -> None:
+    """The bridge may not write how commands stand, or not the states, for a while; the log goes on meanwhile."""
+    with trial.restricted(trial.random.choice(["$KV.containerd-state.>", "$KV.containerd-commands.>", "$SRV.>"])):
+        before = len(trial.remains.stored())
+        trial.until(lambda: len(trial.remains.stored()) > before + 20)
+    trial.until_live_again()
+
+
+# -- processes
+
+
+def output_is_held_up(trial: Trial) -> None:
+    """A process writes more than the bridge takes without the bus, and ends, while the bus says nothing."""
+    assert trial.orders is not None
+    with trial.orders.writing(4 * 1024 * 1024 + trial.random.randint(0, 48) * 1024) as write:
+        trial.network.hold()
+        write()
+        wait(trial, 0.0, 0.5)
+        trial.network.release()
+
+
+def bridge_killed_while_a_process_writes(trial: Trial) -> None:
+    """`kill -9` before and in the midst of output that is as long as a power of two, or one byte off."""
+    assert trial.orders is not None
+    size = 2 ** trial.random.randint(10, 23) + trial.random.choice([-1, 0, 1])
+    with trial.orders.writing(size) as write:
+        trial.kill_bridge()
+        writing = threading.Thread(target=write, daemon=True)
+        writing.start()
+        trial.restart_bridge()
+        wait(trial, 0.0, 0.3)
+        trial.kill_bridge()
+        trial.restart_bridge()
+        writing.join(60)
+        assert not writing.is_alive(), "the process cannot write"
+
+
+def input_ends_at_any_moment(trial: Trial) -> None:
+    """The input of `cat` is opened, written and ended, again and again."""
+    assert trial.orders is not None
+    trial.orders.input(round(25 * trial.stretch))
 
 
 # -- the disk
@@ -340,6 +415,7 @@ def leader_cut_off(trial: Trial) -> None:
 
 FAULTS: Final = (
     Fault(1, bridge_killed),
+    Fault(12, bridge_dies_over_a_command),
     Fault(2, connection_cut),
     Fault(2, black_hole),
     Fault(2, half_open),
@@ -355,6 +431,9 @@ FAULTS: Final = (
     Fault(8, state_directory_lost),
     Fault(10, garbage),
     Fault(11, another_bridge),
+    Fault(15, output_is_held_up),
+    Fault(15, bridge_killed_while_a_process_writes),
+    Fault(16, input_ends_at_any_moment),
     Fault(18, store_restored),
     Fault(19, power_cut),
     Fault(20, stream_deleted),
@@ -364,6 +443,9 @@ FAULTS: Final = (
     Fault(25, out_of_memory),
     Fault(26, network_slow),
     Fault(26, network_crawls),
+    Fault(27, impostor_answers),
+    Fault(27, login_refused),
+    Fault(27, subject_denied),
     Fault(28, bridge_stopped),
     Fault(29, host_rebooted),
     Fault(29, clock_steps),
@@ -380,10 +462,31 @@ ANYWHERE: Final = tuple(
 TAKES_THE_STREAM: Final = frozenset({store_restored, stream_deleted})
 """Faults after which the outbox alone has what was lost."""
 
+COMMANDS_OUTLIVE: Final = frozenset(
+    {
+        *(bridge_killed, bridge_dies_over_a_command, bridge_stopped, bridge_frozen, another_bridge),
+        *(connection_cut, black_hole, half_open, acknowledgements_lost, killed_between_acknowledgement_and_mark),
+        *(output_is_held_up, bridge_killed_while_a_process_writes, input_ends_at_any_moment),
+        *(impostor_answers, login_refused, subject_denied),
+        *(server_killed, server_frozen, network_slow, disk_is_slow, containerd_killed, containerd_frozen, garbage),
+    }
+)
+"""Faults in whose rounds commands are a part of the load. The others take away what remembers them (the stream, the state
+directory, what was not synced), or the tasks that they are for."""
+
 TAKES_THE_OUTBOX: Final = frozenset({state_directory_lost})
 """And those after which the stream alone has it: who loses both has lost it."""
 
-NEEDS: Final[dict[Callable[[Trial], None], str]] = {power_cut: "disk", clock_steps: "clock"}
+NEEDS: Final[dict[Callable[[Trial], None], str]] = {
+    power_cut: "disk",
+    clock_steps: "clock",
+    bridge_dies_over_a_command: "commands",
+    output_is_held_up: "commands",
+    bridge_killed_while_a_process_writes: "commands",
+    input_ends_at_any_moment: "commands",
+    login_refused: "login",
+    subject_denied: "login",
+}
 """What a trial has to have for it."""
 
 BY_NAME: Final = {fault.happen.__name__: fault for fault in (*FAULTS, *CLUSTER_FAULTS)}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+import nats
 import pytest
 
-from bridge.client import Bus, CommandFailed, Node, Process, connect
+from bridge.client import Bus, CommandFailed, Node, Process, Sending, connect
 from bridge.model import commands
 from bridge.model.outcomes import ExecResult
 from tests.fix_bridge import Bridge, BridgeFactory
@@ -414,3 +416,75 @@ async def test_an_outcome_says_where_the_output_is(node: Node, web: str, ctr: Ct
     assert isinstance(attached.started, ExecResult)
     assert not attached.started.running
     assert (await text_of(attached))["stdout"] == b"hi\n"
+
+
+async def stored_of(node: Node, ctr: Ctr, container: str, exec_id: str) -> int:
+    """How much of its output is stored; 0 too while it does not run yet."""
+    try:
+        return (await node.attach(container, exec_id, namespace=ctr.namespace)).started.stdout.size
+    except CommandFailed:
+        return 0
+
+
+@pytest.mark.parametrize("by", ["kill", "stop"])
+@pytest.mark.parametrize("durable", [False, True])
+async def test_whoever_waits_for_an_exec_hears_of_its_end_from_the_next_bridge(
+    node: Node, web: str, ctr: Ctr, bridge: Bridge, bus: Bus, by: str, durable: bool
+) -> None:
+    """Its command is open until then, and has one outcome: its process's."""
+    script = "echo x >> /ran; echo before; while [ ! -e /go ]; do sleep 0.05; done; echo after; exit 9"
+    command = commands.Exec(id="e-1", args=["sh", "-c", script], mode="captured")
+    sender = node.sending(Sending(durable=durable, wait=durable))
+    sending = asyncio.create_task(sender.send(command, namespace=ctr.namespace, container=web, timeout=60))
+    async with asyncio.timeout(20):
+        while not (found := await bus.jobs.states("e-1")) or found[0].stage != "started":
+            await asyncio.sleep(0.02)
+        while await stored_of(node, ctr, web, "e-1") < 7:
+            await asyncio.sleep(0.02)
+    if by == "kill":
+        await asyncio.to_thread(bridge.kill)
+    else:
+        assert await asyncio.to_thread(bridge.stop) == 0
+    before = len(bridge.lines)
+    bridge.start()
+    await asyncio.to_thread(bridge.until_logged, "command e-1 of an earlier run goes on", after=before)
+    await asyncio.to_thread(bridge.live, after=before)
+    assert (await bus.jobs.states("e-1"))[0].outcome is None
+    await node.capture(web, ["touch", "/go"], namespace=ctr.namespace)
+    outcome = await sending
+    assert outcome.outcome == "ok", outcome
+    output = b"before\nafter\n"
+    stdout = outcome.result["stdout"]
+    assert (outcome.result["exit_status"], stdout["size"], stdout["truncated"]) == (9, len(output), None)
+    assert stdout["sha256"] == digest(output)
+    assert base64.b64decode(stdout["captured"]) == output
+    again = await node.send(command, namespace=ctr.namespace, container=web)
+    assert (again.outcome, again.finished_at) == ("ok", outcome.finished_at)
+    counted = await node.capture(web, ["cat", "/ran"], namespace=ctr.namespace)
+    assert counted.stdout.captured == b"x\n"
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+async def test_a_stream_that_is_deleted_in_the_middle_is_said_with_how_much_is_missing(
+    node: Node, web: str, ctr: Ctr, nats_url: str, made_anew: bool
+) -> None:
+    """The process goes on, and so does the stream, from there; what it had before is gone, and nobody is told otherwise."""
+    script = "echo before; while [ ! -e /go ]; do sleep 0.05; done; echo after"
+    process = await node.exec(web, ["sh", "-c", script], namespace=ctr.namespace, window=None)
+    while (await node.attach(web, process.exec_id, namespace=ctr.namespace)).started.stdout.size < 7:
+        await asyncio.sleep(0.02)
+    client = await nats.connect(nats_url)
+    try:
+        config = (await client.jetstream().stream_info("CONTAINERD_STDIO")).config
+        await client.jetstream().delete_stream("CONTAINERD_STDIO")
+        if made_anew:
+            await client.jetstream().add_stream(config)
+    finally:
+        await client.close()
+    await node.capture(web, ["touch", "/go"], namespace=ctr.namespace)
+    late = await node.attach(web, process.exec_id, namespace=ctr.namespace)
+    while late.started.running:
+        late = await node.attach(web, process.exec_id, namespace=ctr.namespace)
+    assert (late.started.exit_status, late.started.stdout.size, late.started.stdout.truncated) == (0, 13, "lost")
+    pieces = [piece async for piece in late.output()]
+    assert [(piece.offset, piece.data, piece.missing) for piece in pieces] == [(7, b"after\n", 7)]

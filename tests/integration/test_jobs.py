@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 
 from bridge.client import Accepted, Bus, CommandFailed, Sending, connect
 from bridge.failpoint import VARIABLE
-from bridge.model.commands import Command, Kill, Pause, Resume, Start, Stop
+from bridge.model.commands import Command, Kill, Pause, Resume, Stop
 from bridge.model.outcomes import Outcome
 from tests.fix_bridge import Bridge, BridgeFactory, is_end, stored
 from tests.fix_nats import NatsServerFactory
@@ -27,17 +26,6 @@ from tests.testbed import Ctr
 ENDLESS = ("sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
 STUBBORN = ("sh", "-c", "trap '' TERM; while true; do sleep 0.1; done")
 DURABLE = Sending(durable=True)
-
-PLACES = [
-    "job-received",
-    "received",
-    "journaled",
-    "before-effect",
-    "after-effect",
-    "before-result",
-    "result-on-disk",
-    "before-ack",
-]
 
 
 @pytest.fixture
@@ -127,83 +115,6 @@ async def test_jobs_that_were_sent_while_the_bridge_was_down_are_carried_out_in_
             await drained(bus)
             assert {view.standing for view in await bus.jobs.list()} == {"finished"}
         assert await effects(ctr, seen, "/tasks/paused") == 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(("command", "topic"), [(Pause(id="a-1"), "/tasks/paused"), (Start(id="a-1"), "/tasks/start")])
-async def test_a_job_whose_bridge_dies_takes_effect_once_at_the_most_and_has_one_outcome(
-    start_bridge: StartBridge, ctr: Ctr, nats_url: str, place: str, command: Command, topic: str
-) -> None:
-    """Shows fault 12 of jobs."""
-    await asyncio.to_thread(ctr.run, "web.1", *ENDLESS)
-    if topic == "/tasks/start":
-        await asyncio.to_thread(ctr.kill, "web.1")
-        while ctr.status("web.1") != "STOPPED":
-            await asyncio.sleep(0.02)
-    bridge = await asyncio.to_thread(start_bridge, place)
-    with ctr.events() as seen:
-        async with connect(nats_url) as bus:
-            await job(bus, ctr, command)
-            await asyncio.to_thread(bridge.process.wait, 20)
-            await asyncio.to_thread(start_bridge)
-            end = await outcome(bus, "a-1")
-            await drained(bus)
-            assert (await outcome(bus, "a-1")) == end
-        never = place in {"journaled", "before-effect"}
-        assert end.outcome == ("unknown" if never else "ok")
-        assert await effects(ctr, seen, topic) == (0 if never else 1)
-    await told_once(nats_url, "a-1")
-
-
-@pytest.mark.slow
-async def test_a_bridge_that_is_suspended_over_a_job_longer_than_its_delivery_lasts_does_it_once(
-    start_bridge: StartBridge, ctr: Ctr, nats_url: str
-) -> None:
-    """Shows fault 13: another bridge of the node, with a journal of its own, gets the job, and only looks."""
-    await asyncio.to_thread(ctr.run, "web.1", *ENDLESS)
-    bridge = await asyncio.to_thread(start_bridge, "after-effect:stop")
-    with ctr.events() as seen:
-        async with connect(nats_url) as bus:
-            await job(bus, ctr, Kill(id="a-1", signal="SIGWINCH"))
-            await job(bus, ctr, Pause(id="a-2"))
-
-            async def started() -> bool:
-                return bool([state for state in await bus.jobs.states("a-1") if state.stage == "started"])
-
-            await until(started)
-            await asyncio.to_thread(start_bridge, state="other")
-            first = await outcome(bus, "a-1")
-            assert first.outcome == "unknown"  # a signal leaves no trace
-            assert (await outcome(bus, "a-2")).outcome == "ok"
-            bridge.process.send_signal(signal.SIGCONT)
-            assert await asyncio.to_thread(bridge.process.wait, 30) != 0  # its lease is lost
-            await drained(bus)
-            assert await outcome(bus, "a-1") == first
-        assert await effects(ctr, seen, "/tasks/paused") == 1
-
-
-async def test_a_job_for_a_container_that_was_made_anew_meanwhile_is_stale(
-    start_bridge: StartBridge, ctr: Ctr, nats_url: str
-) -> None:
-    """Shows fault 14."""
-    bridge = await asyncio.to_thread(start_bridge)
-    await asyncio.to_thread(ctr.run, "web.1", *ENDLESS)
-    async with connect(nats_url) as bus:
-
-        async def incarnation() -> str | None:
-            found = await bus.states(container="web.1", namespace=ctr.namespace)
-            return found[0].incarnation if found else None
-
-        first = await until(incarnation)
-        assert await asyncio.to_thread(bridge.stop) == 0
-        await job(bus, ctr, Stop(id="a-1", expected_incarnation=first))
-        await asyncio.to_thread(ctr.delete, "web.1")
-        await asyncio.to_thread(ctr.run, "web.1", *ENDLESS)
-        await asyncio.to_thread(start_bridge)
-        end = await outcome(bus, "a-1")
-        assert end.outcome == "stale"
-        assert ctr.status("web.1") == "RUNNING"
 
 
 POISON: list[tuple[str, bytes, dict[str, str]]] = [
