@@ -140,3 +140,4 @@ def test_top_draws_over_the_window_and_gives_it_back(window: Window, place: list
     window.type("q")
     window.until("^busy$")
     window.until("^ready>$")
+    assert not [line for line in window.lines if "CPU %" in line]
