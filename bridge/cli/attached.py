@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -237,10 +238,15 @@ class _Talk:
         self._raw = True
         if keys:
             self._waits += f", and {DetachKeys.written(keys)} leaves"
+        logs = [each for each in logging.root.handlers if isinstance(each, logging.StreamHandler)]
+        for each in logs:
+            each.terminator = "\r\n"
         try:
             yield
         finally:
             self._raw = False
+            for each in logs:
+                each.terminator = "\n"
 
     def say(self, sentence: str) -> None:
         """Say it now."""

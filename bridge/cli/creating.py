@@ -134,7 +134,8 @@ async def run(
     Ctrl-C leaves it alone. The status is 125 where it did not come to run, 126 or 127 where its program cannot be executed or
     is not there.
     """
-    seen = fields["stdio"] == "bus" and not detach
+    awaited = not given["dry_run"] and (given["wait"] or not given["durable"])
+    seen = fields["stdio"] == "bus" and not detach and awaited
     if seen and given["as_json"]:
         raise ConfigError("--json is for what -d prints: without it standard output is the container's own")
     if seen and fields["stdin"] and fields["tty"] and not sys.stdin.isatty():
@@ -143,7 +144,7 @@ async def run(
         fields |= {"width": size[0], "height": size[1]}
     command = _read({**fields, "rm": remove, "window": WINDOW if seen else None}, Run)
     with told(container, as_json=given["as_json"]):
-        begin = 0 if detach or given["dry_run"] else await bus.end()
+        begin = 0 if detach or not awaited else await bus.end()
         running = _Running(
             bus=bus, node=node, container=container, namespace=given["namespace"], command=command, begin=begin
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge.client import CommandFailed, Node, Process, connect
+from bridge.model.commands import Run
 from tests.fix_bridge import BridgeFactory
 from tests.fix_containerd import ContainerdFactory
 from tests.testbed import BUSYBOX, Ctr
@@ -84,3 +87,21 @@ async def test_the_container_s_own_stdio_on_every_containerd(place: tuple[Node, 
         await process.close_stdin()
         assert await read(process) == text
         assert (await process.wait()).exit_status == 0
+
+
+async def test_what_is_run_has_its_stdio_on_the_bus_on_every_containerd(place: tuple[Node, Ctr]) -> None:
+    node, ctr = place
+    script = "busybox stty size; read x; echo got $x; exit 5"
+    where: dict[str, Any] = {"stdio": "bus", "stdin": True, "tty": True, "width": 101, "height": 41}
+    command = Run(image=BUSYBOX, command=["sh", "-c", script], rm=True, **where)
+    ran = await node.run("job", command, namespace=ctr.namespace)
+    assert ran.process is not None
+    process = node.process(ran.process, "job", namespace=ctr.namespace, owned=True)
+    await process.write(b"this\n")
+    output = await read(process)
+    assert b"41 101\r\n" in output
+    assert output.endswith(b"got this\r\n")
+    assert (await process.wait()).exit_status == 5
+    async with asyncio.timeout(30):
+        while "job" in await asyncio.to_thread(ctr, "containers", "ls", "-q"):
+            await asyncio.sleep(0.05)

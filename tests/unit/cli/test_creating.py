@@ -10,7 +10,7 @@ from msgspec import structs
 
 from bridge.model.events import Failure, TaskExit
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import Created, ImageInfo, ImageList, ImageRemoved, Outcome, Pulled, Ran
+from bridge.model.outcomes import Created, ImageInfo, ImageList, ImageRemoved, Judged, Outcome, Pulled, Ran
 from bridge.model.subjects import CommandSubject
 from bridge.ports import LogExtent
 from tests.unit.cli.conftest import Cli
@@ -212,6 +212,64 @@ def test_a_password_is_taken_from_the_environment(cli: Cli, monkeypatch: pytest.
     monkeypatch.setenv("REGISTRY_PASSWORD", "secret")
     options = sent(cli, "pull", "--user", "ann", "--plain-http", "registry.example/x:1")[1]
     assert options == {"image": "registry.example/x:1", "username": "ann", "password": "secret", "plain_http": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["create", "--command-id", "c-1", "--id", "web.1", "busybox"], "web.1"),
+        (["run", "-d", "--command-id", "c-1", "--id", "web.1", "busybox"], "web.1"),
+        (["pull", "--id", "c-1", "busybox"], BUSYBOX),
+        (["rmi", "--command-id", "c-1", "busybox"], BUSYBOX),
+    ],
+)
+def test_what_makes_something_is_sent_as_other_commands_are(cli: Cli, arguments: list[str], name: str) -> None:
+    sender = SmallSender(answer)
+    when = "2030-01-01T00:00:00.000000000Z"
+    said = cli(
+        *arguments[:1], "--not-after", when, "--timeout", "7", "--reason", "a test", *arguments[1:], sender=sender
+    )
+    assert said == (0, f"{name}\n", "")
+    (asked,) = sender.asked
+    assert (asked.by_default, asked.timeout) == ({"id": "c-1", "not_after": when}, 7)
+    assert asked.options["purpose"] == "a test"
+
+
+@pytest.mark.parametrize("arguments", [["create"], ["run"], ["pull"], ["rmi"], ["import"]], ids=lambda one: one[0])
+def test_what_makes_something_is_judged_alone(cli: Cli, arguments: list[str]) -> None:
+    judged = Judged(rule="default", reason="default allows it")
+    sender = SmallSender(lambda *_: judged)
+    said = cli(*arguments, "--dry-run", "busybox", sender=sender)
+    assert (said.status, said.lines[0].endswith(": default allows it")) == (0, True)
+    assert sender.asked[0].options["dry_run"]
+    said = cli(*arguments, "--dry-run", "--json", "busybox", answer=lambda *_: judged)
+    assert said.objects == [{"rule": "default", "reason": "default allows it"}]
+
+
+def test_one_id_for_several_images_is_another_one_for_each(cli: Cli) -> None:
+    sender = SmallSender(answer)
+    assert cli("rmi", "--id", "c-1", "one", "two", sender=sender).status == 0
+    first, second = (asked.by_default["id"] for asked in sender.asked)
+    assert first != second
+    assert all(name.startswith("c-1-") for name in (first, second))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "--json", "busybox"], "--json is for what -d prints"),
+        (["run", "-d", "--wait", "busybox"], "--wait is for jobs"),
+        (["pull", "--user", "ann", "--durable", "busybox"], "the password would stand in the stream of jobs"),
+        (["rmi", "--durable", "--dry-run", "busybox"], "leave --durable out"),
+        (["import", "--durable", "x.tar"], "no such option"),
+        (["create", "--if-status", "running", "busybox"], "no such option"),
+        (["start", "-a", "one", "two"], "only one container can be attached to"),
+    ],
+)
+def test_what_does_not_go_together_is_wrong_usage(cli: Cli, arguments: list[str], sentence: str) -> None:
+    sender = SmallSender(answer)
+    said = cli(*arguments, sender=sender)
+    assert (said.status, sentence in said.err.lower(), sender.asked) == (2, True, []), said.err
 
 
 def test_an_archive_that_is_not_there_is_told(cli: Cli, tmp_path: Path) -> None:
