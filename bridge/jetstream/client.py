@@ -32,6 +32,9 @@ __all__ = ["Client", "Link"]
 _DENIED = re.compile(r"permissions violation for (publish|subscription) to \"?([^\"\s]+)\"?")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 
+READ = 256 * 1024
+"""Bytes that are read at once, as many as asyncio takes from a socket."""
+
 
 class Link:
     """One TCP connection's life, from the end of its handshake to its loss. Nothing begun on one link goes on on another."""
@@ -258,6 +261,11 @@ class Client(NatsClient):
         self.link = Link()
         self._linked_at = time.monotonic()
         self.linked.set()
+        reader = getattr(self._transport, "_io_reader", None)
+        if reader is not None:
+            # nats-py takes 32 KiB at a time and stops the socket at 64: for a message of output that is eight steps of the loop.
+            reader._limit = READ  # noqa: SLF001
+            self._transport.read = lambda _size: reader.read(READ)  # type: ignore[union-attr, method-assign]
         # nats-py's protocol does not know that it is over TLS, and has asyncio say so in the log at every loss.
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None and writer.get_extra_info("ssl_object") is not None:
