@@ -35,6 +35,9 @@ class Faulty:
         for part in PARTS:
             setattr(self, part, _Part(self, part, getattr(runtime, part)))
 
+    async def privileges(self) -> Any:
+        return await self.call("privileges", self._runtime.privileges)
+
     async def version(self) -> Any:
         return await self._runtime.version()
 

@@ -6,6 +6,7 @@ code and containerd's own words.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,11 +23,13 @@ from bridge.containerd.errors import look_errors
 from bridge.containerd.host import HostProcesses
 from bridge.containerd.images import Images
 from bridge.containerd.leases import Leases
+from bridge.containerd.privileges import privileges_at
 from bridge.containerd.snapshots import Snapshots
 from bridge.containerd.tasks import Tasks
 from bridge.containerd.transfer import Transfer
 from bridge.containerd.unpacking import Unpacking
-from bridge.ports import RuntimeVersion
+from bridge.errors import CommandFailed
+from bridge.ports import Privileges, RuntimeVersion
 
 __all__ = ["ContainerdRuntime"]
 
@@ -70,6 +73,17 @@ class ContainerdRuntime:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self._channel.close()
+
+    async def privileges(self) -> Privileges:
+        """Return what root may on its host; see the port."""
+        try:
+            return await asyncio.to_thread(privileges_at, self._address)
+        except OSError as error:
+            raise CommandFailed(
+                "failed_precondition",
+                f"the devices of the host cannot be listed ({error.filename}: {error.strerror}): run the bridge where it sees "
+                "/dev of containerd's host, or give a whole spec",
+            ) from error
 
     async def version(self) -> RuntimeVersion:
         """Return containerd's version."""

@@ -23,7 +23,7 @@ from bridge.control import lifecycle
 from bridge.control.execution import sessions_at
 from bridge.control.spec.default import default_spec
 from bridge.control.spec.image import apply_image, image_config, image_labels
-from bridge.control.spec.options import apply_options
+from bridge.control.spec.options import NO_PRIVILEGES, apply_options, asks_privileges
 from bridge.control.spec.whole import check_whole
 from bridge.control.verb import Place, Verb
 from bridge.errors import CommandFailed
@@ -34,7 +34,7 @@ from bridge.model.identity import new_ulid
 from bridge.model.naming import NAME_LABELS
 from bridge.model.outcomes import ContainerInfo, Created, Ran, TaskStarted
 from bridge.model.users import GROUP, LARGEST_LIST, PASSWD, process_user
-from bridge.ports import ImageContent, NewContainer
+from bridge.ports import ImageContent, NewContainer, Privileges
 
 __all__ = ["INSTANCE", "VERBS", "created_by", "lease_labels", "lease_of", "undo"]
 
@@ -104,10 +104,11 @@ async def _wanted(place: Place, command: Create, command_id: str) -> tuple[NewCo
     namespace, container = place.target
     runtime, snapshotter = await place.runtime.containers.defaults(namespace)
     image = await place.runtime.images.resolve(namespace, command.image) if command.image else None
+    privileges = await place.runtime.privileges() if asks_privileges(command) else NO_PRIVILEGES
     name = command.runtime or runtime
     wanted = NewContainer(
         id=container,
-        spec=place.anchor(_spec(place, command, image)),
+        spec=place.anchor(_spec(place, command, image, privileges)),
         runtime=name,
         image=command.image or "",
         labels=_labels(command, image, command_id),
@@ -206,7 +207,7 @@ def _taken(place: Place, words: str | None) -> CommandFailed:
     )
 
 
-def _spec(place: Place, command: Create, image: ImageContent | None) -> dict[str, Any]:
+def _spec(place: Place, command: Create, image: ImageContent | None, privileges: Privileges) -> dict[str, Any]:
     """Return the spec, in which nobody has looked up yet who the process is."""
     if command.spec is not None:
         return check_whole(command)
@@ -214,7 +215,7 @@ def _spec(place: Place, command: Create, image: ImageContent | None) -> dict[str
     namespace, container = place.target
     spec = default_spec(namespace, container)
     apply_image(spec, image_config(image.name, image.config), command)
-    apply_options(spec, command)
+    apply_options(spec, command, privileges)
     return spec
 
 

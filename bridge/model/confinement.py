@@ -29,15 +29,25 @@ CAPABILITIES: Final = (
 """What a container may without being asked for more (containerd, pkg/oci/spec.go)."""
 
 EVERY_CAPABILITY: Final = (
-    *CAPABILITIES,
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
     "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
     "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
     "CAP_NET_BROADCAST",
     "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
     "CAP_IPC_LOCK",
     "CAP_IPC_OWNER",
     "CAP_SYS_MODULE",
     "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
     "CAP_SYS_PTRACE",
     "CAP_SYS_PACCT",
     "CAP_SYS_ADMIN",
@@ -46,8 +56,11 @@ EVERY_CAPABILITY: Final = (
     "CAP_SYS_RESOURCE",
     "CAP_SYS_TIME",
     "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
     "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
     "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
     "CAP_MAC_OVERRIDE",
     "CAP_MAC_ADMIN",
     "CAP_SYSLOG",
@@ -58,7 +71,7 @@ EVERY_CAPABILITY: Final = (
     "CAP_BPF",
     "CAP_CHECKPOINT_RESTORE",
 )
-"""All that Linux has (include/uapi/linux/capability.h). A runtime leaves out those that its kernel does not know."""
+"""All that Linux has, in the order of their numbers (include/uapi/linux/capability.h)."""
 
 MASKED: Final = (
     "/proc/acpi",

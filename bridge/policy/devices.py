@@ -10,37 +10,49 @@ from typing import Any, Final
 
 from bridge.policy.asks import Asks, shown
 
-__all__ = ["judge_devices"]
+__all__ = ["judge_devices", "judge_rules"]
 
 _KNOWN: Final = frozenset({"access", "allow", "major", "minor", "type"})
 _NODE: Final = frozenset({"fileMode", "gid", "major", "minor", "path", "type", "uid"})
+
+_EVERY: Final = "* *:*"
 
 _HARMLESS: Final = frozenset({"c 1:3", "c 1:5", "c 1:7", "c 1:8", "c 1:9", "c 5:0", "c 5:1", "c 5:2", "c 136:*"})
 """null, zero, full, random, urandom, tty, console, ptmx, every pts: what containerd's own client gives every container."""
 
 
-def judge_devices(asks: Asks, devices: object, *, rules: bool = False) -> None:
-    """Note the device nodes of a spec, or with `rules` the rules of its control group."""
-    field = "linux.resources.devices" if rules else "linux.devices"
-    closed = not rules
-    for each in asks.entries(devices, field):
-        device = asks.table(each, field)
-        closed = closed or _closes(device)
-        asks.leave(device, _KNOWN if rules else _NODE, field)
-        if rules and device.get("allow") in (None, False):
-            continue
-        kind = device.get("type")
-        if kind == "p" and not rules:  # a FIFO is no device
-            continue
-        name = f"{_kind(kind)} {_number(device, 'major')}:{_number(device, 'minor')}"
-        if name in _HARMLESS or (name.startswith("c 136:") and "?" not in name):
-            continue
-        plain = "?" not in name
-        asks.add(
-            "devices", f"uses the device {name}" if plain else f"uses a device {shown(each)}", name, grantable=plain
-        )
+def judge_rules(asks: Asks, rules: object) -> None:
+    """Note which devices a spec's control group lets through."""
+    field, closed = "linux.resources.devices", False
+    for each in asks.entries(rules, field):
+        rule = asks.table(each, field)
+        closed = closed or _closes(rule)
+        asks.leave(rule, _KNOWN, field)
+        if rule.get("allow") not in (None, False):
+            _add(asks, rule)
     if not closed:
-        asks.add("devices", "does not begin by closing off all devices (linux.resources.devices)", "* *:*")
+        asks.add("devices", "does not begin by closing off all devices (linux.resources.devices)", _EVERY)
+
+
+def judge_devices(asks: Asks, devices: object) -> None:
+    """Note the device nodes of a spec; those of a privileged container are covered by what its control group asks already."""
+    covered = any(ask.kind == "devices" and ask.value == _EVERY for ask in asks.every())
+    for each in asks.entries(devices, "linux.devices"):
+        device = asks.table(each, "linux.devices")
+        asks.leave(device, _NODE, "linux.devices")
+        if device.get("type") != "p":  # a FIFO is no device
+            _add(asks, device, covered=covered)
+
+
+def _add(asks: Asks, device: Mapping[Any, Any], *, covered: bool = False) -> None:
+    name = f"{_kind(device.get('type'))} {_number(device, 'major')}:{_number(device, 'minor')}"
+    if name in _HARMLESS or (name.startswith("c 136:") and "?" not in name):
+        return
+    plain = "?" not in name
+    if not (covered and plain):
+        asks.add(
+            "devices", f"uses the device {name}" if plain else f"uses a device {shown(device)}", name, grantable=plain
+        )
 
 
 def _closes(rule: Mapping[Any, Any]) -> bool:

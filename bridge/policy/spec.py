@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bridge.model.confinement import MASKED, READ_ONLY
 from bridge.policy.asks import Ask, Asks, shown
-from bridge.policy.devices import judge_devices
+from bridge.policy.devices import judge_devices, judge_rules
 from bridge.policy.mounts import judge_mounts, judge_path
 from bridge.policy.process import judge_process
 
@@ -89,10 +89,10 @@ def _judge_root(asks: Asks, root: object) -> None:
 def _judge_linux(asks: Asks, linux: Mapping[Any, Any], cgroups_path: str | None, left_open: frozenset[str]) -> None:
     asks.leave(linux, _LINUX, "linux")
     _judge_namespaces(asks, linux.get("namespaces"))
-    judge_devices(asks, linux.get("devices"))
     resources = asks.table(linux.get("resources"), "linux.resources")
     asks.leave(resources, _RESOURCES, "linux.resources")
-    judge_devices(asks, resources.get("devices"), rules=True)
+    judge_rules(asks, resources.get("devices"))
+    judge_devices(asks, linux.get("devices"))
     for what, kept in (("maskedPaths", MASKED), ("readonlyPaths", READ_ONLY)):
         missing = set(kept).difference(left_open, asks.texts(linux.get(what), f"linux.{what}"))
         if missing:

@@ -46,7 +46,16 @@ from bridge.ports.jobs import Job, JobBacklog, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
 from bridge.ports.processes import Processes, Stdio, UserIds
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
-from bridge.ports.runtime import ContainerRuntime, ContainerStore, RuntimeVersion, TaskLifecycle, Tasks, TaskView
+from bridge.ports.runtime import (
+    ContainerRuntime,
+    ContainerStore,
+    HostDevice,
+    Privileges,
+    RuntimeVersion,
+    TaskLifecycle,
+    Tasks,
+    TaskView,
+)
 from bridge.ports.stdio import (
     Digest,
     InputTold,
@@ -88,6 +97,7 @@ __all__ = [
     "EventSource",
     "Grant",
     "Granted",
+    "HostDevice",
     "ImageContent",
     "ImageStore",
     "InputTold",
@@ -111,6 +121,7 @@ __all__ = [
     "Observed",
     "Quarantined",
     "ProgressFeed",
+    "Privileges",
     "Processes",
     "RoleAt",
     "RuntimeVersion",

@@ -9,7 +9,16 @@ from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo
 from bridge.ports.images import Defaults, ImageStore, LeaseStore, NewContainer, SnapshotStore
 from bridge.ports.processes import Processes, Stdio
 
-__all__ = ["ContainerRuntime", "ContainerStore", "RuntimeVersion", "TaskLifecycle", "TaskView", "Tasks"]
+__all__ = [
+    "ContainerRuntime",
+    "ContainerStore",
+    "HostDevice",
+    "Privileges",
+    "RuntimeVersion",
+    "TaskLifecycle",
+    "TaskView",
+    "Tasks",
+]
 
 
 class RuntimeVersion(NamedTuple):
@@ -17,6 +26,26 @@ class RuntimeVersion(NamedTuple):
 
     version: str
     revision: str
+
+
+class HostDevice(NamedTuple):
+    """A device node of containerd's host."""
+
+    path: str
+    type: str
+    """`b` for a block device, `c` for a character device."""
+    major: int
+    minor: int
+    mode: int
+    uid: int
+    gid: int
+
+
+class Privileges(NamedTuple):
+    """What root may on containerd's host, and so a privileged container."""
+
+    capabilities: Sequence[str]
+    devices: Sequence[HostDevice]
 
 
 class ContainerStore(Protocol):
@@ -159,6 +188,10 @@ class ContainerRuntime(Protocol):
     @property
     def leases(self) -> LeaseStore:
         """Its leases."""
+        ...
+
+    async def privileges(self) -> Privileges:
+        """Return what root may on its host, as far as that is seen from here; `failed_precondition` where devices are not."""
         ...
 
     async def version(self) -> RuntimeVersion:

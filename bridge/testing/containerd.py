@@ -24,6 +24,7 @@ from msgspec import structs
 
 from bridge.errors import SourceLost
 from bridge.model.codec import decode_as, encode_any
+from bridge.model.confinement import EVERY_CAPABILITY
 from bridge.model.envelope import Event
 from bridge.model.events import (
     ContainerCreate,
@@ -39,7 +40,7 @@ from bridge.model.naming import name_from_labels
 from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import ImageCreate, ImageDelete, ImageUpdate
 from bridge.model.outcomes import ContainerInfo
-from bridge.ports import Observed, RuntimeVersion, Stdio, UserIds
+from bridge.ports import HostDevice, Observed, Privileges, RuntimeVersion, Stdio, UserIds
 from bridge.testing.exchange import MemoryExchange
 from bridge.testing.images import GC_ROOT, MemoryImage, MemorySnapshot
 from bridge.testing.inventory import MemoryInventory
@@ -88,6 +89,8 @@ class MemoryContainerd:
         self.inventory = MemoryInventory(self)
         self.programs: dict[str, Program] = {}
         """What a process runs, by its first argument: of containers made through `runtime` else `RUNS`; execs run no others."""
+        null = HostDevice(path="/dev/null", type="c", major=1, minor=3, mode=0o666, uid=0, gid=0)
+        self.privileges = Privileges(EVERY_CAPABILITY, (null,))
         self.users: dict[str, UserIds] = {"root": UserIds(0, 0, (0,))}
         """Whom the containers know, by name."""
         self._pids = itertools.count(1001)

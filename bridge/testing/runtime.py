@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.ports import RuntimeVersion
+from bridge.ports import Privileges, RuntimeVersion
 from bridge.testing.calls import Calls
 from bridge.testing.containers import MemoryContainers
 from bridge.testing.images import MemoryImages, MemoryLeases, MemorySnapshots
@@ -27,6 +27,10 @@ class MemoryRuntime:
         self.images = MemoryImages(containerd, self._calls)
         self.snapshots = MemorySnapshots(containerd, self._calls)
         self.leases = MemoryLeases(containerd, self._calls)
+
+    async def privileges(self) -> Privileges:
+        """Return what root is said to be allowed on its host."""
+        return await self._calls.call("look at the privileges of the host", lambda: self._containerd.privileges)
 
     async def version(self) -> RuntimeVersion:
         """Return the version that it says it has."""

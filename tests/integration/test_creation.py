@@ -180,6 +180,31 @@ async def test_a_spec_is_the_one_that_ctr_makes(node: Node, options: dict[str, A
     assert set(theirs["linux"]["maskedPaths"]) <= set(ours["linux"]["maskedPaths"])
 
 
+async def test_a_privileged_spec_is_the_one_that_ctr_makes(node: Node) -> None:
+    await node.ok("create", image=BUSYBOX, command=SLEEP, privileged=True)
+    flags = ("--privileged", "--allow-new-privs", "--")
+    await asyncio.to_thread(node.ctr, "containers", "create", *flags, BUSYBOX, "theirs", *SLEEP)
+
+    ours, theirs = await node.spec(), await node.spec("theirs")
+    theirs["linux"]["cgroupsPath"] = theirs["linux"]["cgroupsPath"].replace("theirs", "web.1")
+    for spec in (ours, theirs):
+        spec["process"]["capabilities"] = {kind: set(some) for kind, some in spec["process"]["capabilities"].items()}
+    assert "/dev/null" in [device["path"] for device in ours["linux"]["devices"]]
+    assert differing(ours, theirs) == {"/ociVersion"}
+
+
+async def test_a_privileged_container_sees_the_devices_of_the_host(node: Node) -> None:
+    await node.ok("run", image=BUSYBOX, command=SLEEP, privileged=True)
+    devices = {device["path"]: device for device in (await node.spec())["linux"]["devices"]}
+    assert "/dev/null" in devices
+    del devices["/dev/ptmx"]  # the container has its own
+    task = await node.runtime.tasks.get(node.ctr.namespace, "web.1")
+    assert task is not None
+    for path, device in devices.items():
+        seen = await asyncio.to_thread(node.ctr.host.run, "stat", "-c", "%t:%T", f"/proc/{task.pid}/root{path}")
+        assert seen.stdout.strip() == f"{device['major']:x}:{device['minor']:x}"
+
+
 async def test_a_record_is_the_one_that_ctr_makes(node: Node) -> None:
     await node.ok("create", image=BUSYBOX, command=SLEEP)
     await asyncio.to_thread(node.ctr, "containers", "create", BUSYBOX, "theirs", *SLEEP)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from bridge.errors import CommandFailed
 from bridge.model.commands import Create, MountOption, Run
 from bridge.model.commands.amounts import CPU_PERIOD_US, quota_of
 from bridge.model.confinement import EVERY_CAPABILITY
+from bridge.ports import HostDevice, Privileges
 
-__all__ = ["apply_options"]
+__all__ = ["NO_PRIVILEGES", "apply_options", "asks_privileges"]
 
 HOST_FILES: Final = ("/etc/hosts", "/etc/resolv.conf")
 """What a container on the host's network needs of the host to find anybody."""
@@ -19,8 +20,22 @@ HOST_FILES: Final = ("/etc/hosts", "/etc/resolv.conf")
 _BIND: Final = {"bind", "rbind"}
 
 
-def apply_options(spec: dict[str, Any], command: Create) -> None:
+NO_PRIVILEGES: Final = Privileges((), ())
+"""For a command that asks for none."""
+
+
+def asks_privileges(command: Create) -> bool:
+    """Tell whether a command needs to know what root may on the host."""
+    return command.privileged or any(name.upper() in {"ALL", "CAP_ALL"} for name in command.cap_add)
+
+
+def apply_options(spec: dict[str, Any], command: Create, privileges: Privileges = NO_PRIVILEGES) -> None:
     """Change the spec as the command asks.
+
+    Args:
+        spec: a new one, whose process is the image's.
+        command: asks.
+        privileges: those of root on the host, of which `privileged` and the capability ALL are made.
 
     Raises:
         CommandFailed: `invalid_argument`: an option cannot be what it is.
@@ -40,8 +55,8 @@ def apply_options(spec: dict[str, Any], command: Create) -> None:
     _network(spec, command.network)
     _resources(spec["linux"]["resources"], command)
     if command.privileged:
-        _privilege(spec)
-    _capabilities(process["capabilities"], command)
+        _privilege(spec, privileges)
+    _capabilities(process["capabilities"], command, privileges.capabilities)
 
 
 def _mount(wanted: MountOption) -> dict[str, Any]:
@@ -87,24 +102,41 @@ def _resources(resources: dict[str, Any], command: Create) -> None:
         resources["pids"] = {"limit": command.pids_limit}
 
 
-def _privilege(spec: dict[str, Any]) -> None:
-    """Take away what keeps the process from the host: it may then do there what root may."""
+def _privilege(spec: dict[str, Any], privileges: Privileges) -> None:
+    """Take away what keeps the process from the host: it may then do there what root may.
+
+    As `ctr run --privileged` with `--allow-new-privs`, from where containerd runs.
+    """
     process, linux = spec["process"], spec["linux"]
-    process["capabilities"] = {kind: list(EVERY_CAPABILITY) for kind in process["capabilities"]}
+    process["capabilities"] = {kind: list(privileges.capabilities) for kind in process["capabilities"]}
     process["noNewPrivileges"] = False
     linux["maskedPaths"], linux["readonlyPaths"] = [], []
     linux["resources"]["devices"] = [{"allow": True, "access": "rwm"}]
+    if privileges.devices:
+        linux["devices"] = [_node(device) for device in privileges.devices]
     for mount in spec["mounts"]:
         if mount["type"] in {"sysfs", "cgroup"}:
             mount["options"] = ["rw" if option == "ro" else option for option in mount["options"]]
 
 
-def _capabilities(capabilities: dict[str, list[str]], command: Create) -> None:
+def _node(device: HostDevice) -> dict[str, Any]:
+    return {
+        "path": device.path,
+        "type": device.type,
+        "major": device.major,
+        "minor": device.minor,
+        "fileMode": device.mode,
+        "uid": device.uid,
+        "gid": device.gid,
+    }
+
+
+def _capabilities(capabilities: dict[str, list[str]], command: Create, every: Sequence[str]) -> None:
     added, dropped = _names(command.cap_add), _names(command.cap_drop)
     for kind, present in capabilities.items():
         kept = [] if "CAP_ALL" in dropped else [name for name in present if name not in dropped]
         # ALL is all but what is dropped by its name, as docker has it.
-        more = [name for name in EVERY_CAPABILITY if name not in dropped] if "CAP_ALL" in added else added
+        more = [name for name in every if name not in dropped] if "CAP_ALL" in added else added
         capabilities[kind] = [*kept, *(name for name in more if name not in kept)]
 
 

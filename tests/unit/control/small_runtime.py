@@ -16,7 +16,7 @@ from msgspec import structs
 from bridge.errors import Code, CommandFailed
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStats, TaskStatus
-from bridge.ports import Defaults, NewContainer, RuntimeVersion, Stdio
+from bridge.ports import Defaults, NewContainer, Privileges, RuntimeVersion, Stdio
 from bridge.testing import MemoryContainerd
 from tests.unit.policy.specs import DEFAULT
 
@@ -213,6 +213,9 @@ class SmallRuntime:
         if statuses and task.info.status not in statuses:
             raise CommandFailed("failed_precondition", "wrong state", containerd="wrong state")
         return task
+
+    async def privileges(self) -> Privileges:
+        return Privileges((), ())
 
     async def version(self) -> RuntimeVersion:
         await self.called("version")

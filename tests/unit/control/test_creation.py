@@ -163,7 +163,7 @@ async def test_the_judge_sees_what_is_made_before_anything_is(containerd: Memory
     counting = Faulty(containerd.runtime)
     with pytest.raises(JudgedOnly if judged_only else CommandFailed, match="not now"):
         await creation.create(place(counting, permit=judge), command)
-    assert set(counting.calls) <= {"containers.get", "containers.defaults", "images.resolve"}
+    assert set(counting.calls) <= {"containers.get", "containers.defaults", "images.resolve", "privileges"}
     assert nothing(containerd)
 
     await creation.create(place(containerd.runtime, permit=judge), command)

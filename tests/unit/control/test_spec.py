@@ -18,16 +18,21 @@ from bridge.errors import CommandFailed
 from bridge.model.commands import Create, MountOption
 from bridge.model.confinement import CAPABILITIES, EVERY_CAPABILITY
 from bridge.model.users import process_user
+from bridge.ports import HostDevice, Privileges
 
 PASSWD = b"root:x:0:0::/:\n# no user\nann:x:1000:1001::/:\nbad:x:one:1::/:\nhuge:x:99999999999:1::/:\n\xff:x:5:5::/:\n"
 GROUP = b"root:x:0:\nanns:x:1001:ann\nstaff:x:50:root,ann\nstaff2:x:51:annette\nshort:x\n"
+
+
+NULL = HostDevice(path="/dev/null", type="c", major=1, minor=3, mode=0o666, uid=0, gid=5)
+OF_ROOT = Privileges(EVERY_CAPABILITY, (NULL,))
 
 
 def spec(**options: Any) -> dict[str, Any]:
     command = Create(image="i", **options)
     made = default_spec("default", "web.1")
     apply_image(made, image_config("i", {"config": {"Cmd": ["sh"]}}), command)
-    apply_options(made, command)
+    apply_options(made, command, OF_ROOT)
     return made
 
 
@@ -188,6 +193,10 @@ def test_privileged_takes_away_what_keeps_it_from_the_host() -> None:
     assert set(made["process"]["capabilities"]["bounding"]) == set(EVERY_CAPABILITY)
     assert (made["linux"]["maskedPaths"], made["linux"]["readonlyPaths"]) == ([], [])
     assert made["linux"]["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+    assert made["linux"]["devices"] == [
+        {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666, "uid": 0, "gid": 5}
+    ]
+    assert "devices" not in spec()["linux"]
     assert "ro" not in next(mount for mount in made["mounts"] if mount["type"] == "sysfs")["options"]
     assert "inheritable" not in made["process"]["capabilities"]
 

@@ -181,6 +181,17 @@ def test_becoming_root_in_a_container_that_is_not_is_an_ask(process: Any, own: A
     assert ("root_user" in [ask.kind for ask in asks_of_process(process, own=own)]) is asked
 
 
+def test_the_devices_of_a_privileged_container_are_one_ask_however_many_they_are() -> None:
+    every = changed("linux.resources.devices", [{"allow": True, "access": "rwm"}])
+    every["linux"]["devices"] = [{"path": f"/dev/d{n}", "type": "c", "major": 4, "minor": n} for n in range(1000)]
+    asks = asks_of(every, cgroups_path="/default/web.1")
+    assert {(ask.kind, ask.value) for ask in asks} == {("devices", "* *:*")}
+    assert all(Permissions(privileged=True).allows(ask) for ask in asks)
+    every["linux"]["devices"].append({"path": "/dev/x", "type": "c", "major": "x", "minor": 1, "more": 1})
+    asks = asks_of(every, cgroups_path="/default/web.1")
+    assert {ask.kind for ask in asks if not (ask.grantable and ask.value == "* *:*")} == {"devices", "fields"}
+
+
 MIGHTY = {
     **DEFAULT["process"],
     "noNewPrivileges": False,
