@@ -181,7 +181,7 @@ async def test_no_process_outlives_its_host_and_its_last_output_is_said_to_be_mi
     await house.restart(boot="boot-2", meanwhile=die)
     ended = await house.found().ended()
     assert (ended.exit_status, ended.stdout.truncated) == (None, "restarted")
-    assert house.sessions.statistics().truncated == {"held": 0, "away": 0, "restarted": 2, "lost": 0}
+    assert house.sessions.statistics().truncated == {"held": 0, "away": 0, "restarted": 2, "lost": 0, "deleted": 0}
 
 
 async def test_what_was_never_started_is_removed(house: House) -> None:
@@ -341,7 +341,7 @@ async def test_a_write_that_was_cut_off_half_way_is_not_done_again(house: House)
 async def test_the_sessions_in_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "HELD", 100_000)
     nothing = {"stdin": 0, "stdout": 0, "stderr": 0}
-    whole = {"held": 0, "away": 0, "restarted": 0, "lost": 0}
+    whole = {"held": 0, "away": 0, "restarted": 0, "lost": 0, "deleted": 0}
     assert house.sessions.statistics() == (0, 0, 0, nothing, whole)
     session = await house.run(Program(says=LINES * 3, exits=0), window=70_000, stdin=True)
     await until(lambda: house.sessions.statistics().spooled == 100_000)
