@@ -37,6 +37,7 @@ from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
 from bridge.ports import ContainerRuntime, InputTold, NodeLease, Observed, OnInputTold, Tasks
+from bridge.stdio.room import MOST, raise_limit, room_for
 from bridge.stdio.sessions import Sessions
 from bridge.watch import Watch
 
@@ -218,6 +219,16 @@ async def _sessions(
 ) -> Sessions | None:
     if config.groups.isdisjoint({"lifecycle", "exec", "create"}):  # no other verb starts a process
         return None
+    limit = raise_limit()
+    most = room_for(limit)
+    if most < MOST:
+        log.warning(
+            "no more than %d processes can have their stdio on the bus at the same time, since %d files may be open: raise "
+            "that limit (LimitNOFILE of systemd, --ulimit nofile of docker)",
+            *(most, limit),
+        )
+    else:
+        log.info("room for the stdio of %d processes (%d files may be open)", most, limit)
     making = OutputMaking(config.nats.replicas, config.stdio_max_age_s, config.stdio_max_bytes)
     try:
         bus, lines = await open_stdio(nats, config.subjects, config.node, making, request_info=config.request_info)
@@ -230,6 +241,7 @@ async def _sessions(
             bus=bus,
             lines=lines,
             told=told,
+            most=most,
         )
         return await stack.enter_async_context(sessions)
     except ConfigError as error:

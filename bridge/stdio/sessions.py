@@ -27,6 +27,7 @@ from bridge.stdio.fifos import Fifos, prepare
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord, outdated
 from bridge.stdio.output import Output
+from bridge.stdio.room import MOST
 from bridge.stdio.session import Session, kill_at
 from bridge.stdio.spool import Spool
 from bridge.stdio.traffic import Traffic
@@ -36,9 +37,6 @@ from bridge.stdio.witness import Witness
 __all__ = ["Sessions"]
 
 log = logging.getLogger(__name__)
-
-LIVE: Final = 500
-"""Sessions at the same time: each has FIFOs, files, and a few MiB that may wait."""
 
 DRAIN_S: Final = 10.0
 """Patience with the output of processes whose task is to be deleted: as a rule it takes milliseconds."""
@@ -63,6 +61,7 @@ class Sessions:
         bus: OutputLog,
         lines: StdioLines,
         told: OnInputTold = lambda _: None,
+        most: int = MOST,
     ) -> None:
         """Take where things are.
 
@@ -75,6 +74,7 @@ class Sessions:
             bus: where output is stored.
             lines: where input comes from.
             told: takes what is to be recorded of input.
+            most: how many there may be at the same time; those that are found again are taken in all the same.
         """
         self._node = node
         self._journal = Journal(directory)
@@ -84,6 +84,7 @@ class Sessions:
         self._bus = bus
         self._lines = lines
         self._told = told
+        self._most = most
         self._live: dict[str, Session] = {}
         self._newest: dict[tuple[str, str, str | None], Session] = {}
         self._ended: list[SessionRecord] = []
@@ -113,8 +114,10 @@ class Sessions:
 
     async def open(self, order: SessionOrder) -> Session:
         """Write a new session down and make its FIFOs; see the port."""
-        if len(self._live) >= LIVE:
-            raise CommandFailed("exhausted", f"{LIVE} processes have their stdio on the bus already: try again later")
+        if len(self._live) >= self._most:
+            remedy = "" if self._most >= MOST else "; more open files (LimitNOFILE) make room for more"
+            sentence = f"{self._most} processes have their stdio on the bus already: try again later{remedy}"
+            raise CommandFailed("exhausted", sentence)
         await self._until_over(order)
         prepare(self._fifo_dir)
         record = SessionRecord(
