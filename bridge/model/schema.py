@@ -10,6 +10,8 @@ files under `schemas/`, `--check` tells whether they are up to date.
     node.json              a node's record in the bucket of nodes
     state.json             a container's state in the bucket of states
     command-state.json     how a command stands, in the bucket of commands
+    stdio.credit.json      what an owner of a process has read
+    stdio.input-reply.json the reply to a piece of input
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from bridge.model.nanos import Nanos
 from bridge.model.nodes import NodeRecord
 from bridge.model.outcomes import CommandState, Outcome
 from bridge.model.state import ContainerState
+from bridge.model.stdio import Credit, InputReply
 
 __all__ = ["DIRECTORY", "dataschema_of", "schemas"]
 
@@ -72,6 +75,8 @@ def _all() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "node.json", _schema(NodeRecord, "node.json")
     yield "state.json", _schema(ContainerState, "state.json")
     yield "command-state.json", _schema(CommandState, "command-state.json")
+    yield "stdio.credit.json", _schema(Credit, "stdio.credit.json")
+    yield "stdio.input-reply.json", _schema(InputReply, "stdio.input-reply.json")
 
 
 def _schema(kind: Any, file: str) -> dict[str, Any]:
