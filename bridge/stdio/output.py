@@ -11,7 +11,6 @@ asked how far it has come, and a piece is only stored behind the one that ends w
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import time
@@ -19,12 +18,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from bridge.errors import LogError, LogUnavailable
+from bridge.errors import LogError
 from bridge.model.outcomes import StreamReport
 from bridge.model.stdio import Chunk, OutputStream, StreamEnd, Truncation
 from bridge.model.subjects import StdioSubject
 from bridge.ports import OutputLog
 from bridge.stdio.spool import Spool
+from bridge.stdio.tally import Tally
 from bridge.stdio.traffic import Traffic
 from bridge.stdio.window import Window
 
@@ -73,8 +73,7 @@ class Output:
         self._bus = bus
         self._window = window
         self._traffic = traffic
-        self._capture = capture
-        self._captured = bytearray()
+        self._tally = Tally(capture=capture)
         self._fifo: int | None = None
         self._watching = False
         self._news = asyncio.Event()
@@ -82,15 +81,8 @@ class Output:
         self._later: asyncio.TimerHandle | None = None
         self._place = 0
         self._stored = 0
-        self._mark: StreamEnd | None = None
-        """Its end, once that is stored."""
+        self._mark: StreamEnd | None = None  # its end, once that is stored
         self._resumed = False
-        self._sha = hashlib.sha256()
-        self._whole = True
-        """Whether all that is stored went through the hash."""
-        self._asked = False
-        self._digest: str | None = None
-        self._head: bytes | None = None
         self._truncated: Truncation | None = None
         self._leaving = False
         self._finished = False
@@ -114,7 +106,8 @@ class Output:
         """
         self._spool.open()
         self._stored = self._spool.start
-        self._whole = self._stored == 0
+        if self._stored:
+            self._tally.miss()
         if self._spool.complete:
             self._ended.set()
         self._resumed = resumed
@@ -171,15 +164,10 @@ class Output:
             if patience <= 0 and (came == 0 or self._spool.end - began > AFTERWARDS):
                 self.truncate("held")
             else:
-                await self._ended_within(0 if came else POLL_S)
+                # The kernel tells of an end only to those who were there before it; so this looks as well.
+                await _set(self._ended, within=0 if came else POLL_S)
         if not self._spool.complete and self._truncated is None:
             self.truncate("away")
-
-    async def _ended_within(self, seconds: float) -> None:
-        # The kernel tells of an end only to those who were there before it; so this looks as well.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._ended.wait()
 
     def _watch(self) -> None:
         if not self._watching and self._fifo is not None:
@@ -252,8 +240,8 @@ class Output:
                 if not self._finished or self._spool.end > self._stored:
                     await self._wait()
                     continue
-                if not self._asked:
-                    await self._take_digest()
+                if not self._tally.settled:
+                    await self._settle()
                 pieces = [self._end()]
             try:
                 places = await self._bus.append(self._subject, *pieces, after=self._place)
@@ -267,12 +255,11 @@ class Output:
                     self._mark = piece
                 else:
                     self._advance(piece.offset + len(piece.data), piece.data)
-        while self._capture and not self._asked and not self._whole:
-            await self._take_digest()  # another process of ours stored the end: its first bytes are there only
+        while self._tally.wanted:
+            await self._settle()  # another process of ours stored the end: its first bytes are there only
 
     def report(self) -> StreamReport:
         """Return how much is stored."""
-        captured = self._head if self._head is not None else bytes(self._captured) if self._whole else None
         # What was stored is what was said, also where another process of ours said it.
         mark = self._mark or self._end()
         return StreamReport(
@@ -280,7 +267,7 @@ class Output:
             ended=self._mark is not None,
             sha256=mark.sha256,
             truncated=mark.truncated,
-            captured=captured if self._capture else None,
+            captured=self._tally.captured,
         )
 
     @property
@@ -322,13 +309,14 @@ class Output:
     def _lose(self) -> None:
         # The disk has not what we took: somebody took it away there.
         self._truncated = self._truncated or "lost"
-        self._whole, self._stored = False, self._spool.end
+        self._tally.miss()
+        self._stored = self._spool.end
 
     def _end(self) -> StreamEnd:
         return StreamEnd(
             session=self._session,
             size=self._stored,
-            sha256=self._digest,
+            sha256=self._tally.sha256,
             truncated=self._truncated,
             exit_status=self._status,
             timed_out=self._timed_out,
@@ -339,19 +327,13 @@ class Output:
         self._news.clear()
         if self._allowed() > 0 or (self._finished and self._spool.end <= self._stored):
             return
-        try:
-            async with asyncio.timeout(1.0 if self._spool.end > self._stored else None):
-                await self._news.wait()
-        except TimeoutError:
-            pass
+        await _set(self._news, within=1.0 if self._spool.end > self._stored else None)
 
     def _advance(self, to: int, data: bytes) -> None:
         if to <= self._stored:
             return
-        self._sha.update(data)
+        self._tally.add(data)
         self._traffic.passed[self._stream] += to - self._stored
-        if len(self._captured) < self._capture:
-            self._captured += data[: self._capture - len(self._captured)]
         self._stored = to
         self._spool.release(to)
         if self._room() > 0:
@@ -375,7 +357,7 @@ class Output:
         if there.offset > self._spool.end:
             # The spool was lost, and not the bus: what was in the spool beyond it cannot be known.
             self._truncated = self._truncated or "lost"
-            self._whole = False
+            self._tally.miss()
             self._spool.skip_to(there.offset)
             self._stored = there.offset
         elif there.offset < self._stored and there.mark is None:
@@ -391,26 +373,17 @@ class Output:
             if data:
                 self._advance(self._stored + len(data), data)
             else:
-                self._whole, self._stored = False, there.offset
+                self._tally.miss()
+                self._stored = there.offset
 
-    async def _take_digest(self) -> None:
-        if self._whole:
-            self._asked, self._digest = True, self._sha.hexdigest()
-            return
-        try:
-            found = await self._bus.digest(
-                self._subject, self._session, size=self._stored, after=self.first_place or 0, head=self._capture
-            )
-        except LogUnavailable as error:
-            self._complain(f"the SHA-256 of what was stored before cannot be told yet: {error}")
-            await asyncio.sleep(FIRST_PAUSE_S)
-            return
-        except LogError as error:
-            self._complain(f"the SHA-256 of what was stored before cannot be told: {error}")
-            found = None
-        self._asked = True
-        if found is not None:
-            self._digest, self._head = found.sha256, found.head
+    async def _settle(self) -> None:
+        trouble = await self._tally.settle(
+            self._bus, self._subject, self._session, size=self._stored, after=self.first_place or 0
+        )
+        if trouble is not None:
+            self._complain(trouble)
+            if not self._tally.settled:
+                await asyncio.sleep(FIRST_PAUSE_S)
 
     def _complain(self, sentence: str) -> None:
         now = time.monotonic()
@@ -419,3 +392,9 @@ class Output:
             where = self._subject
             process = "" if where.process is None else f" exec {where.process},"
             log.warning("container %s,%s %s: %s", where.container, process, self._stream, sentence)
+
+
+async def _set(event: asyncio.Event, *, within: float | None) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await event.wait()

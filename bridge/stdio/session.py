@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
 
 from msgspec import structs
 
@@ -28,6 +28,7 @@ from bridge.stdio.journal import Journal, SessionRecord
 from bridge.stdio.leaving import Leaving
 from bridge.stdio.output import Output
 from bridge.stdio.traffic import Traffic
+from bridge.stdio.watched import watched
 from bridge.stdio.window import Window
 
 __all__ = ["Session", "kill_at"]
@@ -125,7 +126,7 @@ class Session:
         except BaseException:
             # Nobody can say whether it was started: who comes back looks.
             exited.cancel()
-            self._life = _watched(self._go_on(), f"session of {self}")
+            self._life = watched(self._go_on(), f"session of {self}")
             raise
         failpoint("process-started")
         await self._located()
@@ -233,7 +234,7 @@ class Session:
         if self.stdin is not None and not rebooted:
             self.stdin.reopen()
         self._store()
-        self._life = _watched(self._go_on(), f"session of {self}")
+        self._life = watched(self._go_on(), f"session of {self}")
 
     def recall(self, result: ExecResult) -> None:
         """Be one that has ended before."""
@@ -259,12 +260,12 @@ class Session:
             self._ran.set_result(ran)
 
     def _store(self) -> None:
-        self._storing = [_watched(output.run(), f"output of {self}") for output in self._outputs.values()]
+        self._storing = [watched(output.run(), f"output of {self}") for output in self._outputs.values()]
 
     def _begin(self, exited: asyncio.Task[ExitInfo]) -> None:
         if self.stdin is not None:
             self.stdin.started()
-        self._life = _watched(self._live(exited), f"session of {self}")
+        self._life = watched(self._live(exited), f"session of {self}")
 
     async def _go_on(self) -> None:
         """Find out how far it has come, and go on from there."""
@@ -347,7 +348,7 @@ class Session:
         try:
             there = await self._tasks.get(*self.key)
         except CommandFailed as doubt:
-            self._life = _watched(self._go_on(), f"session of {self}")
+            self._life = watched(self._go_on(), f"session of {self}")
             raise CommandFailed("unknown", f"{error.message}; whether it runs is open: {doubt.message}") from error
         if there is not None and there.status in {"running", "paused", "pausing", "stopped"} and there.pid:
             return there.pid
@@ -395,15 +396,3 @@ class Session:
 def kill_at(timeout: float | None) -> Nanos | None:
     """Return when the time of a process that begins now is up."""
     return None if timeout is None else Nanos(now() + int(timeout * 1e9))
-
-
-def _watched(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """Run it as a task whose failure does not go by unseen."""
-    task = asyncio.create_task(work, name=name)
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s ended by a mistake of the bridge itself", name, exc_info=error)
-
-    task.add_done_callback(ended)
-    return task
