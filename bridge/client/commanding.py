@@ -160,6 +160,9 @@ class TakesCommands:
         return self._read(outcome, kind)
 
     def _read(self, outcome: Outcome, kind: type[R]) -> R:
+        if outcome.result is None:
+            sentence = f"{outcome.verb} has done what it says; its result was too large to be kept"
+            raise CommandFailed("exhausted", sentence)
         try:
             if self._remarks.dry_run:
                 raise Judgement(decode_as(encode_any(outcome.result), outcomes.Judged))

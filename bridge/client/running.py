@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.client.process import Process
 from bridge.errors import ConfigError
 from bridge.model import commands, outcomes
 from bridge.model.commands import Command
+from bridge.model.limits import CAPTURED
 from bridge.model.stdio import WINDOW
 from bridge.model.subjects import StdioSubject
 from bridge.ports import StdioClient
@@ -35,10 +38,22 @@ class RunsProcesses(ABC):
     ) -> outcomes.ExecResult:
         """Run another process in the container to its end; return how it ended, and the first 256 KiB of each output.
 
-        Takes the options of `bridge.model.commands.Exec`.
+        Takes the options of `bridge.model.commands.Exec`. What an answer has no room for, and what of a durable job is kept
+        nowhere else, is read from the bus.
         """
         command = commands.Exec(args=list(args), mode="captured", **options)
-        return await self._ask(command, outcomes.ExecResult, namespace, container)
+        found = await self._ask(command, outcomes.ExecResult, namespace, container)
+        if self._stdio is None or not any(map(_missing, (found.stdout, found.stderr))):
+            return found
+        first = {"stdout": b"", "stderr": b""}
+        sizes = (found.stdout.size, found.stderr.size if found.stderr else 0)
+        async with aclosing(self.process(found, container, namespace=namespace).output()) as pieces:
+            async for piece in pieces:
+                first[piece.stream] += piece.data[: CAPTURED - len(first[piece.stream])]
+                if all(len(data) >= min(size, CAPTURED) for data, size in zip(first.values(), sizes, strict=True)):
+                    break
+        stderr = found.stderr and replace(found.stderr, captured=first["stderr"])
+        return replace(found, stdout=replace(found.stdout, captured=first["stdout"]), stderr=stderr)
 
     async def exec(
         self,
@@ -114,3 +129,7 @@ class RunsProcesses(ABC):
             joined=joined,
             attach=attach,
         )
+
+
+def _missing(report: outcomes.StreamReport | None) -> bool:
+    return report is not None and report.captured is None and report.size > 0

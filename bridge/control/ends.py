@@ -17,7 +17,7 @@ from bridge.failpoint import failpoint
 from bridge.model.commands import scrubbed
 from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import CommandState, Outcome, OutcomeWord, Stage
+from bridge.model.outcomes import CommandState, ExecResult, Outcome, OutcomeWord, Stage
 from bridge.ports import CommandJournal, JournalRow
 
 __all__ = ["Ends", "JournalLost", "Standing", "failure_of", "mistake", "stopped_before"]
@@ -116,16 +116,19 @@ class Ends:
     async def finish(self, order: Order, row: JournalRow, outcome: Outcome) -> Outcome:
         """End a command that the journal has, on disk first; return the outcome that stands, which is the first one.
 
+        Output that was captured is in what is returned only: it may be large, and may hold secrets.
+
         Raises:
             JournalLost: the journal has ended, and with it the bridge; nobody may be told of the outcome.
         """
         failpoint("before-result")
+        kept = _kept(outcome)
         try:
-            standing = await self._journal.finish(row, outcome)
+            standing = await self._journal.finish(row, kept)
         except CommandFailed as error:
             raise JournalLost(f"its outcome cannot be written down: {error}") from error
         failpoint("result-on-disk")
-        return standing if standing is not outcome else self.publish(order, outcome)
+        return standing if standing is not kept else self.publish(order, outcome)
 
     # -- inside
 
@@ -141,5 +144,10 @@ class Ends:
             received_at=order.received_at,
             started_at=order.started_at,
             journal=self._journal.identity,
-            outcome=None if outcome is None else replace(outcome, error=self._record.told(order, outcome.error)),
+            outcome=None if outcome is None else replace(_kept(outcome), error=self._record.told(order, outcome.error)),
         )
+
+
+def _kept(outcome: Outcome) -> Outcome:
+    """Return what journal and bucket keep of an outcome."""
+    return replace(outcome, result=outcome.result.bare) if isinstance(outcome.result, ExecResult) else outcome

@@ -21,13 +21,11 @@ from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model.commands import Attach, CloseStdin, Exec, Resize, Start
 from bridge.model.identity import check_identifier
+from bridge.model.limits import CAPTURED
 from bridge.model.outcomes import ContainerInfo, Done, ExecResult, TaskInfo
 from bridge.ports import SessionOrder, StdioSession, StdioSessions, UserIds
 
-__all__ = ["CAPTURED", "VERBS", "as_before", "process_spec", "sessions_at", "with_unseen_fifos"]
-
-CAPTURED: Final = 256 * 1024
-"""Bytes of each stream that `captured` answers with: both of them, in base 64, are below NATS's default `max_payload`."""
+__all__ = ["VERBS", "as_before", "process_spec", "sessions_at", "with_unseen_fifos"]
 
 _CAPABILITY: Final = re.compile(r"CAP_[A-Z_]+")
 _VARIABLE: Final = re.compile(r"[^=\0]+")

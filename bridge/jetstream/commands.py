@@ -55,6 +55,10 @@ class _Writer(Lanes):
         return f"NATS/1.0\r\nNats-Msg-Id: {entry.id}\r\n\r\n"
 
 
+_LONGEST: Final = 2_000
+"""Characters of a sentence, where the whole outcome is too large."""
+
+
 class JetStreamCommands:
     """Implements `bridge.ports.CommandStates`."""
 
@@ -253,8 +257,7 @@ def _encoded(state: CommandState) -> bytes:
     if len(value) <= MAX_BODY or state.outcome is None:
         return value
     # The word of an outcome always fits; a result that does not was the business of whoever waited for the reply.
-    outcome = state.outcome
-    sentence = f"the whole outcome is {len(value)} bytes, too many to be kept under a key; it was {outcome.outcome}"
-    code = "exhausted" if outcome.error is None else outcome.error.code
-    kept = replace(outcome, result=None, error=Failure(code=code, message=sentence))
-    return encode_any(replace(state, outcome=kept))
+    outcome, error = state.outcome, state.outcome.error
+    if error is not None:
+        error = Failure(code=error.code, message=f"{error.message[:_LONGEST]}...")
+    return encode_any(replace(state, outcome=replace(outcome, result=None, error=error)))

@@ -31,7 +31,7 @@ def encode_reply(outcome: Outcome, max_payload: int) -> tuple[bytes, dict[str, s
     if _size(body, headers) <= max_payload:
         return body, headers
     if isinstance(outcome.result, ExecResult):
-        outcome = msgspec.structs.replace(outcome, result=_uncaptured(outcome.result))
+        outcome = msgspec.structs.replace(outcome, result=outcome.result.bare)
         bare = encode_any(outcome)
         if _size(bare, headers) <= max_payload:
             return bare, headers
@@ -55,12 +55,6 @@ def _size(body: bytes, headers: dict[str, str] | None) -> int:
     if headers is None:
         return len(body)
     return len(body) + _FRAME + sum(len(value) for value in headers.values())
-
-
-def _uncaptured(result: ExecResult) -> ExecResult:
-    # How it ended is what matters; the output itself stands in its stream.
-    stderr = result.stderr and msgspec.structs.replace(result.stderr, captured=None)
-    return msgspec.structs.replace(result, stdout=msgspec.structs.replace(result.stdout, captured=None), stderr=stderr)
 
 
 def _shortened(outcome: Outcome, size: int, max_payload: int) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.model.nanos import Nanos
 from bridge.model.stdio import Truncation
@@ -58,3 +59,9 @@ class ExecResult(Struct, frozen=True, kw_only=True):
     timed_out: bool = False
     stdout: StreamReport = StreamReport()
     stderr: StreamReport | None = None
+
+    @property
+    def bare(self) -> ExecResult:
+        """The same without what was captured: that is in the answer alone, and whoever asks later finds it on the bus."""
+        stderr = self.stderr and replace(self.stderr, captured=None)
+        return replace(self, stdout=replace(self.stdout, captured=None), stderr=stderr)

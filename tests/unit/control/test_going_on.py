@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.control.dispatch import Dispatcher
 from bridge.control.memory import MemoryJournal
@@ -62,7 +63,8 @@ class Session:
 
     def result(self) -> ExecResult:
         over = self.over.is_set()
-        stdout = StreamReport(size=5, ended=over, sha256="abc" if over else None)
+        captured = b"hello" if over and self.order.capture else None
+        stdout = StreamReport(size=5, ended=over, sha256="abc" if over else None, captured=captured)
         pid = 7 if self.settled.done() and self.settled.result() else 0
         return ExecResult(session=self.id, pid=pid, running=not over, exit_status=3 if over else None, stdout=stdout)
 
@@ -169,7 +171,11 @@ async def test_a_bridge_that_stops_leaves_it_open_and_the_next_one_answers(node:
     assert (outcome.result.exit_status, outcome.result.stdout.size, outcome.result.stdout.sha256) == (3, 5, "abc")
     assert node.ends == ["ok"]
     assert node.execs == 1
-    assert await node.dispatcher.handle(node.request(mode=mode)) == outcome
+    assert outcome.result.stdout.captured == (b"hello" if mode == "captured" else None)
+    # What was captured is in the answer, and kept nowhere.
+    again = await node.dispatcher.handle(node.request(mode=mode))
+    assert again == replace(outcome, result=outcome.result.bare)
+    assert node.told[-1].outcome == again
 
 
 async def test_the_same_command_meanwhile_waits_for_the_same_end(node: Node) -> None:
@@ -244,7 +250,8 @@ async def test_what_ended_on_disk_and_was_not_told_is_answered_too(node: Node) -
     node.session.over.set()
     outcome = await asking
     assert await node.recover() == []
-    assert node.answers == [("inbox.1", outcome)]
+    assert isinstance(outcome.result, ExecResult)
+    assert node.answers == [("inbox.1", replace(outcome, result=outcome.result.bare))]
 
 
 async def test_it_cannot_be_taken_back_once_the_bridge_that_began_it_is_gone(node: Node) -> None:
