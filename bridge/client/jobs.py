@@ -12,9 +12,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from bridge.errors import BadEnvelope, CommandFailed, LogError, LogRefused
-from bridge.model.codec import decode_as
-from bridge.model.commands import OF_EVERY
+from bridge.errors import CommandFailed, LogError, LogRefused
+from bridge.model.commands import OF_EVERY, id_in
 from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Cancelled, CommandState, Outcome
@@ -53,10 +52,6 @@ class JobView(Struct, frozen=True, kw_only=True):
     started_at: Nanos | None = None
     outcome: Outcome | None = None
     why: str | None = None
-
-
-class _Named(Struct):
-    id: str = ""
 
 
 class Jobs:
@@ -269,11 +264,10 @@ class Jobs:
     def _waiting(self, job: Job) -> JobView | None:
         try:
             subject = self._subjects.parse_job(job.subject)
-            name = decode_as(job.body or b"{}", _Named).id
-        except (ValueError, BadEnvelope):
+        except ValueError:
             return None  # its bridge will put it aside
         return JobView(
-            id=name or f"job-{job.sequence}",
+            id=id_in(job.body) or job.name,
             node=subject.node,
             verb=subject.verb,
             standing="waiting",

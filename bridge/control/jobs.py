@@ -20,13 +20,12 @@ from bridge.control.order import read_order
 from bridge.control.telling import Teller
 from bridge.errors import CommandFailed, LogError
 from bridge.failpoint import failpoint
-from bridge.model.commands import is_command_id
 from bridge.model.events import Failure
 from bridge.model.nanos import now
 from bridge.model.outcomes import CommandState, Outcome
 from bridge.model.subjects import CommandSubject, Subjects
 from bridge.ports import CommandJournal, CommandRequest, Job, JobBacklog, JobSource, Quarantined
-from bridge.ports.jobs import AGAIN, ID, TO_BLAME
+from bridge.ports.jobs import AGAIN, TO_BLAME
 
 __all__ = ["JobStatistics", "Worker"]
 
@@ -206,13 +205,8 @@ class Worker:
             via="job",
             delivery=job.sequence,
             again=AGAIN in job.headers,
-            name=self._name(job),
+            name=job.name,
         )
-
-    def _name(self, job: Job) -> str:
-        """Return what to call a job whose body says no id: the same at every delivery."""
-        named = job.headers.get(ID, "")
-        return named if is_command_id(named) else f"job-{self._source.stream}-{job.sequence}"
 
     async def _refusal(self, request: CommandRequest, code: str, sentence: str) -> Outcome:
         """Make the outcome of a job that does not even come to the dispatcher; tell it unless its id is another command's."""

@@ -197,6 +197,7 @@ class JetStreamJobs:
                         subject=message.subject,
                         body=message.data,
                         headers=message.headers or {},
+                        stream=self._stream,
                         sequence=place.stream_sequence,
                         stored_at=Nanos(place.stored_at),
                         receipt=message.reply,

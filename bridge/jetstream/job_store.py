@@ -80,6 +80,7 @@ class JetStreamJobStore:
                     subject=message["subject"],
                     body=base64.b64decode(message.get("data") or ""),
                     headers=_headers(message),
+                    stream=self._jobs,
                     sequence=int(message["seq"]),
                     stored_at=parse_rfc3339(message["time"]),
                 )

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 from msgspec import Struct
 
 from bridge.errors import Code
+from bridge.model.commands import is_command_id
 from bridge.model.nanos import Nanos
 
 __all__ = ["AGAIN", "ID", "Job", "JobBacklog", "JobSource", "JobStore", "Quarantined", "TO_BLAME"]
@@ -27,6 +28,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     Attributes:
         subject: whatever it was sent to; `body` and `headers` are as they were sent.
+        stream: where it waits.
         sequence: its place in the stream, the same however often it is delivered.
         stored_at: when the stream took it.
         receipt: what the source knows this delivery by.
@@ -34,10 +36,17 @@ class Job(Struct, frozen=True, kw_only=True):
 
     subject: str
     body: bytes
+    stream: str
     sequence: int
     stored_at: Nanos
     headers: Mapping[str, str] = {}
     receipt: str = ""
+
+    @property
+    def name(self) -> str:
+        """What to call it where its body says no id: the same at every delivery, and for everybody who looks."""
+        named = self.headers.get(ID, "")
+        return named if is_command_id(named) else f"job-{self.stream}-{self.sequence}"
 
 
 class Quarantined(Struct, frozen=True, kw_only=True):

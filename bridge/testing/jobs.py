@@ -54,7 +54,14 @@ class MemoryJobs:
         self._names.add(name)
         self._last += 1
         headers = {ID: command_id} | ({AGAIN: "1"} if again else {})
-        self.jobs[self._last] = Job(subject=subject, body=body, headers=headers, sequence=self._last, stored_at=now())
+        self.jobs[self._last] = Job(
+            subject=subject,
+            body=body,
+            headers=headers,
+            stream=MemorySource.stream,
+            sequence=self._last,
+            stored_at=now(),
+        )
         self.tell()
         return True
 

@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.config import NatsConfig
 from bridge.jetstream.api import api
@@ -93,6 +94,10 @@ async def test_jobs_come_as_they_were_sent_and_in_their_order(plane: Plane) -> N
     assert found[0].subject == "containerd.jobs.web1.default.web=2E1.stop"
     assert found[0].body == b'{"id":"a-0"}'
     assert AGAIN not in found[0].headers
+    # Who looks and who carries them out call those without an id the same.
+    there = await plane.store.waiting()
+    assert [replace(job, headers={}).name for job in there] == [replace(job, headers={}).name for job in found]
+    assert [job.name for job in there] == [job.name for job in found] == ids(found)
     assert [job.sequence for job in found] == sorted(job.sequence for job in found)
 
 
