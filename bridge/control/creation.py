@@ -76,9 +76,9 @@ def lease_of(command_id: str) -> str:
     return f"containerd-bridge-{command_id}"
 
 
-def lease_labels(command_id: str) -> dict[str, str]:
+def lease_labels(command_id: str, node: str) -> dict[str, str]:
     """Return the labels of that lease."""
-    return {labels.COMMAND: command_id, labels.INSTANCE: INSTANCE}
+    return {labels.COMMAND: command_id, labels.INSTANCE: INSTANCE, labels.NODE: node}
 
 
 async def _create(place: Place, command: Create) -> tuple[Created, bool]:
@@ -285,7 +285,7 @@ async def _lease(place: Place, command_id: str) -> AsyncIterator[str]:
         await place.runtime.leases.delete(namespace, lease)
 
     try:
-        await place.runtime.leases.create(namespace, lease, lease_labels(command_id))
+        await place.runtime.leases.create(namespace, lease, lease_labels(command_id, place.node))
         failpoint("leased")
         yield lease
     finally:

@@ -109,7 +109,7 @@ async def _leased(place: Place, command_id: str) -> AsyncIterator[str]:
     """Hold what comes until an image's record refers to it; where none does in the end, it is garbage."""
     namespace, lease = _namespace(place), lease_of(command_id)
     try:
-        await place.runtime.leases.create(namespace, lease, lease_labels(command_id))
+        await place.runtime.leases.create(namespace, lease, lease_labels(command_id, place.node))
         failpoint("leased")
         yield lease
     finally:

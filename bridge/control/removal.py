@@ -122,11 +122,12 @@ class Removal:
     async def _look(self) -> None:
         """Find what commands were killed over, and the containers that are to go.
 
-        A node has one bridge, so a lease that is not of this process is nobody's. What it holds and no record refers to is
-        garbage without it.
+        A node has one bridge, so a lease of the node that is not of this process is nobody's. What it holds and no record
+        refers to is garbage without it.
         """
         for lease in await self._runtime.leases.list(self._namespaces, labels.COMMAND):
-            if lease.labels.get(labels.INSTANCE) == self._instance:
+            theirs = lease.labels.get(labels.NODE, self._node) != self._node
+            if theirs or lease.labels.get(labels.INSTANCE) == self._instance:
                 continue
             log.warning("command %s was broken off: what it left is cleared away", lease.labels.get(labels.COMMAND))
             await self._runtime.leases.delete(lease.namespace, lease.id, sync=True)

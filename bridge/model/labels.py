@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["COMMAND", "IMAGES", "INSTANCE", "OF_OTHERS", "ON_THE_BUS", "OURS", "REMOVE", "STDIN", "STDIO"]
+__all__ = ["COMMAND", "IMAGES", "INSTANCE", "NODE", "OF_OTHERS", "ON_THE_BUS", "OURS", "REMOVE", "STDIN", "STDIO"]
 
 OURS: Final = "containerd-bridge/"
 
@@ -24,6 +24,9 @@ IMAGES: Final = "containerd-bridge/images"
 
 INSTANCE: Final = "containerd-bridge/instance"
 """On leases: the process of the bridge that needs them. The leases of one that is gone are nobody's."""
+
+NODE: Final = "containerd-bridge/node"
+"""On leases: the node whose bridge made them. A containerd may have more than one, under different names."""
 
 REMOVE: Final = "containerd-bridge/remove"
 """On a container that is to be deleted when its task has ended."""

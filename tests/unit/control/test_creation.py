@@ -125,7 +125,7 @@ async def test_what_was_made_and_not_started_is_started_when_the_command_comes_a
 async def test_what_a_killed_try_of_the_same_command_left_is_no_obstacle(containerd: MemoryContainerd) -> None:
     runtime = containerd.runtime
     lease = creation.lease_of("c1")
-    await runtime.leases.create("default", lease, creation.lease_labels("c1"))
+    await runtime.leases.create("default", lease, creation.lease_labels("c1", "n1"))
     image = await runtime.images.resolve("default", IMAGE)
     await runtime.snapshots.prepare("default", "overlayfs", "web.1", image, labels={labels.COMMAND: "c1"}, lease=lease)
 
@@ -274,11 +274,17 @@ async def test_a_container_of_the_same_name_that_is_not_to_go_stays(containerd: 
 
 
 async def test_at_the_start_what_others_left_goes_and_what_is_ours_stays(containerd: MemoryContainerd) -> None:
-    mine, theirs = creation.lease_labels("c1"), {labels.COMMAND: "c2", labels.INSTANCE: "gone"}
-    containerd.leases = {("default", "mine"): mine, ("default", "theirs"): theirs, ("default", "else"): {}}
+    mine, theirs = creation.lease_labels("c1", "n1"), {labels.COMMAND: "c2", labels.INSTANCE: "gone"}
+    elsewhere = creation.lease_labels("c1", "n2") | {labels.INSTANCE: "another bridge of the same containerd"}
+    containerd.leases = {
+        ("default", "mine"): mine,
+        ("default", "theirs"): theirs,
+        ("default", "other"): elsewhere,
+        ("default", "else"): {},
+    }
     async with Removal("n1", containerd.runtime) as removal:
         await removal.swept()
-    assert sorted(containerd.leases) == [("default", "else"), ("default", "mine")]
+    assert sorted(containerd.leases) == [("default", "else"), ("default", "mine"), ("default", "other")]
 
 
 async def test_while_containerd_is_down_nothing_is_given_up(

@@ -54,7 +54,7 @@ class House:
         return await recover(self.place(container), command, self.started)
 
     def hold_lease(self) -> None:
-        self.containerd.leases[LEASE] = lease_labels("c1")
+        self.containerd.leases[LEASE] = lease_labels("c1", "n1")
 
     def image(self, **given: str) -> MemoryImage:
         image = memory_image("docker.io/library/new:1")
