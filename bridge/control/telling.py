@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from typing import Final, NoReturn, TypeAlias, TypeVar
 
 from bridge.errors import LogError, LogUnavailable
@@ -30,7 +31,10 @@ _Key: TypeAlias = tuple[str, str | None, str | None]
 log = logging.getLogger(__name__)
 
 MOMENT_S: Final = 0.1
-"""What happens to a command that goes on within this time is one write. An outcome is written at once."""
+"""What happens to a command that goes on within this time is one write. What somebody waits for is written at once."""
+
+ENDED_S: Final = 0.05
+"""The same for commands that have ended: whoever sent one has its reply already, and many end together."""
 
 ABREAST: Final = 500
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
@@ -47,6 +51,7 @@ class Teller:
         written: Callable[[str], None] = lambda _command_id: None,
         allowed: Callable[[], bool] = lambda: True,
         moment_s: float = MOMENT_S,
+        ended_s: float = ENDED_S,
     ) -> None:
         """Take where to.
 
@@ -56,18 +61,21 @@ class Teller:
             written: told the id of each command of a journal whose outcome stands there now.
             allowed: tells whether this bridge is the one of its node now; while it is not, nothing is told.
             moment_s: seconds within which what happens to a command that goes on is one write.
+            ended_s: seconds within which all that end are one write.
         """
         self._store = store
         self._node = node
         self._written = written
         self._allowed = allowed
         self._moment_s = moment_s
+        self._ended_s = ended_s
         self._pending: dict[_Key, CommandState] = {}
         self._writing: dict[_Key, CommandState] = {}
         self._due: Counter[str] = Counter()  # how many of them have this id
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._news = asyncio.Event()
-        self._urgent = asyncio.Event()
+        self._write_at = inf
+        """When what is pending is written, by the loop's clock."""
         self.written = 0
         """States written since the start."""
         self.refused: str | None = None
@@ -79,15 +87,14 @@ class Teller:
         if key not in self._pending:
             self._due[state.id] += 1
         self._pending[key] = state
-        self._news.set()
-        if state.outcome is not None:
-            self._urgent.set()
+        self._write_within(self._moment_s if state.outcome is None else self._ended_s)
 
     async def told(self, command_id: str) -> None:
         """Wait until everything that was told of this command stands in the bucket."""
         if self._due[command_id]:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(command_id, []).append(future)
+            self._write_within(0.0)
             await future
 
     async def seen(self, command_id: str, subject: CommandSubject) -> CommandState | None:
@@ -120,12 +127,13 @@ class Teller:
         """Tell for ever."""
         while True:
             await self._news.wait()
-            if not self._urgent.is_set():
+            while (left := self._write_at - asyncio.get_running_loop().time()) > 0:
+                self._news.clear()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._moment_s):
-                        await self._urgent.wait()
+                    async with asyncio.timeout(left):
+                        await self._news.wait()
             self._news.clear()
-            self._urgent.clear()
+            self._write_at = inf
             due, self._pending = self._pending, {}
             self._writing = due
             states = list(due.values())
@@ -157,6 +165,12 @@ class Teller:
                 log.debug("how command %s stands cannot be told yet: %s", command_id, error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _write_within(self, seconds: float) -> None:
+        moment = asyncio.get_running_loop().time() + seconds
+        if moment < self._write_at:
+            self._write_at = moment
+            self._news.set()
 
     async def _insist(self, states: list[CommandState]) -> None:
         pause = FIRST_PAUSE_S

@@ -22,6 +22,7 @@ from nats.aio.client import PING_PROTO, Server
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
 
 from bridge.errors import ConfigError
 from bridge.jetstream.errors import NATS_ERRORS, CertificateWanted, Denied, explain
@@ -261,11 +262,12 @@ class Client(NatsClient):
         self.link = Link()
         self._linked_at = time.monotonic()
         self.linked.set()
-        reader = getattr(self._transport, "_io_reader", None)
-        if reader is not None:
+        transport = self._transport
+        if isinstance(transport, TcpTransport):
             # nats-py takes 32 KiB at a time and stops the socket at 64: for a message of output that is eight steps of the loop.
-            reader._limit = READ  # noqa: SLF001
-            self._transport.read = lambda _size: reader.read(READ)  # type: ignore[union-attr, method-assign]
+            # The transport outlives its connection, so the reader is that of the moment.
+            transport._io_reader._limit = READ  # type: ignore[union-attr]  # noqa: SLF001
+            transport.read = lambda buffer_size: transport._io_reader.read(max(READ, buffer_size))  # type: ignore[method-assign, union-attr]  # noqa: SLF001
         # nats-py's protocol does not know that it is over TLS, and has asyncio say so in the log at every loss.
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None and writer.get_extra_info("ssl_object") is not None:
