@@ -46,7 +46,7 @@ def asks_of_output(uri: str) -> tuple[Ask, ...]:
     Read as the shim reads it: what is behind `?` goes to the program as its arguments, and the path may be written with `%`.
     """
     asks = Asks()
-    if uri in ("", "null"):
+    if uri in ("", "null", "bus"):
         return ()
     if uri.startswith(_PROGRAM):
         path, clean = _path(uri.removeprefix(_PROGRAM))

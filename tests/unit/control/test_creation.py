@@ -20,6 +20,7 @@ from bridge.model.outcomes import Judged
 from bridge.testing import MemoryContainerd, Program
 from bridge.testing.images import memory_image
 from tests.faulty import Faulty
+from tests.unit.control.turns import until
 from tests.unit.policy.specs import anything
 
 IMAGE = "docker.io/library/web:1"
@@ -235,12 +236,6 @@ async def test_rm_wants_somebody_who_removes(containerd: MemoryContainerd) -> No
     watching = Watching()
     await creation.run(place(containerd.runtime, removing=watching), command)
     assert watching.seen == [("default", "web.1")]
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 async def test_what_has_ended_is_removed(containerd: MemoryContainerd) -> None:

@@ -34,6 +34,7 @@ from bridge.policy import NO_RULES, RuleBook
 from bridge.policy.permissions import as_it_stands
 from bridge.ports import CommandRequest
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask, failure
+from tests.unit.control.turns import settle
 
 Recorded = tuple[str | None, str | None, CommandRecorded, str]
 TERM = 15
@@ -94,12 +95,6 @@ class Asked:
 @pytest.fixture
 def ask() -> Asked:
     return Asked()
-
-
-async def settle() -> None:
-    """Let everything run that can run."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 # -- the table

@@ -21,6 +21,7 @@ from bridge.policy import NO_RULES, RuleBook
 from bridge.ports import JournalRow
 from bridge.testing import MemoryCommands, MemoryJobs
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask
+from tests.unit.control.turns import settle, until
 
 TERM = 15
 SUBJECTS = Subjects()
@@ -74,9 +75,7 @@ class Node:
         return await self.states.wait(name, "web1", timeout=20)
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(20):
-            while len(self.jobs.jobs) != count:
-                await asyncio.sleep(0)
+        await until(lambda: len(self.jobs.jobs) == count)
 
 
 async def test_a_job_leaves_its_stream_when_its_outcome_is_on_disk_and_told() -> None:
@@ -97,8 +96,7 @@ async def test_without_the_bucket_it_neither_begins_nor_ends() -> None:
     async with node.running():
         with node.states.down():
             await node.send("pause", "a-1")
-            for _ in range(100):
-                await asyncio.sleep(0)
+            await settle()
             assert node.runtime.status() == "running"
         await node.until(0)
     assert node.runtime.status() == "paused"
@@ -110,14 +108,11 @@ async def test_it_stays_in_its_stream_until_its_outcome_is_told() -> None:
     node.runtime.gates["pause"] = gate = asyncio.Event()
     async with node.running():
         await node.send("pause", "a-1")
-        while "pause" not in node.runtime.calls:
-            await asyncio.sleep(0)
+        await until(lambda: "pause" in node.runtime.calls)
         with node.states.down():
             gate.set()
-            while node.journal.rows["a-1"].outcome is None:
-                await asyncio.sleep(0)
-            for _ in range(100):
-                await asyncio.sleep(0)
+            await until(lambda: node.journal.rows["a-1"].outcome is not None)
+            await settle()
             assert len(node.jobs.jobs) == 1
         await node.until(0)
 
@@ -128,8 +123,7 @@ async def test_without_the_lease_nothing_begins() -> None:
     node.held = False
     async with node.running():
         await node.send("pause", "a-1")
-        for _ in range(100):
-            await asyncio.sleep(0)
+        await settle()
         assert "pause" not in node.runtime.calls
         node.held = True
         await node.until(0)
@@ -142,8 +136,7 @@ async def test_a_job_that_is_delivered_twice_at_the_same_time_is_one() -> None:
     node.runtime.gates["pause"] = gate = asyncio.Event()
     async with node.running():
         await node.send("pause", "a-1")
-        while "pause" not in node.runtime.calls:
-            await asyncio.sleep(0)
+        await until(lambda: "pause" in node.runtime.calls)
         node.jobs.disturb()
         await asyncio.sleep(0)
         gate.set()
@@ -157,8 +150,7 @@ async def test_a_bridge_that_stops_leaves_what_has_not_begun_to_the_next_one() -
     async with node.running():
         await node.send("stop", "a-1", body=b'{"id":"a-1","grace":600}')
         await node.send("start", "a-2")
-        while not [call for call in node.runtime.calls if call.startswith("kill")]:
-            await asyncio.sleep(0)
+        await until(lambda: any(call.startswith("kill") for call in node.runtime.calls))
     assert [job.sequence for job in node.jobs.jobs.values()] == [2]  # the first is looked at, and open
     assert (await node.outcome("a-1")).outcome == "unknown"
     node.runtime.made["default", "web.1"].end(0)
@@ -219,8 +211,7 @@ async def test_jobs_that_are_too_big_together_wait_in_the_stream() -> None:
     many = [node.send("stop", f"a-{number}", body=b'{"id":"a-%d"%s}' % (number, b" " * 2_000)) for number in range(30)]
     await asyncio.gather(*many)
     async with node.running(bytes_held=10_000) as dispatcher:
-        for _ in range(300):
-            await asyncio.sleep(0)
+        await settle(300)
         assert dispatcher.statistics().under_way == 5
         node.runtime.made["default", "web.1"].end(0)
         await node.until(0)
@@ -258,8 +249,7 @@ async def test_a_disk_that_fails_leaves_the_job_where_it_is() -> None:
     node.runtime.add(task=SmallTask("running"))
     async with node.running():
         await node.send("pause", "a-1")
-        for _ in range(100):
-            await asyncio.sleep(0)
+        await settle()
         assert len(node.jobs.jobs) == 1
         node.jobs.disturb()
         await node.until(0)

@@ -10,14 +10,9 @@ from hypothesis import strategies as st
 
 from bridge.control.lanes import Lane, Lanes, LaneStatistics
 from bridge.errors import CommandFailed
+from tests.unit.control.turns import settle
 
 IDLE = LaneStatistics(lanes=0, under_way=0, waiting=0, exhausted=0)
-
-
-async def settle() -> None:
-    """Let everything run that can run."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def hold(lanes: Lanes, container: str, gate: asyncio.Event) -> None:

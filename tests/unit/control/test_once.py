@@ -23,6 +23,7 @@ from bridge.model.state import ContainerState
 from bridge.model.subjects import CommandSubject
 from bridge.ports import CommandRequest, JournalRow
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask, failure
+from tests.unit.control.turns import settle
 
 TERM = 15
 
@@ -78,11 +79,6 @@ class Node:
 @pytest.fixture
 def node() -> Node:
     return Node()
-
-
-async def settle() -> None:
-    for _ in range(30):
-        await asyncio.sleep(0)
 
 
 # -- the same id

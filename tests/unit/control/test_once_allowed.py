@@ -14,7 +14,8 @@ from bridge.model.outcomes import Done, Judged
 from bridge.policy import NO_RULES, Rule, RuleBook
 from bridge.policy.permissions import Permissions
 from tests.unit.control.small_runtime import SmallTask, failure
-from tests.unit.control.test_once import Node, settle
+from tests.unit.control.test_once import Node
+from tests.unit.control.turns import settle
 from tests.unit.policy.specs import changed
 
 DENY = RuleBook(rules=(Rule(effect="deny", name="no pause", verbs=["pause"]),), default="allow", source="p.toml")

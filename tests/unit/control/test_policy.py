@@ -23,7 +23,8 @@ from bridge.model.outcomes import Done, Judged
 from bridge.policy import NO_RULES, Permissions, Rule, RuleBook
 from bridge.policy.switches import FOREIGN
 from tests.unit.control.small_runtime import SmallTask
-from tests.unit.control.test_dispatch import Asked, settle
+from tests.unit.control.test_dispatch import Asked
+from tests.unit.control.turns import settle
 from tests.unit.policy.specs import DEFAULT, changed
 
 ALICE = Who(account="OPS", user="alice")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from bridge.model.nanos import Nanos
 from bridge.model.outcomes import TaskInfo, WaitResult
 from bridge.model.state import ContainerState
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask, failure
+from tests.unit.control.turns import until
 
 
 class Log:
@@ -58,12 +58,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "TOLD_WITHIN_S", 0.3)
     monkeypatch.setattr(waiting, "LOOK_AGAIN_S", 0.001)
     monkeypatch.setattr(ending, "RECONNECT_S", 0.001)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 def began(runtime: SmallRuntime) -> bool:
