@@ -187,7 +187,7 @@ async def test_no_secret_is_kept_or_told_to_everybody(
                 (runtime.images, "pull"),
                 (runtime.containers, "create"),
                 (runtime.tasks, "update"),
-                (runtime.processes, "exec"),
+                (runtime.tasks, "exec"),
             ):
                 monkeypatch.setattr(part, call, failing(words))
     outcome = await here.ask(verb, container, via="job" if end == "job" else "request", **{"id": "a-1", **options})
