@@ -112,20 +112,20 @@ CRASHES: Final[Mapping[str, Crash]] = {
         command=lambda name, _: Start(id=name),
         given=only_made,
         effect="/tasks/start",
-        places=told("unknown", task_made="error"),
+        places=asked(journaled="unknown", task_made="error"),
     ),
     "start with stdio": Crash(
         command=lambda name, _: Start(id=name, stdio="bus", stdin=True),
         given=only_made,
         effect="/tasks/start",
-        places=told("error", session_made="error", task_made="error", process_started="ok"),
+        places=asked(journaled="error", session_made="error", task_made="error", process_started="ok"),
     ),
     "restart": Crash(
         command=lambda name, _: Restart(id=name),
         given=runs,
         effect="/tasks/create",
         beside=1,
-        places=told("unknown", task_made="error"),
+        places=asked(journaled="unknown", task_made="error"),
     ),
     "delete": Crash(
         command=lambda name, _: Delete(id=name, force=True),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from bridge.errors import CommandFailed
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.outcomes import Judged, Outcome
@@ -156,10 +158,19 @@ async def test_without_being_told_to_what_changes_something_is_recorded_all_the_
 # -- secrets
 
 
+def failing(words: str) -> Callable[..., Awaitable[NoReturn]]:
+    """A call that comes to nothing and repeats what it was given."""
+
+    async def call(*_: object, **__: object) -> NoReturn:
+        raise CommandFailed("internal", f"containerd says: {words}", containerd=words)
+
+    return call
+
+
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("end", ["done", "refused", "broken", "job", "repeated by containerd"])
 async def test_no_secret_is_kept_or_told_to_everybody(
-    here: Side, verb: str, end: str, caplog: pytest.LogCaptureFixture
+    here: Side, verb: str, end: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Environment, arguments and annotations stay in the journal alone, and there until the end is told; passwords nowhere."""
     caplog.set_level("DEBUG")
@@ -170,8 +181,15 @@ async def test_no_secret_is_kept_or_told_to_everybody(
         case "broken":
             options = {**options, "no such option": MARK}
         case "repeated by containerd":
-            here.containerd.registry.clear()
-            here.containerd.images.clear()
+            words = f"what is {PASSWORD if verb == 'pull' else MARK} to me?"
+            runtime = here.containerd.runtime
+            for part, call in (
+                (runtime.images, "pull"),
+                (runtime.containers, "create"),
+                (runtime.tasks, "update"),
+                (runtime.tasks, "exec"),
+            ):
+                monkeypatch.setattr(part, call, failing(words))
     outcome = await here.ask(verb, container, via="job" if end == "job" else "request", **{"id": "a-1", **options})
     assert PASSWORD not in str(outcome)
     for place, told in [*here.places(), ("log", caplog.text.encode())]:
