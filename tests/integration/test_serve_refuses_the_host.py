@@ -111,6 +111,12 @@ async def test_a_program_or_a_file_of_the_host_takes_no_output_unless_a_rule_say
     assert await asyncio.to_thread(ask.ctr, "containers", "ls", "-q") == ""
 
 
+async def test_output_on_the_bus_needs_no_rule(ask: Asking) -> None:
+    await ask.serve()
+    await ask.ok("run", image=BUSYBOX, command=SLEEP, stdio="bus")
+    await ask.ok("restart", grace=0)
+
+
 async def test_what_another_client_made_with_such_output_is_not_started(ask: Asking) -> None:
     await ask.serve()
     await asyncio.to_thread(
