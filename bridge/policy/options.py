@@ -15,7 +15,7 @@ from bridge.model.commands import Command, Create, Pull
 from bridge.model.labels import OF_OTHERS, ON_THE_BUS
 from bridge.policy.asks import Ask, Asks, shown
 
-__all__ = ["asks_of_labels", "asks_of_options", "asks_of_output"]
+__all__ = ["asks_of_hosts", "asks_of_labels", "asks_of_options", "asks_of_output"]
 
 _FILE: Final = "file://"
 _PROGRAM: Final = "binary://"
@@ -27,7 +27,7 @@ def asks_of_options(command: Command | None) -> tuple[Ask, ...]:
         case Create():
             return asks_of_labels(command.labels) + asks_of_output(command.stdio)
         case Pull():
-            return asks_of_labels(command.labels) + _asks_of_hosts(command.hosts_dir)
+            return asks_of_labels(command.labels) + asks_of_hosts(command.hosts_dir)
     return ()
 
 
@@ -61,7 +61,8 @@ def asks_of_output(uri: str) -> tuple[Ask, ...]:
     return asks.every()
 
 
-def _asks_of_hosts(directory: str) -> tuple[Ask, ...]:
+def asks_of_hosts(directory: str) -> tuple[Ask, ...]:
+    """Return what it asks that `pull` finds registries described in a directory of the host; empty for none."""
     if not directory:
         return ()
     asks = Asks()
