@@ -13,7 +13,7 @@ import typer
 from msgspec import Struct
 
 from bridge.cli.options import checked
-from bridge.model.commands import UNLIMITED, MountOption, RuncOptions, size_of
+from bridge.model.commands import UNLIMITED, MountOption, RuncOptions, explained, size_of
 from bridge.model.identity import check_identifier
 from bridge.model.references import full_reference
 
@@ -64,7 +64,7 @@ def _converted(what: str, fields: dict[str, Any]) -> MountOption:
     try:
         return msgspec.convert(fields, MountOption)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{what} is not valid: {error}") from error
+        raise ValueError(f"{what} is not valid: {explained(MountOption, str(error))}") from error
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from bridge.cli.sending import MAKING, remarks, sending, told
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.cli.terminal import Terminal
 from bridge.client import Bus, CommandFailed, ConfigError, Node, Process
-from bridge.model.commands import Create, Run
+from bridge.model.commands import Create, Run, explained
 from bridge.model.events import TaskExit
 from bridge.model.identity import check_identifier
 from bridge.model.outcomes import Ran
@@ -101,7 +101,7 @@ def _read(fields: Mapping[str, Any], kind: type[C]) -> C:
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        complain(str(error))
+        complain(explained(kind, str(error)))
         raise typer.Exit(USAGE) from error
 
 

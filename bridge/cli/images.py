@@ -27,7 +27,7 @@ from bridge.cli.sending import AT_ONCE, TO_A_NODE, remarks, sending, told
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.cli.terminal import Columns, Terminal
 from bridge.client import Bus, CommandFailed, ConfigError, Node
-from bridge.model.commands import Import, Pull
+from bridge.model.commands import Import, Pull, explained
 from bridge.model.identity import new_ulid
 from bridge.model.outcomes import ImageInfo, Progress
 from bridge.model.references import full_reference
@@ -117,7 +117,7 @@ async def pull(
     try:
         command = msgspec.convert(fields, Pull)
     except msgspec.ValidationError as error:
-        complain(str(error))
+        complain(explained(Pull, str(error)))
         raise typer.Exit(USAGE) from error
     at = await _node(bus, given)
     with told(command.image, as_json=given["as_json"]):

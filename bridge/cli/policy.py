@@ -23,6 +23,7 @@ from bridge.policy import (
     Question,
     RuleBook,
     asks_of,
+    asks_of_hosts,
     asks_of_labels,
     asks_of_output,
     asks_of_process,
@@ -110,6 +111,9 @@ def explain(
         str,
         typer.Option(metavar="URI", help="Where the container's output goes: file:///PATH or binary:///PROGRAM."),
     ] = "",
+    hosts_dir: Annotated[
+        str, typer.Option(metavar="DIR", help="Where pull finds on the host how registries are reached.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Say which rule would decide about a command, and how.
@@ -135,7 +139,7 @@ def explain(
     labels = dict(_pair(each) for each in label or ())
     if verb in {"create", "run", "pull"}:
         asks += asks_of_labels(labels)
-    asks += asks_of_output(log_uri)
+    asks += asks_of_output(log_uri) + asks_of_hosts(hosts_dir)
     question = Question(
         verb=verb,
         group=kind.group,

@@ -1,9 +1,9 @@
 """The verbs that make containers: create and run.
 
-What a container would ask of its host is judged before anything is made, unpacked or leased: all of its spec is known by then but
-who its process is, and that is no matter of the host's. It is made under a lease, in steps of which each is undone when a later
-one fails: snapshot, record, and for `run` the task. The lease, the snapshot and the record carry the command's id as a label, so
-what a crash leaves is found by it; and a command that comes a second time finds what it made the first time, and makes nothing.
+What a container would ask of its host is judged before anything is made, unpacked or leased, when all of its spec is known but
+who its process is; and once more with that, right before its record. It is made under a lease, in steps of which each is undone
+when a later one fails: snapshot, record, and for `run` the task. The lease, the snapshot and the record carry the command's id as
+a label, so what a crash leaves is found by it; and a command that comes a second time finds what it made the first time.
 
 Nobody else's is ever touched: a container, a snapshot or a name that is there already is `already_exists`.
 """
@@ -90,23 +90,19 @@ async def _create(place: Place, command: Create) -> tuple[Created, bool]:
         return found, False
     await _demand_free(place)
     wanted, image = await _wanted(place, command, command_id)
+    await _permit(place, command, wanted, begins=False)
     async with _lease(place, command_id) as lease:
         return await _make(place, command, wanted, image, lease), True
 
 
 async def _wanted(place: Place, command: Create, command_id: str) -> tuple[NewContainer, ImageContent | None]:
-    """Return the container that the command means, once it is permitted; who its process is, its snapshot has to say yet.
-
-    Raises:
-        CommandFailed: `refused`; nothing has been changed.
-        JudgedOnly: it is permitted, and was to be judged only; nothing has been changed either.
-    """
+    """Return the container that the command means; who its process is, its snapshot has to say yet."""
     namespace, container = place.target
     runtime, snapshotter = await place.runtime.containers.defaults(namespace)
     image = await place.runtime.images.resolve(namespace, command.image) if command.image else None
     privileges = await place.runtime.privileges() if asks_privileges(command) else NO_PRIVILEGES
     name = command.runtime or runtime
-    wanted = NewContainer(
+    return NewContainer(
         id=container,
         spec=place.anchor(_spec(place, command, image, privileges)),
         runtime=name,
@@ -115,7 +111,10 @@ async def _wanted(place: Place, command: Create, command_id: str) -> tuple[NewCo
         runc=command.runc or (RuncOptions() if name.startswith(RUNC) else None),
         snapshotter=command.snapshotter or snapshotter if image else "",
         snapshot_key=container if image else "",
-    )
+    ), image
+
+
+async def _permit(place: Place, command: Create, wanted: NewContainer, *, begins: bool = True) -> None:
     await place.permit(
         spec=wanted.spec,
         labels=wanted.labels,
@@ -123,8 +122,8 @@ async def _wanted(place: Place, command: Create, command_id: str) -> tuple[NewCo
         runtime=command.runtime or "",
         runtime_options=None if command.runc is None else to_builtins(command.runc),
         ours=True,
+        begins=begins,
     )
-    return wanted, image
 
 
 async def _make(place: Place, command: Create, wanted: NewContainer, image: ImageContent | None, lease: str) -> Created:
@@ -136,6 +135,7 @@ async def _make(place: Place, command: Create, wanted: NewContainer, image: Imag
             of_image = image_config(image.name, image.config).user
             user = await _user(place, command.user, of_image, wanted.snapshotter)
             wanted = structs.replace(wanted, spec={**wanted.spec, "process": {**wanted.spec["process"], "user": user}})
+        await _permit(place, command, wanted)
         try:
             await place.runtime.containers.create(namespace, wanted, lease=lease)
         except CommandFailed as error:

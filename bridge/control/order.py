@@ -19,6 +19,7 @@ from bridge.model.commands import (
     Command,
     blanked,
     credentials_of,
+    explained,
     id_in,
 )
 from bridge.model.identity import check_identifier, is_identifier, new_ulid
@@ -194,7 +195,8 @@ def read_order(request: CommandRequest, received_at: Nanos) -> Order:
         try:
             command = decode_as(body, kind)
         except BadEnvelope as error:
-            flaw = CommandFailed("invalid_argument", f"the options of {kind.verb} are not valid: {_short(str(error))}")
+            words = _short(explained(kind, str(error)))
+            flaw = CommandFailed("invalid_argument", f"the options of {kind.verb} are not valid: {words}")
     return Order(
         subject=request.subject,
         kind=kind,

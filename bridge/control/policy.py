@@ -220,8 +220,11 @@ class Permit:
         output: str = "",
         existing: bool = False,
         ours: bool = False,
+        begins: bool = True,
     ) -> None:
         """Ask with everything that is known now; see `Policy.judge`. `labels` and `image` are the container's, made or to be.
+
+        Without `begins` it is a first question, before something that is undone again where the last one says no.
 
         Raises:
             CommandFailed: `refused`, or what containerd says where the container cannot be asked about.
@@ -239,7 +242,7 @@ class Permit:
             existing=existing,
             ours=ours,
         )
-        await self._pass(decision)
+        await self._pass(decision, begins=begins)
 
     async def _decide(self, facts: Facts | None, **asked: Any) -> Decision:
         decision = self._policy.judge(self._order, facts, **asked)
@@ -249,10 +252,10 @@ class Permit:
         self._policy._enforce(self._order, decision)  # noqa: SLF001 - one piece in two classes
         return decision
 
-    async def _pass(self, decision: Decision) -> None:
+    async def _pass(self, decision: Decision, *, begins: bool = True) -> None:
         if self._order.dry_run:
             raise JudgedOnly(Judged(rule=decision.rule, reason=decision.reason))
-        if not self._begun:
+        if begins and not self._begun:
             self._begun = True
             await self._begin()
 

@@ -96,6 +96,7 @@ class Permission(Protocol):
         output: str = "",
         existing: bool = False,
         ours: bool = False,
+        begins: bool = True,
     ) -> None:
         """Return where it is allowed.
 

@@ -12,10 +12,10 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from bridge.model.commands import Command, Create, Pull
-from bridge.model.labels import OF_OTHERS
+from bridge.model.labels import OF_OTHERS, ON_THE_BUS
 from bridge.policy.asks import Ask, Asks, shown
 
-__all__ = ["asks_of_labels", "asks_of_options", "asks_of_output"]
+__all__ = ["asks_of_hosts", "asks_of_labels", "asks_of_options", "asks_of_output"]
 
 _FILE: Final = "file://"
 _PROGRAM: Final = "binary://"
@@ -27,7 +27,7 @@ def asks_of_options(command: Command | None) -> tuple[Ask, ...]:
         case Create():
             return asks_of_labels(command.labels) + asks_of_output(command.stdio)
         case Pull():
-            return asks_of_labels(command.labels) + _asks_of_hosts(command.hosts_dir)
+            return asks_of_labels(command.labels) + asks_of_hosts(command.hosts_dir)
     return ()
 
 
@@ -46,7 +46,7 @@ def asks_of_output(uri: str) -> tuple[Ask, ...]:
     Read as the shim reads it: what is behind `?` goes to the program as its arguments, and the path may be written with `%`.
     """
     asks = Asks()
-    if uri in ("", "null", "bus"):
+    if uri in ("", "null", ON_THE_BUS):
         return ()
     if uri.startswith(_PROGRAM):
         path, clean = _path(uri.removeprefix(_PROGRAM))
@@ -61,7 +61,8 @@ def asks_of_output(uri: str) -> tuple[Ask, ...]:
     return asks.every()
 
 
-def _asks_of_hosts(directory: str) -> tuple[Ask, ...]:
+def asks_of_hosts(directory: str) -> tuple[Ask, ...]:
+    """Return what it asks that `pull` finds registries described in a directory of the host; empty for none."""
     if not directory:
         return ()
     asks = Asks()

@@ -6,7 +6,6 @@ The default run has containerd 2.1; `-m older` repeats it with 1.6 and 1.7.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -71,11 +70,13 @@ class Asking:
         return str(said["error"]["message"])
 
     async def seen(self) -> list[str]:
-        """Everything that there is in the namespace, without how old it is."""
-        listed = [
-            await asyncio.to_thread(self.ctr, what, "ls") for what in ("snapshots", "containers", "leases", "content")
-        ]
-        return [re.sub(r"\t[0-9.]+ \w+s?\t", "\t", each) for each in listed]
+        """Everything that there is in the namespace, and its labels."""
+        found = []
+        for what in ("snapshots", "containers", "leases", "content"):
+            lines = (await asyncio.to_thread(self.ctr, what, "ls")).splitlines()[1:]
+            words = [line.split() for line in lines]
+            found += [f"{what} {first} {sorted(last.split(','))}" for first, *_, last in words]  # labels, in any order
+        return sorted(found)
 
     async def written(self) -> bool:
         return await asyncio.to_thread(lambda: self.marker.exists() and self.marker.stat().st_size > 0)
@@ -109,6 +110,12 @@ async def test_a_program_or_a_file_of_the_host_takes_no_output_unless_a_rule_say
         assert "serve --policy" in sentence
     assert not await ask.written()
     assert await asyncio.to_thread(ask.ctr, "containers", "ls", "-q") == ""
+
+
+async def test_output_on_the_bus_needs_no_rule(ask: Asking) -> None:
+    await ask.serve()
+    await ask.ok("run", image=BUSYBOX, command=SLEEP, stdio="bus")
+    await ask.ok("restart", grace=0)
 
 
 async def test_what_another_client_made_with_such_output_is_not_started(ask: Asking) -> None:

@@ -21,6 +21,7 @@ from bridge.model.commands.command import (
 from bridge.model.commands.creating import CREATING, Create, MountOption, Run, RuncOptions
 from bridge.model.commands.desk import DESK, Cancel
 from bridge.model.commands.execution import EXECUTION, Attach, CloseStdin, Exec, ExecMode, Resize
+from bridge.model.commands.explaining import explained
 from bridge.model.commands.groups import GROUPS, Group, groups_from
 from bridge.model.commands.images import IMAGES, Images, Import, Pull, Rmi
 from bridge.model.commands.lifecycle import LIFECYCLE, Delete, Kill, Pause, Restart, Resume, Start, Stop, Update
@@ -79,6 +80,7 @@ __all__ = [
     "Update",
     "Version",
     "Wait",
+    "explained",
     "groups_from",
     "id_in",
     "is_command_id",

@@ -34,8 +34,18 @@ WindowSize: TypeAlias = Annotated[int, Meta(ge=65536, le=1 << 30)]
 """Bytes of output that may be stored before somebody has read them."""
 # `$` alone would let a newline pass at the end, and an id goes into headers and keys.
 _ID: Final = r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*(?!\n)$"
-CommandId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=_ID)]
-Remark: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+(?!\n)$")]
+CommandId: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=_ID,
+        description="letters and digits, with single '.', '_' or '-' between them",
+    ),
+]
+Remark: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+(?!\n)$", description="one line of text")
+]
 """A line of text for people."""
 
 

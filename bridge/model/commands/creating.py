@@ -13,20 +13,64 @@ from bridge.model.commands.groups import Group
 __all__ = ["CREATING", "Create", "MountOption", "Run", "RuncOptions"]
 
 # NUL ends every text in the kernel, so none of these may hold one; and `$` alone would let a newline pass at the end.
-Text: TypeAlias = Annotated[str, Meta(max_length=128 * 1024, pattern=r"^[^\x00]*$")]
-Path: TypeAlias = Annotated[str, Meta(max_length=4095, pattern=r"^/[^\x00]*$")]
+Text: TypeAlias = Annotated[str, Meta(max_length=128 * 1024, pattern=r"^[^\x00]*$", description="text without NUL")]
+Path: TypeAlias = Annotated[str, Meta(max_length=4095, pattern=r"^/[^\x00]*$", description="an absolute path")]
 Label: TypeAlias = Annotated[str, Meta(max_length=4096)]
 Variable: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=128 * 1024, pattern=r"^[^\x00=]+(=[^\x00]*)?(?!\n)$")
+    str,
+    Meta(
+        min_length=1,
+        max_length=128 * 1024,
+        pattern=r"^[^\x00=]+(=[^\x00]*)?(?!\n)$",
+        description="NAME=VALUE, or a NAME alone",
+    ),
 ]
 UserAndGroup: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00:\n]+(:[^\x00:\n]+)?(?!\n)$")
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[^\x00:\n]+(:[^\x00:\n]+)?(?!\n)$",
+        description="USER or USER:GROUP, names or numbers",
+    ),
 ]
-Hostname: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*(?!\n)$")]
-Network: TypeAlias = Annotated[str, Meta(max_length=4096, pattern=r"^(none|host|ns:/[^\x00]+)(?!\n)$")]
-Capability: TypeAlias = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z_]+(?!\n)$")]
-Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$")]
-Stdio: TypeAlias = Annotated[str, Meta(max_length=4096, pattern=r"^(null|bus|(file|binary):///[^\x00]+)(?!\n)$")]
+Hostname: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*(?!\n)$",
+        description="a host name: letters, digits, '.' and '-'",
+    ),
+]
+Network: TypeAlias = Annotated[
+    str,
+    Meta(
+        max_length=4096,
+        pattern=r"^(none|host|ns:/[^\x00]+)(?!\n)$",
+        description="none, host, or ns:/PATH of a network namespace",
+    ),
+]
+Capability: TypeAlias = Annotated[
+    str, Meta(max_length=64, pattern=r"^[A-Za-z_]+(?!\n)$", description="a capability such as NET_ADMIN, or ALL")
+]
+Name: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(?!\n)$",
+        description="a name: letters, digits, '_', '.' and '-', a letter or digit first",
+    ),
+]
+Stdio: TypeAlias = Annotated[
+    str,
+    Meta(
+        max_length=4096,
+        pattern=r"^(null|bus|(file|binary):///[^\x00]+)(?!\n)$",
+        description="null, bus, file:///PATH or binary:///PROGRAM",
+    ),
+]
 
 
 class MountOption(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +79,11 @@ class MountOption(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     target: Path
     source: Annotated[str, Meta(max_length=4095)] = ""
     type: Literal["bind", "tmpfs"] = "bind"
-    options: list[Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00,]+(?!\n)$")]] = []
+    options: list[
+        Annotated[
+            str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00,]+(?!\n)$", description="one option of a mount")
+        ]
+    ] = []
 
 
 class RuncOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

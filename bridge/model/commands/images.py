@@ -13,7 +13,9 @@ from bridge.model.commands.redaction import SECRET
 
 __all__ = ["IMAGES", "Images", "Import", "Pull", "Rmi"]
 
-Reference: TypeAlias = Annotated[str, Meta(max_length=4096, pattern=r"^[^\x00-\x20\x7f]*(?!\n)$")]
+Reference: TypeAlias = Annotated[
+    str, Meta(max_length=4096, pattern=r"^[^\x00-\x20\x7f]*(?!\n)$", description="the name of an image, without blanks")
+]
 
 
 class Images(Command, frozen=True, kw_only=True):
@@ -43,11 +45,15 @@ class Pull(Command, frozen=True, kw_only=True):
     targets: ClassVar[Literal["node", "namespace", "container"]] = "namespace"
 
     image: Reference = ""
-    platform: Annotated[str, Meta(pattern=r"^([a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?)?(?!\n)$")] = ""
+    platform: Annotated[
+        str, Meta(pattern=r"^([a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?)?(?!\n)$", description="a platform such as linux/arm64")
+    ] = ""
     snapshotter: Annotated[str, Meta(max_length=255)] = ""
     labels: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it for each
     plain_http: bool = False
-    hosts_dir: Annotated[str, Meta(max_length=4095, pattern=r"^(/[^\x00]*)?(?!\n)$")] = ""
+    hosts_dir: Annotated[
+        str, Meta(max_length=4095, pattern=r"^(/[^\x00]*)?(?!\n)$", description="an absolute path")
+    ] = ""
     username: Annotated[str, SECRET] = ""
     password: Annotated[str, SECRET] = ""
 
@@ -63,7 +69,10 @@ class Import(Command, frozen=True, kw_only=True):
     result: ClassVar[type[Struct]] = outcomes.Imported
     targets: ClassVar[Literal["node", "namespace", "container"]] = "namespace"
 
-    bucket: Annotated[str, Meta(max_length=255, pattern=r"^[A-Za-z0-9_-]*(?!\n)$")] = ""
+    bucket: Annotated[
+        str,
+        Meta(max_length=255, pattern=r"^[A-Za-z0-9_-]*(?!\n)$", description="a bucket: letters, digits, '_' and '-'"),
+    ] = ""
     object: Annotated[str, Meta(max_length=1024)] = ""
     name: Reference = ""
 

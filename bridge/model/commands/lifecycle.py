@@ -17,7 +17,10 @@ Shares: TypeAlias = Annotated[int, Meta(ge=2, le=262_144)]
 Quota: TypeAlias = Annotated[int, Meta(ge=-1, le=1 << 53)]
 Period: TypeAlias = Annotated[int, Meta(ge=1_000, le=1_000_000)]
 Processors: TypeAlias = Annotated[float, Meta(ge=0.01, le=4096)]
-Cpuset: TypeAlias = Annotated[str, Meta(max_length=1024, pattern=r"^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*(?!\n)$")]
+Cpuset: TypeAlias = Annotated[
+    str,
+    Meta(max_length=1024, pattern=r"^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*(?!\n)$", description="numbers such as 0-3,7"),
+]
 Processes: TypeAlias = Annotated[int, Meta(ge=-1, lt=1 << 31)]
 Weight: TypeAlias = Annotated[int, Meta(ge=10, le=1000)]
 

@@ -145,6 +145,8 @@ def test_images_are_called_by_their_whole_names(cli: Cli, written: str, image: s
         (["-m", "much", "busybox"], "'much' is no size"),
         (["-m", "1k", "busybox"], "memory"),
         (["-m", "-1", "busybox"], "a new container has no limit unless it is given one"),
+        (["--network", "foo", "busybox"], "network has to be none, host, or ns:/PATH of a network namespace"),
+        (["--mount", "type=bind,source=/x,target=y", "busybox"], "target has to be an absolute path"),
         (["--network", "bridge", "busybox"], "network"),
         (["--cpus", "0", "busybox"], "cpus"),
         (["--id", "a/b", "busybox"], "container id 'a/b' is not valid"),

@@ -105,6 +105,9 @@ def test_output_and_labels_are_judged_as_the_node_judges_them(cli: Cli, policy: 
         "sets the label 'containerd.io/restart.status', on which containerd or another client acts",
         "runs the program '/bin/sh' on the host, as root",
     ]
+    pull = ("policy", "explain", "pull", "-n", "shop", "--policy", str(policy))
+    assert cli(*pull).status == 0
+    assert cli(*pull, "--hosts-dir", "/srv").status == 1
     # Those of a container that is there are nobody's to set any more.
     start = ("policy", "explain", "start", "web.1", "--policy", str(policy), "-l", "nerdctl/x=y")
     assert cli(*start).status == 0

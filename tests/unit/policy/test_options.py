@@ -48,7 +48,7 @@ def test_what_is_not_clear_no_rule_allows(uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["", "null", "bus"])
-def test_output_to_nowhere_asks_nothing(uri: str) -> None:
+def test_output_to_nowhere_or_to_the_bus_asks_nothing(uri: str) -> None:
     assert asks_of_output(uri) == ()
 
 
