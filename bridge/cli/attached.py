@@ -131,10 +131,25 @@ async def _together(process: Process, manner: Manner, caught: Caught, talk: _Tal
         if process.exec_id is None:  # as the first process it may take no notice
             complain(f"nobody reads the output of {manner.name} any more; it goes on unless SIGPIPE ends it")
         raise
+    except Exception:
+        if manner.owner:
+            await _abandoned(process, manner, talk)
+        raise
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _abandoned(process: Process, manner: Manner, talk: _Talk) -> None:
+    """End a process that nobody will look after: whoever started it for himself cannot be with it."""
+    try:
+        async with asyncio.timeout(LEAVE_S):
+            await process.kill(signal.SIGKILL)
+    except (CommandFailed, TimeoutError) as error:
+        talk.say(f"{manner.name} goes on without us: it cannot be killed: {str(error) or 'no answer'}")
+    else:
+        talk.say(f"{manner.name} is killed: we cannot be with it")
 
 
 async def _until_over(showing: asyncio.Task[None], tasks: set[asyncio.Task[None]], caught: Caught) -> int | None:

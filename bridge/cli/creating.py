@@ -193,7 +193,12 @@ class _Running(Struct, frozen=True, kw_only=True):
         return UNKNOWN_STATUS if status is None else status
 
     async def process(self) -> Process:
-        """Return its process, where its stdio can be had; else wait for its end, and end with its status."""
+        """Return its process, where its stdio can be had; else wait for its end, and end with its status.
+
+        Raises:
+            LogError: its output could not be read; nothing was run.
+        """
+        await self.node.check_output(self.container, namespace=self.namespace)
         ran = await self.started()
         if ran.process is None:
             complain(f"the output of container {self.container} cannot be seen, its end is waited for")

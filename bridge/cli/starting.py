@@ -61,6 +61,7 @@ async def start(
 
 
 async def _started(at: Place, *, stdin: bool, terminal: bool) -> Process:
+    await at.node.check_output(at.container, namespace=at.namespace)
     width, height = (terminal_size() if terminal else None) or (0, 0)
     started = await at.node.start(
         at.container,

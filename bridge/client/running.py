@@ -14,6 +14,7 @@ from bridge.client.process import Process
 from bridge.errors import ConfigError
 from bridge.model import commands, outcomes
 from bridge.model.commands import Command
+from bridge.model.identity import new_ulid
 from bridge.model.limits import CAPTURED
 from bridge.model.stdio import WINDOW
 from bridge.model.subjects import StdioSubject
@@ -67,11 +68,29 @@ class RunsProcesses(ABC):
         """Run another process in the container and return it, running, with its stdio.
 
         Takes the options of `bridge.model.commands.Exec`. With a `window` it is yours: it waits when so many bytes of its output
-        are stored that you have not read. With None it runs on by itself.
+        are stored that you have not read. With None it runs on by itself. What is yours is not run where you could not read it.
+
+        Raises:
+            CommandFailed: it does not run.
+            LogUnavailable: the stream of its output does not answer; nothing was run.
+            LogRefused: reading it is not allowed; nothing was run.
         """
+        if window is not None:
+            name = options.get("exec_id") or options.setdefault("id", new_ulid())
+            await self.check_output(container, name, namespace=namespace)
         command = commands.Exec(args=list(args), mode="detached", window=window, **options)
         started = await self._ask(command, outcomes.ExecResult, namespace, container)
         return self.process(started, container, namespace=namespace, owned=window is not None, window=window or WINDOW)
+
+    async def check_output(self, container: str, exec_id: str | None = None, *, namespace: str = "default") -> None:
+        """See that what a process is going to write could be read; whoever runs one to be with it asks before.
+
+        Raises:
+            LogUnavailable: the stream does not answer.
+            LogRefused: there is no such stream, or reading it is not allowed.
+            ConfigError: this bus carries no stdio.
+        """
+        await self._lines().check(StdioSubject(self.name, namespace, container, exec_id, "stdout"))
 
     async def attach(
         self, container: str, exec_id: str | None = None, *, namespace: str = "default", owned: bool = False
@@ -104,8 +123,7 @@ class RunsProcesses(ABC):
         Raises:
             ConfigError: this bus carries no stdio.
         """
-        if self._stdio is None:
-            raise ConfigError("this bus carries no stdio: make it with bridge.client.connect")
+        stdio = self._lines()
 
         async def resize(width: int, height: int) -> None:
             command = commands.Resize(width=width, height=height, exec_id=started.exec_id)
@@ -121,7 +139,7 @@ class RunsProcesses(ABC):
         return Process(
             StdioSubject(self.name, namespace, container, started.exec_id, "stdout"),
             started,
-            self._stdio,
+            stdio,
             resize=resize,
             signal=signal,
             owned=owned,
@@ -129,6 +147,11 @@ class RunsProcesses(ABC):
             joined=joined,
             attach=attach,
         )
+
+    def _lines(self) -> StdioClient:
+        if self._stdio is None:
+            raise ConfigError("this bus carries no stdio: make it with bridge.client.connect")
+        return self._stdio
 
 
 def _missing(report: outcomes.StreamReport | None) -> bool:

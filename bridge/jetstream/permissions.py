@@ -28,7 +28,7 @@ from bridge.jetstream.streams import stream_name
 from bridge.model.commands import COMMANDS, Group, groups_from
 from bridge.model.subjects import Subjects, quote
 
-__all__ = ["ROLES", "Permitted", "Role", "permitted", "rendered"]
+__all__ = ["ROLES", "Permitted", "Role", "listed", "permitted", "rendered"]
 
 Role: TypeAlias = Literal["reader", "namespace", "container", "node"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)

@@ -45,7 +45,7 @@ class NatsStdio:
         self, subject: StdioSubject, session: str, *, after: int, follow: bool
     ) -> AsyncGenerator[StoredPiece, None]:
         """Iterate over a session's messages; see the port. Consumers come and go, each behind the last message."""
-        prefix = self._subjects.stdio(subject._replace(line="stdout")).removesuffix("stdout")
+        prefix = self._prefix(subject)
         last, begun, pause = after, False, FIRST_PAUSE_S
         while True:
             try:
@@ -56,11 +56,7 @@ class NatsStdio:
                     consumer = Consumer(self._connection, self._stream, link)
                     try:
                         start = {"deliver_policy": "by_start_sequence", "opt_start_seq": last + 1}
-                        # Older ones want a filter that the stream itself has: there we get everybody's, and pass most by.
-                        filtered = (
-                            {"filter_subject": f"{prefix}*"} if self._connection.server_version >= FILTERS else {}
-                        )
-                        waiting = await consumer.open({**start, **filtered})
+                        waiting = await consumer.open({**start, **self._filtered(prefix)})
                         begun = True
                         if not waiting and not follow:
                             return
@@ -84,6 +80,26 @@ class NatsStdio:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
+    async def check(self, subject: StdioSubject) -> None:
+        """See that reading works, with a consumer that finds nothing; see the port."""
+        try:
+            with log_errors(self._stream):
+                async with asyncio.timeout(PATIENCE_S):
+                    link = await self._connection.linked()
+                await stream_info(self._connection, self._stream)
+                consumer = Consumer(self._connection, self._stream, link)
+                try:
+                    await consumer.open({"deliver_policy": "new", **self._filtered(self._prefix(subject))})
+                    async with aclosing(consumer.messages(wait=False)) as messages:
+                        async for _ in messages:
+                            break
+                finally:
+                    await consumer.close()
+        except Doubt as doubt:
+            raise LogUnavailable(f"stream {self._stream} cannot be read: {doubt}") from doubt
+        except Denied as denied:
+            raise LogRefused(f"stream {self._stream}: {denied}") from denied
+
     async def write(self, subject: StdioSubject, piece: InputPiece, *, timeout: float) -> InputReply:
         """Send a piece of input; see the port."""
         where = self._subjects.stdio(subject._replace(line="stdin"))
@@ -104,6 +120,13 @@ class NatsStdio:
             await self._connection.client.publish(
                 self._subjects.stdio(subject._replace(line="credit")), encode_any(credit)
             )
+
+    def _prefix(self, subject: StdioSubject) -> str:
+        return self._subjects.stdio(subject._replace(line="stdout")).removesuffix("stdout")
+
+    def _filtered(self, prefix: str) -> dict[str, str]:
+        # Older ones want a filter that the stream itself has: there we get everybody's, and pass most by.
+        return {"filter_subject": f"{prefix}*"} if self._connection.server_version >= FILTERS else {}
 
 
 def _piece(message: Delivered) -> Chunk | StreamEnd | None:

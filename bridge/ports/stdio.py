@@ -310,6 +310,15 @@ class StdioClient(Protocol):
         """
         ...
 
+    async def check(self, subject: StdioSubject) -> None:
+        """See that this process's output can be read, before there is one.
+
+        Raises:
+            LogUnavailable: the stream does not answer.
+            LogRefused: there is no such stream, or reading is not allowed.
+        """
+        ...
+
     async def write(self, subject: StdioSubject, piece: InputPiece, *, timeout: float) -> InputReply:
         """Send a piece of input; return how far the input has come.
 

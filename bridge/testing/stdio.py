@@ -175,6 +175,10 @@ class MemoryStdio:
             if place >= len(self.messages):
                 await self._news.wait()
 
+    async def check(self, subject: StdioSubject) -> None:  # noqa: ARG002 - whoever has it may read all of it
+        """See that there is a stream; see the port."""
+        await self._reach()
+
     async def write(self, subject: StdioSubject, piece: InputPiece, *, timeout: float) -> InputReply:
         """Send a piece of input; see the port."""
         await asyncio.sleep(0)

@@ -141,6 +141,12 @@ async def test_a_reader_that_follows_gets_what_comes(stdio_bus: StdioBus) -> Non
     assert read == [b"0", b"1", b"2", b"3", b"4"]
 
 
+async def test_that_output_can_be_read_is_seen_before_there_is_any(stdio_bus: StdioBus) -> None:
+    await stdio_bus.client.check(STDOUT)
+    await stdio_bus.output.append(STDOUT, chunk(0, b"123"), after=0)
+    await stdio_bus.client.check(STDOUT)
+
+
 async def test_the_digest_is_that_of_all_that_is_stored_or_there_is_none(stdio_bus: StdioBus) -> None:
     output = stdio_bus.output
     place = await put(output, STDOUT, chunk(0, b"x", OTHERS), after=0)
