@@ -240,7 +240,11 @@ class Dispatcher:
 
     async def recover(self, answer: Answer = nobody_waits) -> list[tuple[JournalRow, Outcome]]:
         """End what an earlier run of the bridge left open, by looking; see `Aftermath.recover`."""
-        return await self._aftermath.recover(self._changing.running, answer)
+
+        async def keyed(reply: str, outcome: Outcome) -> None:
+            await answer(reply, with_key(outcome, self._given["sessions"]))
+
+        return await self._aftermath.recover(self._changing.running, keyed)
 
     # -- commands that do not
 

@@ -35,8 +35,8 @@ def with_key(outcome: Outcome, sessions: StdioSessions | None) -> Outcome:
 
 def _keyed(process: Any, sessions: StdioSessions, target: tuple[str, str]) -> Any:
     session = sessions.find(*target, _get(process, "exec_id"))
-    if session is None or session.id != _get(process, "session"):
-        return process
+    if session is None or session.id != _get(process, "session") or not session.secret:
+        return process  # one that a bridge from before keys began needs none
     return _replaced(process, "key", session.secret)
 
 

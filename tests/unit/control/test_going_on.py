@@ -193,6 +193,22 @@ async def test_the_same_command_meanwhile_waits_for_the_same_end(node: Node) -> 
     assert node.execs == 1
 
 
+async def test_who_waited_through_it_is_told_the_key_and_nobody_else_is(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "secret", "k-1")
+    node.runtime.made["default", "web.1"] = SmallTask("running")
+    order = SessionOrder(namespace="default", container="web.1", exec_id=None, command_id="a-1")
+    session = await node.sessions.open(order)
+    await node.journal.start(_row(node.request("start", stdio="bus")), now())
+    assert await node.recover() == []
+    session.settled.set_result(True)
+    await until(lambda: node.answers and node.ends)
+    [(_, answered)] = node.answers
+    assert answered.result.process.key == "k-1"
+    assert "k-1" not in repr(node.told)
+
+
 async def test_it_outlives_as_many_bridges_as_it_likes(node: Node) -> None:
     asking = asyncio.create_task(node.dispatcher.carry_out(node.request()))
     for _ in range(4):
