@@ -60,7 +60,7 @@ TRUNCATIONS: Final[Mapping[str, str]] = {
     "held": "another process still held the stream when this one had ended, and was not waited for any longer",
     "away": "the process ended while the bridge was not there: what it wrote last may be missing",
     "restarted": "the host was restarted: what was under way then is missing",
-    "lost": "what the bridge had kept of it is gone from its disk",
+    "lost": "what the bridge or the bus had kept of it is gone: a part is missing",
     "deleted": "its container was deleted or started again before all of it could be taken",
 }
 """Why a stream may have had more than what was stored, and the sentence for it."""
