@@ -156,7 +156,7 @@ COMMANDING = (
     Case("forgetful", commands_only, "I5"),
     Case("hasty", held_up, "I9"),
     Case("endless", inputs, "I9"),
-    Case("resolute", deaths, "I5"),
+    Case("resolute", deaths, "I5 I9"),
 )
 """Mistakes about commands. The unbroken bridge goes through the same and worse in test_faults.py."""
 
@@ -166,7 +166,7 @@ def test_a_mistake_about_commands_is_found(trial_factory: TrialFactory, case: Ca
     trial = trial_factory(seed=5, patches=f"{UNBROKEN}+{case.mistake}", commands=True)
     case.happen(trial)
     found = trial.verdict()
-    assert case.invariant in {violation.invariant for violation in found}, found
+    assert set(case.invariant.split()) & {violation.invariant for violation in found}, found
 
 
 def test_a_bridge_that_a_bad_peer_makes_resign_is_found(
