@@ -240,7 +240,7 @@ class Output:
                 if not self._finished or self._spool.end > self._stored:
                     await self._wait()
                     continue
-                if not self._tally.settled:
+                while not self._tally.settled:
                     await self._settle()
                 pieces = [self._end()]
             try:
