@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from bridge.model.commands import Command, Create, Pull
-from bridge.model.labels import OF_OTHERS
+from bridge.model.labels import OF_OTHERS, ON_THE_BUS
 from bridge.policy.asks import Ask, Asks, shown
 
 __all__ = ["asks_of_labels", "asks_of_options", "asks_of_output"]
@@ -46,7 +46,7 @@ def asks_of_output(uri: str) -> tuple[Ask, ...]:
     Read as the shim reads it: what is behind `?` goes to the program as its arguments, and the path may be written with `%`.
     """
     asks = Asks()
-    if uri in ("", "null"):
+    if uri in ("", "null", ON_THE_BUS):
         return ()
     if uri.startswith(_PROGRAM):
         path, clean = _path(uri.removeprefix(_PROGRAM))

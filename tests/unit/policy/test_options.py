@@ -47,7 +47,7 @@ def test_what_is_not_clear_no_rule_allows(uri: str) -> None:
     assert not Permissions(log_files=["/"], log_programs=["/bin/sh", "/x"]).allows(ask)
 
 
-@pytest.mark.parametrize("uri", ["", "null"])
+@pytest.mark.parametrize("uri", ["", "null", "bus"])
 def test_output_to_nowhere_asks_nothing(uri: str) -> None:
     assert asks_of_output(uri) == ()
 
