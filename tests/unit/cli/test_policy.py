@@ -41,7 +41,7 @@ def test_rules_are_checked(cli: Cli, policy: Path) -> None:
     policy.write_text("defualt = 'deny'")
     said = cli("policy", "check", str(policy))
     assert (said.status, said.out) == (2, "")
-    assert said.err == f"containerd-bridge: {policy}: a policy has no 'defualt': give default, rules, spec\n"
+    assert said.err == f"containerd-bridge: {policy}: a policy has no 'defualt': give default, rules, spec, show\n"
     assert cli("policy", "check").status == 2
 
 
