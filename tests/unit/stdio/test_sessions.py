@@ -193,7 +193,7 @@ async def test_what_was_never_started_is_removed(house: House) -> None:
 
 async def test_a_sha_that_nobody_can_know_is_left_out(house: House) -> None:
     house.bus.largest = 10_000
-    session = await house.run(Program(says=LINES, exits=0), window=65_536)
+    session = await house.run(Program(says=LINES), window=65_536)
     await until(lambda: session.result().stdout.size == 65_536)
 
     def expire() -> None:
@@ -202,6 +202,7 @@ async def test_a_sha_that_nobody_can_know_is_left_out(house: House) -> None:
             segment.rename(segment.with_name(f"{int(segment.name) + 10_000:020d}"))
 
     await house.restart(meanwhile=expire)
+    await house.containerd.runtime.tasks.kill("default", "web", SIGKILL, exec_id="e1")
     ended = await house.found().ended()
     assert ended.stdout.sha256 is None
 
