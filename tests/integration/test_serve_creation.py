@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,7 +134,8 @@ def test_what_makes_a_container_is_sent_as_other_commands_are(cli: Cli, ours: Ct
     stored = cli("run", "-d", "--durable", "--command-id", "c-2", "--id", "web.2", "busybox:local", *SLEEP)
     assert stored == (0, "web.2 c-2\n", "")
     until(lambda: "web.2" in left(ours)["tasks"])
-    late = cli("run", "-d", "--not-after", "2020-01-01T00:00:00Z", "busybox:local", *SLEEP)
+    an_hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    late = cli("run", "-d", "--not-after", an_hour_ago, "busybox:local", *SLEEP)
     assert (late.status, "was not to be carried out after" in late.err) == (125, True)
 
 
