@@ -115,6 +115,10 @@ class Session:
     async def start(self, *, width: int = 0, height: int = 0) -> int:
         """Run the process and look after it from here on; see the port."""
         self._size = (width, height)
+        if (
+            self.record.exec_id is None
+        ):  # its terminal is there; an exec's comes with its process, in the size of its spec
+            await self._resize()
         exited = asyncio.create_task(self._process.exit(), name="exit")
         await asyncio.sleep(0)  # its call is under way now
         try:
@@ -163,7 +167,6 @@ class Session:
     def result(self) -> ExecResult:
         """Return how it stands now."""
         record = self.record
-        ended = record.stage == "ended"
         reports = {stream: output.report() for stream, output in self._outputs.items()}
         return ExecResult(
             exec_id=record.exec_id,
@@ -172,7 +175,7 @@ class Session:
             pid=record.pid,
             terminal=record.terminal,
             stdin=record.stdin,
-            running=not ended,
+            running=record.stage != "ended",
             exit_status=record.exit_status,
             exited_at=record.exited_at,
             timed_out=record.timed_out,
@@ -290,8 +293,7 @@ class Session:
 
     async def _live(self, exited: asyncio.Task[ExitInfo]) -> None:
         try:
-            if self.record.terminal and all(self._size):
-                await self._resize()
+            await self._resize()
             await self._in_time(exited)
             ended = await exited
         finally:
@@ -357,6 +359,8 @@ class Session:
 
     async def _resize(self) -> None:
         width, height = self._size
+        if not (self.record.terminal and width and height):
+            return
         try:
             await self._tasks.resize(*self.key, width=width, height=height)
         except CommandFailed as error:

@@ -166,7 +166,7 @@ class MemoryTasks:
 
         def resize() -> None:
             process = self._calls.task(namespace, container).process(exec_id)
-            if process.status != "running":
+            if process.status not in {"created", "running"} or (exec_id is not None and process.status == "created"):
                 raise Refusal("failed_precondition", f"cannot resize a {process.status} container")
             process.size = (width, height)
 
