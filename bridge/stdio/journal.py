@@ -21,10 +21,10 @@ from msgspec import Struct
 from bridge.errors import BadEnvelope
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.identity import ulid_time
-from bridge.model.nanos import Nanos
+from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import StreamReport
 
-__all__ = ["Journal", "SessionRecord", "Stage", "outdated"]
+__all__ = ["Journal", "SessionRecord", "Stage", "kill_at", "outdated"]
 
 log = logging.getLogger(__name__)
 
@@ -173,3 +173,8 @@ def outdated(ended: list[SessionRecord], now: float) -> list[str]:
         for number, record in enumerate(ended)
         if number < beyond or now - (record.ended_at or ulid_time(record.session) * 1e9) / 1e9 > KEPT_S
     ]
+
+
+def kill_at(timeout: float | None) -> Nanos | None:
+    """Return when the time of a process that begins now is up."""
+    return None if timeout is None else Nanos(now() + int(timeout * 1e9))

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
-from bridge.model.nanos import Nanos, now
+from bridge.model.nanos import now
 from bridge.model.outcomes import ExecResult, ExitInfo
 from bridge.model.stdio import OutputStream
 from bridge.ports import Stdio, Tasks
@@ -31,7 +31,7 @@ from bridge.stdio.traffic import Traffic
 from bridge.stdio.watched import watched
 from bridge.stdio.window import Window
 
-__all__ = ["Session", "kill_at"]
+__all__ = ["Session"]
 
 log = logging.getLogger(__name__)
 
@@ -395,8 +395,3 @@ class Session:
         for output in self._outputs.values():
             output.remove()
         self._fifos.remove()
-
-
-def kill_at(timeout: float | None) -> Nanos | None:
-    """Return when the time of a process that begins now is up."""
-    return None if timeout is None else Nanos(now() + int(timeout * 1e9))

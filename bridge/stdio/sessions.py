@@ -25,10 +25,10 @@ from bridge.model.subjects import StdioSubject
 from bridge.ports import OnInputTold, OutputLog, SessionOrder, StdioLines, StdioStatistics, Tasks
 from bridge.stdio.fifos import Fifos, prepare
 from bridge.stdio.input import Input
-from bridge.stdio.journal import Journal, SessionRecord, outdated
+from bridge.stdio.journal import Journal, SessionRecord, kill_at, outdated
 from bridge.stdio.output import Output
 from bridge.stdio.room import MOST
-from bridge.stdio.session import Session, kill_at
+from bridge.stdio.session import Session
 from bridge.stdio.spool import Spool
 from bridge.stdio.traffic import Traffic
 from bridge.stdio.window import Window
