@@ -56,6 +56,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     write: bool = False
     grantable: bool = True
     """False for what no rule can allow: it is not clear what it means."""
+    inherited: bool = False
+    """Whether the container that is there has it itself, whoever gave it: a rule with `existing` allows that too."""
     text: str = ""
 
     def __str__(self) -> str:

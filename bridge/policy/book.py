@@ -159,7 +159,7 @@ class RuleBook(Struct, frozen=True, kw_only=True, dict=True):
         never = next((ask for ask in refused if not ask.grantable), None)
         if any(ask.kind == "moved" for ask in refused):
             remedy = "put back what was there, or make the container anew"
-        elif question.existing:
+        elif question.existing or any(ask.inherited for ask in refused):
             remedy += ", and one with `existing` whatever containers ask that are there already"
         elif never is not None:
             remedy = f"leave out what no rule can allow, since it {never}"

@@ -92,7 +92,7 @@ class Permissions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def allows(self, ask: Ask, resolve: Resolve = as_it_stands, *, existing: bool = False) -> bool:
         """Tell whether this lets a spec ask that; `existing` where it is the spec of a container that is there already."""
-        if existing and self.existing:
+        if (existing or ask.inherited) and self.existing:
             return ask.kind != "moved"
         if not ask.grantable or ask.kind == "moved":
             return False

@@ -1,13 +1,16 @@
 """What a process asks: of a container's spec, or of an exec.
 
 The measure is containerd's default process: its 14 capabilities, no new privileges, no profile of its own. For an exec it is also
-the process of its container: in one that dockerd or the kubelet made, an exec is what every process there is.
+the process of its container: in one that dockerd or the kubelet made, an exec is what every process there is. But to run in a
+container that is mightier than the default one is to have its might, so that is asked for too, as what is there already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+
+from msgspec import structs
 
 from bridge.model.confinement import CAPABILITIES
 from bridge.policy.asks import Ask, Asks, shown
@@ -19,6 +22,7 @@ _HARMLESS: Final = frozenset(
     {"args", "consoleSize", "cwd", "env", "rlimits", "terminal", "user"}
     | {"apparmorProfile", "capabilities", "noNewPrivileges", "oomScoreAdj", "selinuxLabel"}
 )
+_MIGHT: Final = frozenset({"capabilities", "unconfined"})
 _OF_USER: Final = frozenset({"additionalGids", "gid", "uid", "umask", "username"})
 
 
@@ -27,14 +31,21 @@ def asks_of_process(process: Mapping[str, Any], *, own: Mapping[str, Any] | None
 
     Args:
         process: the OCI process.
-        own: the process of the container that it is to run in. What that has already is no ask, whoever gave it to it. Where that
-            is not root, root is an ask; so it is where nobody knows.
+        own: the process of the container that it is to run in. Of what that has, its capabilities and profile are asks, as
+            `inherited` ones, and nothing else is. Where that is not root, root is an ask; so it is where nobody knows.
     """
     asks = Asks()
     judge_process(asks, process, "process", own if isinstance(own, Mapping) else None)
     if _uid(process) == 0 and (own is None or _uid(own) != 0):
         asks.add("root_user", "runs as root in a container whose own process does not")
-    return asks.every()
+    if not isinstance(own, Mapping):
+        return asks.every()
+    mighty = Asks()
+    judge_process(mighty, own, "process")
+    had = [structs.replace(ask, inherited=True) for ask in mighty.every() if ask.kind in _MIGHT]
+    beyond = asks.every()
+    new = {(ask.kind, ask.value) for ask in beyond}
+    return beyond + tuple(ask for ask in had if (ask.kind, ask.value) not in new)
 
 
 def judge_process(asks: Asks, process: object, field: str, own: Mapping[Any, Any] | None = None) -> None:

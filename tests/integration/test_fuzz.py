@@ -50,7 +50,8 @@ def drawn(strategy: Any, count: int) -> list[Any]:
 
 
 def content(ctr: Ctr) -> dict[str, str]:
-    """Everything that is in containerd, in its own client's words."""
+    """Everything that is in containerd and is no garbage, in its own client's words."""
+    ctr.collect_garbage()
     return {
         "namespaces": ctr.host.run("ctr", "namespaces", "ls", "-q").stdout,
         "containers": ctr("containers", "ls"),

@@ -70,7 +70,8 @@ class Asking:
         return str(said["error"]["message"])
 
     async def seen(self) -> list[str]:
-        """Everything that there is in the namespace, and its labels."""
+        """Everything that there is in the namespace, and its labels, and that is no garbage."""
+        await asyncio.to_thread(self.ctr.collect_garbage)
         found = []
         for what in ("snapshots", "containers", "leases", "content"):
             lines = (await asyncio.to_thread(self.ctr, what, "ls")).splitlines()[1:]
@@ -184,10 +185,10 @@ async def test_what_is_refused_or_only_judged_changes_nothing(ask: Asking) -> No
     assert await ask.seen() != before
 
 
-async def test_an_exec_asks_only_for_what_its_container_has_not(ask: Asking) -> None:
-    await ask.serve()
+async def test_an_exec_asks_for_what_its_container_has_not_and_for_its_might(ask: Asking) -> None:
+    await ask.serve("default = 'allow'\n[spec]\nexisting = true\n")
     await asyncio.to_thread(ask.ctr.run, "theirs", *SLEEP, options=("--privileged", "--allow-new-privs"))
-    await ask.ok("exec", "theirs", args=["sh", "-c", "true"])
+    await ask.ok("exec", "theirs", args=["sh", "-c", "true"], capabilities=["CAP_SYS_ADMIN"])
     await ask.ok("run", image=BUSYBOX, command=SLEEP)
     sentence = await ask.refused("exec", args=["sh", "-c", "true"], capabilities=["CAP_SYS_ADMIN"])
     assert "has the capability 'CAP_SYS_ADMIN'" in sentence

@@ -147,6 +147,11 @@ class Ctr:
             raise CtrFailedError(args, ran.returncode, ran.stderr)
         return ran.stdout
 
+    def collect_garbage(self) -> None:
+        """Let containerd take away now what nothing refers to; by itself it does so at some later time."""
+        self("leases", "create", "--id", "collect")
+        self("leases", "delete", "--sync", "collect")
+
     def run(
         self, container: str, *command: str, detach: bool = True, options: tuple[str, ...] = (), image: str = BUSYBOX
     ) -> int:

@@ -27,6 +27,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--commands": "observe,lifecycle",
     "--policy": "/etc/policy.toml",
     "--record": "full",
+    "--show": "full",
     "--http": "127.0.0.1:9464",
     "--root": "containerd2",
     "--lease": "07",

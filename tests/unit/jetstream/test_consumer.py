@@ -13,6 +13,7 @@ import pytest
 from nats.aio.msg import Msg
 
 import bridge.jetstream.consumer as consumer_module
+from bridge.jetstream.api import PREFIX
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt, Place, _place
@@ -31,7 +32,9 @@ class Server:
         self.denied: Callable[[Denied], None] = lambda _: None
         self._deliver: Listener | None = None
         client = SimpleNamespace(new_inbox=lambda: INBOX, listen=self._listen, publish=self._publish)
-        connection = SimpleNamespace(client=client, request=self._request, denials=self._denials, connected=True)
+        connection = SimpleNamespace(
+            client=client, request=self._request, denials=self._denials, connected=True, api=PREFIX
+        )
         self.consumer = Consumer(cast("Connection", connection), "S", self.link)
 
     async def _listen(self, subject: str, listener: Listener) -> object:

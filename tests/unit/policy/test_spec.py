@@ -205,8 +205,13 @@ MIGHTY = {
 
 def test_what_its_container_has_already_is_no_ask_of_an_exec() -> None:
     like_dockerd = {key: value for key, value in DEFAULT["process"].items() if key != "noNewPrivileges"}
-    for own in (MIGHTY, like_dockerd, {**DEFAULT["process"], "capabilities": None}):
-        assert asks_of_process({**own, "args": ["id"], "terminal": True}, own=own) == ()
+    assert asks_of_process({**like_dockerd, "args": ["id"], "terminal": True}, own=like_dockerd) == ()
+    for own in (MIGHTY, {**DEFAULT["process"], "capabilities": None}):
+        # To run in what is mightier than usual is to have that might: a rule for what is there already allows it.
+        asks = asks_of_process({**own, "args": ["id"], "terminal": True}, own=own)
+        assert {ask.kind for ask in asks} <= {"capabilities", "unconfined"}
+        assert asks
+        assert all(Permissions(existing=True).allows(ask) and not Permissions().allows(ask) for ask in asks)
     kinds = {ask.kind for ask in asks_of_process(MIGHTY, own=DEFAULT["process"])}
     assert kinds == {"capabilities", "new_privileges", "unconfined", "oom_score", "fields"}
 
@@ -224,7 +229,9 @@ def test_what_its_container_has_already_is_no_ask_of_an_exec() -> None:
     ],
 )
 def test_what_goes_beyond_its_container_is_one_still(path: str, value: Any, kind: str) -> None:
-    assert [ask.kind for ask in asks_of_process({**MIGHTY, path: value}, own=MIGHTY)] == [kind]
+    asks = asks_of_process({**MIGHTY, path: value}, own=MIGHTY)
+    assert [ask.kind for ask in asks if not ask.inherited] == [kind]
+    assert not Permissions(existing=True).allows(asks[0])
 
 
 # -- whatever it is
