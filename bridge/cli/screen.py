@@ -66,7 +66,9 @@ async def screen(*, whole: bool) -> AsyncIterator[Screen]:
 
     A SIGTERM or SIGHUP cancels what is inside, so that the terminal is left in order; being stopped by a key is not possible.
     """
-    console = Console(highlight=False, markup=False, emoji=False)
+    # LINES and COLUMNS are of the moment at which somebody exported them; a window changes.
+    environment = {name: value for name, value in os.environ.items() if name not in {"LINES", "COLUMNS"}}
+    console = Console(highlight=False, markup=False, emoji=False, _environ=environment)
     live = Live(
         console=console,
         screen=whole,

@@ -144,6 +144,7 @@ class Ends:
             received_at=order.received_at,
             started_at=order.started_at,
             journal=self._journal.identity,
+            digest=order.digest if order.once else "",
             outcome=None if outcome is None else replace(_kept(outcome), error=self._record.told(order, outcome.error)),
         )
 

@@ -20,12 +20,13 @@ from bridge.control.order import read_order
 from bridge.control.telling import Teller
 from bridge.errors import CommandFailed, LogError
 from bridge.failpoint import failpoint
+from bridge.model.commands import is_command_id
 from bridge.model.events import Failure
 from bridge.model.nanos import now
 from bridge.model.outcomes import CommandState, Outcome
 from bridge.model.subjects import CommandSubject, Subjects
 from bridge.ports import CommandJournal, CommandRequest, Job, JobBacklog, JobSource, Quarantined
-from bridge.ports.jobs import AGAIN, TO_BLAME
+from bridge.ports.jobs import AGAIN, ID, TO_BLAME
 
 __all__ = ["JobStatistics", "Worker"]
 
@@ -165,6 +166,12 @@ class Worker:
     async def _brought_to_its_end(self, held: _Held, attempts: int) -> bool:
         """Return whether it has its outcome, for everybody to see."""
         job = held.job
+        if not job.body and not is_command_id(job.headers.get(ID, "")):
+            # A server's answers have no body, and come wherever whoever asks wants them.
+            log.warning(
+                "job %d on %s is by no sender of jobs: it has neither a body nor an id", job.sequence, job.subject
+            )
+            return True
         request = self._request(job)
         if attempts > ATTEMPTS:
             sentence = f"the bridge ended {ATTEMPTS} times when it had received it: the job is put aside"

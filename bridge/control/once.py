@@ -306,8 +306,10 @@ class Once:
         async with running.waiting():
             await bus.ours()
             state = None if order.request.again else await bus.seen(order.id, order.subject)
-        if state is None or state.stage == "accepted" or state.journal == self._journal.identity:
+        if state is None or state.stage == "accepted" or state.journal in {"", self._journal.identity}:
             return None
+        if state.digest not in {"", order.digest}:
+            return self._impostor(order, order.subject._replace(verb=state.verb))
         outcome = state.outcome
         if outcome is not None and outcome.outcome == "refused":
             return None  # it did nothing, and may be allowed now

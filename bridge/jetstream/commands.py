@@ -55,6 +55,9 @@ class _Writer(Lanes):
         return f"NATS/1.0\r\nNats-Msg-Id: {entry.id}\r\n\r\n"
 
 
+TAKEN_BACK: Final = b"taken back"
+"""The mark. A server can be made to write under its key, but not this."""
+
 _LONGEST: Final = 2_000
 """Characters of a sentence, where the whole outcome is too large."""
 
@@ -175,8 +178,17 @@ class JetStreamCommands:
             LogRefused: it may not be written.
         """
         key = self._taken_back_key(command_id, subject)
-        with suppress(WrongRevision):  # somebody else did
-            await key.put(b"", expected=0)
+        revision = 0
+        while True:
+            try:
+                await key.put(TAKEN_BACK, expected=revision)
+            except WrongRevision:
+                standing = await key.get()
+                if standing is not None and standing.value == TAKEN_BACK:
+                    return  # somebody else did
+                revision = 0 if standing is None else standing.revision
+            else:
+                return
 
     async def taken_back(self, command_id: str, subject: CommandSubject) -> bool:
         """Tell whether that stands there; see `CommandStates.taken_back`.
@@ -185,7 +197,8 @@ class JetStreamCommands:
             LogUnavailable: the bucket does not answer.
             LogRefused: it may not be read.
         """
-        return await self._taken_back_key(command_id, subject).get() is not None
+        standing = await self._taken_back_key(command_id, subject).get()
+        return standing is not None and standing.value == TAKEN_BACK
 
     def _taken_back_key(self, command_id: str, subject: CommandSubject) -> Key:
         key = Subjects.taken_back_key(subject.node, subject.namespace, subject.container, command_id)

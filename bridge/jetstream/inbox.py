@@ -3,7 +3,8 @@
 One subscription takes the requests of every verb, so they are handed on in the order in which they were sent, and each is
 handled in a task of its own, so that a slow one holds up no other. Every request that can be answered gets exactly one
 outcome, the refused, the malformed and the interrupted ones included. One that wants its answer on a subject that is no inbox
-(`bridge.jetstream.inboxes`) is not taken.
+(`bridge.jetstream.inboxes`) is not taken. Nor is what a server says of itself, which it does wherever whoever asks it wants: it
+has a status, or neither a body nor somebody who waits.
 """
 
 from __future__ import annotations
@@ -185,6 +186,9 @@ class _Desk:
             log.warning(
                 "a request on %s wants its answer on %r: no inbox, so it is not taken", message.subject, message.reply
             )
+            return
+        if "Status" in (message.headers or {}) or not (message.reply or message.data):
+            log.warning("a message on %s is by no sender of commands: it is not taken", message.subject)
             return
         request = _Request(message=message, subject=subject, received_at=now(), began=time.monotonic_ns())
         if len(self._tasks) >= self._most:

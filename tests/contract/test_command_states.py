@@ -117,3 +117,18 @@ async def test_that_a_job_is_taken_back_stands_beside_it(states: CommandStates) 
     assert [state async for state in states.list()] == []
     await states.write([STATE])
     assert await states.get("a.1") == [STATE]
+
+
+@pytest.mark.nats
+@pytest.mark.parametrize("written", [b"", b'{"type":"io.nats.jetstream.api.v1.account_info_response"}'])
+async def test_what_a_server_is_made_to_write_takes_no_job_back(nats_url: str, written: bytes) -> None:
+    subject = CommandSubject("web.1", "default", "db.1", "pause")
+    async with connected(nats_url) as connection:
+        await ensure_buckets(connection, Subjects())
+        states = JetStreamCommands(connection, Subjects())
+        key = Subjects.taken_back_key("web.1", "default", "db.1", "a.1")
+        await connection.client.publish(f"$KV.{Subjects().command_bucket}.{key}", written)
+        await connection.client.flush()
+        assert not await states.taken_back("a.1", subject)
+        await states.take_back("a.1", subject)
+        assert await states.taken_back("a.1", subject)

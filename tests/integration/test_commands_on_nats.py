@@ -532,3 +532,30 @@ async def test_nobody_makes_the_bridge_publish_elsewhere(nats_url: str, reply: s
         await connection.client.flush()
         await client.flush()
     assert (came, handled) == ([], ["resume"])
+
+
+async def test_what_a_server_says_of_itself_is_no_command(nats_url: str) -> None:
+    """Whoever may read a stream can have the server answer on any subject, with no body where there is nothing to read."""
+    handled: list[str] = []
+
+    async def handle(request: CommandRequest) -> Outcome:
+        handled.append(request.subject.verb)
+        return done(request)
+
+    async with connected(nats_url) as connection, serving(connection, handle), raw_client(nats_url) as client:
+        came: list[Any] = []
+
+        async def on_message(message: Any) -> None:
+            came.append(message)
+
+        await client.subscribe(PAUSE, cb=on_message)
+        await client.jetstream().add_stream(name="S", subjects=["s.>"])
+        await client.jetstream().add_consumer("S", durable_name="c", ack_policy="none")
+        await client.publish("$JS.API.CONSUMER.MSG.NEXT.S.c", b'{"batch":1,"no_wait":true}', reply=PAUSE)
+        async with asyncio.timeout(10):
+            while not came:
+                await asyncio.sleep(0.01)
+        assert (came[0].data, came[0].headers["Status"]) == (b"", "404")
+        await client.publish(PAUSE, b"")  # by nobody who waits
+        await client.request(RESUME, b"", timeout=5)
+    assert handled == ["resume"]

@@ -22,7 +22,7 @@ class CommandState(Struct, frozen=True, kw_only=True):
     """What is known of one command. `outcome` is there once it is finished, and never changes from then on.
 
     `journal` is the UUID of the journal that has it: another bridge of the node that finds a command started there cannot know
-    more than it sees.
+    more than it sees. None has it where the id was another command's. `digest` tells this command from another one under its id.
     """
 
     id: str
@@ -35,6 +35,7 @@ class CommandState(Struct, frozen=True, kw_only=True):
     received_at: Nanos | None = None
     started_at: Nanos | None = None
     journal: str = ""
+    digest: str = ""
     outcome: Outcome | None = None
 
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from bridge.control.dispatch import Dispatcher
 from bridge.control.jobs import ATTEMPTS, Worker
 from bridge.control.memory import MemoryJournal
@@ -350,3 +352,28 @@ async def test_a_job_takes_nothing_from_the_command_whose_id_it_bears() -> None:
     assert (outcome.outcome, outcome.error.code) == ("refused", "already_exists")
     assert await node.states.get("a-1", namespace="default", container="web.1") == [before]
     assert (node.runtime.status("web.1"), node.runtime.status("web.2")) == ("paused", "running")
+
+
+async def test_what_no_sender_of_jobs_has_sent_is_none() -> None:
+    node = Node()
+    node.runtime.add(task=SmallTask("running"))
+    async with node.running():
+        subject = SUBJECTS.job(SUBJECTS.command("web1", "default", "web.1", "pause"))
+        await node.jobs.submit(subject, b"", command_id="no id", name="1")  # as a server's answer is
+        await node.until(0)
+    assert (node.runtime.status(), node.journal.rows, node.states.states, node.jobs.aside) == ("running", {}, {}, {})
+
+
+@pytest.mark.parametrize(("first", "second"), [("inspect", "pause"), ("pause", "resume")])
+async def test_the_outcome_of_another_command_under_its_id_is_not_a_job_s_own(first: str, second: str) -> None:
+    node = Node()
+    node.runtime.add(task=SmallTask("running"))
+    async with node.running():
+        await node.send(first, "a-1")
+        await node.until(0)
+    async with node.running(MemoryJournal()):  # another bridge of the node, or one whose disk was lost
+        subject = SUBJECTS.job(SUBJECTS.command("web1", "default", "web.1", second))
+        await node.jobs.submit(subject, b'{"id":"a-1"}', command_id="a-1", name="2")
+        await node.until(0)
+    # What was never carried out has not used the id up; what was has.
+    assert node.runtime.status() == "paused"
