@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from bridge.control import creation
-from bridge.control.creation import lease_labels, lease_of
+from bridge.control.leases import lease_labels, lease_of
 from bridge.control.recovery import NotDone, NotHere, Undecided, recover
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
