@@ -485,7 +485,7 @@ async def test_a_command_is_taken_back(here: Here) -> None:
 # -- images
 
 
-@shows(pull="image platform snapshotter labels username password")
+@shows(pull="image platform snapshotter labels username password stall")
 async def test_an_image_is_pulled(here: Here) -> None:
     """containerd does it itself, from 1.7 on, and 1.6 says so."""
     with here.house.registry(content(busybox(here)), login=("ann", "secret")) as registry:
@@ -496,6 +496,7 @@ async def test_an_image_is_pulled(here: Here) -> None:
             labels={"tier": "web"},
             username="ann",
             password="secret",
+            stall=60,
         )
         if here.version == "1.6":
             assert await here.code(here.node.pull(wanted, **here.where)) == "unimplemented"
