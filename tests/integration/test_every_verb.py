@@ -393,7 +393,7 @@ async def test_a_task_is_asked_to_end_and_then_killed(here: Here) -> None:
 @shows(
     update=(
         "memory memory_swap memory_reservation cpus cpu_shares cpu_quota cpu_period cpuset_cpus cpuset_mems pids_limit "
-        "blkio_weight annotations task_only"
+        "blkio_weight annotations task_only device_read_bps device_write_bps device_read_iops device_write_iops"
     )
 )
 async def test_limits_are_changed(here: Here) -> None:
@@ -423,8 +423,11 @@ async def test_limits_are_changed(here: Here) -> None:
     assert stats.pids.limit == 40
     assert (await here.spec("web.1"))["linux"]["resources"] == found
     await here.create("web.2", *SLEEP)  # whether a task may have a weight is its kernel's affair: this has none
-    await here.node.update("web.2", blkio_weight=200, **here.where)
-    assert (await here.spec("web.2"))["linux"]["resources"]["blockIO"] == {"weight": 200}
+    rates = {f"device_{way}_{what}": {"8:0": 1 << 20} for way in ("read", "write") for what in ("bps", "iops")}
+    await here.node.update("web.2", blkio_weight=200, **rates, **here.where)  # type: ignore[arg-type]
+    block = (await here.spec("web.2"))["linux"]["resources"]["blockIO"]
+    assert block.pop("weight") == 200
+    assert list(block.values()) == [[{"major": 8, "minor": 0, "rate": 1 << 20}]] * 4
 
 
 @shows(delete="force keep_snapshot", version="")
