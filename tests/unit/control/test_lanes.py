@@ -156,25 +156,36 @@ async def test_lanes_that_are_shared_are_wide_for_each_and_bounded_for_all() -> 
     assert lanes._lanes == {}
 
 
-async def test_who_waits_in_shared_lanes_is_told_once_and_frees_its_place_when_it_leaves() -> None:
-    lanes, gate = SharedLanes("images", width=1, together=1, waiting=9, entered=99), asyncio.Event()
+async def test_who_waits_in_shared_lanes_for_both_is_told_once_and_frees_its_place_when_it_leaves() -> None:
+    lanes = SharedLanes("images", width=1, together=1, waiting=9, entered=99)
+    first, second, third = (asyncio.Event() for _ in range(3))
     seen: list[str] = []
-    told: list[int] = []
+    told: list[str] = []
 
-    async def wait(namespace: str) -> None:
-        async with lanes.turn(namespace, queued=lambda: told.append(1)):
-            seen.append(namespace)
+    async def wait(who: str, namespace: str, gate: asyncio.Event) -> None:
+        async with lanes.turn(namespace, queued=lambda: told.append(who)):
+            seen.append(who)
+            await gate.wait()
 
-    holder = asyncio.create_task(inside(lanes, "a", gate, seen))
+    async def enter(who: str, namespace: str, gate: asyncio.Event) -> asyncio.Task[None]:
+        task = asyncio.create_task(wait(who, namespace, gate))
+        await settle()
+        return task
+
+    holder = await enter("holder", "a", first)
+    other = await enter("other", "b", second)
+    behind = await enter("behind", "a", third)
+    leaving = await enter("leaving", "b", third)
+    leaving.cancel()
+    first.set()
     await settle()
-    behind, other = asyncio.create_task(wait("a")), asyncio.create_task(wait("b"))
-    await settle()
-    assert (seen, len(told)) == (["a"], 2)
-    other.cancel()
-    await asyncio.gather(other, return_exceptions=True)
-    gate.set()
-    await asyncio.gather(holder, behind)
-    assert (seen, len(told)) == (["a", "a"], 2)
+    assert seen == ["holder", "other"]  # the one behind has its namespace's place now, and waits for one of all
+    second.set()
+    third.set()
+    await asyncio.gather(holder, other, behind)
+    assert seen == ["holder", "other", "behind"]
+    assert told == ["other", "behind", "leaving"]
+    assert lanes._lanes == {}
 
 
 async def test_more_than_shared_lanes_hold_is_exhausted_at_once_but_for_who_is_patient() -> None:
