@@ -362,6 +362,7 @@ async def test_a_signal_goes_to_the_first_process_to_all_or_to_one_exec(here: He
     for exec_id in ("e.1", "e.2"):
         await here.node.exec("web.1", SLEEP, exec_id=exec_id, window=None, **here.where)
     first, second = (asyncio.create_task(here.node.wait("web.1", exec_id=one, **here.where)) for one in ("e.1", "e.2"))
+    await here.node.inspect("web.1", **here.where)  # those two were sent before it, and ask containerd for less
     await here.node.kill("web.1", exec_id="e.1", signal="SIGKILL", **here.where)
     assert (await first).exit_status == 137
     await here.node.kill("web.1", signal=9, all=True, **here.where)
