@@ -47,6 +47,10 @@ class Limits(TypedDict, total=False):
     cpuset_mems: str | None
     pids_limit: int | None
     blkio_weight: int | None
+    device_read_bps: dict[str, int] | None
+    device_write_bps: dict[str, int] | None
+    device_read_iops: dict[str, int] | None
+    device_write_iops: dict[str, int] | None
     annotations: dict[str, str]
 
 

@@ -14,10 +14,11 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import structs
 
+from bridge.containerd.throttles import missing, wanted
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import NetworkStats, ProcessInfo
 
@@ -91,6 +92,14 @@ class HostProcesses:
                 continue  # it has just ended
             found[key] = Seen(Process(pid, own), interfaces)
         return found
+
+    def passed_over(self, resources: Mapping[str, Any], pid: int) -> Sequence[str]:
+        """Return the block devices whose limits in an OCI LinuxResources the process does not have; none where nobody sees."""
+        limits, peer = wanted(resources), listener(self._address)
+        view = self._view() if limits and peer else None
+        if view is None:
+            return []
+        return missing(limits, view.proc / str(pid), Path("/proc") / str(peer) / "root/sys/fs/cgroup")
 
     def _view(self) -> _View | None:
         """Return how containerd sees its processes, None where that is out of sight."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ class Images:
             request = images_pb2.ListImagesRequest(filters=filters)
             answer = await self._images.List(request, timeout=LOOK_S, metadata=in_namespace(namespace))
         found = sorted(answer.images, key=lambda image: image.name)
-        return [await self._info(namespace, image, sizes=sizes) for image in found]
+        return await asyncio.gather(*[self._info(namespace, image, sizes=sizes) for image in found])
 
     async def resolve(self, namespace: str, name: str) -> ImageContent:
         """Return what an image is on this host's platform."""

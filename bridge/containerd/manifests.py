@@ -5,6 +5,7 @@ They are foreign data of bounded size: what is not of the shape that it has to b
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -24,6 +25,9 @@ LARGEST: Final = 4 << 20
 
 DEEPEST: Final = 3
 """Indexes inside of indexes."""
+
+MEASURING: Final = 8
+"""Calls under way for the sizes of images: a list of them has thousands of blobs, and others look at containerd too."""
 
 _INDEXES: Final = {
     "application/vnd.oci.image.index.v1+json",
@@ -125,6 +129,7 @@ class Manifests:
 
     def __init__(self, content: Content) -> None:
         self._content = content
+        self._measuring = asyncio.Semaphore(MEASURING)
 
     async def content_of(self, namespace: str, name: str, target: Descriptor) -> ImageContent:
         """Return what an image is on this host.
@@ -151,13 +156,17 @@ class Manifests:
 
     async def size(self, namespace: str, name: str, target: Descriptor) -> int | None:
         """Return what the image's manifest, config and layers for this host take; None where they are not all there."""
-        try:
-            manifest = await self._manifest(namespace, name, target, DEEPEST)
-        except CommandFailed:
-            return None
-        blobs = [blob for _, blob in manifest.children]
-        sizes = [await self._content.size(namespace, blob.digest) for blob in blobs]
+        async with self._measuring:
+            try:
+                manifest = await self._manifest(namespace, name, target, DEEPEST)
+            except CommandFailed:
+                return None
+        sizes = await asyncio.gather(*[self._size(namespace, blob.digest) for _, blob in manifest.children])
         return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    async def _size(self, namespace: str, digest: str) -> int | None:
+        async with self._measuring:
+            return await self._content.size(namespace, digest)
 
     async def _manifest(self, namespace: str, name: str, target: Descriptor, deep: int) -> Manifest:
         data = await self._read(namespace, name, target.digest)

@@ -23,6 +23,7 @@ from bridge.containerd.host import HostProcesses, Process, Seen
 from bridge.containerd.metrics import task_stats
 from bridge.containerd.records import exit_info, needs, process_info, task_info
 from bridge.containerd.snapshots import Snapshots
+from bridge.containerd.throttles import wanted
 from bridge.containerd.users import lookup_user
 from bridge.errors import CommandFailed
 from bridge.model import labels
@@ -135,6 +136,17 @@ class Tasks:
         )
         with command_errors(f"update {container} in {namespace}"):
             await self._tasks.Update(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
+        await self._check_throttles(namespace, container, resources)
+
+    async def _check_throttles(self, namespace: str, container: str, resources: Mapping[str, Any]) -> None:
+        task = await self.get(namespace, container) if wanted(resources) else None
+        devices = await asyncio.to_thread(self._host.passed_over, resources, task.pid) if task is not None else []
+        if devices and await self.get(namespace, container) == task:
+            raise CommandFailed(
+                "failed_precondition",
+                f"the runtime of container {container} gives a task that runs no limits for devices ({', '.join(devices)}), "
+                "as runc before 1.2: stop it first, and update what its next task has; other limits of this command are set",
+            )
 
     async def delete(self, namespace: str, container: str, exec_id: str | None = None) -> ExitInfo:
         """Remove an ended task, or an exec; return how it ended."""

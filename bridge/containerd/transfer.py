@@ -20,7 +20,7 @@ from bridge._pb.containerd.services import streaming_pb2
 from bridge._pb.containerd.services import transfer_pb2 as service_pb2
 from bridge._pb.google.protobuf.any_pb2 import Any as WireAny
 from bridge.containerd.channel import in_namespace
-from bridge.containerd.deadlines import LOOK_S
+from bridge.containerd.deadlines import LOOK_S, UNPACK_S
 from bridge.containerd.errors import command_errors
 from bridge.containerd.manifests import read_platform
 from bridge.errors import CommandFailed
@@ -34,10 +34,16 @@ __all__ = ["Transfer"]
 log = logging.getLogger(__name__)
 
 PULL_S: Final = 6 * 3600.0
-"""Deadline of a whole pull. Whoever waits for it gives up much earlier; this is for one that nobody waits for."""
+"""Deadline of a whole pull, also of one that gets somewhere: whoever waits gives up much earlier, this is where nobody waits."""
 
 NOT_UNPACKED: Final = "no unpack platforms defined"
 """How containerd says that it is configured to unpack nothing of what was asked for (containerd, core/unpack)."""
+
+UNTIL_UNPACKED_S: Final = UNPACK_S
+"""How long nothing need be told once all that was told of has come: not every containerd tells of unpacking."""
+
+COMING: Final = frozenset({"waiting", "downloading"})
+"""What containerd tells of a part that is not all there (containerd, core/transfer/local/progress.go)."""
 
 LAST_WORDS_S: Final = 2.0
 """How long progress is still listened to after the pull is done."""
@@ -74,13 +80,13 @@ class Transfer:
     async def _pull(
         self, namespace: str, wanted: Pull, tell: Tell, unpacks: Sequence[transfer_pb2.UnpackConfiguration]
     ) -> None:
-        platform = read_platform(wanted.platform)
+        platform, pace = read_platform(wanted.platform), _Pace(wanted, tell)
         with command_errors(f"pull {wanted.image} in {namespace}"):
             async with (
                 self._stream(
                     namespace,
                     "progress",
-                    lambda call: _progress(call, wanted.id or "", tell),
+                    lambda call: _progress(call, wanted.id or "", pace.told),
                     last_words=LAST_WORDS_S,
                 ) as progress,
                 self._credentials(namespace, wanted) as credentials,
@@ -101,7 +107,7 @@ class Transfer:
                     destination=_wrapped(destination),
                     options=service_pb2.TransferOptions(progress_stream=progress),
                 )
-                await self._transfer.Transfer(request, timeout=PULL_S, metadata=in_namespace(namespace))
+                await pace.kept(self._transfer.Transfer(request, timeout=PULL_S, metadata=in_namespace(namespace)))
 
     async def _check(self, wanted: Pull) -> None:
         version = (await self._version()).version
@@ -149,6 +155,57 @@ class Transfer:
                 serving.cancel()
                 await asyncio.gather(serving, return_exceptions=True)
             call.cancel()
+
+
+class _Pace:
+    """Whether a pull gets anywhere: what is told of its progress says so."""
+
+    def __init__(self, wanted: Pull, tell: Tell) -> None:
+        self._wanted = wanted
+        self._tell = tell
+        self._parts: dict[str, Progress] = {}
+        self._moved = asyncio.get_running_loop().time()
+
+    def told(self, progress: Progress) -> None:
+        """Take what was told, and hand it on."""
+        if self._parts.get(progress.name) != progress:
+            self._parts[progress.name] = progress
+            self._moved = asyncio.get_running_loop().time()
+        self._tell(progress)
+
+    async def kept(self, call: Any) -> None:
+        """Wait for the call as long as it gets anywhere; it is cancelled where this is left early.
+
+        Raises:
+            CommandFailed: `deadline_exceeded`: it got nowhere.
+        """
+        work = asyncio.ensure_future(_answered(call))
+        try:
+            while not work.done():
+                left = self._moved + self._patience - asyncio.get_running_loop().time()
+                if left <= 0:
+                    raise CommandFailed(
+                        "deadline_exceeded",
+                        f"the registry of {self._wanted.image} has sent nothing for {self._patience:g} s: see whether it is "
+                        "there, or give it longer with stall",
+                    )
+                await asyncio.wait({work}, timeout=left)
+            await work
+        finally:
+            work.cancel()
+            call.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    @property
+    def _patience(self) -> float:
+        """As long as wanted, but longer once all has come: what is left to do is containerd's own."""
+        layers = any(name.startswith("layer-") for name in self._parts)
+        coming = any(part.event in COMING and part.done < part.total for part in self._parts.values())
+        return max(self._wanted.stall, UNTIL_UNPACKED_S) if layers and not coming else self._wanted.stall
+
+
+async def _answered(call: Any) -> None:
+    await call
 
 
 async def _progress(call: Any, command_id: str, tell: Tell) -> None:

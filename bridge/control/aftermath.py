@@ -122,6 +122,7 @@ class Aftermath:
     def _see_to(self, running: MutableMapping[str, Running], row: JournalRow, found: GoesOn, answer: Answer) -> None:
         one = Running(self._order(row))
         one.order.began = one.accepted = True
+        one.interruption = found.interruption
         running[row.id] = one
         task = asyncio.create_task(self._end_later(running, one, row, found, answer), name=f"command {row.id}")
         self._later.add(task)

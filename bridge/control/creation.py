@@ -10,9 +10,8 @@ Nobody else's is ever touched: a container, a snapshot or a name that is there a
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
@@ -21,6 +20,7 @@ from msgspec import structs, to_builtins
 
 from bridge.control import lifecycle
 from bridge.control.execution import sessions_at
+from bridge.control.leases import held, undo
 from bridge.control.spec.default import default_spec
 from bridge.control.spec.image import apply_image, image_config, image_labels
 from bridge.control.spec.options import NO_PRIVILEGES, apply_options, asks_privileges
@@ -36,20 +36,14 @@ from bridge.model.outcomes import ContainerInfo, Created, Ran, TaskStarted
 from bridge.model.users import GROUP, LARGEST_LIST, PASSWD, process_user
 from bridge.ports import ImageContent, NewContainer, Privileges
 
-__all__ = ["INSTANCE", "VERBS", "created_by", "lease_labels", "lease_of", "undo"]
+__all__ = ["VERBS", "created_by"]
 
 log = logging.getLogger(__name__)
-
-INSTANCE: Final = new_ulid()
-"""What this process is called on its leases."""
 
 RUNC: Final = "io.containerd.runc."
 """Beginning of the runtimes whose options are runc's."""
 
 LONGEST_LABEL: Final = 4096
-
-UNDO_S: Final = 20.0
-"""How long undoing may take when the bridge is told to stop meanwhile; what is left then is found at the next start."""
 
 
 # -- create
@@ -71,16 +65,6 @@ async def created_by(place: Place, command_id: str) -> Created | None:
     return _created(record, already=True) if record.labels.get(labels.COMMAND) == command_id else None
 
 
-def lease_of(command_id: str) -> str:
-    """Return the name of the lease under which a command makes things."""
-    return f"containerd-bridge-{command_id}"
-
-
-def lease_labels(command_id: str, node: str) -> dict[str, str]:
-    """Return the labels of that lease."""
-    return {labels.COMMAND: command_id, labels.INSTANCE: INSTANCE, labels.NODE: node}
-
-
 async def _create(place: Place, command: Create) -> tuple[Created, bool]:
     """Return the container, and whether it is this very call that made it."""
     command_id = place.command_id or command.id or new_ulid()
@@ -91,7 +75,7 @@ async def _create(place: Place, command: Create) -> tuple[Created, bool]:
     await _demand_free(place)
     wanted, image = await _wanted(place, command, command_id)
     await _permit(place, command, wanted, begins=False)
-    async with _lease(place, command_id) as lease:
+    async with held(place, command_id) as lease:
         return await _make(place, command, wanted, image, lease), True
 
 
@@ -276,23 +260,6 @@ def _created(record: ContainerInfo, *, already: bool = False) -> Created:
 
 
 @asynccontextmanager
-async def _lease(place: Place, command_id: str) -> AsyncIterator[str]:
-    """Hold what is made until a record refers to it; in the end the lease is gone whatever came of it."""
-    assert place.namespace is not None
-    namespace, lease = place.namespace, lease_of(command_id)
-
-    async def give_up() -> None:
-        await place.runtime.leases.delete(namespace, lease)
-
-    try:
-        await place.runtime.leases.create(namespace, lease, lease_labels(command_id, place.node))
-        failpoint("leased")
-        yield lease
-    finally:
-        await undo(f"lease {lease}", give_up())
-
-
-@asynccontextmanager
 async def _snapshot(
     place: Place, snapshotter: str, image: ImageContent | None, command_id: str, lease: str
 ) -> AsyncIterator[None]:
@@ -310,7 +277,11 @@ async def _snapshot(
 
     await remove()  # what an earlier try of the same command was stopped from removing
     try:
-        await _prepare(place, snapshotter, image, command_id, lease)
+        # It may have to unpack the image, which takes as long as that takes.
+        await place.interruption.through(
+            _prepare(place, snapshotter, image, command_id, lease),
+            otherwise=f"{place} was to be made, and that was cancelled: nothing is left of it",
+        )
         failpoint("snapshot-made")
         yield
     except BaseException:
@@ -343,21 +314,6 @@ async def _is_there(place: Place, command_id: str) -> bool | None:
     except CommandFailed as error:
         log.warning("%s: whether it was made is not known: %s", place, error)
         return None
-
-
-async def undo(what: str, work: Coroutine[Any, Any, object]) -> None:
-    """Carry out a step of undoing to its end, also while we are cancelled; that it fails is told in the log."""
-    task = asyncio.ensure_future(work)
-    try:
-        async with asyncio.timeout(UNDO_S):
-            await asyncio.shield(task)
-    except CommandFailed as error:
-        log.warning("%s is left, the next start of the bridge clears it away: %s", what, error)
-    except TimeoutError:
-        log.warning("%s is left, the next start of the bridge clears it away: no answer in time", what)
-    except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=UNDO_S)
-        raise
 
 
 # -- run

@@ -29,7 +29,7 @@ from bridge.control.conditions import Stale
 from bridge.control.desk import Bus
 from bridge.control.ends import Ends, Standing, failure_of, mistake, stopped_before
 from bridge.control.keys import with_key
-from bridge.control.lanes import Lane, Lanes, LaneStatistics
+from bridge.control.lanes import Lane, Lanes, LaneStatistics, SharedLanes
 from bridge.control.memory import MemoryJournal
 from bridge.control.once import Once
 from bridge.control.order import Order, read_order
@@ -38,7 +38,7 @@ from bridge.control.record import CommandRecord
 from bridge.control.running import BrokenOff, LeftOpen, Postponed
 from bridge.control.verb import Known, Permission, Place, Removing, Verb, hush, nobody_judges, nobody_knows
 from bridge.errors import CommandFailed
-from bridge.model.commands import Cancel, Command
+from bridge.model.commands import Cancel, Command, Rmi
 from bridge.model.events import Failure
 from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos, now
@@ -65,8 +65,15 @@ OBSERVING_WIDTH = 16
 OBSERVING_WAITING = 1_000
 
 IMAGES_WIDTH = 4
+IMAGES_TOGETHER = 16
 IMAGES_WAITING = 64
-"""Images that come or go at the same time: each takes the network and the disk to itself."""
+IMAGES_ENTERED = 256
+"""Images that come at the same time into one namespace, and into all: each takes the network and the disk to itself. A registry
+that hangs holds up the namespaces that ask it, and no other one."""
+
+NAMES_WIDTH = 4
+NAMES_WAITING = 64
+"""Names of images that go at the same time. They wait for nothing that comes: often they are to make room for it."""
 
 LASTING_WIDTH = 512
 """Commands that only wait, at the same time: each is a call to containerd that stays open, and a task here, 20 KiB together.
@@ -152,7 +159,14 @@ class Dispatcher:
         self._clock = clock
         self._lanes = lanes or Lanes()
         self._given: dict[str, Any] = {"tell": tell, "objects": objects, "removing": removing, "sessions": sessions}
-        self._images = Lane("this node's images", width=IMAGES_WIDTH, waiting=IMAGES_WAITING)
+        self._images = SharedLanes(
+            "images",
+            width=IMAGES_WIDTH,
+            together=IMAGES_TOGETHER,
+            waiting=IMAGES_WAITING,
+            entered=IMAGES_ENTERED,
+        )
+        self._names = Lane("the names of this node's images", width=NAMES_WIDTH, waiting=NAMES_WAITING)
         self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
         self._lasting = Lane("what happens on this node", width=LASTING_WIDTH, waiting=0)
         self._journal: CommandJournal = MemoryJournal() if journal is None else journal
@@ -347,7 +361,9 @@ class Dispatcher:
         if not order.queues:
             return self._observing.turn(patient=patient)
         if order.target is None:
-            return self._images.turn(patient=patient, queued=queued)
+            if order.subject.verb == Rmi.verb:
+                return self._names.turn(patient=patient, queued=queued)
+            return self._images.turn(order.subject.namespace or "", patient=patient, queued=queued)
         return self._lanes.turn(*order.target, patient=patient, queued=queued)
 
     @asynccontextmanager

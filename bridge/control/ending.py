@@ -8,7 +8,10 @@ from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model.outcomes import ExitInfo
 
-__all__ = ["RECONNECT_S", "exit_of"]
+__all__ = ["KILLED_WITHIN_S", "RECONNECT_S", "exit_of"]
+
+KILLED_WITHIN_S = 10.0
+"""From SIGKILL to the exit: dockerd's patience too. Longer only takes a process that hangs in the kernel."""
 
 RECONNECT_S = 0.5
 """Pause before the exit is awaited again after containerd went away in the middle of it."""

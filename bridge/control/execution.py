@@ -13,9 +13,11 @@ import asyncio
 import posixpath
 import re
 from collections.abc import Mapping
+from signal import SIGKILL
 from types import MappingProxyType
 from typing import Any, Final
 
+from bridge.control.ending import KILLED_WITHIN_S, exit_of
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
@@ -25,7 +27,7 @@ from bridge.model.limits import CAPTURED
 from bridge.model.outcomes import ContainerInfo, Done, ExecResult, TaskInfo
 from bridge.ports import SessionOrder, StdioSession, StdioSessions, UserIds
 
-__all__ = ["VERBS", "as_before", "process_spec", "sessions_at", "with_unseen_fifos"]
+__all__ = ["VERBS", "as_before", "outcome_of", "process_spec", "sessions_at", "with_unseen_fifos"]
 
 _CAPABILITY: Final = re.compile(r"CAP_[A-Z_]+")
 _VARIABLE: Final = re.compile(r"[^=\0]+")
@@ -46,7 +48,47 @@ async def exec_(place: Place, command: Exec) -> ExecResult:
     else:
         session = await _run(place, command, sessions, exec_id)
     await place.leave()
-    return session.result() if command.mode == "detached" else await session.ended()
+    return session.result() if command.mode == "detached" else await outcome_of(place, session)
+
+
+async def outcome_of(place: Place, session: StdioSession) -> ExecResult:
+    """Wait until an exec has ended and all its output is stored; return the whole of it.
+
+    Raises:
+        CommandFailed: `cancelled`: the command was taken back meanwhile, and its process is killed.
+    """
+    ended = asyncio.ensure_future(session.ended())
+    try:
+        try:
+            await place.interruption.waits(ended)
+        except CommandFailed as error:
+            raise await _killed(place, session) from error
+        return ended.result()
+    finally:
+        ended.cancel()
+        await asyncio.gather(ended, return_exceptions=True)
+
+
+async def _killed(place: Place, session: StdioSession) -> CommandFailed:
+    """Kill an exec and wait for its exit, though not for who reads its output; return what is to be said of it."""
+    exec_id = session.result().exec_id
+    what = f"exec was cancelled: its process in {place}"
+    exited = asyncio.ensure_future(exit_of(place, exec_id))
+    await asyncio.sleep(0)  # its call is under way now
+    try:
+        try:
+            await place.runtime.tasks.kill(*place.target, int(SIGKILL), exec_id=exec_id)
+        except CommandFailed as error:
+            if error.code != "not_found":
+                return CommandFailed(error.code, f"{what} could not be killed: {error}", containerd=error.containerd)
+            return CommandFailed("cancelled", f"{what} had ended, and its output was not all taken")
+        await asyncio.wait({exited}, timeout=KILLED_WITHIN_S)
+        if not exited.done():
+            return CommandFailed("deadline_exceeded", f"{what} has not ended {KILLED_WITHIN_S:.0f} s after SIGKILL")
+        return CommandFailed("cancelled", f"{what} was killed")
+    finally:
+        exited.cancel()
+        await asyncio.gather(exited, return_exceptions=True)
 
 
 async def _run(place: Place, command: Exec, sessions: StdioSessions, exec_id: str) -> StdioSession:

@@ -6,21 +6,21 @@ with whom. A verb adds and removes names.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from msgspec import structs
 
-from bridge.control.creation import lease_labels, lease_of, undo
+from bridge.control.leases import held, undo
 from bridge.control.verb import Place, Verb
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model import labels
 from bridge.model.commands import Images, Import, Pull, Rmi
 from bridge.model.identity import new_ulid
-from bridge.model.outcomes import ImageList, ImageRemoved, Imported, Progress, Pulled
+from bridge.model.outcomes import ImageInfo, ImageList, ImageRemoved, Imported, Progress, Pulled
 from bridge.ports import Archive
 
 __all__ = ["VERBS"]
@@ -46,10 +46,40 @@ async def pull(place: Place, command: Pull) -> Pulled:
     command_id = place.command_id or command.id or new_ulid()
     given = {**command.labels, labels.COMMAND: command_id}
     wanted = structs.replace(command, id=command_id, snapshotter=snapshotter, labels=given)
-    async with _leased(place, command_id) as lease:
-        image = await place.runtime.images.pull(namespace, wanted, place.tell, lease=lease)
+    before = await _image(place, command.image)
+    async with held(place, command_id) as lease:
+        try:
+            image = await place.interruption.through(
+                place.runtime.images.pull(namespace, wanted, place.tell, lease=lease),
+                otherwise=f"pull was cancelled: nothing of {command.image} is left",
+            )
+        except CommandFailed as error:
+            if error.code == "cancelled":
+                await _unpulled(place, command.image, command_id, there_before=before is not None)
+            raise
         failpoint("fetched")
     return Pulled(image=image)
+
+
+async def _unpulled(place: Place, name: str, command_id: str, *, there_before: bool) -> None:
+    """Take the name away that a cancelled pull gave at its very end, unless another image had it before.
+
+    Raises:
+        CommandFailed: `cancelled`: that one is gone, and the name stays with the new one.
+    """
+    image = await _image(place, name)
+    if image is None or image.labels.get(labels.COMMAND) != command_id:
+        return
+    if there_before:
+        raise CommandFailed(
+            "cancelled", f"pull was cancelled when {name} was there: it is the new one, maybe not unpacked"
+        )
+    await undo(f"image {name}", place.runtime.images.delete(_namespace(place), name))
+
+
+async def _image(place: Place, name: str) -> ImageInfo | None:
+    found = await place.runtime.images.list(_namespace(place))
+    return next((one for one in found if one.name == name), None)
 
 
 async def import_archive(place: Place, command: Import) -> Imported:
@@ -62,7 +92,7 @@ async def import_archive(place: Place, command: Import) -> Imported:
     if place.objects is None:
         raise CommandFailed("unimplemented", "this bridge reads no object stores")
     command_id = place.command_id or command.id or new_ulid()
-    read = 0
+    read, whole = 0, asyncio.Event()
 
     async def measured() -> Archive:
         nonlocal read
@@ -74,10 +104,13 @@ async def import_archive(place: Place, command: Import) -> Imported:
                 told = read
                 place.tell(Progress(id=command_id, name=command.object, event="importing", done=read))
             yield piece
+        whole.set()  # the names come next, all or none
 
-    async with _leased(place, command_id) as lease:
-        found = await place.runtime.images.take_in(
-            namespace, measured(), name=command.name, lease=lease, command_id=command_id
+    async with held(place, command_id) as lease:
+        found = await place.interruption.through(
+            place.runtime.images.take_in(namespace, measured(), name=command.name, lease=lease, command_id=command_id),
+            otherwise=f"import was cancelled: nothing of {command.object} is left",
+            until=whole,
         )
         failpoint("fetched")
     return Imported(images=list(found), bytes=read)
@@ -102,18 +135,6 @@ async def rmi(place: Place, command: Rmi) -> ImageRemoved:
         sentence = f"there is no image {command.image} in namespace {namespace}: `images` lists those that there are"
         raise CommandFailed("not_found", sentence, containerd=error.containerd) from error
     return ImageRemoved(image=command.image, used_by=sorted(used_by))
-
-
-@asynccontextmanager
-async def _leased(place: Place, command_id: str) -> AsyncIterator[str]:
-    """Hold what comes until an image's record refers to it; where none does in the end, it is garbage."""
-    namespace, lease = _namespace(place), lease_of(command_id)
-    try:
-        await place.runtime.leases.create(namespace, lease, lease_labels(command_id, place.node))
-        failpoint("leased")
-        yield lease
-    finally:
-        await undo(f"lease {lease}", place.runtime.leases.delete(namespace, lease))
 
 
 def _namespace(place: Place) -> str:

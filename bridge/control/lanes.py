@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from bridge.errors import CommandFailed
 
-__all__ = ["Lane", "LaneStatistics", "Lanes"]
+__all__ = ["Lane", "LaneStatistics", "Lanes", "SharedLanes"]
 
 WAITING_PER_LANE = 32
 """Commands that may wait for one container. Each may be a `stop` with its grace: whoever is further behind has long given up."""
@@ -136,3 +136,53 @@ class Lanes:
             waiting=sum(lane.waiting for lane in lanes),
             exhausted=self._exhausted + sum(lane.exhausted for lane in lanes),
         )
+
+
+class SharedLanes:
+    """One lane per namespace, each `width` wide, and no more than `together` under way in all of them.
+
+    So what hangs in one namespace holds up that one, and what hangs in many is bounded.
+    """
+
+    def __init__(self, what: str, *, width: int, together: int, waiting: int, entered: int) -> None:
+        """Take what they are for, and the bounds: under way in one and in all, waiting in one, both in all of them."""
+        self._what = what
+        self._width = width
+        self._waiting = waiting
+        self._most_entered = entered
+        self._entered = 0
+        self._lanes: dict[str, Lane] = {}
+        self._all = Lane(what, width=together)
+
+    @asynccontextmanager
+    async def turn(
+        self, namespace: str, *, patient: bool = False, queued: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[None]:
+        """Wait for the turn in this namespace, and then for one of all; see `Lanes.turn`.
+
+        Raises:
+            CommandFailed: `exhausted`, at once.
+        """
+        if not patient and self._entered >= self._most_entered:
+            raise CommandFailed("exhausted", f"{self._entered} commands are for {self._what} already: try again later")
+        lane = self._lanes.get(namespace)
+        if lane is None:
+            what = f"{self._what} in namespace {namespace}"
+            lane = self._lanes[namespace] = Lane(what, width=self._width, waiting=self._waiting)
+        told = False
+
+        def waits() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                queued()
+
+        place = 0 if patient else 1
+        self._entered += place
+        try:
+            async with lane.turn(patient=patient, queued=waits), self._all.turn(patient=True, queued=waits):
+                yield
+        finally:
+            self._entered -= place
+            if lane.idle:
+                del self._lanes[namespace]

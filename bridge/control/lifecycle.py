@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from msgspec import structs
 
-from bridge.control.ending import exit_of
+from bridge.control.ending import KILLED_WITHIN_S, exit_of
 from bridge.control.execution import as_before, sessions_at, with_unseen_fifos
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
@@ -43,9 +43,6 @@ log = logging.getLogger(__name__)
 
 STOP_SIGNAL_LABEL = "io.containerd.image.config.stop-signal"
 """Where containerd's clients keep the image's StopSignal (containerd, client/container_opts.go)."""
-
-KILLED_WITHIN_S = 10.0
-"""From SIGKILL to the exit: dockerd's patience too. Longer only takes a process that hangs in the kernel."""
 
 FROZEN: frozenset[TaskStatus] = frozenset({"paused", "pausing"})
 

@@ -122,10 +122,23 @@ def resources_of(command: Update) -> dict[str, Any]:
         "memory": memory,
         "cpu": cpu,
         "pids": {"limit": command.pids_limit},
-        "blockIO": {"weight": command.blkio_weight},
+        "blockIO": {
+            "weight": command.blkio_weight,
+            "throttleReadBpsDevice": _throttles(command.device_read_bps),
+            "throttleWriteBpsDevice": _throttles(command.device_write_bps),
+            "throttleReadIOPSDevice": _throttles(command.device_read_iops),
+            "throttleWriteIOPSDevice": _throttles(command.device_write_iops),
+        },
     }
     given = {name: {key: value for key, value in group.items() if value is not None} for name, group in groups.items()}
     return {name: group for name, group in given.items() if group}
+
+
+def _throttles(rates: Mapping[str, int] | None) -> list[dict[str, int]] | None:
+    if not rates:
+        return None
+    numbers = [(*map(int, device.split(":")), rate) for device, rate in sorted(rates.items())]
+    return [{"major": major, "minor": minor, "rate": rate} for major, minor, rate in numbers]
 
 
 def changed_spec(
@@ -134,12 +147,24 @@ def changed_spec(
     """Return a spec with these limits and annotations; an annotation that is empty is taken away."""
     linux = dict(spec.get("linux") or {})
     before = linux.get("resources") or {}
-    linux["resources"] = dict(before) | {name: (before.get(name) or {}) | group for name, group in resources.items()}
+    linux["resources"] = dict(before) | {
+        name: _merged(before.get(name) or {}, group) for name, group in resources.items()
+    }
     changed = dict(spec) | {"linux": linux}
     if annotations:
         merged = (spec.get("annotations") or {}) | dict(annotations)
         changed["annotations"] = {key: value for key, value in merged.items() if value}
     return changed
+
+
+def _merged(before: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return limits of one kind with what changes; in a list of devices those that are not named stay, and 0 is no limit."""
+    merged = dict(before) | dict(group)
+    for name, changed in group.items():
+        if isinstance(changed, list):
+            devices = {(one.get("major"), one.get("minor")): one for one in [*(before.get(name) or ()), *changed]}
+            merged[name] = [one for one in devices.values() if one.get("rate")]
+    return merged
 
 
 def _size(option: str, value: str | int | None) -> int | None:

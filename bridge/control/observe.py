@@ -75,9 +75,12 @@ async def _execs(
 
 
 async def pids(place: Place, _: Pids) -> PidList:
-    """Return the processes of a container."""
-    await task_at(place)
-    return PidList(processes=list(await place.runtime.tasks.pids(*place.target)))
+    """Return the processes of a container that has some."""
+    if (await task_at(place)).status != "stopped":
+        found = await place.runtime.tasks.pids(*place.target)
+        if found or (await task_at(place)).status != "stopped":  # it may have ended between the two
+            return PidList(processes=list(found))
+    raise CommandFailed("failed_precondition", f"{place} is stopped, so it has no processes: start it first")
 
 
 async def version(place: Place, _: Version) -> VersionInfo:

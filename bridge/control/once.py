@@ -172,7 +172,7 @@ class Once:
                 return row.outcome
             if row.started_at is not None:
                 order.began, order.started_at = True, row.started_at
-                return await self._ended(order, row)
+                return await self._ended(running, row)
         try:
             return await self._in_turn(running, self._desk.accepted(order))
         except CommandFailed as error:  # it was not accepted, or nothing could be written down of it
@@ -260,14 +260,17 @@ class Once:
             outcome = await self._broken_off(order)
         outcome = await self._ends.finish(order, row, outcome)
         if cancelled is not None:
+            running.settle(outcome)  # whoever waits for it too was not cancelled
             raise cancelled
         return outcome
 
-    async def _ended(self, order: Order, row: JournalRow) -> Outcome:
+    async def _ended(self, running: Running, row: JournalRow) -> Outcome:
         """End a command that was started under this id and has no outcome; wait for what goes on."""
+        order = running.order
         try:
             return await self._aftermath.end(row)
         except GoesOn as found:
+            running.interruption = found.interruption
             try:
                 async with self._desk.breakable(order):
                     outcome = await self._aftermath.waited_for(order, found)
@@ -288,7 +291,7 @@ class Once:
             running.seal()
             before = await self._journal.start(order.row, order.started_at)
             if before is not None and (before.started_at is not None or before.outcome is not None):
-                raise EndedBefore(before.outcome or await self._ended(order, before))
+                raise EndedBefore(before.outcome or await self._ended(running, before))
         except CommandFailed as error:
             raise CannotBegin(error) from error
         running.accepted = True

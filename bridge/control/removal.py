@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from bridge.control import lifecycle
-from bridge.control.creation import INSTANCE
 from bridge.control.lanes import Lanes
+from bridge.control.leases import INSTANCE
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model import labels

@@ -136,10 +136,13 @@ class Running:
         Raises:
             CommandFailed: `failed_precondition`: it is being carried out, and its verb cannot be interrupted there.
         """
+        interruptible = self.interruption is not None and self.interruption.possible
         if not self.order.began:
             self._break_off(TakenBack())
+            if self.interruption is not None and interruptible:  # what a verb prepares before it begins may take long
+                self.interruption.interrupt()
             return False
-        if self.interruption is None or not self.interruption.possible:
+        if self.interruption is None or not interruptible:
             verb = self.order.subject.verb
             raise CommandFailed(
                 "failed_precondition", f"{verb} {self.order.id} is being carried out and cannot be interrupted there"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
@@ -29,10 +29,14 @@ __all__ = [
 ]
 
 
+T = TypeVar("T")
+
+
 class Interruption:
     """How somebody who takes a command back reaches the verb that is carrying it out.
 
-    A verb says where it can be interrupted by waiting there through `waits`; nowhere else anything happens to it.
+    A verb says where it can be interrupted by waiting there through `waits`, or by working there `through` it; nowhere else
+    anything happens to it.
     """
 
     def __init__(self) -> None:
@@ -65,6 +69,31 @@ class Interruption:
         if not for_.done() and self._wanted.is_set():
             raise CommandFailed("cancelled", "the command was cancelled")
         return for_.done()
+
+    async def through(self, work: Coroutine[Any, Any, T], *, otherwise: str, until: asyncio.Event | None = None) -> T:
+        """Carry out what can be broken off: it is cancelled then, and has undone its own when this returns.
+
+        Args:
+            work: what takes long.
+            otherwise: what is said where the command was taken back meanwhile.
+            until: set by the work when it can be broken off no more.
+
+        Raises:
+            CommandFailed: `cancelled`: the command was taken back meanwhile. And whatever the work raises.
+        """
+        task = asyncio.ensure_future(work)
+        passed = asyncio.ensure_future((until or asyncio.Event()).wait())
+        first = asyncio.ensure_future(asyncio.wait({task, passed}, return_when=asyncio.FIRST_COMPLETED))
+        try:
+            try:
+                await self.waits(first)
+            except CommandFailed as error:
+                raise CommandFailed("cancelled", otherwise) from error
+            return await task
+        finally:
+            for each in (task, passed, first):
+                each.cancel()
+            await asyncio.gather(task, passed, first, return_exceptions=True)
 
 
 Known: TypeAlias = Callable[[str, str], Awaitable[ContainerState]]

@@ -117,7 +117,8 @@ class TaskLifecycle(Protocol):
     ) -> None:
         """Give it other limits: an OCI LinuxResources with only what is to change.
 
-        `not_found` where there is no task, `failed_precondition` where it has ended.
+        `not_found` where there is no task; `failed_precondition` where it has ended, and where it is seen that its runtime has
+        passed over limits for block devices.
         """
         ...
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bridge.containerd.runtime import ContainerdRuntime
-from bridge.control import creation
+from bridge.control import creation, leases
 from bridge.control.dispatch import Dispatcher
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
@@ -498,7 +498,7 @@ async def test_what_a_killed_command_left_goes_at_the_next_start(host: Container
     with host.fresh_namespace() as ctr:
         async with ContainerdRuntime(host.address) as runtime:
             leased = {labels.COMMAND: "c1", labels.INSTANCE: "another process"}
-            lease = creation.lease_of("c1")
+            lease = leases.lease_of("c1")
             await runtime.leases.create(ctr.namespace, lease, leased)
             image = await runtime.images.resolve(ctr.namespace, BUSYBOX)
             await runtime.snapshots.prepare(

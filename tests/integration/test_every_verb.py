@@ -362,6 +362,7 @@ async def test_a_signal_goes_to_the_first_process_to_all_or_to_one_exec(here: He
     for exec_id in ("e.1", "e.2"):
         await here.node.exec("web.1", SLEEP, exec_id=exec_id, window=None, **here.where)
     first, second = (asyncio.create_task(here.node.wait("web.1", exec_id=one, **here.where)) for one in ("e.1", "e.2"))
+    await here.node.inspect("web.1", **here.where)  # those two were sent before it, and ask containerd for less
     await here.node.kill("web.1", exec_id="e.1", signal="SIGKILL", **here.where)
     assert (await first).exit_status == 137
     await here.node.kill("web.1", signal=9, all=True, **here.where)
@@ -393,7 +394,7 @@ async def test_a_task_is_asked_to_end_and_then_killed(here: Here) -> None:
 @shows(
     update=(
         "memory memory_swap memory_reservation cpus cpu_shares cpu_quota cpu_period cpuset_cpus cpuset_mems pids_limit "
-        "blkio_weight annotations task_only"
+        "blkio_weight annotations task_only device_read_bps device_write_bps device_read_iops device_write_iops"
     )
 )
 async def test_limits_are_changed(here: Here) -> None:
@@ -423,8 +424,11 @@ async def test_limits_are_changed(here: Here) -> None:
     assert stats.pids.limit == 40
     assert (await here.spec("web.1"))["linux"]["resources"] == found
     await here.create("web.2", *SLEEP)  # whether a task may have a weight is its kernel's affair: this has none
-    await here.node.update("web.2", blkio_weight=200, **here.where)
-    assert (await here.spec("web.2"))["linux"]["resources"]["blockIO"] == {"weight": 200}
+    rates = {f"device_{way}_{what}": {"8:0": 1 << 20} for way in ("read", "write") for what in ("bps", "iops")}
+    await here.node.update("web.2", blkio_weight=200, **rates, **here.where)  # type: ignore[arg-type]
+    block = (await here.spec("web.2"))["linux"]["resources"]["blockIO"]
+    assert block.pop("weight") == 200
+    assert list(block.values()) == [[{"major": 8, "minor": 0, "rate": 1 << 20}]] * 4
 
 
 @shows(delete="force keep_snapshot", version="")
@@ -485,7 +489,7 @@ async def test_a_command_is_taken_back(here: Here) -> None:
 # -- images
 
 
-@shows(pull="image platform snapshotter labels username password")
+@shows(pull="image platform snapshotter labels username password stall")
 async def test_an_image_is_pulled(here: Here) -> None:
     """containerd does it itself, from 1.7 on, and 1.6 says so."""
     with here.house.registry(content(busybox(here)), login=("ann", "secret")) as registry:
@@ -496,6 +500,7 @@ async def test_an_image_is_pulled(here: Here) -> None:
             labels={"tier": "web"},
             username="ann",
             password="secret",
+            stall=60,
         )
         if here.version == "1.6":
             assert await here.code(here.node.pull(wanted, **here.where)) == "unimplemented"

@@ -369,3 +369,31 @@ async def test_a_registry_with_tls_and_a_password(
             pulled = await node.ok("pull", image=registry.image, username="ann", password="secret")
             assert pulled.image.name == registry.image
             await node.ok("run", "web.1", image=registry.image, command=SLEEP)
+
+
+# -- taking back
+
+
+async def test_of_an_import_that_is_cancelled_in_the_middle_nothing_is_left(empty: Node) -> None:
+    data = archive(busybox(empty.ctr.host))
+    half, go_on = asyncio.Event(), asyncio.Event()
+
+    async def read(_bucket: str, _name: str) -> AsyncIterator[bytes]:
+        yield data[: len(data) // 2]
+        half.set()
+        await go_on.wait()
+
+    empty.objects.read = read  # type: ignore[method-assign, assignment]
+    importing = asyncio.create_task(empty("import", bucket="b", object="o", id="i-1"))
+    async with asyncio.timeout(30):
+        await half.wait()
+    subject = CommandSubject("node", None, None, "cancel")
+    cancelled = await empty.dispatcher.handle(CommandRequest(subject=subject, body=b'{"command": "i-1"}'))
+    assert cancelled.outcome == "ok", cancelled.error
+    outcome = await importing
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.message) == ("cancelled", "import was cancelled: nothing of o is left")
+    assert empty.names() == []
+    assert empty.ctr("leases", "ls", "-q") == ""
+    await empty.until_empty()
+    await eventually(lambda: asyncio.to_thread(lambda: not empty.ctr("content", "active").splitlines()[1:]))

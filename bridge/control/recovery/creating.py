@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from bridge.control import lifecycle
-from bridge.control.creation import created_by, lease_of
+from bridge.control.creation import created_by
+from bridge.control.leases import lease_of
 from bridge.control.recovery.finding import NotDone, Recover, Undecided, begun, leased, seen, session_of, task_of
 from bridge.control.verb import Place
 from bridge.model.commands import Create, Delete, Run

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
+from bridge.control.execution import outcome_of
 from bridge.control.recovery.finding import GoesOn, NotDone, Recover, absent, session_of
 from bridge.control.verb import Place
 from bridge.model.commands import Exec
@@ -25,14 +26,14 @@ async def recover_exec(place: Place, command: Exec, started_at: Nanos) -> ExecRe
     result = session.result()
     if not result.running or (command.mode == "detached" and result.pid):
         return result
-    raise GoesOn(partial(_outlived, place, session, command))
+    raise GoesOn(partial(_outlived, place, session, command), place.interruption)
 
 
 async def _outlived(place: Place, session: StdioSession, command: Exec) -> ExecResult:
     if not await session.ran():
         exec_id = command.exec_id or place.command_id
         raise NotDone(f"the bridge ended before exec {exec_id} in {place} was started: nothing of it is left")
-    return session.result() if command.mode == "detached" else await session.ended()
+    return session.result() if command.mode == "detached" else await outcome_of(place, session)
 
 
 EXECUTION: Mapping[str, Recover] = MappingProxyType({Exec.verb: recover_exec})

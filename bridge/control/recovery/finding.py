@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from bridge.control.creation import lease_of
-from bridge.control.verb import Place
+from bridge.control.leases import lease_of
+from bridge.control.verb import Interruption, Place
 from bridge.errors import BridgeError
 from bridge.model import labels
 from bridge.model.nanos import Nanos, now
@@ -47,11 +47,15 @@ class NotHere(NotDone):
 
 
 class GoesOn(BridgeError):
-    """It is not over: a process of its own outlives the bridge. `result` waits for that and returns the verb's result."""
+    """It is not over: a process of its own outlives the bridge. `result` waits for that and returns the verb's result.
 
-    def __init__(self, result: Callable[[], Awaitable[Struct]]) -> None:
+    Whoever takes the command back meanwhile reaches that through `interruption`.
+    """
+
+    def __init__(self, result: Callable[[], Awaitable[Struct]], interruption: Interruption) -> None:
         super().__init__("it goes on")
         self.result = result
+        self.interruption = interruption
 
 
 Recover: TypeAlias = Callable[[Place, Any, Nanos], Awaitable[Struct]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from bridge.control.creation import lease_of
+from bridge.control.leases import lease_of
 from bridge.control.recovery.finding import NotDone, Recover, Undecided
 from bridge.control.verb import Place
 from bridge.model import labels

@@ -33,7 +33,7 @@ async def recover_start(place: Place, command: Start, started_at: Nanos) -> Task
     """It runs since then, or has run since then: its session knows, or the log when its process began."""
     session = session_of(place, None)
     if session is not None:
-        raise GoesOn(partial(started_with, place, session))
+        raise GoesOn(partial(started_with, place, session), place.interruption)
     if command.stdio == "bus":
         raise absent(place, f"the task of {place}", started_at)
     return TaskStarted(pid=await _begun(place, started_at))
@@ -79,7 +79,7 @@ async def recover_pause(place: Place, _: Pause, _started_at: Nanos) -> Done:
     """It is paused, or it is undecided: whoever resumed it may have been somebody else."""
     task = await task_of(place)
     if task is not None and task.status == "paused":
-        return Done(already=True)
+        return Done(already=None)
     raise Undecided(seen(place, task))
 
 
@@ -87,7 +87,7 @@ async def recover_resume(place: Place, _: Resume, _started_at: Nanos) -> Done:
     """It runs, or it is undecided."""
     task = await task_of(place)
     if task is not None and task.status == "running":
-        return Done(already=True)
+        return Done(already=None)
     raise Undecided(seen(place, task))
 
 

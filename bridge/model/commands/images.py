@@ -36,7 +36,8 @@ class Pull(Command, frozen=True, kw_only=True):
     `image` is the whole name, such as `docker.io/library/nginx:1.27`. `plain_http` is for a registry without TLS, and
     `hosts_dir` names a directory of the host with containerd's `hosts.toml` files; both take containerd 2.0. `username` and
     `password` go to the registry alone: they are kept nowhere, so a pull with them cannot be a job.
-    While it goes on, the subject `progress.<node>.<command id>` tells how far it has come.
+    While it goes on, the subject `progress.<node>.<command id>` tells how far it has come. Where the registry sends nothing for
+    `stall` seconds, the pull has failed; what is fetched and has to be unpacked yet may take longer.
     """
 
     verb: ClassVar[str] = "pull"
@@ -56,6 +57,7 @@ class Pull(Command, frozen=True, kw_only=True):
     ] = ""
     username: Annotated[str, SECRET] = ""
     password: Annotated[str, SECRET] = ""
+    stall: Annotated[float, Meta(ge=1, le=86400)] = 300
 
 
 class Import(Command, frozen=True, kw_only=True):

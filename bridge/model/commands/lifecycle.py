@@ -23,6 +23,10 @@ Cpuset: TypeAlias = Annotated[
 ]
 Processes: TypeAlias = Annotated[int, Meta(ge=-1, lt=1 << 31)]
 Weight: TypeAlias = Annotated[int, Meta(ge=10, le=1000)]
+Device: TypeAlias = Annotated[
+    str, Meta(pattern=r"^(0|[1-9][0-9]{0,3}):(0|[1-9][0-9]{0,6})(?!\n)$", description="a device's numbers such as 8:0")
+]
+Rates: TypeAlias = dict[Device, Annotated[int, Meta(ge=0, le=1 << 53)]]
 
 
 class Start(Command, frozen=True, kw_only=True):
@@ -124,6 +128,11 @@ class Update(Command, frozen=True, kw_only=True):
         cpuset_mems: the only memory nodes it uses.
         pids_limit: most processes and threads; -1 for no limit.
         blkio_weight: share of disk time where it is short, where the kernel's scheduler has such.
+        device_read_bps: most bytes a second that are read of a block device of the host, `{"8:0": 1048576}`: by its two numbers,
+            as `lsblk` shows them; 0 for no limit. So are the next three, the last two in operations a second.
+        device_write_bps: most bytes a second that are written.
+        device_read_iops: most reads.
+        device_write_iops: most writes.
         annotations: added to those of the spec, an empty value takes one away; runtimes other than runc may act on them.
         task_only: leave the record as it is: the next task has the limits of before.
     """
@@ -143,6 +152,10 @@ class Update(Command, frozen=True, kw_only=True):
     cpuset_mems: Cpuset | None = None
     pids_limit: Processes | None = None
     blkio_weight: Weight | None = None
+    device_read_bps: Rates | None = None
+    device_write_bps: Rates | None = None
+    device_read_iops: Rates | None = None
+    device_write_iops: Rates | None = None
     annotations: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it for each
     task_only: bool = False
 

@@ -50,6 +50,10 @@ class Updated(Struct, frozen=True, kw_only=True):
 
 
 class Done(Struct, frozen=True, kw_only=True):
-    """Result of a command that has nothing to tell. `already` says that it was so before: nothing had to be done."""
+    """Result of a command that has nothing to tell.
 
-    already: bool = False
+    `already` says that it was so before, so nothing had to be done; null where nobody knows that any more, since the bridge
+    crashed in the middle of it.
+    """
+
+    already: bool | None = False

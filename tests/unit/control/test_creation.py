@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from bridge.control import creation
+from bridge.control import creation, leases
 from bridge.control.policy import JudgedOnly
 from bridge.control.removal import Removal
 from bridge.control.verb import Place
@@ -126,8 +126,8 @@ async def test_what_was_made_and_not_started_is_started_when_the_command_comes_a
 
 async def test_what_a_killed_try_of_the_same_command_left_is_no_obstacle(containerd: MemoryContainerd) -> None:
     runtime = containerd.runtime
-    lease = creation.lease_of("c1")
-    await runtime.leases.create("default", lease, creation.lease_labels("c1", "n1"))
+    lease = leases.lease_of("c1")
+    await runtime.leases.create("default", lease, leases.lease_labels("c1", "n1"))
     image = await runtime.images.resolve("default", IMAGE)
     await runtime.snapshots.prepare("default", "overlayfs", "web.1", image, labels={labels.COMMAND: "c1"}, lease=lease)
 
@@ -272,8 +272,8 @@ async def test_a_container_of_the_same_name_that_is_not_to_go_stays(containerd: 
 
 
 async def test_at_the_start_what_others_left_goes_and_what_is_ours_stays(containerd: MemoryContainerd) -> None:
-    mine, theirs = creation.lease_labels("c1", "n1"), {labels.COMMAND: "c2", labels.INSTANCE: "gone"}
-    elsewhere = creation.lease_labels("c1", "n2") | {labels.INSTANCE: "another bridge of the same containerd"}
+    mine, theirs = leases.lease_labels("c1", "n1"), {labels.COMMAND: "c2", labels.INSTANCE: "gone"}
+    elsewhere = leases.lease_labels("c1", "n2") | {labels.INSTANCE: "another bridge of the same containerd"}
     containerd.leases = {
         ("default", "mine"): mine,
         ("default", "theirs"): theirs,

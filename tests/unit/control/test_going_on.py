@@ -270,7 +270,7 @@ async def test_what_ended_on_disk_and_was_not_told_is_answered_too(node: Node) -
     assert node.answers == [("inbox.1", replace(outcome, result=outcome.result.bare))]
 
 
-async def test_it_cannot_be_taken_back_once_the_bridge_that_began_it_is_gone(node: Node) -> None:
+async def test_it_cannot_be_taken_back_before_it_is_known_whether_it_runs(node: Node) -> None:
     await node.journal.start(_row(node.request()), now())
     await node.sessions.open(SessionOrder(namespace="default", container="web.1", exec_id="a-1", command_id="a-1"))
     assert await node.recover() == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.control.lanes import Lane, Lanes, LaneStatistics
+from bridge.control.lanes import Lane, Lanes, LaneStatistics, SharedLanes
 from bridge.errors import CommandFailed
 from tests.unit.control.turns import settle
 
@@ -136,3 +136,72 @@ async def test_a_wide_lane_lets_in_as_many_as_it_is_wide() -> None:
     gate.set()
     await asyncio.gather(*tasks)
     assert lane.idle
+
+
+async def inside(lanes: SharedLanes, namespace: str, gate: asyncio.Event, seen: list[str]) -> None:
+    async with lanes.turn(namespace):
+        seen.append(namespace)
+        await gate.wait()
+
+
+async def test_lanes_that_are_shared_are_wide_for_each_and_bounded_for_all() -> None:
+    lanes, gate = SharedLanes("images", width=2, together=3, waiting=9, entered=99), asyncio.Event()
+    seen: list[str] = []
+    tasks = [asyncio.create_task(inside(lanes, namespace, gate, seen)) for namespace in ("a", "a", "a", "b", "b")]
+    await settle()
+    assert sorted(seen) == ["a", "a", "b"]
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert sorted(seen) == ["a", "a", "a", "b", "b"]
+    assert lanes._lanes == {}
+
+
+async def test_who_waits_in_shared_lanes_for_both_is_told_once_and_frees_its_place_when_it_leaves() -> None:
+    lanes = SharedLanes("images", width=1, together=1, waiting=9, entered=99)
+    first, second, third = (asyncio.Event() for _ in range(3))
+    seen: list[str] = []
+    told: list[str] = []
+
+    async def wait(who: str, namespace: str, gate: asyncio.Event) -> None:
+        async with lanes.turn(namespace, queued=lambda: told.append(who)):
+            seen.append(who)
+            await gate.wait()
+
+    async def enter(who: str, namespace: str, gate: asyncio.Event) -> asyncio.Task[None]:
+        task = asyncio.create_task(wait(who, namespace, gate))
+        await settle()
+        return task
+
+    holder = await enter("holder", "a", first)
+    other = await enter("other", "b", second)
+    behind = await enter("behind", "a", third)
+    leaving = await enter("leaving", "b", third)
+    leaving.cancel()
+    first.set()
+    await settle()
+    assert seen == ["holder", "other"]  # the one behind has its namespace's place now, and waits for one of all
+    second.set()
+    third.set()
+    await asyncio.gather(holder, other, behind)
+    assert seen == ["holder", "other", "behind"]
+    assert told == ["other", "behind", "leaving"]
+    assert lanes._lanes == {}
+
+
+async def test_more_than_shared_lanes_hold_is_exhausted_at_once_but_for_who_is_patient() -> None:
+    lanes, gate = SharedLanes("images", width=1, together=1, waiting=1, entered=3), asyncio.Event()
+    seen: list[str] = []
+    tasks = [asyncio.create_task(inside(lanes, namespace, gate, seen)) for namespace in ("a", "a")]
+    await settle()
+    with pytest.raises(CommandFailed, match="1 commands wait for images in namespace a already"):
+        async with lanes.turn("a"):
+            pass
+    tasks.append(asyncio.create_task(inside(lanes, "b", gate, seen)))
+    await settle()
+    with pytest.raises(CommandFailed, match="3 commands are for images already"):
+        async with lanes.turn("c"):
+            pass
+    gate.set()
+    async with asyncio.timeout(5), lanes.turn("a", patient=True):
+        pass
+    await asyncio.gather(*tasks)

@@ -73,6 +73,26 @@ async def failing(place: Place, command: Update) -> tuple[str, str]:
         (Update(pids_limit=50), {"pids": {"limit": 50}}),
         (Update(pids_limit=-1), {"pids": {"limit": -1}}),
         (Update(blkio_weight=500), {"blockIO": {"weight": 500}}),
+        (
+            Update(device_read_bps={"8:16": 5, "8:0": 0}, device_write_iops={"8:0": 9}),
+            {
+                "blockIO": {
+                    "throttleReadBpsDevice": [
+                        {"major": 8, "minor": 0, "rate": 0},
+                        {"major": 8, "minor": 16, "rate": 5},
+                    ],
+                    "throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 9}],
+                }
+            },
+        ),
+        (
+            Update(device_write_bps={}, device_read_iops={"8:0": 7}),
+            {"blockIO": {"throttleReadIOPSDevice": [{"major": 8, "minor": 0, "rate": 7}]}},
+        ),
+        (
+            Update(device_write_bps={"8:0": 6}),
+            {"blockIO": {"throttleWriteBpsDevice": [{"major": 8, "minor": 0, "rate": 6}]}},
+        ),
         (Update(annotations={"a": "b"}), {}),
     ],
 )
@@ -110,6 +130,9 @@ def test_what_cannot_be_is_refused_with_what_to_give(command: Update, sentence: 
         '{"cpus":0}',
         '{"pids_limit":-2}',
         '{"blkio_weight":9}',
+        '{"device_read_bps":{"/dev/sda":1}}',
+        '{"device_read_bps":{"8:0\\n":1}}',
+        '{"device_write_iops":{"8:0":-1}}',
         '{"memory":1.5}',
     ],
 )
@@ -119,6 +142,19 @@ def test_what_is_out_of_the_kernels_bounds_is_no_command(body: str) -> None:
 
 
 # -- the spec
+
+
+def test_devices_that_are_not_named_keep_their_limits_and_zero_takes_one_away() -> None:
+    def rates(spec: dict[str, Any], **command: Any) -> dict[str, Any]:
+        return changed_spec(spec, resources_of(Update(**command)), {})
+
+    first = rates(SPEC, device_read_bps={"8:0": 1, "8:16": 2}, device_write_bps={"8:0": 3})
+    second = rates(first, device_read_bps={"8:0": 0, "8:32": 4})
+    assert second["linux"]["resources"]["blockIO"] == {
+        "throttleReadBpsDevice": [{"major": 8, "minor": 16, "rate": 2}, {"major": 8, "minor": 32, "rate": 4}],
+        "throttleWriteBpsDevice": [{"major": 8, "minor": 0, "rate": 3}],
+    }
+    assert rates(second, device_read_bps={"8:0": 0, "8:32": 4}) == second
 
 
 def test_the_spec_keeps_what_is_not_changed() -> None:

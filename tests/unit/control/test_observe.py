@@ -111,3 +111,22 @@ async def test_pids_of_a_container_without_a_task_are_not_found(runtime: SmallRu
     with pytest.raises(CommandFailed, match=r"container web\.1 has no task: start it first") as failed:
         await observe.pids(place, Pids())
     assert failed.value.code == "not_found"
+
+
+async def test_pids_of_a_stopped_container_are_a_failed_precondition(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("stopped"))
+    with pytest.raises(CommandFailed, match="is stopped, so it has no processes: start it first") as caught:
+        await observe.pids(place, Pids())
+    assert caught.value.code == "failed_precondition"
+
+
+async def test_a_container_that_ends_as_its_pids_are_listed_is_stopped(runtime: SmallRuntime, place: Place) -> None:
+    runtime.add(task=SmallTask("running"))
+
+    async def pids(namespace: str, container: str) -> list[ProcessInfo]:
+        runtime.made[namespace, container].end(0)
+        return []
+
+    runtime.tasks.pids = pids  # type: ignore[method-assign]
+    with pytest.raises(CommandFailed, match="is stopped"):
+        await observe.pids(place, Pids())

@@ -8,14 +8,14 @@ import pytest
 from msgspec import structs
 
 from bridge.control import creation
-from bridge.control.creation import lease_labels, lease_of
+from bridge.control.leases import lease_labels, lease_of
 from bridge.control.recovery import NotDone, NotHere, Undecided, recover
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model import labels
-from bridge.model.commands import Command, Create, Exec, Import, Pull, Rmi, Run, Start, Update
+from bridge.model.commands import Command, Create, Exec, Import, Pause, Pull, Resume, Rmi, Run, Start, Update
 from bridge.model.nanos import Nanos, now
-from bridge.model.outcomes import ImageRemoved, Imported, MemoryStats, Pulled, TaskStats, Updated
+from bridge.model.outcomes import Done, ImageRemoved, Imported, MemoryStats, Pulled, TaskStats, TaskStatus, Updated
 from bridge.model.state import ContainerState
 from bridge.testing import MemoryContainerd
 from bridge.testing.images import MemoryImage, memory_image
@@ -242,3 +242,11 @@ async def test_with_them_what_has_none_was_never_made(house: House) -> None:
     for command in (Exec(args=["x"]), Start(stdio="bus")):
         with pytest.raises(NotHere):
             await recover(place, command, house.started)
+
+
+@pytest.mark.parametrize(("command", "status"), [(Pause(), "paused"), (Resume(), "running")])
+async def test_who_made_it_so_is_not_made_up(command: Command, status: TaskStatus) -> None:
+    runtime = SmallRuntime()
+    runtime.add(task=SmallTask(status))
+    place = Place(runtime=runtime, node="n1", namespace="default", container="web.1", command_id="c1")
+    assert await recover(place, command, now()) == Done(already=None)
