@@ -7,6 +7,7 @@ dependencies too. `bridge/_pb` is generated and only asked whether it imports ou
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,6 +206,30 @@ def test_the_rooms_of_bridge_keep_to_the_table() -> None:
 def test_the_table_names_no_room_that_is_gone() -> None:
     rooms = {room_of(module_name(ROOT, file)) for file in (ROOT / "bridge").rglob("*.py")}
     assert set(MAY_IMPORT) <= rooms
+
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+
+
+def test_the_page_has_the_table() -> None:
+    rows = [line.strip("|").split("|") for line in PAGE.partition("| room |")[2].partition("\n\n")[0].splitlines()[2:]]
+    name = re.compile(r"`(?:bridge/)?(\w+)")
+    told = {f"bridge.{name.findall(room)[0]}": {f"bridge.{one}" for one in name.findall(may)} for room, _, may in rows}
+    there = {room: others for room, others in MAY_IMPORT.items() if room not in {"bridge._pb", "bridge.__main__"}}
+    # Nobody needs to be told what the daemon knows of, and that `serve` is the command line's way to it.
+    told["bridge.daemon"] = there["bridge.daemon"]
+    told["bridge.cli"] -= {"bridge.daemon", "bridge.serve"}
+    assert told == there
+
+
+def test_the_page_names_no_module_that_is_gone() -> None:
+    files = {str(file.relative_to(ROOT / "bridge")) for file in (ROOT / "bridge").rglob("*.py")}
+    named = set(re.findall(r"`(?:bridge/)?([a-z_/]+\.py)`", PAGE))
+    assert len(named) > 20
+    ends = {file.split("/", depth)[-1] for file in files for depth in range(file.count("/") + 1)}
+    assert sorted(name for name in named - ends if not (ROOT / name).is_file()) == []
+    folders = re.findall(r"`((?:bridge|control|jetstream)/[a-z_/]*/)`", PAGE)
+    assert [name for name in folders if not (ROOT / "bridge" / name.removeprefix("bridge/")).is_dir()] == []
 
 
 def test_adapters_and_cores_meet_only_in_the_daemon() -> None:

@@ -26,6 +26,7 @@ from bridge.cli import (
     starting,
     state,
     stats,
+    stdio,
     top,
     verbs,
 )
@@ -67,6 +68,8 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
         "delete": verbs.delete,
         "exec": execs.exec_,
         "attach": execs.attach,
+        "resize": stdio.resize,
+        "close-stdin": stdio.close_stdin,
     },
     "Images": {
         "pull": images.pull,
@@ -97,6 +100,7 @@ _OF_POLICY: Final[Mapping[str, Callable[..., Any]]] = {"check": policy.check, "e
 _SHORT: Final = {
     "serve": "Keep a containerd's events in JetStream, take commands for it.",
     "run": "Make a container, start it, and wait for its end.",
+    "close-stdin": "End the input of a process.",
 }
 """What the list of commands says, where that is not the first sentence of the command's own help."""
 

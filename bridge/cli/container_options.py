@@ -157,13 +157,27 @@ class CreateOptions(Struct, frozen=True, kw_only=True):
     runc_systemd_cgroup: Annotated[
         bool, typer.Option("--runc-systemd-cgroup", help="systemd makes the control group.")
     ] = False
+    runc_no_pivot: Annotated[
+        bool, typer.Option("--runc-no-pivot", "--no-pivot", help="MS_MOVE instead of pivot_root, for a host in RAM.")
+    ] = False
+    runc_no_new_keyring: Annotated[
+        bool, typer.Option("--runc-no-new-keyring", help="It has the session keyring of the shim.")
+    ] = False
+    runc_shim_cgroup: Annotated[
+        str | None, typer.Option("--runc-shim-cgroup", metavar="PATH", help="The control group of its shim.")
+    ] = None
+    runc_io_uid: Annotated[int | None, typer.Option("--runc-io-uid", metavar="UID", help="Who owns its pipes.")] = None
+    runc_io_gid: Annotated[int | None, typer.Option("--runc-io-gid", metavar="GID", help="Whose group owns them.")] = (
+        None
+    )
     snapshotter: Annotated[str | None, typer.Option("--snapshotter", metavar="NAME", help="containerd's.")] = None
     log_uri: Annotated[
         str | None,
         typer.Option(
+            "--stdio",
             "--log-uri",
             metavar="URI",
-            help="Where its output goes instead of the bus: file:///PATH, binary:///PROGRAM, or null.",
+            help="Where its output goes: bus (as it is unless given), file:///PATH, binary:///PROGRAM, or null.",
         ),
     ] = None
     spec: Annotated[
@@ -232,6 +246,11 @@ def _runc(options: CreateOptions) -> dict[str, Any] | None:
         binary_name=options.runc_binary or "",
         root=options.runc_root or "",
         systemd_cgroup=options.runc_systemd_cgroup,
+        no_pivot_root=options.runc_no_pivot,
+        no_new_keyring=options.runc_no_new_keyring,
+        shim_cgroup=options.runc_shim_cgroup or "",
+        io_uid=options.runc_io_uid or 0,
+        io_gid=options.runc_io_gid or 0,
     )
     return None if runc == RuncOptions() else msgspec.to_builtins(runc)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, Final
 
 import typer
 
 from bridge.cli.attached import Manner, attached
+from bridge.cli.captured import show_captured, status_of
 from bridge.cli.connection import client_command
 from bridge.cli.console import DetachKeys, terminal_size
 from bridge.cli.exits import PROGRAM, complain, complaint
-from bridge.cli.options import Container, DetachWith, Namespace, NodeName, SigProxy, checked
+from bridge.cli.options import Container, DetachWith, ExecName, Namespace, NodeName, SigProxy, checked
+from bridge.cli.sending import EXECUTING, remarks, sending, told
+from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.cli.terminal import Terminal
-from bridge.client import Bus, CommandFailed, Process
+from bridge.client import Bus, CommandFailed, ConfigError, Process
 from bridge.model.identity import check_identifier, new_ulid
 
 __all__ = ["attach", "exec_"]
@@ -25,6 +28,7 @@ KEYS: Final = "ctrl-p,ctrl-q"
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """As shells and docker end for a program that cannot be run, or is not there."""
 
+_CAPABILITY: Final = re.compile(r"CAP_[A-Z_]+")
 _MISSING: Final = re.compile("executable file not found|no such file or directory", re.IGNORECASE)
 
 
@@ -33,17 +37,53 @@ def _check_variable(text: str) -> None:
         raise ValueError(f"{text!r} is no variable: give NAME=VALUE, or NAME for the value it has here")
 
 
-@client_command
+def _capability(text: str) -> str:
+    """Return a capability as the kernel calls it; `net_admin` and `NET_ADMIN` are what docker's users write."""
+    name = text.upper() if text.upper().startswith("CAP_") else f"CAP_{text.upper()}"
+    if not _CAPABILITY.fullmatch(name):
+        raise ValueError(f"{text!r} is no capability: give a name such as NET_ADMIN")
+    return name
+
+
+def _running(body: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make a command of `body`, which is given how its exec is sent as a mapping."""
+
+    async def command(bus: Bus, /, **values: Any) -> None:
+        await body(bus, taken(values, EXECUTING), **values)
+
+    parameters = [parameter("bus", Bus), *own_parameters(body)[1:], *EXECUTING]
+    return client_command(with_parameters(command, body, parameters))
+
+
+@_running
 async def exec_(
     bus: Bus,
+    how: Mapping[str, Any],
     *,
     container: Container,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The program and its arguments.")],
-    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Our input is its input.")] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Our input is its input; with -d it waits for `attach`.")
+    ] = False,
     tty: Annotated[
         bool, typer.Option("--tty", "-t", help="Give it a terminal; with -i ours, ctrl-p ctrl-q leaves.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print its name and leave it running.")] = False,
+    capture: Annotated[
+        bool, typer.Option("--capture", help="Be not with it: show its output, 256 KiB of each, when it has ended.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The outcome, with what was captured in base 64; with -d how it began.")
+    ] = False,
+    exec_id: Annotated[
+        str | None,
+        typer.Option(
+            "--exec-id",
+            metavar="EXEC",
+            help="Its name; the command's id unless given.",
+            callback=checked(lambda text: check_identifier(text, "exec id")),
+        ),
+    ] = None,
     env: Annotated[
         list[str] | None,
         typer.Option("--env", "-e", metavar="K=V", help="Variable (repeatable).", callback=checked(_check_variable)),
@@ -51,6 +91,15 @@ async def exec_(
     workdir: Annotated[str | None, typer.Option("--workdir", "-w", metavar="DIR", help="Where it works.")] = None,
     user: Annotated[
         str | None, typer.Option("--user", "-u", metavar="USER", help="Name or uid, with :group too.")
+    ] = None,
+    cap: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cap",
+            metavar="CAP",
+            help="Its capabilities are exactly these, not the container's (repeatable).",
+            callback=checked(_capability),
+        ),
     ] = None,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="After which it is killed.")] = None,
     detach_keys: DetachWith = KEYS,
@@ -60,40 +109,61 @@ async def exec_(
     """Run another program in a container; its exit status is ours.
 
     Everything of the container's own process holds for it too, but for what is given here. Ctrl-C interrupts it, a second time
-    kills it.
+    kills it. A job (--durable) is captured, unless it is detached.
     """
+    captured = not detach and (capture or as_json or how["durable"])
+    if captured and interactive:
+        raise ConfigError("nobody is with it to give it input: leave -i out, or --capture, --json and --durable")
+    if capture and detach:
+        raise ConfigError("-d does not wait for what --capture shows: give one of them")
     if interactive and tty and not detach and not sys.stdin.isatty():
         raise typer.BadParameter("the input is no terminal: leave -t out, or -i")
+    sent = sending(how)
+    name = sent.id or new_ulid()
     at = await bus.locate(container, node=node, namespace=namespace)
+    to = at.node.sending(sent).remarking(remarks(how))
     options: dict[str, Any] = {
-        "args": command,
+        "id": name,
+        "exec_id": exec_id,
         "env": _variables(env or []),
         "tty": tty,
-        "stdin": interactive and not detach,
+        "stdin": interactive,
+        "capabilities": [_capability(each) for each in cap] if cap else None,
     }
     options |= {
-        name: value for name, value in (("cwd", workdir), ("user", user), ("timeout", timeout)) if value is not None
+        key: value for key, value in (("cwd", workdir), ("user", user), ("timeout", timeout)) if value is not None
     }
     if tty and (size := terminal_size()) is not None:
         options |= {"width": size[0], "height": size[1]}
-    name = new_ulid()
+    known = exec_id or name
     manner = Manner(
-        name=f"exec {name} of {at.container}",
+        name=f"exec {known} of {at.container}",
         stdin=interactive,
         rule="interrupt",
         owner=True,
         keys=DetachKeys.read(detach_keys),
-        back=f"{PROGRAM} attach {container} --exec {name}",
+        back=f"{PROGRAM} attach {container} --exec {known}",
     )
     try:
-        if not detach:
-            running = at.node.exec(at.container, namespace=at.namespace, id=name, **options)
-            raise typer.Exit(await attached(running, manner))
-        process = await at.node.exec(at.container, namespace=at.namespace, window=None, **options)
+        with told(at.container, as_json=as_json):
+            if captured:
+                result = await to.capture(at.container, command, namespace=at.namespace, **options)
+                if as_json:
+                    Terminal().json(result)
+                else:
+                    show_captured(result, container)
+                raise typer.Exit(status_of(result))
+            if not detach:
+                running = to.exec(at.container, command, namespace=at.namespace, **options)
+                raise typer.Exit(await attached(running, manner))
+            process = await to.exec(at.container, command, namespace=at.namespace, window=None, **options)
+            if as_json:
+                Terminal().json(process.started)
+            else:
+                Terminal().line(process.exec_id or "")
     except CommandFailed as error:
         complain(complaint(error))
         raise typer.Exit(_refused(error)) from error
-    Terminal().line(process.exec_id or "")
 
 
 @client_command
@@ -101,15 +171,7 @@ async def attach(
     bus: Bus,
     *,
     container: Container,
-    exec_id: Annotated[
-        str | None,
-        typer.Option(
-            "--exec",
-            metavar="EXEC",
-            help="This additional process, not the container's own.",
-            callback=checked(lambda text: check_identifier(text, "exec id")),
-        ),
-    ] = None,
+    exec_id: ExecName = None,
     no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Only look.")] = False,
     from_start: Annotated[bool, typer.Option("--from-start", help="Show what it wrote before, too.")] = False,
     from_byte: Annotated[

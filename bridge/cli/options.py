@@ -20,6 +20,7 @@ __all__ = [
     "DetachWith",
     "DryRun",
     "ExitStatuses",
+    "ExecName",
     "Images",
     "Json",
     "Labels",
@@ -144,6 +145,16 @@ NamePatterns: TypeAlias = Annotated[
         metavar="GLOB",
         help="Only of this name, or id where there is no name, such as 'web*' (repeatable).",
         callback=checked(lambda text: Selection(name=text)),
+    ),
+]
+ExecName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--exec",
+        "--exec-id",
+        metavar="EXEC",
+        help="This additional process, not the container's own.",
+        callback=_identifier("exec id"),
     ),
 ]
 Images: TypeAlias = Annotated[

@@ -22,7 +22,19 @@ from bridge.model.commands import is_command_id
 from bridge.model.lifecycle import STATUSES
 from bridge.model.nanos import Nanos, now
 
-__all__ = ["AT_ONCE", "CHOOSING", "MAKING", "REMARKS", "SENDING", "TO_A_NODE", "moment", "remarks", "sending", "told"]
+__all__ = [
+    "AT_ONCE",
+    "CHOOSING",
+    "EXECUTING",
+    "MAKING",
+    "REMARKS",
+    "SENDING",
+    "TO_A_NODE",
+    "moment",
+    "remarks",
+    "sending",
+    "told",
+]
 
 
 def moment(text: str) -> Nanos:
@@ -112,10 +124,8 @@ _CONDITIONS = [
     parameter("if_status", IfStatus, None),
     parameter("if_sequence", IfSequence, None),
 ]
-_IN_TIME = [
-    parameter("not_after", NotAfter, None),
-    parameter("timeout", Timeout, None),
-]
+_NOT_AFTER = parameter("not_after", NotAfter, None)
+_IN_TIME = [_NOT_AFTER, parameter("timeout", Timeout, None)]
 
 SENDING = [*CHOOSING, *REMARKS, *_STORED, *_NAME, *_CONDITIONS, *_IN_TIME]
 """Parameters of every command that changes containers."""
@@ -125,6 +135,9 @@ MAKING = [*REMARKS, *_STORED, parameter("command_id", CommandNameAtLength, None)
 
 TO_A_NODE = [*REMARKS, *_STORED, *_NAME, *_IN_TIME]
 """Parameters of what changes something of a node that is no container."""
+
+EXECUTING = [*REMARKS, *_STORED, *_NAME, *_CONDITIONS, _NOT_AFTER]
+"""Parameters of what runs a process: its `--timeout` is the process's."""
 
 AT_ONCE = [*REMARKS, *_NAME, *_IN_TIME]
 """Parameters of what cannot wait as a job."""
@@ -148,7 +161,7 @@ def sending(values: Mapping[str, Any], *place: str, several: bool = False) -> Se
         if_status=values.get("if_status"),
         if_sequence=values.get("if_sequence"),
         not_after=None if values["not_after"] is None else moment(values["not_after"]),
-        timeout=values["timeout"],
+        timeout=values.get("timeout"),
         durable=durable,
         wait=wait,
     )

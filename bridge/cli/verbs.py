@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from bridge.cli.connection import client_command
 from bridge.cli.exits import complain, complaint
-from bridge.cli.options import ChosenContainers, Json, Namespace, NodeName, Signal, checked
+from bridge.cli.options import ChosenContainers, ExecName, Json, Namespace, NodeName, Signal, checked
 from bridge.cli.sending import CHOOSING, SENDING, remarks, sending
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.cli.terminal import Terminal
@@ -281,9 +281,7 @@ async def update(
 async def wait(
     at: Place,
     *,
-    exec_id: Annotated[
-        str | None, typer.Option("--exec", metavar="EXEC", help="Wait for this additional process.")
-    ] = None,
+    exec_id: ExecName = None,
     timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Give up after this long.", callback=checked(_check_grace)),
@@ -305,9 +303,7 @@ async def kill(
     *,
     signal: Signal = None,
     all_of_them: Annotated[bool, typer.Option("--all", "-a", help="Signal every process of the container.")] = False,
-    exec_id: Annotated[
-        str | None, typer.Option("--exec", metavar="EXEC", help="Signal only this additional process.")
-    ] = None,
+    exec_id: ExecName = None,
 ) -> Struct:
     """Send containers a signal, SIGTERM unless another is given."""
     return await at.node.kill(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bridge.client.process import Process
+from bridge.client.sending import AT_ONCE, Sending
 from bridge.errors import ConfigError
 from bridge.model import commands, outcomes
 from bridge.model.commands import Command
@@ -30,6 +31,10 @@ class RunsProcesses(ABC):
 
     name: str
     _stdio: StdioClient | None
+
+    @abstractmethod
+    def sending(self, how: Sending) -> Self:
+        """Return the same node, to which commands are sent like this."""
 
     @abstractmethod
     async def _ask(self, command: Command, kind: type[R], namespace: str | None, container: str | None) -> R: ...
@@ -92,6 +97,19 @@ class RunsProcesses(ABC):
         """
         await self._lines().check(StdioSubject(self.name, namespace, container, exec_id, "stdout"))
 
+    async def resize(
+        self, container: str, exec_id: str | None = None, *, width: int, height: int, namespace: str = "default"
+    ) -> outcomes.Done:
+        """Give the terminal of an exec, or of the container's own process, another size."""
+        command = commands.Resize(width=width, height=height, exec_id=exec_id)
+        return await self._ask(command, outcomes.Done, namespace, container)
+
+    async def close_stdin(
+        self, container: str, exec_id: str | None = None, *, namespace: str = "default"
+    ) -> outcomes.Done:
+        """End the input of an exec, or of the container's own process; ended already is success."""
+        return await self._ask(commands.CloseStdin(exec_id=exec_id), outcomes.Done, namespace, container)
+
     async def attach(
         self, container: str, exec_id: str | None = None, *, namespace: str = "default", owned: bool = False
     ) -> Process:
@@ -124,17 +142,19 @@ class RunsProcesses(ABC):
             ConfigError: this bus carries no stdio.
         """
         stdio = self._lines()
+        # The id, the conditions and the deadline were those of the command that began it; a job could not be waited for here.
+        ask = self.sending(AT_ONCE)._ask  # noqa: SLF001 - another of us
 
         async def resize(width: int, height: int) -> None:
             command = commands.Resize(width=width, height=height, exec_id=started.exec_id)
-            await self._ask(command, outcomes.Done, namespace, container)
+            await ask(command, outcomes.Done, namespace, container)
 
         async def signal(number: str | int) -> None:
-            await self._ask(commands.Kill(signal=number, exec_id=started.exec_id), outcomes.Done, namespace, container)
+            await ask(commands.Kill(signal=number, exec_id=started.exec_id), outcomes.Done, namespace, container)
 
         async def attach() -> outcomes.ExecResult:
             command = commands.Attach(exec_id=started.exec_id)
-            return await self._ask(command, outcomes.ExecResult, namespace, container)
+            return await ask(command, outcomes.ExecResult, namespace, container)
 
         return Process(
             StdioSubject(self.name, namespace, container, started.exec_id, "stdout"),

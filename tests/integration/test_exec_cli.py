@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -87,6 +89,39 @@ def test_a_detached_one_is_attached_to_later(place: list[str]) -> None:
     name = started.stdout.decode().strip()
     ran = run(place, "attach", "web", "--exec", name, "--from-start")
     assert (ran.returncode, ran.stdout) == (3, b"early\nlate\n")
+
+
+# -- with nobody there
+
+
+def test_one_is_captured_or_a_job(place: list[str]) -> None:
+    script = "head -c 300000 /dev/zero; echo err >&2; exit 3"
+    ran = run(place, "exec", "--capture", "--exec-id", "big", "web", "sh", "-c", script)
+    assert (ran.returncode, len(ran.stdout)) == (3, 256 * 1024)
+    assert ran.stderr.splitlines()[-1] == b"err"
+    assert (
+        b"stdout has 37856 bytes more: 'containerd-bridge attach web --exec big --from-start' shows all" in ran.stderr
+    )
+    ran = run(place, "exec", "--json", "--cap", "chown", "web", "busybox", "grep", "CapEff", "/proc/self/status")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    told = json.loads(ran.stdout)
+    assert base64.b64decode(told["stdout"]["captured"]).split() == [b"CapEff:", b"0000000000000001"]
+    job = ["exec", "--durable", "--id", "job-1"]
+    assert run(place, *job, "web", "sh", "-c", "echo done; exit 4").stdout == b"web job-1\n"
+    ran = run(place, *job, "--wait", "web", "sh", "-c", "echo done; exit 4")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (4, b"done\n", b"")
+
+
+def test_somebody_else_sizes_its_terminal_and_ends_its_input(place: list[str]) -> None:
+    waits = "until busybox stty size 2>/dev/null | grep '7 90'; do sleep 0.05; done"
+    assert run(place, "exec", "-dt", "--exec-id", "sized", "web", "sh", "-c", waits).stdout == b"sized\n"
+    assert run(place, "resize", "--width", "90", "--height", "7", "--exec", "sized", "web").stdout == b"web\n"
+    ran = run(place, "attach", "--no-stdin", "--from-start", "--exec-id", "sized", "web")
+    assert (ran.returncode, ran.stdout[-6:]) == (0, b"7 90\r\n")
+    assert run(place, "exec", "-di", "--exec-id", "fed", "web", "cat").stdout == b"fed\n"
+    assert run(place, "close-stdin", "--exec", "fed", "web").stdout == b"web\n"
+    ran = run(place, "attach", "--exec", "fed", "web", stdin=b"too late")
+    assert (ran.returncode, ran.stdout) == (0, b"")
 
 
 # -- a terminal

@@ -16,7 +16,7 @@ from bridge.cli import main
 from bridge.config import NatsConfig
 from bridge.errors import LogError
 from bridge.model.nodes import NodeRecord
-from bridge.ports import BusInspector, StateStore, StoredEvent
+from bridge.ports import BusInspector, JobStore, StateStore, StdioClient, StoredEvent
 from tests.unit.client.small_bus import Answer, SmallReader, SmallSender, bus
 
 __all__ = ["Cli", "Said"]
@@ -76,10 +76,13 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
         states: StateStore | None = None,
         inspector: BusInspector | None = None,
         reader: SmallReader | None = None,
+        stdio: StdioClient | None = None,
+        store: JobStore | None = None,
     ) -> Said:
         @asynccontextmanager
         async def connect(nats: NatsConfig, *, root: str, state_dir: Path) -> AsyncIterator[Any]:
-            yield bus(reader or SmallReader(events), sender or SmallSender(answer, nodes), records, states, inspector)
+            log, nodes_ = reader or SmallReader(events), sender or SmallSender(answer, nodes)
+            yield bus(log, nodes_, records, states, inspector, stdio, store)
 
         capsys.readouterr()
         return Said(main(arguments, connect=connect), *capsys.readouterr())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
 
+from bridge.model.commands import RuncOptions
 from bridge.model.events import Failure, TaskExit
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Created, ImageInfo, ImageList, ImageRemoved, Judged, Outcome, Pulled, Ran
@@ -90,6 +92,7 @@ def test_an_image_alone_is_run_under_a_new_id(cli: Cli) -> None:
         (["--cap-add", "ALL", "--cap-drop", "KILL", "busybox"], {"cap_add": ["ALL"], "cap_drop": ["KILL"]}),
         (["--entrypoint", "/x", "busybox", "y"], {"entrypoint": ["/x"], "command": ["y"]}),
         (["--log-uri", "file:///x", "busybox"], {"stdio": "file:///x"}),
+        (["--stdio", "binary:///x", "busybox"], {"stdio": "binary:///x"}),
         (["--runtime", "io.containerd.runc.v2", "--snapshotter", "native", "busybox"],
          {"runtime": "io.containerd.runc.v2", "snapshotter": "native"}),
         (["--annotation", "a=b", "busybox"], {"annotations": {"a": "b"}}),
@@ -103,11 +106,23 @@ def test_options_are_sent_as_they_are_called_on_the_bus(
     assert found == {"image": BUSYBOX, "stdio": "bus", **options}
 
 
-def test_runc_is_told_in_ctrs_words(cli: Cli) -> None:
-    _, found = sent(cli, "create", "--runc-binary", "/x/runc", "--runc-root", "/r", "--runc-systemd-cgroup", "busybox")
-    assert found["runc"] == {"binary_name": "/x/runc", "root": "/r", "systemd_cgroup": True} | {
-        name: found["runc"][name] for name in found["runc"] if name not in {"binary_name", "root", "systemd_cgroup"}
-    }
+RUNC = {
+    "binary_name": ["--runc-binary", "/x/runc"],
+    "root": ["--runc-root", "/r"],
+    "systemd_cgroup": ["--runc-systemd-cgroup"],
+    "no_pivot_root": ["--runc-no-pivot"],
+    "no_new_keyring": ["--runc-no-new-keyring"],
+    "shim_cgroup": ["--runc-shim-cgroup", "/c"],
+    "io_uid": ["--runc-io-uid", "7"],
+    "io_gid": ["--runc-io-gid", "8"],
+}
+
+
+def test_runc_can_be_told_everything(cli: Cli) -> None:
+    assert set(RUNC) == set(structs.asdict(RuncOptions()))
+    _, found = sent(cli, "create", *chain.from_iterable(RUNC.values()), "busybox")
+    told = {name: True if len(words) == 1 else words[1] for name, words in RUNC.items()}
+    assert found["runc"] == {**told, "io_uid": 7, "io_gid": 8}
 
 
 def test_a_whole_spec_comes_from_a_file(cli: Cli, tmp_path: Path) -> None:
@@ -151,6 +166,7 @@ def test_images_are_called_by_their_whole_names(cli: Cli, written: str, image: s
         (["--cpus", "0", "busybox"], "cpus"),
         (["--id", "a/b", "busybox"], "container id 'a/b' is not valid"),
         (["--log-uri", "http://x", "busybox"], "stdio"),
+        (["--runc-io-uid", "-1", "busybox"], "io_uid"),
         (["--hostname", "a b", "busybox"], "hostname"),
     ],
 )

@@ -103,11 +103,12 @@ def test_the_version_is_shown(cli: Cli) -> None:
 
 
 COMMANDS = (
-    "serve events history ps list inspect pids start stop kill pause resume delete"
-    " doctor nodes version config schema state policy"
+    "serve events history ps list inspect pids images stats top wait run create start stop restart kill pause resume"
+    " update delete exec attach resize close-stdin jobs pull import rmi doctor nodes version config schema state policy"
 )
 OFFLINE = [["policy", "check"], ["policy", "explain"]]
-PATHS = [["state", "verify"], ["state", "rebuild"], *OFFLINE, *[[name] for name in COMMANDS.split()]]
+OF_JOBS = [["jobs", name] for name in ("list", "show", "cancel", "retry", "drop")]
+PATHS = [["state", "verify"], ["state", "rebuild"], *OF_JOBS, *OFFLINE, *[[name] for name in COMMANDS.split()]]
 
 
 def test_the_help_names_every_command_in_full(cli: Cli) -> None:
@@ -133,7 +134,7 @@ def test_help_fits_80_columns(cli: Cli, command: list[str]) -> None:
 def test_every_client_command_can_be_told_where_nats_is(cli: Cli, command: list[str]) -> None:
     told = cli(*command, "--help").out
 
-    assert ("--nats URL|embedded" in told) == (command not in (["schema"], ["state"], ["policy"], *OFFLINE))
+    assert ("--nats URL|embedded" in told) == (command not in (["schema"], ["state"], ["policy"], ["jobs"], *OFFLINE))
 
 
 def test_config_shows_what_applies_without_secrets(cli: Cli, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from bridge.model.subjects import ContainerKey
 from bridge.ports import Change
 from bridge.testing import MemoryStates
 from tests.unit.cli.conftest import Cli
-from tests.unit.client.small_bus import SUBJECTS, SmallSender, containers_at, info
+from tests.unit.client.small_bus import SUBJECTS, SmallSender, SmallStore, containers_at, info
 
 KNOWN = containers_at({"n1": [info("one"), info("two")]})
 
@@ -157,17 +157,6 @@ def test_without_jobs_a_durable_command_is_refused_with_a_sentence(cli: Cli) -> 
         "",
         "containerd-bridge: this bus has no durable jobs\n",
     )
-
-
-class SmallStore:
-    """A store of jobs that takes everything."""
-
-    def __init__(self) -> None:
-        self.submitted: list[tuple[str, bytes, str]] = []
-
-    async def submit(self, subject: str, body: bytes, *, command_id: str, name: str, again: bool = False) -> bool:
-        self.submitted.append((subject, body, name))
-        return True
 
 
 async def test_a_job_is_accepted_and_has_no_deadline() -> None:

@@ -92,6 +92,7 @@ def test_the_container_is_looked_for_in_every_namespace(cli: Cli) -> None:
         (["kill", "one"], {}),
         (["kill", "-s", "9", "--all", "one"], {"signal": "9", "all": True}),
         (["kill", "--exec", "e", "one"], {"exec_id": "e"}),
+        (["kill", "--exec-id", "e", "one"], {"exec_id": "e"}),
         (["delete", "-f", "--keep-snapshot", "one"], {"force": True, "keep_snapshot": True}),
     ],
 )

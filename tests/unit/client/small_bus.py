@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
-from bridge.client import Bus
+from bridge.client import Bus, Jobs
 from bridge.client.folding import key_of
 from bridge.errors import LogError
 from bridge.model.codec import decode_as, encode_any
@@ -18,12 +18,14 @@ from bridge.model.subjects import CommandSubject, ContainerKey, Subjects
 from bridge.ports import (
     BusFacts,
     BusInspector,
+    JobStore,
     LogExtent,
     NodePresence,
     RoleAt,
     Start,
     StateEntry,
     StateStore,
+    StdioClient,
     StoredEvent,
 )
 from bridge.testing import MemoryStates
@@ -105,6 +107,17 @@ class SmallSender:
         return self.present
 
 
+class SmallStore:
+    """A store of jobs that takes everything."""
+
+    def __init__(self) -> None:
+        self.submitted: list[tuple[str, bytes, str]] = []
+
+    async def submit(self, subject: str, body: bytes, *, command_id: str, name: str, again: bool = False) -> bool:
+        self.submitted.append((subject, body, name))
+        return True
+
+
 class SmallRecords:
     """Hands out the records it was given, or fails as it was told."""
 
@@ -142,6 +155,8 @@ def bus(
     records: Sequence[NodeRecord] | LogError = (),
     states: StateStore | None = None,
     inspector: BusInspector | None = None,
+    stdio: StdioClient | None = None,
+    store: JobStore | None = None,
 ) -> Bus:
     return Bus(
         reader or SmallReader(),
@@ -150,6 +165,8 @@ def bus(
         SmallRecords(records),
         states=states,
         inspector=inspector,
+        stdio=stdio,
+        jobs=Jobs(SUBJECTS, store=store),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.client import Node
+from bridge.client import Node, Sending
 from bridge.client import node as node_module
 from bridge.client.timeouts import timeout_of
 from bridge.errors import CommandFailed
@@ -16,6 +16,7 @@ from bridge.model.events import Failure
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import (
     Done,
+    ExecResult,
     ExitInfo,
     Outcome,
     OutcomeWord,
@@ -28,6 +29,7 @@ from bridge.model.outcomes import (
     WaitResult,
 )
 from bridge.model.subjects import CommandSubject
+from bridge.testing import MemoryStdio
 from tests.unit.client.small_bus import SUBJECTS, SmallSender
 
 Call = Callable[[Node], Awaitable[Any]]
@@ -59,6 +61,8 @@ class Absent(SmallSender):
         (lambda n: n.update("web.1", memory="1g"), "update", {"memory": "1g"}),
         (lambda n: n.update("web.1", annotations={"a": "b"}), "update", {"annotations": {"a": "b"}}),
         (lambda n: n.stats("web.1"), "stats", {}),
+        (lambda n: n.resize("web.1", width=90, height=7), "resize", {"width": 90, "height": 7}),
+        (lambda n: n.close_stdin("web.1", "e"), "close-stdin", {"exec_id": "e"}),
         (lambda n: n.delete("web.1", force=True, keep_snapshot=True), "delete", {"force": True, "keep_snapshot": True}),
     ],
 )
@@ -168,6 +172,23 @@ async def test_a_command_can_be_sent_under_an_id_of_ones_own() -> None:
 
     assert (outcome.outcome, sender.asked[0].by_default["id"], sender.asked[0].timeout) == ("ok", "mine", 1)
     assert timeout_of(Stop()) == 25
+
+
+async def test_what_is_done_to_a_process_is_not_sent_as_the_command_was_that_began_it() -> None:
+    sender = SmallSender(lambda *_: {})
+    how = Sending(id="mine", if_status="running", if_sequence=7, not_after=Nanos(1), durable=True)
+    begun = Node("n1", sender, SUBJECTS, sending=how, stdio=MemoryStdio())
+    process = begun.process(ExecResult(exec_id="e", session="s", terminal=True), "web.1")
+
+    await process.kill("HUP")
+    await process.kill("HUP")
+    await process.resize(width=90, height=7)
+
+    assert [asked.options for asked in sender.asked] == [{"signal": "HUP", "exec_id": "e"}] * 2 + [
+        {"width": 90, "height": 7, "exec_id": "e"}
+    ]
+    first, second, _ = (asked.by_default.get("id") for asked in sender.asked)
+    assert len({first, second, "mine"}) == 3
 
 
 @pytest.mark.parametrize("options", [{"memory": "lots"}, {"memory_swap": 0}, {"memory_reservation": "x"}])
