@@ -50,7 +50,6 @@ VALUES: Final[Mapping[str, str]] = {
     "--outbox-retention-s": "60",
     "--audit-s": "30",
     "--log-level": "WARNING",
-    "--show": "full",
 }
 FLAGS: Final = ("--foreign", "--nats-tls-first", "--record-observing", "--request-info")
 TOGETHER: Final = {

@@ -47,7 +47,7 @@ class Fleet:
             error = Failure(code="unavailable", message="containerd cannot be reached")
             return Outcome(id="1", verb=at.verb, node=at.node, outcome="error", error=error)
         self.looks += 1
-        wanted = options.get("containers") or ([at.container] if at.container else ["web.1", "db"])
+        wanted = [at.container] if at.container else options.get("containers") or ["web.1", "db"]
         return StatsList(stats=[self.told(name) for name in wanted if at.node == "n1"])
 
     def told(self, container: str) -> TaskStats:
@@ -97,12 +97,26 @@ def test_each_node_is_asked_once_for_a_look_however_many_containers_there_are(cl
     assert sorted(asked) == [("n1", None), ("n1", None), ("n2", None), ("n2", None)]
 
 
-def test_some_containers_are_found_first_and_one_alone_is_asked_for_by_its_subject(cli: Cli) -> None:
+def test_one_container_is_found_first_and_then_asked_for_alone_since_that_may_be_all_that_one_may(cli: Cli) -> None:
     sender = SmallSender(Fleet())
     said = cli("stats", "web.1", "--no-stream", "--json", sender=sender)
     assert [one["container"] for one in said.objects] == ["web.1"]
-    stats_asked = [one for one in sender.asked if one.subject.verb == "stats"]
-    assert [(one.subject[1:3], one.options) for one in stats_asked] == [(("default", "web.1"), {})] * 2
+    asked = [one for one in sender.asked if one.subject.verb == "stats"]
+    assert [(one.subject.namespace, one.subject.container, one.options) for one in asked] == [
+        ("default", "web.1", {})
+    ] * 2
+
+
+def test_some_containers_are_found_first_and_then_asked_for_together(cli: Cli) -> None:
+    known = containers_at({"n1": [info("web.1"), info("web.2")], "n2": []})
+    fleet = Fleet()
+    sender = SmallSender(lambda at, options: known(at, options) if at.verb == "list" else fleet(at, options))
+    assert cli("stats", "web.1", "web.2", "--no-stream", "--json", sender=sender).status == 0
+    asked = [one for one in sender.asked if one.subject.verb == "stats"]
+    both = {"containers": ["web.1", "web.2"]}
+    assert [(one.subject.namespace, one.subject.container, one.options) for one in asked] == [
+        ("default", None, both)
+    ] * 2
 
 
 def test_a_node_that_fails_does_not_hide_the_others(cli: Cli) -> None:
