@@ -2,7 +2,7 @@
 
 containerd tells how a task ended as long as the task is there. Its owner may delete it at once, and then only the log knows; so
 what containerd cannot tell any more is taken from the state that the bridge folds from the events, of the same incarnation and
-no other. What neither knows is null.
+no other; of an exec, from its session. What nobody knows is null.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ async def wait(place: Place, command: Wait) -> WaitResult:
     """Wait until the task, or one exec, has ended, or the time is over."""
     told = await state_of(place)
     if command.exec_id is not None:
-        task = await _exec_at(place, command.exec_id)
+        there = await _exec_at(place, command.exec_id)
+        if there is None:
+            return await _past_exec(place, command.exec_id)
+        task = there
     else:
         found = await place.runtime.tasks.get(*place.target)
         if found is None or _is_past(command.incarnation, told, found):
@@ -62,16 +65,29 @@ async def wait(place: Place, command: Wait) -> WaitResult:
     return WaitResult(ended=True, exit_status=exited.exit_status, exited_at=exited.exited_at, incarnation=incarnation)
 
 
-async def _exec_at(place: Place, exec_id: str) -> TaskInfo:
+async def _exec_at(place: Place, exec_id: str) -> TaskInfo | None:
     try:
         check_identifier(exec_id, "exec id")
     except ValueError as error:
         raise CommandFailed("invalid_argument", str(error)) from error
     await task_at(place)
-    found = await place.runtime.tasks.get(*place.target, exec_id=exec_id)
-    if found is None:
+    return await place.runtime.tasks.get(*place.target, exec_id=exec_id)
+
+
+async def _past_exec(place: Place, exec_id: str) -> WaitResult:
+    """Return how an exec ended that containerd knows no more: one with its stdio on the bus goes when its output is stored."""
+    exited = await _end_on_the_bus(place, exec_id)
+    if exited is None:
         raise CommandFailed("not_found", f"{place} has no exec {exec_id}")
-    return found
+    return WaitResult(ended=True, exit_status=exited.exit_status, exited_at=exited.exited_at)
+
+
+async def _end_on_the_bus(place: Place, exec_id: str) -> ExitInfo | None:
+    session = None if place.sessions is None else place.sessions.find(*place.target, exec_id)
+    if session is None:
+        return None
+    ended = await session.ended()
+    return ExitInfo(exit_status=ended.exit_status, exited_at=ended.exited_at)
 
 
 def _incarnation(told: ContainerState | None, task: TaskInfo | None) -> str | None:
@@ -102,7 +118,9 @@ async def _end(place: Place, command: Wait, incarnation: str | None, pid: int) -
     exited = await exit_of(place, command.exec_id)
     if exited is not None:
         return exited
-    return await _told_end(place, incarnation, pid) if command.exec_id is None else ExitInfo()
+    if command.exec_id is None:
+        return await _told_end(place, incarnation, pid)
+    return await _end_on_the_bus(place, command.exec_id) or ExitInfo()
 
 
 async def _told_end(place: Place, incarnation: str | None, pid: int | None) -> ExitInfo:

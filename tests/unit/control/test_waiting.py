@@ -13,7 +13,7 @@ from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model.commands import Wait
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import TaskInfo, WaitResult
+from bridge.model.outcomes import ExecResult, TaskInfo, WaitResult
 from bridge.model.state import ContainerState
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask, failure
 from tests.unit.control.turns import until
@@ -241,6 +241,24 @@ async def test_an_exec_that_was_deleted_meanwhile_has_ended_somehow(runtime: Sma
     runtime.execs["e1"] = TaskInfo(status="running", pid=8)
     runtime.fail["wait"] = [failure("not_found")]
     assert await waiting.wait(place, Wait(exec_id="e1")) == WaitResult(ended=True)
+
+
+async def test_an_exec_whose_session_has_seen_its_end_is_told_though_containerd_knows_it_no_more(
+    runtime: SmallRuntime, place: Place
+) -> None:
+    class Ended:
+        async def ended(self) -> ExecResult:
+            return ExecResult(session="s", running=False, exit_status=7, exited_at=Nanos(9))
+
+    class Sessions:
+        def find(self, _namespace: str, _container: str, exec_id: str | None) -> Ended | None:
+            return Ended() if exec_id == "e1" else None
+
+    runtime.add(task=SmallTask("running"))
+    there = structs.replace(place, sessions=Sessions())
+    assert await waiting.wait(there, Wait(exec_id="e1")) == WaitResult(ended=True, exit_status=7, exited_at=Nanos(9))
+    with pytest.raises(CommandFailed, match="has no exec e2"):
+        await waiting.wait(there, Wait(exec_id="e2"))
 
 
 @pytest.mark.parametrize(
