@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest --numprocesses $(shell echo $$((2 * $$(nproc)))) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-older faults lint types generated unit bench format setup roots lock clean clean-roots
+.PHONY: help demo test test-faults test-crashes test-older faults lint types generated unit bench format setup roots lock clean clean-roots
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -20,6 +20,9 @@ test: setup roots lint types generated ## ruff, mypy, the generated files, the t
 
 test-faults: setup roots ## real bridges in trouble under load, and an offline look at what they leave behind
 	@$(PYTEST) -m faults $(ARGS)
+
+test-crashes: setup roots ## a bridge dies at every failpoint of every verb; test-faults tries some of them
+	@EVERY_PLACE=1 $(PYTEST) tests/faults/test_crashes.py $(ARGS)
 
 test-older: setup roots ## the command side on containerd 1.6 and 1.7 too
 	@$(PYTEST) -m older $(ARGS)

@@ -30,7 +30,7 @@ from bridge.model.commands import (
 )
 from tests.testbed import BUSYBOX, Ctr
 
-__all__ = ["BUCKET", "CRASHES", "ENDLESS", "IMPORTED", "OBJECT", "Crash"]
+__all__ = ["BUCKET", "CRASHES", "ENDLESS", "IMPORTED", "OBJECT", "Crash", "places_of"]
 
 ENDLESS: Final = ("sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
 BUCKET, OBJECT, IMPORTED = "archives", "image.tar", "docker.io/test/imported:1"
@@ -189,6 +189,28 @@ CRASHES: Final[Mapping[str, Crash]] = {
 }
 """Verb -> what is tried of it."""
 
+SHARED: Final = ("received", "journaled", "before-effect", *AFTER)
+"""Places that every command comes to."""
+
+WHOLE: Final = ("pause", "exec")
+"""Verbs that are tried at every one of these each time."""
+
+
+def places_of(verb: str, *, every: bool) -> list[str]:
+    """Return the places at which a verb is tried: those of its own, and of the shared ones every one, or two.
+
+    The way that all verbs share is the same code; so which of them meets which place of it may change from verb to verb.
+    """
+    crash, number = CRASHES[verb], list(CRASHES).index(verb)
+    half = len(SHARED) // 2
+    some = {SHARED[number % half], SHARED[number % half + half]}
+    return [
+        place
+        for place in FAILPOINTS
+        if place in crash.places and (every or verb in WHOLE or place not in SHARED or place in some)
+    ]
+
+
 AS_A_JOB: Final = ("job-received", "before-ack")
 """Places that only a job comes to: tried with `pause`."""
 
@@ -198,5 +220,5 @@ IN_A_QUEUE: Final = ("accepted",)
 
 def untried() -> set[str]:
     """Return the failpoints that no crash is tried at."""
-    tried = {place for crash in CRASHES.values() for place in crash.places}
+    tried = {place for verb in CRASHES for place in places_of(verb, every=False)}
     return set(FAILPOINTS) - tried - set(AS_A_JOB) - set(IN_A_QUEUE)
