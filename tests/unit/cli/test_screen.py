@@ -34,6 +34,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self.here, there = pty.openpty()
+        termios.tcsetwinsize(there, (24, 80))
         self.before = termios.tcgetattr(self.here)
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
@@ -41,7 +42,7 @@ class Terminal:
             stdout=there,
             stderr=there,
             start_new_session=True,
-            env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"},
+            env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "200", "LINES": "50"},  # of another time
         )
         os.close(there)
         self.written = ""
