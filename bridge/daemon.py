@@ -38,7 +38,7 @@ from bridge.containerd.paths import HostPaths
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.control.parts import Control
-from bridge.errors import BridgeError, ConfigError, LogError, SourceLost
+from bridge.errors import BridgeError, ConfigError, LogError, LogUnavailable, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
@@ -57,6 +57,9 @@ from bridge.watch import Watch
 __all__ = ["DaemonFailed", "run"]
 
 log = logging.getLogger(__name__)
+
+READ_TRIES = 3
+"""How often the log is asked for its end at the start. A server that has much to do may once be silent over it."""
 
 HOPE_S = 1.0
 """Part of `STOP_S` in which a connection to NATS that is lost may come back; without it, the outbox keeps what waits."""
@@ -242,11 +245,15 @@ async def _delivering(
             last_n=outbox.last_n,
             acknowledged_at=outbox.acknowledged_at,
         )
-        try:
-            await take_over(event_log, config.node, outbox)
-            await delivery.resume()
-        except LogError as error:
-            raise ConfigError(f"the log cannot be read: {error}") from error
+        for tries_left in reversed(range(READ_TRIES)):
+            try:
+                await take_over(event_log, config.node, outbox)
+                await delivery.resume()
+                break
+            except LogError as error:
+                if not (isinstance(error, LogUnavailable) and tries_left):
+                    raise ConfigError(f"the log cannot be read: {error}") from error
+                log.warning("the log cannot be read, it is tried again: %s", error)
         projection = Projection(
             states,
             node=config.node,
