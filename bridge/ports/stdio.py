@@ -217,8 +217,11 @@ class StdioSession(Protocol):
         """Leave nothing of a session whose process has never run. An exec that is registered is removed too, unless kept."""
         ...
 
-    async def ran(self) -> bool:
-        """Wait until it is known whether the process has ever run, which after a restart takes containerd; return that."""
+    async def ran(self) -> bool | None:
+        """Wait until it is known whether the process has ever run, which after a restart takes containerd; return that.
+
+        None where nobody can say any more: it was about to be started, and then it was gone.
+        """
         ...
 
     async def ended(self) -> ExecResult:

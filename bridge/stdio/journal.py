@@ -1,9 +1,10 @@
 """The journal of sessions: which processes have their stdio with us, written down before anything is done for them.
 
 Each session has a directory; its record is one file with a line for each stage, and the last whole line counts. The first one is
-synced, so that a session is known whatever happens then. The others are not: a killed bridge has lost nothing of what it
-wrote to files, and a host that loses its power has lost the process too, whatever its stage was. A bridge that starts finds
-in it what it has to go on with. Records of what has ended stay for a while, to answer those who ask again, and then go.
+synced, so that a session is known whatever happens then; and so is the one before its process is started: without it, what is
+gone has never run. The others are not: a killed bridge has lost nothing of what it wrote to files, and a host that loses its
+power has lost the process too. A bridge that starts finds in it what it has to go on with. Records of what has ended stay for a
+while, to answer those who ask again, and then go.
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ KEPT: Final = 1_000
 
 _FILE: Final = "session.json"
 
-Stage: TypeAlias = Literal["made", "started", "exited", "ended"]
+Stage: TypeAlias = Literal["made", "starting", "started", "exited", "ended"]
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
     """What is known of a session.
 
     Attributes:
-        stage: `made` before anything was asked of containerd; `started` when it said so; `exited` when it said that the
-            process has ended; `ended` when all is stored.
+        stage: `made` before anything was asked of containerd; `starting` right before it was asked to start the process;
+            `started` when it said so; `exited` when it said that the process has ended; `ended` when all is stored.
+        doubtful: whether nobody can say if its process has ever run: it was `starting`, and then gone.
         key: what input and credits have to carry; an older bridge made none, and then they need none.
         boot: of the host, since no process outlives one.
         kill_at: when its time is up.
@@ -58,6 +60,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     stdin: bool
     key: str = ""
     stage: Stage = "made"
+    doubtful: bool = False
     boot: str | None = None
     after: int | None = None
     pid: int = 0
@@ -121,13 +124,13 @@ class Journal:
             elif entry.name != _FILE:
                 Path(entry.path).unlink(missing_ok=True)
 
-    def write(self, record: SessionRecord) -> None:
-        """Write a later record; it outlives this process when this returns.
+    def write(self, record: SessionRecord, *, sync: bool = False) -> None:
+        """Write a later record; it outlives this process when this returns, and with `sync` the host's power too.
 
         Raises:
             OSError: the disk does not take it.
         """
-        _append(self.directory(record.session) / _FILE, record, sync=False)
+        _append(self.directory(record.session) / _FILE, record, sync=sync)
 
     def remove(self, session: str) -> None:
         """Forget a session."""

@@ -22,11 +22,13 @@ from bridge.model.outcomes import ExecResult, ExitInfo
 from bridge.model.stdio import OutputStream
 from bridge.ports import Stdio, Tasks
 from bridge.stdio.awaited import Awaited
+from bridge.stdio.beginning import after, has_run, located
 from bridge.stdio.fifos import Fifos
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord
 from bridge.stdio.leaving import Leaving
 from bridge.stdio.output import Output
+from bridge.stdio.report import result_of
 from bridge.stdio.traffic import Traffic
 from bridge.stdio.watched import watched
 from bridge.stdio.window import Window
@@ -37,9 +39,6 @@ log = logging.getLogger(__name__)
 
 DISK_S: Final = 0.5
 """Pause before a record is written again that the disk did not take."""
-
-LOCATED_S: Final = 2.0
-"""Patience with the bus, before a start is answered without saying where the session's messages begin."""
 
 CLEANUP_S: Final = 45.0
 """What removing an exec that could not be started may take."""
@@ -76,9 +75,10 @@ class Session:
         self._life: asyncio.Task[None] | None = None
         self._done: asyncio.Future[ExecResult] = asyncio.get_running_loop().create_future()
         self._size = (0, 0)
-        self._ran: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        if record.stage != "made":
-            self._ran.set_result(True)
+        self._rebooted = False
+        self._ran: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        if record.stage not in {"made", "starting"}:
+            self._ran.set_result(has_run(record, None, ()))
 
     # -- what control asks
 
@@ -122,6 +122,7 @@ class Session:
         exited = asyncio.create_task(self._process.exit(), name="exit")
         await asyncio.sleep(0)  # its call is under way now
         try:
+            await self._note_starting()
             pid = await self._tasks.start(*self.key)
         except CommandFailed as error:
             exited.cancel()
@@ -133,8 +134,11 @@ class Session:
             self._life = watched(self._go_on(), f"session of {self}")
             raise
         failpoint("process-started")
-        await self._located()
-        await self._note(stage="started", pid=pid, after=self._after())
+        await self._note(stage="started", pid=pid)
+        if await located(self._outputs.values()):
+            await self._note(after=self._after())
+        else:
+            log.warning("%s: the bus does not say where its output begins: it is looked for from the beginning", self)
         self._settle(ran=True)
         self._begin(exited)
         return pid
@@ -154,8 +158,8 @@ class Session:
         if not self._done.done():
             self._done.cancel()
 
-    async def ran(self) -> bool:
-        """Wait until it is known whether its process has ever run; return that."""
+    async def ran(self) -> bool | None:
+        """Wait until it is known whether its process has ever run, or that nobody can say; return that."""
         return await asyncio.shield(self._ran)
 
     async def ended(self) -> ExecResult:
@@ -166,22 +170,7 @@ class Session:
 
     def result(self) -> ExecResult:
         """Return how it stands now."""
-        record = self.record
-        reports = {stream: output.report() for stream, output in self._outputs.items()}
-        return ExecResult(
-            exec_id=record.exec_id,
-            session=record.session,
-            after=record.after or 0,
-            pid=record.pid,
-            terminal=record.terminal,
-            stdin=record.stdin,
-            running=record.stage != "ended",
-            exit_status=record.exit_status,
-            exited_at=record.exited_at,
-            timed_out=record.timed_out,
-            stdout=reports.get("stdout", record.stdout),
-            stderr=reports.get("stderr", record.stderr),
-        )
+        return result_of(self.record, self._outputs)
 
     async def close_stdin(self) -> bool:
         """End its input; return whether that was new."""
@@ -222,7 +211,7 @@ class Session:
 
     def resume(self, boot: str | None) -> None:
         """Go on with a session of a bridge that is no more."""
-        rebooted = None not in {boot, self.record.boot} and boot != self.record.boot
+        rebooted = self._rebooted = None not in {boot, self.record.boot} and boot != self.record.boot
         for stream, output in self._outputs.items():
             fifo: int | None = None
             if not rebooted:
@@ -258,7 +247,7 @@ class Session:
 
     # -- its life
 
-    def _settle(self, *, ran: bool) -> None:
+    def _settle(self, *, ran: bool | None) -> None:
         if not self._ran.done():
             self._ran.set_result(ran)
 
@@ -277,16 +266,22 @@ class Session:
             self.leaving.exited()
             await self._finish(known)
             return
-        there = await self._process.look()
-        never_ran = self.record.stage == "made" and (there is None or there.status == "created")
-        if never_ran:
+        there = None if self._rebooted else await self._process.look()
+        ran = has_run(self.record, there, self._outputs.values())
+        if ran is False:
             log.info("%s was never started: it is removed", self)
             await self.abandon()
             return
+        if ran is None:
+            log.warning("%s was about to be started and is gone: nobody can say whether it ran", self)
+            await self._note(stage="exited", doubtful=True)
+            self._settle(ran=None)
+            await self._finish(ExitInfo())
+            return
         if self.stdin is not None:
             self.stdin.started()
-        if there is not None and self.record.stage == "made":
-            await self._note(stage="started", pid=there.pid, after=self._after())
+        if self.record.stage in {"made", "starting"}:
+            await self._note(stage="started", pid=there.pid if there is not None else 0, after=self._after())
         self._settle(ran=True)
         log.info("%s: going on with its stdio", self)
         await self._live(asyncio.create_task(self._process.exit(), name="exit"))
@@ -366,18 +361,22 @@ class Session:
         except CommandFailed as error:
             log.info("%s: its terminal keeps its size: %s", self, error)
 
-    async def _located(self) -> None:
-        try:
-            async with asyncio.timeout(LOCATED_S):
-                for output in self._outputs.values():
-                    await output.located.wait()
-        except TimeoutError:
-            log.warning("%s: the bus does not say where its output begins: it is looked for from the beginning", self)
-
     def _after(self) -> int | None:
-        places = [output.first_place for output in self._outputs.values()]
-        known = [place for place in places if place is not None]
-        return min(known) if len(known) == len(places) else None
+        return after(self._outputs.values())
+
+    async def _note_starting(self) -> None:
+        """Write down that it is about to be started; that is on disk before anybody is asked to.
+
+        Raises:
+            CommandFailed: the disk does not take it.
+        """
+        record = structs.replace(self.record, stage="starting")
+        try:
+            await asyncio.to_thread(self._journal.write, record, sync=True)
+        except OSError as error:
+            sentence = f"{self} is not started: its record cannot be written ({error.strerror})"
+            raise CommandFailed("unavailable", sentence) from error
+        self.record = record
 
     async def _note(self, **changes: object) -> None:
         self.record = structs.replace(self.record, **changes)

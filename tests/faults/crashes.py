@@ -151,6 +151,12 @@ CRASHES: Final[Mapping[str, Crash]] = {
         effect="/tasks/start",
         places=asked(**MAKING, record_made="error", task_made="error"),
     ),
+    "run with stdio": Crash(
+        command=lambda name, _: Run(id=name, image=BUSYBOX, command=list(ENDLESS), stdio="bus"),
+        given=nothing,
+        effect="/tasks/start",
+        places=asked(**MAKING, record_made="error", session_made="error", task_made="error", process_started="ok"),
+    ),
     "exec": Crash(
         command=lambda name, _: Exec(id=name, args=["sh", "-c", "echo x >> /ran; echo out; exit 3"]),
         given=runs,

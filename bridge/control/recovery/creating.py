@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import NoReturn
 
 from bridge.control import lifecycle
 from bridge.control.creation import created_by
 from bridge.control.leases import lease_of
-from bridge.control.recovery.finding import NotDone, Recover, Undecided, begun, leased, seen, session_of, task_of
+from bridge.control.recovery.finding import (
+    GoesOn,
+    NotDone,
+    Recover,
+    Undecided,
+    absent,
+    begun,
+    leased,
+    seen,
+    session_of,
+    task_of,
+)
+from bridge.control.recovery.lifecycle import pid_of
 from bridge.control.verb import Place
 from bridge.model.commands import Create, Delete, Run
 from bridge.model.nanos import Nanos
-from bridge.model.outcomes import Created, Ran
+from bridge.model.outcomes import Created, Ran, TaskInfo
+from bridge.ports import StdioSession
 
 __all__ = ["CREATING"]
 
@@ -52,19 +66,42 @@ async def recover_run(place: Place, command: Run, started_at: Nanos) -> Ran:
             await _not_made(place)
         assert pid is not None
         return Ran(container=place.target[1], pid=pid, image=command.image or "", already=True)
+    held = await leased(place)
     await _give_up_lease(place)
+    session = session_of(place, None)
+    if session is not None:
+        raise GoesOn(partial(_run_with, place, created, session, started_at), place.interruption)
     task = await task_of(place)
     if task is not None and task.status != "created":
-        session = session_of(place, None)
-        process = None if session is None else session.result()
-        return Ran(container=created.container, pid=task.pid, image=created.image, already=True, process=process)
+        return Ran(container=created.container, pid=task.pid, image=created.image, already=True)
     pid = await begun(place, started_at)
     if pid is not None:
         # It has run, and somebody has deleted its task since.
         return Ran(container=created.container, pid=pid, image=created.image, already=True)
+    if task is None and not held:
+        # Its lease goes before its task comes: it may have run, and be gone. With a session that would be known.
+        doubt = (
+            absent(place, f"the task of {place}", started_at)
+            if command.stdio == "bus"
+            else Undecided(seen(place, task))
+        )
+        if isinstance(doubt, Undecided):
+            raise doubt
+    raise await _taken_away(place, task)
+
+
+async def _run_with(place: Place, created: Created, session: StdioSession, started_at: Nanos) -> Ran:
+    """Return the process of a session as soon as it is known whether it runs; without one, the container is taken away."""
+    pid = await pid_of(place, session, started_at)
+    if pid is None:
+        raise await _taken_away(place, await task_of(place))
+    return Ran(container=created.container, pid=pid, image=created.image, already=True, process=session.result())
+
+
+async def _taken_away(place: Place, task: TaskInfo | None) -> NotDone:
     what = seen(place, task)
     await lifecycle.delete(place, Delete(force=True))
-    raise NotDone(f"the bridge ended when {place} was made and not started ({what}): it is taken away again")
+    return NotDone(f"the bridge ended when {place} was made and not started ({what}): it is taken away again")
 
 
 CREATING: Mapping[str, Recover] = MappingProxyType({Create.verb: recover_create, Run.verb: recover_run})

@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 
 from bridge.control.execution import outcome_of
-from bridge.control.recovery.finding import GoesOn, NotDone, Recover, absent, session_of
+from bridge.control.recovery.finding import GoesOn, NotDone, Recover, Undecided, absent, session_of
 from bridge.control.verb import Place
 from bridge.model.commands import Exec
 from bridge.model.nanos import Nanos
@@ -24,14 +24,17 @@ async def recover_exec(place: Place, command: Exec, started_at: Nanos) -> ExecRe
     if session is None:
         raise absent(place, f"exec {exec_id} in {place}", started_at)
     result = session.result()
-    if not result.running or (command.mode == "detached" and result.pid):
+    if result.pid and (not result.running or command.mode == "detached"):
         return result
     raise GoesOn(partial(_outlived, place, session, command), place.interruption)
 
 
 async def _outlived(place: Place, session: StdioSession, command: Exec) -> ExecResult:
-    if not await session.ran():
-        exec_id = command.exec_id or place.command_id
+    exec_id = command.exec_id or place.command_id
+    ran = await session.ran()
+    if ran is None:
+        raise Undecided(f"exec {exec_id} in {place} was about to be started, and is gone")
+    if not ran:
         raise NotDone(f"the bridge ended before exec {exec_id} in {place} was started: nothing of it is left")
     return session.result() if command.mode == "detached" else await outcome_of(place, session)
 

@@ -26,30 +26,48 @@ from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Deleted, Done, ExitInfo, Restarted, TaskStarted
 from bridge.ports import StdioSession
 
-__all__ = ["LIFECYCLE", "remove_unstarted", "started_with"]
+__all__ = ["LIFECYCLE", "pid_of", "remove_unstarted", "started_with"]
 
 
 async def recover_start(place: Place, command: Start, started_at: Nanos) -> TaskStarted:
     """It runs since then, or has run since then: its session knows, or the log when its process began."""
     session = session_of(place, None)
     if session is not None:
-        raise GoesOn(partial(started_with, place, session), place.interruption)
+        raise GoesOn(partial(started_with, place, session, started_at), place.interruption)
     if command.stdio == "bus":
         raise absent(place, f"the task of {place}", started_at)
     return TaskStarted(pid=await _begun(place, started_at))
 
 
-async def started_with(place: Place, session: StdioSession) -> TaskStarted:
+async def started_with(place: Place, session: StdioSession, started_at: Nanos) -> TaskStarted:
     """Return the process of a session as soon as it is known whether it runs.
 
     Raises:
         NotDone: it has never run, and its task is gone.
+        Undecided: it may have run, and be gone.
     """
-    if await session.ran():
-        process = session.result()
-        return TaskStarted(pid=process.pid, session=session.id, process=process)
+    if (pid := await pid_of(place, session, started_at)) is not None:
+        return TaskStarted(pid=pid, session=session.id, process=session.result())
     await remove_unstarted(place)
     raise NotDone(f"the bridge ended before the task of {place} was started: nothing of it is left")
+
+
+async def pid_of(place: Place, session: StdioSession, started_at: Nanos) -> int | None:
+    """Return the container's process of a session as soon as it is known whether it has run; None where it never has.
+
+    Raises:
+        Undecided: it may have run, and be gone, and the log does not know of it either.
+    """
+    ran = await session.ran()
+    if ran is not None:
+        return session.result().pid if ran else None
+    try:
+        pid, now_seen = await begun(place, started_at), seen(place, await task_of(place))
+    except CommandFailed as error:
+        raise Undecided(f"it was about to be started, and the rest cannot be asked for ({error})") from error
+    if pid is None:
+        raise Undecided(f"it was about to be started, and {now_seen}")
+    return pid
 
 
 async def remove_unstarted(place: Place) -> None:

@@ -14,11 +14,13 @@ from bridge.control.dispatch import Dispatcher
 from bridge.control.memory import MemoryJournal
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
+from bridge.model import labels
 from bridge.model.commands import GROUPS
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import CommandState, ExecResult, Outcome, StreamReport, TaskStarted
 from bridge.model.subjects import CommandSubject
 from bridge.ports import AnsweredLater, CommandRequest, SessionOrder, Stdio, StdioStatistics
+from bridge.testing import MemoryContainerd
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask
 from tests.unit.policy.specs import LENIENT
 
@@ -30,7 +32,7 @@ class Session:
 
     def __init__(self, order: SessionOrder) -> None:
         self.order = order
-        self.settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.settled: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
 
     @property
@@ -54,7 +56,7 @@ class Session:
     async def abandon(self, *, keep_exec: bool = False) -> None:
         self.settled.set_result(False)
 
-    async def ran(self) -> bool:
+    async def ran(self) -> bool | None:
         return await asyncio.shield(self.settled)
 
     async def ended(self) -> ExecResult:
@@ -298,3 +300,24 @@ async def test_a_process_that_never_ran_is_told_as_that(node: Node) -> None:
     [(_, outcome)] = node.answers
     assert outcome.error is not None
     assert (outcome.outcome, outcome.error.code) == ("error", "unavailable")
+
+
+@pytest.mark.parametrize("verb", ["exec", "start", "run"])
+async def test_one_that_may_have_run_and_is_gone_is_not_to_be_sent_again(node: Node, verb: str) -> None:
+    options = {"stdio": "bus"} if verb != "exec" else {}
+    if verb == "run":
+        options["image"] = "i"
+        node.runtime.add(labels={labels.COMMAND: "a-1"}, spec=SPEC)
+        node.runtime.leases = MemoryContainerd().runtime.leases
+    node.runtime.made.pop(("default", "web.1"), None)
+    await node.journal.start(_row(node.request(verb, **options)), now())
+    exec_id = "a-1" if verb == "exec" else None
+    await node.sessions.open(SessionOrder(namespace="default", container="web.1", exec_id=exec_id, command_id="a-1"))
+    assert await node.recover() == []
+    node.session.settled.set_result(None)
+    node.session.over.set()
+    await until(lambda: node.answers)
+    [(_, outcome)] = node.answers
+    assert outcome.error is not None
+    assert (outcome.outcome, outcome.error.code) == ("unknown", "unknown")
+    assert "was about to be started" in outcome.error.message

@@ -108,6 +108,15 @@ async def test_what_was_made_and_not_started_by_a_run_is_taken_away(house: House
     assert house.empty
 
 
+async def test_a_run_whose_lease_and_task_are_gone_may_have_run(house: House) -> None:
+    await creation.create(
+        house.place(), Run(image=IMAGE)
+    )  # which gives its lease up, as `run` does before its task comes
+    with pytest.raises(Undecided, match="has no task now"):
+        await house.find(Run(image=IMAGE))
+    assert list(house.containerd.containers) == [("default", "web.1")]
+
+
 async def test_what_a_run_started_stays_and_is_found(house: House) -> None:
     await creation.run(house.place(), Run(image=IMAGE))
     found = await house.find(Run(image=IMAGE))

@@ -1,0 +1,135 @@
+"""Whether a process has run, as a bridge that comes back sees it: no only where the disk says so, and else it is open."""
+
+from __future__ import annotations
+
+import asyncio
+from signal import SIGKILL
+
+import pytest
+
+from bridge.errors import CommandFailed
+from bridge.stdio import session as session_module
+from bridge.stdio.journal import Journal, SessionRecord
+from bridge.stdio.session import Session
+from bridge.testing import Program
+from tests.unit.stdio.conftest import House, until
+
+
+class Died(BaseException):
+    """The bridge, at a failpoint."""
+
+
+@pytest.fixture
+def dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the bridge die when its process was started, and before its record says so."""
+
+    def die(place: str) -> None:
+        if place == "process-started":
+            raise Died
+
+    monkeypatch.setattr(session_module, "failpoint", die)
+
+
+async def died_over(house: House, program: Program) -> Session:
+    session = await house.made(program)
+    with pytest.raises(Died):
+        await session.start()
+    return session
+
+
+async def gone(house: House) -> None:
+    await house.containerd.runtime.tasks.kill("default", "web", SIGKILL, exec_id="e1")
+    await house.containerd.runtime.tasks.delete("default", "web", "e1")
+
+
+def cut_off(house: House, session: Session, lines: int) -> None:
+    """Leave the first lines of its record, as a host that loses its power may."""
+    path = house.directory / "stdio" / session.id / "session.json"
+    kept = [line for line in path.read_bytes().split(b"\n") if line][:lines]
+    path.write_bytes(b"".join(b"\n" + line + b"\n" for line in kept))
+
+
+@pytest.mark.usefixtures("dies")
+async def test_what_was_about_to_be_started_and_is_gone_may_have_run(house: House) -> None:
+    session = await died_over(house, Program(ends_on={}))
+    await house.restart(meanwhile=lambda: gone(house))
+    for _ in range(2):  # the next bridge says the same
+        again = house.found()
+        assert await again.ran() is None
+        ended = await again.ended()
+        assert (ended.running, ended.exit_status, ended.stdout.truncated) == (False, None, "away")
+        _, end = await house.stored(session.id)
+        assert end is not None
+        await until(lambda: house.leftovers() == [])
+        await house.restart()
+
+
+@pytest.mark.usefixtures("dies")
+async def test_what_has_written_has_run(house: House) -> None:
+    session = await died_over(house, Program(says=b"early", ends_on={}))
+    await until(lambda: session.result().stdout.size == 5)
+    await house.restart(meanwhile=lambda: gone(house))
+    assert await house.found().ran() is True
+
+
+async def test_what_runs_when_the_power_goes_is_never_said_not_to_have_run(house: House) -> None:
+    session = await house.run(Program(ends_on={}))
+
+    async def power_cut() -> None:
+        await gone(house)
+        cut_off(house, session, 2)  # what was synced
+
+    await house.restart(boot="boot-2", meanwhile=power_cut)
+    assert await house.found().ran() is None
+    assert (await house.found().ended()).stdout.truncated == "restarted"
+
+
+async def test_what_was_not_even_about_to_be_started_never_ran_whatever_is_there_now(house: House) -> None:
+    await house.made(Program())
+    await house.restart(boot="boot-2", meanwhile=lambda: house.containerd.runtime.tasks.delete("default", "web", "e1"))
+    await until(lambda: house.leftovers() == [])
+    assert house.sessions.find("default", "web", "e1") is None
+
+
+async def test_it_is_on_disk_before_anybody_is_asked(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await house.made(Program(exits=0))
+    written, synced = Journal.write, []
+
+    def write(self: Journal, record: SessionRecord, *, sync: bool = False) -> None:
+        synced.append((record.stage, sync))
+        written(self, record, sync=sync)
+
+    async def start(*_: object) -> int:
+        assert synced == [("starting", True)]
+        raise CommandFailed("unknown", "no")
+
+    monkeypatch.setattr(Journal, "write", write)
+    monkeypatch.setattr(house.containerd.runtime.tasks, "start", start)
+    with pytest.raises(CommandFailed, match="no"):
+        await session.start()
+
+
+async def test_where_the_disk_does_not_take_that_nothing_is_started(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await house.made(Program(exits=0))
+
+    def write(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Journal, "write", write)
+    with pytest.raises(CommandFailed, match="is not started: its record cannot be written"):
+        await session.start()
+    assert (house.execs(), house.leftovers()) == ([], [])
+
+
+async def test_that_it_runs_is_written_before_the_bus_is_waited_for(house: House) -> None:
+    session = await house.made(Program(ends_on={}))
+    with house.bus.down():
+        starting = asyncio.create_task(session.start())
+        await until(lambda: session.record.stage == "started")
+        assert not starting.done()
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    await house.restart(meanwhile=lambda: gone(house))
+    assert await house.found().ran() is True
