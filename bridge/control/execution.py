@@ -21,13 +21,24 @@ from bridge.control.ending import KILLED_WITHIN_S, exit_of
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
+from bridge.model import labels
 from bridge.model.commands import Attach, CloseStdin, Exec, Resize, Start
 from bridge.model.identity import check_identifier
 from bridge.model.limits import CAPTURED
 from bridge.model.outcomes import ContainerInfo, Done, ExecResult, TaskInfo
 from bridge.ports import SessionOrder, StdioSession, StdioSessions, UserIds
 
-__all__ = ["VERBS", "as_before", "outcome_of", "process_spec", "sessions_at", "with_unseen_fifos"]
+__all__ = [
+    "VERBS",
+    "as_before",
+    "on_the_bus",
+    "outcome_of",
+    "process_spec",
+    "session_for_task",
+    "sessions_at",
+    "unread",
+    "with_unseen_fifos",
+]
 
 _CAPABILITY: Final = re.compile(r"CAP_[A-Z_]+")
 _VARIABLE: Final = re.compile(r"[^=\0]+")
@@ -259,6 +270,37 @@ async def session_of_task(place: Place) -> StdioSession | None:
         another = task.status != "stopped" and (told.exited_at is not None or not told.running)
         return None if another or task.pid not in {0, told.pid} else found
     return None
+
+
+def unread(place: Place, task: TaskInfo) -> bool:
+    """Tell whether a task waits for its start with its stdio in FIFOs of a session that is over: nobody will read them."""
+    if task.status != "created" or place.sessions is None or not place.sessions.made(task.stdout):
+        return False
+    session = place.sessions.find(*place.target, None)
+    return session is None or session.stdio.stdout != task.stdout
+
+
+def on_the_bus(record: ContainerInfo) -> bool:
+    """Tell whether the container was created to have the stdio of its tasks there."""
+    return record.labels.get(labels.STDIO) == labels.ON_THE_BUS
+
+
+async def session_for_task(place: Place, record: ContainerInfo, how: Start) -> StdioSession:
+    """Open the session of a task that is about to be made."""
+    process = (record.spec or {}).get("process")
+    session = await sessions_at(place).open(
+        SessionOrder(
+            namespace=place.target[0],
+            container=place.target[1],
+            exec_id=None,
+            command_id=place.command_id,
+            terminal=isinstance(process, dict) and process.get("terminal") is True,
+            stdin=how.stdin or record.labels.get(labels.STDIN) == "true",
+            window=how.window,
+        )
+    )
+    failpoint("session-made")
+    return session
 
 
 async def as_before(place: Place, task: TaskInfo | None) -> Start:

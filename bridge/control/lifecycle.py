@@ -17,7 +17,7 @@ from types import MappingProxyType
 from msgspec import structs
 
 from bridge.control.ending import KILLED_WITHIN_S, exit_of
-from bridge.control.execution import as_before, sessions_at, with_unseen_fifos
+from bridge.control.execution import as_before, on_the_bus, session_for_task, sessions_at, unread, with_unseen_fifos
 from bridge.control.verb import Place, Verb, record_at, task_at
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
@@ -35,9 +35,8 @@ from bridge.model.outcomes import (
     TaskStatus,
 )
 from bridge.policy import RUNTIME
-from bridge.ports import SessionOrder, StdioSession
 
-__all__ = ["STOP_SIGNAL_LABEL", "VERBS", "on_the_bus", "remove_task", "run_task"]
+__all__ = ["STOP_SIGNAL_LABEL", "VERBS", "remove_task", "run_task"]
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +73,16 @@ def _number(signal: str | int) -> int:
 
 
 async def start(place: Place, command: Start) -> TaskStarted:
-    """Run the container: its created task, or a new one in place of none or of an ended one."""
+    """Run the container: its created task, or a new one in place of none, of an ended one, or of one that nobody would read."""
     record = await record_at(place)
     bus = command.stdio == "bus" or on_the_bus(record)
     if command.stdin and not bus:
         raise CommandFailed("invalid_argument", 'stdin without stdio has nowhere to come from: give stdio "bus" too')
     task = await place.runtime.tasks.get(*place.target)
-    if task is not None:
+    lost = task is not None and unread(place, task)
+    if task is not None and lost:
+        command = structs.replace(command, stdio="bus", stdin=command.stdin or bool(task.stdin))
+    elif task is not None:
         match task.status:
             case "created" if command.stdio == "bus":
                 raise _unfit(
@@ -93,7 +95,7 @@ async def start(place: Place, command: Start) -> TaskStarted:
             case status:
                 raise _unfit(place, status)
     await _permitted(place, record, on_bus=command.stdio == "bus")
-    if task is not None and task.status == "created":
+    if task is not None and task.status == "created" and not lost:
         return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
     if task is not None:
         await remove_task(place, task)
@@ -121,18 +123,13 @@ async def _permitted(place: Place, record: ContainerInfo, *, on_bus: bool = Fals
     )
 
 
-def on_the_bus(record: ContainerInfo) -> bool:
-    """Tell whether the container was created to have the stdio of its tasks there."""
-    return record.labels.get(labels.STDIO) == labels.ON_THE_BUS
-
-
 async def run_task(place: Place, record: ContainerInfo, how: Start) -> TaskStarted:
     """Make the container's task and run it, its stdio on the bus where `how` or the record says so.
 
     Raises:
         CommandFailed: it came to nothing, and nothing of it is left.
     """
-    session = await _session(place, record, how) if how.stdio == "bus" or on_the_bus(record) else None
+    session = await session_for_task(place, record, how) if how.stdio == "bus" or on_the_bus(record) else None
     try:
         await place.runtime.tasks.create(*place.target, stdio=session.stdio if session else None)
         failpoint("task-made")
@@ -150,23 +147,6 @@ async def run_task(place: Place, record: ContainerInfo, how: Start) -> TaskStart
     except BaseException:
         await _discard(place)
         raise
-
-
-async def _session(place: Place, record: ContainerInfo, how: Start) -> StdioSession:
-    process = (record.spec or {}).get("process")
-    session = await sessions_at(place).open(
-        SessionOrder(
-            namespace=place.target[0],
-            container=place.target[1],
-            exec_id=None,
-            command_id=place.command_id,
-            terminal=isinstance(process, dict) and process.get("terminal") is True,
-            stdin=how.stdin or record.labels.get(labels.STDIN) == "true",
-            window=how.window,
-        )
-    )
-    failpoint("session-made")
-    return session
 
 
 async def _discard(place: Place) -> None:

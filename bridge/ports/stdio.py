@@ -277,6 +277,10 @@ class StdioSessions(Protocol):
         """Return the newest session of a process, also a while after its end."""
         ...
 
+    def made(self, path: str) -> bool:
+        """Tell whether a FIFO of this path is, or was, one of a session of this node."""
+        ...
+
     def statistics(self) -> StdioStatistics:
         """Return them in numbers."""
         ...

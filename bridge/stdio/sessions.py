@@ -156,6 +156,10 @@ class Sessions:
         """Return the newest session of a process; see the port."""
         return self._newest.get((namespace, container, exec_id))
 
+    def made(self, path: str) -> bool:
+        """Tell whether a FIFO of this path is, or was, one of ours; see the port."""
+        return Path(path).is_relative_to(self._fifo_dir)
+
     def statistics(self) -> StdioStatistics:
         """Return them in numbers; see the port."""
         outputs = [output for session in self._live.values() for output in session.outputs]

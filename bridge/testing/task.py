@@ -76,10 +76,16 @@ class MemoryProcess:
     @property
     def info(self) -> TaskInfo:
         """The process as `Tasks.Get` tells it."""
-        end = self.exit or ExitInfo()
-        terminal = self.stdio.terminal if self.stdio else False
+        end, stdio = self.exit or ExitInfo(), self.stdio or Stdio()
         return TaskInfo(
-            status=self.status, pid=self.pid, exit_status=end.exit_status, exited_at=end.exited_at, terminal=terminal
+            status=self.status,
+            pid=self.pid,
+            exit_status=end.exit_status,
+            exited_at=end.exited_at,
+            stdin=stdio.stdin,
+            stdout=stdio.stdout,
+            stderr=stdio.stderr,
+            terminal=stdio.terminal,
         )
 
     def end(self, ended: ExitInfo) -> None:

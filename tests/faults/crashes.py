@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.failpoint import FAILPOINTS
+from bridge.model import labels
 from bridge.model.commands import (
     Command,
     Create,
@@ -61,6 +62,11 @@ def nothing(_ctr: Ctr, _name: str) -> None:
 
 def runs(ctr: Ctr, name: str) -> None:
     ctr.run(name, *ENDLESS)
+
+
+def runs_on_the_bus(ctr: Ctr, name: str) -> None:
+    runs(ctr, name)
+    ctr("containers", "label", name, f"{labels.STDIO}={labels.ON_THE_BUS}")
 
 
 def paused(ctr: Ctr, name: str) -> None:
@@ -126,6 +132,13 @@ CRASHES: Final[Mapping[str, Crash]] = {
         effect="/tasks/create",
         beside=1,
         places=asked(journaled="unknown", task_made="error"),
+    ),
+    "restart with stdio": Crash(
+        command=lambda name, _: Restart(id=name),
+        given=runs_on_the_bus,
+        effect="/tasks/create",
+        beside=1,
+        places=asked(journaled="error", session_made="error", task_made="error", process_started="ok"),
     ),
     "delete": Crash(
         command=lambda name, _: Delete(id=name, force=True),

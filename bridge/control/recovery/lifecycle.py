@@ -7,6 +7,7 @@ from functools import partial
 from signal import SIGKILL
 from types import MappingProxyType
 
+from bridge.control.execution import on_the_bus, unread
 from bridge.control.lifecycle import remove_task
 from bridge.control.recovery.finding import (
     GoesOn,
@@ -34,6 +35,7 @@ async def recover_start(place: Place, command: Start, started_at: Nanos) -> Task
     session = session_of(place, None)
     if session is not None:
         raise GoesOn(partial(started_with, place, session, started_at), place.interruption)
+    await _remove_unread(place)
     if command.stdio == "bus":
         raise absent(place, f"the task of {place}", started_at)
     return TaskStarted(pid=await _begun(place, started_at))
@@ -77,9 +79,43 @@ async def remove_unstarted(place: Place) -> None:
         await remove_task(place, task)
 
 
+async def _remove_unread(place: Place) -> None:
+    """Take away a task whose session was given up already.
+
+    Raises:
+        NotDone: there was one.
+    """
+    task = await task_of(place)
+    if task is not None and unread(place, task):
+        await remove_task(place, task)
+        raise NotDone(
+            f"the bridge ended before the new task of {place} was started: it is taken away, and no other is there"
+        )
+
+
 async def recover_restart(place: Place, _: Restart, started_at: Nanos) -> Restarted:
-    """A process of it began since then; how the one before ended, the log tells."""
+    """A process of it began since then: its session knows, or the log; how the one before ended, the log tells."""
+    session = session_of(place, None)
+    if session is not None:
+        raise GoesOn(partial(_restarted_with, place, session, started_at), place.interruption)
+    await _remove_unread(place)
+    if await begun(place, started_at) is None and await _is_on_the_bus(place):
+        doubt = absent(place, f"the new task of {place}", started_at)
+        raise type(doubt)(f"{doubt}; {seen(place, await task_of(place))}")
     return Restarted(pid=await _begun(place, started_at))
+
+
+async def _restarted_with(place: Place, session: StdioSession, started_at: Nanos) -> Restarted:
+    return Restarted(pid=(await started_with(place, session, started_at)).pid)
+
+
+async def _is_on_the_bus(place: Place) -> bool:
+    try:
+        return on_the_bus(await place.runtime.containers.get(*place.target))
+    except CommandFailed as error:
+        if error.code == "not_found":
+            return False
+        raise
 
 
 async def _begun(place: Place, started_at: Nanos) -> int:

@@ -17,7 +17,7 @@ from bridge.control.record import CommandRecord
 from bridge.model import labels
 from bridge.model.commands import GROUPS
 from bridge.model.nanos import Nanos, now
-from bridge.model.outcomes import CommandState, ExecResult, Outcome, StreamReport, TaskStarted
+from bridge.model.outcomes import CommandState, ExecResult, Outcome, Restarted, StreamReport, TaskStarted
 from bridge.model.subjects import CommandSubject
 from bridge.ports import AnsweredLater, CommandRequest, SessionOrder, Stdio, StdioStatistics
 from bridge.testing import MemoryContainerd
@@ -89,6 +89,9 @@ class Sessions:
 
     async def drain(self, namespace: str, container: str) -> None:
         pass
+
+    def made(self, path: str) -> bool:
+        return False
 
     def statistics(self) -> StdioStatistics:
         raise NotImplementedError
@@ -300,6 +303,20 @@ async def test_a_process_that_never_ran_is_told_as_that(node: Node) -> None:
     [(_, outcome)] = node.answers
     assert outcome.error is not None
     assert (outcome.outcome, outcome.error.code) == ("error", "unavailable")
+
+
+@pytest.mark.parametrize(("ran", "word"), [(True, "ok"), (False, "error")])
+async def test_a_restart_is_decided_by_whether_its_process_ran(node: Node, ran: bool, word: str) -> None:
+    node.runtime.made["default", "web.1"] = SmallTask("running" if ran else "created")
+    await node.sessions.open(SessionOrder(namespace="default", container="web.1", exec_id=None, command_id="a-1"))
+    await node.journal.start(_row(node.request("restart")), now())
+    assert await node.recover() == []
+    node.session.settled.set_result(ran)
+    await until(lambda: node.answers)
+    [(_, outcome)] = node.answers
+    assert outcome.outcome == word
+    assert outcome.result == (Restarted(pid=7) if ran else None)
+    assert node.runtime.status() == ("running" if ran else None)
 
 
 @pytest.mark.parametrize("verb", ["exec", "start", "run"])

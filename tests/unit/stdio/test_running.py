@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from bridge.control import creation, execution, lifecycle
+from bridge.control.recovery import NotDone, recover
 from bridge.control.removal import Removal
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model.commands import Attach, CloseStdin, Create, Restart, Run, Start, Stop
+from bridge.model.nanos import now
 from bridge.model.outcomes import ExecResult
 from bridge.model.stdio import StreamEnd
-from bridge.ports import Stdio
+from bridge.ports import SessionOrder, Stdio
 from bridge.stdio import output
 from bridge.testing import Program
 from bridge.testing.images import memory_image
@@ -213,3 +215,42 @@ async def test_a_bridge_that_comes_back_sees_the_end_before_it_removes_the_conta
     _, end = await yard.said(ran.process)
     assert end is not None
     assert end.exit_status == 7
+
+
+async def died_before_the_start(yard: Yard, label: bool) -> None:
+    """Leave what a bridge leaves that dies when it has made a task again and not started it."""
+    yard.containerd.programs["job"] = Program(says=b"hello", exits=3)
+    await creation.create(yard.place(), Create(image=IMAGE, stdio="bus" if label else ""))
+    order = SessionOrder(namespace="default", container="job", exec_id=None, command_id="c2")
+    session = await yard.sessions.open(order)
+    await yard.containerd.runtime.tasks.create("default", "job", stdio=session.stdio)
+    await yard.restart()
+    await until(lambda: yard.sessions.find("default", "job", None) is None)
+
+
+@pytest.mark.parametrize("label", [True, False])
+async def test_a_task_that_nobody_would_read_is_not_started(yard: Yard, label: bool) -> None:
+    await died_before_the_start(yard, label)
+    started = await lifecycle.start(yard.place("c3"), Start())
+    assert started.process is not None
+    session = yard.sessions.find("default", "job", None)
+    assert session is not None
+    await session.ended()
+    assert (await yard.said(started.process))[0] == b"hello"
+
+
+@pytest.mark.parametrize("label", [True, False])
+@pytest.mark.parametrize("command", [Restart(), Start(stdio="bus"), Start()])
+async def test_nothing_is_left_of_a_task_whose_session_is_gone(
+    yard: Yard, command: Start | Restart, label: bool
+) -> None:
+    await died_before_the_start(yard, label)
+    with pytest.raises(NotDone, match="it is taken away, and no other is there"):
+        await recover(yard.place("c2"), command, now())
+    assert yard.containerd.containers["default", "job"].task is None
+
+
+async def test_a_task_that_somebody_else_made_is_started_as_it_is(yard: Yard) -> None:
+    await creation.create(yard.place(), Create(image=IMAGE, stdio="bus"))
+    await yard.containerd.runtime.tasks.create("default", "job")
+    assert (await lifecycle.start(yard.place("c3"), Start())).session is None
