@@ -9,6 +9,7 @@ while, to answer those who ask again, and then go.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -28,6 +29,9 @@ from bridge.model.outcomes import StreamReport
 __all__ = ["Journal", "SessionRecord", "Stage", "kill_at", "outdated"]
 
 log = logging.getLogger(__name__)
+
+DISK_S: Final = 0.5
+"""Pause before a record is written again that the disk did not take."""
 
 KEPT_S: Final = 3_600.0
 KEPT: Final = 1_000
@@ -75,7 +79,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
 
 
 class Journal:
-    """The records under one directory. Calls block for as long as the disk takes."""
+    """The records under one directory. Calls that are no coroutines block for as long as the disk takes."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -131,6 +135,16 @@ class Journal:
             OSError: the disk does not take it.
         """
         _append(self.directory(record.session) / _FILE, record, sync=sync)
+
+    async def keep(self, record: SessionRecord) -> None:
+        """Write a later record, again and again until the disk takes it; nothing blocks meanwhile."""
+        while True:
+            try:
+                await asyncio.to_thread(self.write, record)
+                return
+            except OSError as error:
+                log.warning("the record of stdio session %s cannot be written: %s", record.session, error.strerror)
+                await asyncio.sleep(DISK_S)
 
     def remove(self, session: str) -> None:
         """Forget a session."""

@@ -37,9 +37,6 @@ __all__ = ["Session"]
 
 log = logging.getLogger(__name__)
 
-DISK_S: Final = 0.5
-"""Pause before a record is written again that the disk did not take."""
-
 CLEANUP_S: Final = 45.0
 """What removing an exec that could not be started may take."""
 
@@ -59,6 +56,7 @@ class Session:
         traffic: Traffic,
         journal: Journal,
         over: Callable[[Session], None],
+        before: Collection[Session] = (),
     ) -> None:
         self.record = record
         self.stdin = stdin
@@ -71,6 +69,7 @@ class Session:
         self.leaving = Leaving(self._process, window, outputs.values())
         self._journal = journal
         self._over = over
+        self._before = before
         self._storing: list[asyncio.Task[None]] = []
         self._life: asyncio.Task[None] | None = None
         self._done: asyncio.Future[ExecResult] = asyncio.get_running_loop().create_future()
@@ -168,6 +167,10 @@ class Session:
             raise CommandFailed("failed_precondition", f"{self}: its process never ran")
         return await asyncio.shield(self._done)
 
+    async def over(self) -> None:
+        """Wait until nothing more of it is stored: all of it is, or it never ran."""
+        await asyncio.wait({self._done})
+
     def result(self) -> ExecResult:
         """Return how it stands now."""
         return result_of(self.record, self._outputs)
@@ -252,7 +255,14 @@ class Session:
             self._ran.set_result(ran)
 
     def _store(self) -> None:
-        self._storing = [watched(output.run(), f"output of {self}") for output in self._outputs.values()]
+        self._storing = [watched(self._stored(output), f"output of {self}") for output in self._outputs.values()]
+
+    async def _stored(self, output: Output) -> None:
+        # One session at a time writes to a subject: what stands last there is then of this one, or of none that goes on.
+        for session in self._before:
+            await session.over()
+        self._before = ()
+        await output.run()
 
     def _begin(self, exited: asyncio.Task[ExitInfo]) -> None:
         if self.stdin is not None:
@@ -380,13 +390,7 @@ class Session:
 
     async def _note(self, **changes: object) -> None:
         self.record = structs.replace(self.record, **changes)
-        while True:
-            try:
-                await asyncio.to_thread(self._journal.write, self.record)
-                return
-            except OSError as error:
-                log.warning("%s: its record cannot be written: %s", self, error.strerror)
-                await asyncio.sleep(DISK_S)
+        await self._journal.keep(self.record)
 
     def _remove(self) -> None:
         if self.stdin is not None:

@@ -43,9 +43,6 @@ DRAIN_S: Final = 10.0
 
 KEY_BYTES: Final = 16
 
-BEFORE_S: Final = 10.0
-"""Patience with the end of a process's run before, whose output is still on its way."""
-
 
 class Sessions:
     """The sessions of one node; `bridge.ports.StdioSessions`. Entered, it goes on with those of before."""
@@ -118,7 +115,6 @@ class Sessions:
             remedy = "" if self._most >= MOST else "; more open files (LimitNOFILE) make room for more"
             sentence = f"{self._most} processes have their stdio on the bus already: try again later{remedy}"
             raise CommandFailed("exhausted", sentence)
-        await self._until_over(order)
         prepare(self._fifo_dir)
         record = SessionRecord(
             session=new_ulid(),
@@ -198,19 +194,6 @@ class Sessions:
 
     # -- inside
 
-    async def _until_over(self, order: SessionOrder) -> None:
-        # One session at a time writes to a subject: what stands last there is then of this one, or of none that goes on.
-        before = self._newest.get((order.namespace, order.container, order.exec_id))
-        if before is None or before.record.session not in self._live:
-            return
-        try:
-            async with asyncio.timeout(BEFORE_S):
-                with contextlib.suppress(CommandFailed):  # it never ran
-                    await before.ended()
-        except TimeoutError as error:
-            sentence = f"the output of the run before of {before} is still being stored: try again later"
-            raise CommandFailed("unavailable", sentence) from error
-
     def _find_again(self, record: SessionRecord) -> None:
         session = self._session(record)
         if record.stage == "ended":
@@ -268,6 +251,7 @@ class Sessions:
             traffic=self._traffic,
             journal=self._journal,
             over=self._over,
+            before=[session for session in self._live.values() if session.key == key],
         )
 
     def _remember(self, session: Session) -> None:

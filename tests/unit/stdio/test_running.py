@@ -12,13 +12,13 @@ from bridge.control import creation, execution, lifecycle
 from bridge.control.recovery import NotDone, recover
 from bridge.control.removal import Removal
 from bridge.control.verb import Place
-from bridge.errors import CommandFailed
+from bridge.errors import CommandFailed, LogUnavailable
 from bridge.model.commands import Attach, CloseStdin, Create, Restart, Run, Start, Stop
 from bridge.model.nanos import now
 from bridge.model.outcomes import ExecResult
-from bridge.model.stdio import StreamEnd
+from bridge.model.stdio import StreamEnd, piece_from
 from bridge.ports import SessionOrder, Stdio
-from bridge.stdio import output
+from bridge.stdio import beginning, output
 from bridge.testing import Program
 from bridge.testing.images import memory_image
 from tests.unit.policy.specs import anything
@@ -254,3 +254,31 @@ async def test_a_task_that_somebody_else_made_is_started_as_it_is(yard: Yard) ->
     await creation.create(yard.place(), Create(image=IMAGE, stdio="bus"))
     await yard.containerd.runtime.tasks.create("default", "job")
     assert (await lifecycle.start(yard.place("c3"), Start())).session is None
+
+
+async def test_a_bus_that_refuses_holds_up_no_restart_and_each_run_s_output_comes_whole_and_in_its_turn(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beginning, "LOCATED_S", 0.05)
+    yard.containerd.programs["job"] = Program(says=b"hello")
+    with yard.bus.down():
+        runs = [(await creation.run(yard.place(), ON_THE_BUS)).process]
+        for number in range(2):
+            await lifecycle.restart(yard.place(f"again-{number}"), Restart(grace=0))
+            newest = yard.sessions.find("default", "job", None)
+            assert newest is not None
+            runs.append(newest.result())
+            stdout = next(iter(newest.outputs))
+            await until(lambda: stdout.spooled == 5)  # noqa: B023
+        await yard.restart()  # in the order in which they ran, also for the next bridge
+        assert yard.sessions.statistics().open == 3
+        for _ in range(2):  # those who try first do not come through
+            yard.bus.fail(LogUnavailable("the answer was lost"), stored=False)
+    yard.containerd.end("default", "job", 7)
+    newest = yard.sessions.find("default", "job", None)
+    assert newest is not None
+    await newest.ended()
+    assert [(await yard.said(process))[0] for process in runs] == [b"hello"] * 3
+    subject = yard.bus.subjects.stdio(yard.subject()._replace(container="job", process=None))
+    stored = [piece_from(one.headers, one.data).session for one in yard.bus.messages if one and one.subject == subject]
+    assert stored == [process.session for process in runs if process is not None for _ in range(2)]
