@@ -1,11 +1,17 @@
 """What every test can ask for. The fixtures are in the modules `fix_*`, one per server; see tests/README.md."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
 # How long an example takes says more about what else the machine does; pytest's own time-out finds what hangs.
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
+
+# A shell without job control has what it puts into the background ignore SIGINT, and so would every program that we interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.fix_nats", "tests.fix_containerd", "tests.fix_bridge"]
 

@@ -12,6 +12,7 @@ from bridge.jetstream.connection import Connection
 from bridge.jetstream.output import JetStreamOutput
 from bridge.jetstream.output_stream import OutputMaking, ensure_output
 from bridge.jetstream.stdio_client import NatsStdio
+from bridge.model.identity import new_ulid
 from bridge.model.stdio import Chunk
 from bridge.model.subjects import StdioSubject, Subjects
 from tests.fix_nats import NatsServerFactory
@@ -92,8 +93,8 @@ async def test_another_bridge_that_writes_between_makes_no_hole(
             while not met:  # on a machine that is busy one may be through before the other begins
                 tries += 1
                 to = [subject._replace(container=f"{subject.container}.{tries}") for subject in (OURS, THEIRS)]
-                ours = Written(JetStreamOutput(one, SUBJECTS), to[0], SESSION, some(400_000))
-                theirs = Written(JetStreamOutput(two, SUBJECTS), to[1], OTHER, some(400_000, 1))
+                ours = Written(JetStreamOutput(one, SUBJECTS), to[0], new_ulid(), some(400_000))
+                theirs = Written(JetStreamOutput(two, SUBJECTS), to[1], new_ulid(), some(400_000, 1))
                 await asyncio.gather(ours.run(random.Random(2)), theirs.run(random.Random(3)))
                 for written in (ours, theirs):
                     assert await stored(one, written.subject, written.session) == written.data
