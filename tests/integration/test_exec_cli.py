@@ -177,7 +177,9 @@ def test_the_container_s_own_terminal(place: list[str], ctr: Ctr) -> None:
     assert run(place, "start", "--stdin", "shell").returncode == 0
     with screen("attach", *place, "--from-start", "shell") as shell:
         shell.until(r"# ")
-        shell.type("busybox stty size\n")
+        shell.type(
+            "until busybox stty size | grep '30 90'; do sleep 0.1; done\n"
+        )  # a redraw is a resize and another one
         shell.until(r"30 90\r\n")
         shell.type("exit 4\n")
         assert shell.ends() == 4
