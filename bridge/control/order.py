@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ LONGEST: Final = 300
 """Characters of what is said to be wrong with options."""
 
 
-class Order(Struct, kw_only=True):
+class Order(Struct, kw_only=True, dict=True):
     """One command on its way from the request to the outcome.
 
     Attributes:
@@ -120,12 +121,12 @@ class Order(Struct, kw_only=True):
         """What of its options is for a registry alone, and is kept nowhere."""
         return [] if self.kind is None else credentials_of(self.kind, self.options)
 
-    @property
+    @cached_property
     def kept(self) -> bytes:
         """The body as it may be kept: as it came, without credentials."""
         return blanked(self.kind, self.request.body)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """What tells this command from another one under its id. Again it may have more time, other remarks, other passwords."""
         secret = self.credentials
