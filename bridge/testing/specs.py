@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["plain_spec"]
+from bridge.model.confinement import CAPABILITIES, MASKED, READ_ONLY
 
-_CAPABILITIES = [
-    f"CAP_{name}"
-    for name in (
-        *("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"),
-        *("NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"),
-    )
-]
-_MASKED = [
-    *(f"/proc/{name}" for name in ("acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats")),
-    *("/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"),
-]
+__all__ = ["plain_spec"]
 
 
 def plain_spec(namespace: str, container: str) -> dict[str, Any]:
@@ -28,14 +18,14 @@ def plain_spec(namespace: str, container: str) -> dict[str, Any]:
             "cwd": "/",
             "user": {"uid": 0, "gid": 0},
             "noNewPrivileges": True,
-            "capabilities": {name: list(_CAPABILITIES) for name in ("bounding", "effective", "permitted")},
+            "capabilities": {name: list(CAPABILITIES) for name in ("bounding", "effective", "permitted")},
         },
         "root": {"path": "rootfs"},
         "linux": {
             "cgroupsPath": f"/{namespace}/{container}",
             "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
-            "maskedPaths": list(_MASKED),
-            "readonlyPaths": [f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger")],
+            "maskedPaths": list(MASKED),
+            "readonlyPaths": list(READ_ONLY),
         },
     }
