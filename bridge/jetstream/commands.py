@@ -24,9 +24,9 @@ from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, log_errors
 from bridge.jetstream.keys import Key, WrongRevision, keys_in
 from bridge.jetstream.lanes import Lanes
+from bridge.jetstream.reply import cut
 from bridge.jetstream.streams import NO_STREAM
 from bridge.model.codec import decode_as, encode_any
-from bridge.model.events import Failure
 from bridge.model.identity import new_ulid
 from bridge.model.limits import MAX_BODY
 from bridge.model.outcomes import CommandState, Outcome
@@ -57,9 +57,6 @@ class _Writer(Lanes):
 
 TAKEN_BACK: Final = b"taken back"
 """The mark. A server can be made to write under its key, but not this."""
-
-_LONGEST: Final = 2_000
-"""Characters of a sentence, where the whole outcome is too large."""
 
 
 class JetStreamCommands:
@@ -270,7 +267,5 @@ def _encoded(state: CommandState) -> bytes:
     if len(value) <= MAX_BODY or state.outcome is None:
         return value
     # The word of an outcome always fits; a result that does not was the business of whoever waited for the reply.
-    outcome, error = state.outcome, state.outcome.error
-    if error is not None:
-        error = Failure(code=error.code, message=f"{error.message[:_LONGEST]}...")
-    return encode_any(replace(state, outcome=replace(outcome, result=None, error=error)))
+    error = None if state.outcome.error is None else cut(state.outcome.error)
+    return encode_any(replace(state, outcome=replace(state.outcome, result=None, error=error)))

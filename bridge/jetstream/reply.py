@@ -15,7 +15,7 @@ from bridge.model.codec import encode_any
 from bridge.model.events import Failure
 from bridge.model.outcomes import ExecResult, Outcome
 
-__all__ = ["CODE_HEADER", "ERROR_HEADER", "encode_reply"]
+__all__ = ["CODE_HEADER", "ERROR_HEADER", "cut", "encode_reply"]
 
 ERROR_HEADER: Final = "Nats-Service-Error"
 CODE_HEADER: Final = "Nats-Service-Error-Code"
@@ -39,6 +39,15 @@ def encode_reply(outcome: Outcome, max_payload: int) -> tuple[bytes, dict[str, s
     return encode_any(outcome), _headers(outcome)
 
 
+def cut(error: Failure) -> Failure:
+    """Return an error with sentences that fit into any message."""
+    return Failure(
+        code=error.code,
+        message=error.message[:_LONGEST_SENTENCE],
+        containerd=None if error.containerd is None else error.containerd[:_LONGEST_SENTENCE],
+    )
+
+
 def _headers(outcome: Outcome) -> dict[str, str] | None:
     if outcome.error is None:
         return None
@@ -59,13 +68,7 @@ def _size(body: bytes, headers: dict[str, str] | None) -> int:
 
 def _shortened(outcome: Outcome, size: int, max_payload: int) -> Outcome:
     if outcome.error is not None:
-        error = outcome.error
-        cut = Failure(
-            code=error.code,
-            message=error.message[:_LONGEST_SENTENCE],
-            containerd=None if error.containerd is None else error.containerd[:_LONGEST_SENTENCE],
-        )
-        return msgspec.structs.replace(outcome, result=None, error=cut)
+        return msgspec.structs.replace(outcome, result=None, error=cut(outcome.error))
     advice = "ask for one namespace, or give filters" if outcome.verb == "list" else "raise nats-server's max_payload"
     sentence = f"the result of {outcome.verb} is {size} bytes, and NATS takes {max_payload} in a message: {advice}"
     # The command itself has done what it says; only its answer does not fit. It is an error to whoever waits for the answer.
