@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 
 __all__ = ["GROUPS", "Group", "groups_from"]
 
-Group: TypeAlias = Literal["observe", "lifecycle", "exec", "create"]
-GROUPS: tuple[Group, ...] = ("observe", "lifecycle", "exec", "create")
+Group: TypeAlias = Literal["observe", "lifecycle", "exec", "create", "checkpoint"]
+GROUPS: tuple[Group, ...] = ("observe", "lifecycle", "exec", "create", "checkpoint")
 
 
 def groups_from(text: str) -> frozenset[Group]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.model.outcomes.checkpointing import Checkpointed, CheckpointRemoved, Migrated, Received, Restored
 from bridge.model.outcomes.containers import (
     ContainerInfo,
     ContainerList,
@@ -41,6 +42,8 @@ from bridge.model.outcomes.stats import (
 
 __all__ = [
     "Cancelled",
+    "CheckpointRemoved",
+    "Checkpointed",
     "CommandState",
     "ContainerInfo",
     "ContainerList",
@@ -59,6 +62,7 @@ __all__ = [
     "IoStats",
     "Judged",
     "MemoryStats",
+    "Migrated",
     "NetworkStats",
     "Outcome",
     "OutcomeWord",
@@ -69,7 +73,9 @@ __all__ = [
     "Progress",
     "Pulled",
     "Ran",
+    "Received",
     "Restarted",
+    "Restored",
     "StatsList",
     "StreamReport",
     "TaskInfo",

@@ -149,7 +149,7 @@ def test_groups_are_read_from_one_text(text: str, groups: set[str]) -> None:
 
 def test_a_group_that_does_not_exist_is_refused_with_the_choice() -> None:
     with pytest.raises(
-        ValueError, match="'shell' does not exist: choose from observe, lifecycle, exec, create, all, none"
+        ValueError, match="'shell' does not exist: choose from observe, lifecycle, exec, create, checkpoint, all, none"
     ):
         groups_from("observe,shell")
 
