@@ -7,9 +7,10 @@ changes it by compare-and-set, and only along `TRANSITIONS`, so at every moment 
         │           │          └─────> failed
         └───────────┴────────────────> withdrawn
 
-Until `taken` the container belongs to the source, which alone may let it run. From `taken` on it belongs to the target, which alone may
-say what came of it. `running` gives it to the target for ever, `failed` and `withdrawn` give it back to the source for ever.
-There is no way back and no circle, so an entry that stands in some state has never left it: comparing states is comparing revisions.
+Until `taken` the container belongs to the source, which alone may let it run. From `taken` on it belongs to the target, which
+alone may say what came of it. `running` gives it to the target for ever, `failed` and `withdrawn` give it back to the source for
+ever. There is no way back and no circle, so an entry that stands in some state has never left it: comparing states is comparing
+revisions.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ from bridge.model.checkpoints import CheckpointRecord
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import quote, unquote
 
-__all__ = ["DECIDED", "End", "Migration", "MigrationKey", "MigrationState", "Part", "TRANSITIONS", "may_pass"]
+__all__ = [
+    "DECIDED",
+    "End",
+    "Migration",
+    "MigrationKey",
+    "MigrationState",
+    "Part",
+    "TRANSITIONS",
+    "check_step",
+    "may_pass",
+]
 
 MigrationState: TypeAlias = Literal["reserved", "offered", "taken", "running", "released", "failed", "withdrawn"]
 
@@ -52,6 +63,17 @@ DECIDED: Final[frozenset[MigrationState]] = frozenset({"released", "failed", "wi
 def may_pass(before: MigrationState | None, after: MigrationState, end: End) -> bool:
     """Tell whether this end may change an entry in this way."""
     return end in TRANSITIONS.get((before, after), frozenset())
+
+
+def check_step(before: Migration | None, after: Migration) -> None:
+    """See that an entry may be changed in this way by whom it says.
+
+    Raises:
+        ValueError: it may not.
+    """
+    state = None if before is None else before.state
+    if not may_pass(state, after.state, after.by) or (before is not None and before.key != after.key):
+        raise ValueError(f"migration {after.id}: the {after.by} may not change {state or 'no entry'} to {after.state}")
 
 
 class MigrationKey(NamedTuple):

@@ -1,16 +1,18 @@
 """What the source of a migration does next, from what it knows. Pure: nothing is done here, and nothing is remembered.
 
-The container is the source's until the register says `taken`, and again from `failed` or `withdrawn` on; only then may it run here.
-While it may be the target's it stands still, for however long that takes: no clock decides.
+The container is the source's until the register says `taken`, and again from `failed` or `withdrawn` on; only then may it run
+here. While it may be the target's it stands still, for however long that takes: no clock decides.
 
-A write whose answer is lost may still come to pass, even after the register was read again. So who has tried to offer, or may have
-before a crash, takes that back by compare-and-set before the container runs on; who never has lets it run at once, and the bus
-may be away.
+A write whose answer is lost may still come to pass, even after the register was read again. So who has tried to offer, or may
+have before a crash, takes that back by compare-and-set before the container runs on; who never has lets it run at once, and the
+bus may be away.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, assert_never
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -44,10 +46,12 @@ SourceAct: TypeAlias = Literal[
     "end",
     "stuck",
 ]
-"""`read` the register, `look` at the task, write `reserve`, `offer`, `withdraw` or `release` into the register, `ask` the target for its
-promise, `send` what can be sent while it runs, `freeze` it, `dump` and send that, ask the target to take it (`hand_over`), `wait`
-for the register, `resume` or `remove` the container, `tell` the target that nothing comes, `tidy` the bus, `end`. `stuck` waits for an
-operator: what would decide is gone."""
+"""`read` the register and `look` at the task; write `reserve`, `offer`, `withdraw` or `release` into the register.
+
+`ask` the target for its promise, `send` what can be sent while it runs, `freeze` it, `dump` it and send that, ask the target to
+take it (`hand_over`), `wait` for the register; `resume` or `remove` the container, `tell` the target that nothing comes, `tidy`
+the bus, `end`. `stuck` waits for an operator: what would decide is gone.
+"""
 
 
 class SourceView(Struct, frozen=True, kw_only=True):
@@ -80,56 +84,68 @@ AFTER_A_CRASH: Final = SourceView(back=True, may_have_reserved=True, may_have_of
 """What is known after a crash: nothing, and so it is given up where it is not offered yet."""
 
 
+_Rules: TypeAlias = Sequence[tuple[Callable[[SourceView], bool], SourceAct]]
+
+
+def _always(_view: SourceView) -> bool:
+    return True
+
+
+def _still(view: SourceView) -> bool:
+    return view.task == "paused"
+
+
+RULES: Final[Mapping[MigrationState | Literal["absent"], _Rules]] = MappingProxyType(
+    {
+        "absent": (
+            (_still, "stuck"),
+            (lambda view: view.back or view.may_have_reserved or view.task == "gone", "end"),
+            (_always, "reserve"),
+        ),
+        "reserved": (
+            # Nobody but us can have given it away, and we have not: it need not wait for the bus.
+            (lambda view: view.back and _still(view) and not view.may_have_offered, "resume"),
+            (lambda view: view.back, "withdraw"),
+            (lambda view: view.step == "begun", "ask"),
+            (lambda view: view.step == "promised", "send"),
+            (lambda view: view.step == "sent" and not _still(view), "freeze"),
+            (lambda view: view.step == "sent", "dump"),
+            (_still, "offer"),
+            (_always, "withdraw"),  # somebody has let it run on since: the dump is too old
+        ),
+        "offered": (
+            (lambda view: view.back, "withdraw"),
+            (lambda view: not view.asked, "hand_over"),
+            (_always, "wait"),
+        ),
+        "taken": ((_always, "wait"),),
+        "running": (
+            (lambda view: view.task != "gone", "remove"),
+            (lambda view: not view.tidy, "tidy"),
+            (_always, "release"),
+        ),
+        "failed": (
+            (_still, "resume"),
+            (lambda view: not view.told, "tell"),
+            (lambda view: not view.tidy, "tidy"),
+            (_always, "end"),
+        ),
+        "withdrawn": (
+            (_still, "resume"),
+            (lambda view: not view.told, "tell"),
+            (lambda view: not view.tidy, "tidy"),
+            (_always, "end"),
+        ),
+        "released": ((_always, "end"),),
+    }
+)
+"""State of the entry -> what to do, the first that applies."""
+
+
 def source_next(view: SourceView) -> SourceAct:
     """Return what the source does next."""
     if view.register is None:
         return "read"
     if view.task is None:
         return "look"
-    match view.register:
-        case "absent":
-            if view.task == "paused":
-                return "stuck"
-            return "end" if view.back or view.may_have_reserved or view.task == "gone" else "reserve"
-        case "reserved":
-            return _given_up(view) if view.back else _prepare(view)
-        case "offered":
-            if view.back:
-                return "withdraw"
-            return "wait" if view.asked else "hand_over"
-        case "taken":
-            return "wait"
-        case "running":
-            if view.task != "gone":
-                return "remove"
-            return "release" if view.tidy else "tidy"
-        case "withdrawn" | "failed":
-            if view.task == "paused":
-                return "resume"
-            if not view.told:
-                return "tell"
-            return "end" if view.tidy else "tidy"
-        case "released":
-            return "end"
-        case state:
-            assert_never(state)
-
-
-def _given_up(view: SourceView) -> SourceAct:
-    if view.task == "paused" and not view.may_have_offered:
-        return "resume"  # nobody but us could have given it away, and we have not
-    return "withdraw"
-
-
-def _prepare(view: SourceView) -> SourceAct:
-    match view.step:
-        case "begun":
-            return "ask"
-        case "promised":
-            return "send"
-        case "sent":
-            return "dump" if view.task == "paused" else "freeze"
-        case "dumped":
-            return "offer" if view.task == "paused" else "withdraw"  # else somebody let it run on: the dump is too old
-        case step:
-            assert_never(step)
+    return next(act for applies, act in RULES[view.register] if applies(view))

@@ -1,9 +1,9 @@
 """Two bridges, a register, two containerds and a network that is against them: every state they can come to together.
 
-The bridges decide with the functions that the real ones decide with; what they decide to do happens here, in every way in which it
-can happen. Either bridge dies and comes back at any moment, and what containerd had been told to do goes on without it. A message is
-lost, comes late, or comes again and again. A write to the register is refused, or taken and its answer lost, or it is on its way
-and comes to pass much later. An operator decides what an operator may decide.
+The bridges decide with the functions that the real ones decide with; what they decide to do happens here, in every way in which
+it can happen. Either bridge dies and comes back at any moment, and what containerd had been told to do goes on without it. A
+message is lost, comes late, or comes again and again. A write to the register is refused, or taken and its answer lost, or it is
+on its way and comes to pass much later. An operator decides what an operator may decide.
 """
 
 from collections import deque
@@ -18,6 +18,7 @@ from bridge.model.migrations import DECIDED, TRANSITIONS, End, MigrationState, m
 
 Register = MigrationState | Literal["absent"]
 Task = Literal["running", "pausing", "paused", "resuming", "dying", "gone"]
+Progress = Literal["promised", "sent"]
 Real = Literal["none", "half", "restoring", "running"]
 
 MAY_RUN_HERE = {"running", "pausing", "resuming"}
@@ -88,7 +89,9 @@ def steps(world: World, protocol: Protocol) -> Iterator[Step]:
 # -- the register
 
 
-def _write(world: World, end: End, before: Register, after: MigrationState, known: World, unknown: World) -> Iterator[Step]:
+def _write(
+    world: World, end: End, before: Register, after: MigrationState, known: World, unknown: World
+) -> Iterator[Step]:
     """Compare and set. `known` and `unknown` are the writer's state where it hears of its success, and where it hears nothing."""
     assert may_pass(None if before == "absent" else before, after, end), (before, after, end)
     name = f"{end}: {before} -> {after}"
@@ -119,128 +122,166 @@ def _register(world: World, protocol: Protocol) -> Iterator[Step]:
 
 
 def _source(world: World, protocol: Protocol) -> Iterator[Step]:
-    view = world.source
     if not world.up:
         return
-    if view is None:
-        if world.register not in DECIDED | {"absent"}:
-            yield Step("source: sweeps", world._replace(source=protocol.after_a_crash))
-        return
-    act = protocol.source(view)
-    failed = world._replace(source=replace(view, back=True))
-    unread = world._replace(source=replace(view, register=None))
-    unseen = world._replace(source=replace(view, task=None))
+    if world.source is not None:
+        yield from _BY_SOURCE[protocol.source(world.source)](world, world.source)
+    elif world.register not in DECIDED | {"absent"}:
+        yield Step("source: sweeps", world._replace(source=protocol.after_a_crash))
 
-    def write(after: MigrationState, told: SourceView = view) -> Iterator[Step]:
-        assert view is not None
+
+def _source_writes(after: MigrationState) -> Callable[[World, SourceView], Iterator[Step]]:
+    told = {"reserved": {"may_have_reserved": True}, "offered": {"may_have_offered": True}}.get(after, {})
+
+    def write(world: World, view: SourceView) -> Iterator[Step]:
         assert view.register is not None
-        known = world._replace(source=replace(told, register=after))
-        unknown = world._replace(source=replace(told, register=None))
+        known = world._replace(source=replace(view, register=after, **told))
+        unknown = world._replace(source=replace(view, register=None, **told))
         yield from _write(world, "source", view.register, after, known, unknown)
 
-    def asked(message: str, step: Literal["promised", "sent"]) -> Iterator[Step]:
-        assert view is not None
+    return write
+
+
+def _source_asks(message: str, step: Progress) -> Callable[[World, SourceView], Iterator[Step]]:
+    def ask(world: World, view: SourceView) -> Iterator[Step]:
         yield Step(f"source: asks to {message}", world._replace(messages=world.messages | {message}))
         if f"{message}: yes" in world.messages:
             yield Step(f"source: heard yes to {message}", world._replace(source=replace(view, step=step)))
-        yield Step(f"source: hears nothing of {message} for too long", failed)
+        yield Step(f"source: hears nothing of {message} for too long", _given_up(world, view))
 
-    match act:
-        case "read":
-            yield Step("source: reads", world._replace(source=replace(view, register=world.register)))
-        case "look":
-            # Nobody gets an answer while containerd is at it.
-            if world.task in {"running", "paused", "gone"}:
-                yield Step(f"source: sees {world.task}", world._replace(source=replace(view, task=world.task)))
-        case "reserve":
-            yield from write("reserved", replace(view, may_have_reserved=True))
-        case "ask":
-            yield from asked("reserve", "promised")
-        case "send":
-            yield from asked("prepare", "sent")
-        case "freeze":
-            if world.task == "running":
-                yield Step("source: freezes", unseen._replace(task="pausing"))
-            yield Step("source: cannot freeze", failed, good=False)
-        case "dump":
-            dumped = replace(view, step="dumped", task=None)
-            if world.task in DUMPABLE:
-                yield Step("source: dumps", world._replace(source=dumped, dumped="exact"))
-            yield Step("source: cannot dump", failed, good=False)
-        case "offer":
-            yield from write("offered", replace(view, may_have_offered=True))
-        case "hand_over":
-            # As `tell`: a hint to read the register now.
-            yield Step("source: hands over", world._replace(source=replace(view, asked=True, register=None)))
-        case "wait":
-            yield Step("source: waits", unread)
-            yield Step("source: gives up waiting", failed)
-        case "withdraw":
-            yield from write("withdrawn")
-        case "resume":
-            yield Step("source: resumes", unseen._replace(task="resuming"))
-        case "remove":
-            yield Step("source: removes", unseen._replace(task="dying"))
-        case "release":
-            yield from write("released")
-        case "tell":
-            # A hint to read the register, which the target does anyway.
-            yield Step("source: tells", world._replace(source=replace(view, told=True)))
-        case "tidy":
-            yield Step("source: tidies", world._replace(source=replace(view, tidy=True)))
-        case "end":
-            yield Step("source: ends", world._replace(source=None))
-        case "stuck":
-            assert protocol.loses_register, "nothing decides, and nothing was lost"
+    return ask
+
+
+def _source_looks(world: World, view: SourceView) -> Iterator[Step]:
+    # Nobody gets an answer while containerd is at it.
+    if world.task in {"running", "paused", "gone"}:
+        yield Step(f"source: sees {world.task}", world._replace(source=replace(view, task=world.task)))
+
+
+def _source_freezes(world: World, view: SourceView) -> Iterator[Step]:
+    if world.task == "running":
+        yield Step("source: freezes", world._replace(source=replace(view, task=None), task="pausing"))
+    yield Step("source: cannot freeze", _given_up(world, view), good=False)
+
+
+def _source_dumps(world: World, view: SourceView) -> Iterator[Step]:
+    if world.task in DUMPABLE:
+        yield Step("source: dumps", world._replace(source=replace(view, step="dumped", task=None), dumped="exact"))
+    yield Step("source: cannot dump", _given_up(world, view), good=False)
+
+
+def _source_waits(world: World, view: SourceView) -> Iterator[Step]:
+    yield Step("source: waits", world._replace(source=replace(view, register=None)))
+    yield Step("source: gives up waiting", _given_up(world, view))
+
+
+def _given_up(world: World, view: SourceView) -> World:
+    return world._replace(source=replace(view, back=True))
+
+
+def _source_just(name: str, **known: object) -> Callable[[World, SourceView], Iterator[Step]]:
+    """Do what cannot fail for ever: it is done again until it is done."""
+
+    def act(world: World, view: SourceView) -> Iterator[Step]:
+        yield Step(f"source: {name}", world._replace(source=replace(view, **known)))
+
+    return act
+
+
+def _source_lets(name: str, task: Task) -> Callable[[World, SourceView], Iterator[Step]]:
+    """Tell containerd, which does it in its own time."""
+
+    def act(world: World, view: SourceView) -> Iterator[Step]:
+        yield Step(f"source: {name}", world._replace(source=replace(view, task=None), task=task))
+
+    return act
+
+
+_BY_SOURCE: dict[SourceAct, Callable[[World, SourceView], Iterator[Step]]] = {
+    "read": lambda world, view: iter(
+        [Step("source: reads", world._replace(source=replace(view, register=world.register)))]
+    ),
+    "look": _source_looks,
+    "reserve": _source_writes("reserved"),
+    "ask": _source_asks("reserve", "promised"),
+    "send": _source_asks("prepare", "sent"),
+    "freeze": _source_freezes,
+    "dump": _source_dumps,
+    "offer": _source_writes("offered"),
+    # As `tell`: a hint to read the register, which the target does anyway.
+    "hand_over": _source_just("hands over", asked=True, register=None),
+    "wait": _source_waits,
+    "withdraw": _source_writes("withdrawn"),
+    "resume": _source_lets("resumes", "resuming"),
+    "remove": _source_lets("removes", "dying"),
+    "release": _source_writes("released"),
+    "tell": _source_just("tells", told=True),
+    "tidy": _source_just("tidies", tidy=True),
+    "end": lambda world, _view: iter([Step("source: ends", world._replace(source=None))]),
+    "stuck": lambda _world, _view: iter([]),
+}
 
 
 # -- the target
 
 
 def _target(world: World, protocol: Protocol) -> Iterator[Step]:
-    view = world.target
     if not world.target_up:
         return
-    if view is None:
-        if world.register not in DECIDED | {"absent", "released"} or world.copy == "half":
-            yield Step("target: sweeps", world._replace(target=SWEPT))
-        return
-    act = protocol.target(view)
-    unread = world._replace(target=replace(view, register=None))
+    if world.target is not None:
+        yield from _BY_TARGET[protocol.target(world.target)](world, world.target)
+    elif world.register not in DECIDED | {"absent"} or world.copy == "half":
+        yield Step("target: sweeps", world._replace(target=SWEPT))
 
-    def write(after: MigrationState) -> Iterator[Step]:
-        assert view is not None
+
+def _target_writes(after: MigrationState) -> Callable[[World, TargetView], Iterator[Step]]:
+    def write(world: World, view: TargetView) -> Iterator[Step]:
         assert view.register is not None
         known = world._replace(target=replace(view, register=after))
-        yield from _write(world, "target", view.register, after, known, unread)
+        unknown = world._replace(target=replace(view, register=None))
+        yield from _write(world, "target", view.register, after, known, unknown)
 
-    match act:
-        case "read":
-            yield Step("target: reads", world._replace(target=replace(view, register=world.register)))
-        case "look":
-            if (copy := SEEN.get(world.copy)) is not None:
-                yield Step(f"target: sees {copy}", world._replace(target=replace(view, copy=copy)))
-        case "wait":
-            yield Step("target: waits", unread)
-        case "take":
-            yield from write("taken")
-        case "restore":
-            begun = world._replace(target=replace(view, tried=True, copy=None))
-            yield Step("target: restores", begun._replace(copy="restoring", copied=world.dumped))
-            yield Step("target: cannot restore", begun, good=False)
-        case "confirm":
-            yield from write("running")
-        case "clean":
-            cleaned = world._replace(copy="none", copied="none")
-            yield Step("target: cleans", cleaned._replace(target=replace(view, copy=None, ready=False)))
-        case "fail":
-            yield from write("failed")
-        case "settle":
-            yield Step("target: settles", world._replace(target=replace(view, settled=True)))
-        case "end":
-            yield Step("target: ends", world._replace(target=None))
-        case "stuck":
-            assert protocol.loses_register, "nothing decides, and nothing was lost"
+    return write
+
+
+def _target_looks(world: World, view: TargetView) -> Iterator[Step]:
+    if (copy := SEEN.get(world.copy)) is not None:
+        yield Step(f"target: sees {copy}", world._replace(target=replace(view, copy=copy)))
+
+
+def _target_restores(world: World, view: TargetView) -> Iterator[Step]:
+    begun = world._replace(target=replace(view, tried=True, copy=None))
+    yield Step("target: restores", begun._replace(copy="restoring", copied=world.dumped))
+    yield Step("target: cannot restore", begun, good=False)
+
+
+def _target_cleans(world: World, view: TargetView) -> Iterator[Step]:
+    cleaned = world._replace(copy="none", copied="none")
+    yield Step("target: cleans", cleaned._replace(target=replace(view, copy=None, ready=False)))
+
+
+def _target_just(name: str, **known: object) -> Callable[[World, TargetView], Iterator[Step]]:
+    def act(world: World, view: TargetView) -> Iterator[Step]:
+        yield Step(f"target: {name}", world._replace(target=replace(view, **known)))
+
+    return act
+
+
+_BY_TARGET: dict[TargetAct, Callable[[World, TargetView], Iterator[Step]]] = {
+    "read": lambda world, view: iter(
+        [Step("target: reads", world._replace(target=replace(view, register=world.register)))]
+    ),
+    "look": _target_looks,
+    "wait": _target_just("waits", register=None),
+    "take": _target_writes("taken"),
+    "restore": _target_restores,
+    "confirm": _target_writes("running"),
+    "clean": _target_cleans,
+    "fail": _target_writes("failed"),
+    "settle": _target_just("settles", settled=True),
+    "end": lambda world, _view: iter([Step("target: ends", world._replace(target=None))]),
+    "stuck": lambda _world, _view: iter([]),
+}
 
 
 def _messages(world: World) -> Iterator[Step]:
@@ -266,7 +307,9 @@ def _messages(world: World) -> Iterator[Step]:
 def _containerd(world: World) -> Iterator[Step]:
     match world.task:
         case "running":
-            yield Step("the container goes on", world._replace(dumped=_older(world.dumped), copied=_older(world.copied)))
+            yield Step(
+                "the container goes on", world._replace(dumped=_older(world.dumped), copied=_older(world.copied))
+            )
         case "pausing":
             yield Step("it stands still", world._replace(task="paused"))
         case "resuming":
@@ -285,7 +328,9 @@ def _older(dump: Dump) -> Dump:
 def _crashes(world: World, protocol: Protocol) -> Iterator[Step]:
     if world.up:
         # Its journal says whether it had come to the end.
-        yield Step("the source dies", world._replace(up=False, source=world.source and protocol.after_a_crash), good=False)
+        yield Step(
+            "the source dies", world._replace(up=False, source=world.source and protocol.after_a_crash), good=False
+        )
     else:
         yield Step("the source comes back", world._replace(up=True))
     if world.target_up:
