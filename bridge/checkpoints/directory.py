@@ -1,7 +1,7 @@
 """A dump in a directory of somebody's, such as `docker checkpoint create` makes: copied file by file.
 
-The directory is opened once, and every file is opened by its name in it. A link there would lead the bridge, which is root, to files
-that are nobody's checkpoint, so nothing is followed, and a file that has a name elsewhere too is refused.
+The directory is opened once, and every file is opened by its name in it. A link there would lead the bridge, which is root,
+to files that are nobody's checkpoint, so nothing is followed, and a file that has a name elsewhere too is refused.
 """
 
 from __future__ import annotations
