@@ -1,0 +1,36 @@
+"""Checkpoints as files and bytes: archives written and read, CRIU's images, verdicts, and what changed between two dumps.
+
+Nothing here knows containerd or the bus. Whatever is read was brought by somebody: names, sizes and bytes are checked before
+anything comes of them, and what is refused leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from bridge.checkpoints.directory import copy_dump
+from bridge.checkpoints.facts import Told
+from bridge.checkpoints.layer import LAYER_TYPES, keep_layer, layer_stream
+from bridge.checkpoints.layout import IMAGES, LAYER, LIMITS, LOG, STATS, Limits
+from bridge.checkpoints.packing import Packing
+from bridge.checkpoints.reading import Arrived, read_criu_tar, unpack
+from bridge.checkpoints.writing import Contents, PackedArchive, pack
+
+__all__ = [
+    "Arrived",
+    "Contents",
+    "IMAGES",
+    "LAYER",
+    "LAYER_TYPES",
+    "LIMITS",
+    "LOG",
+    "Limits",
+    "PackedArchive",
+    "Packing",
+    "STATS",
+    "Told",
+    "copy_dump",
+    "keep_layer",
+    "layer_stream",
+    "pack",
+    "read_criu_tar",
+    "unpack",
+]
