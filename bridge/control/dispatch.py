@@ -23,7 +23,19 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from bridge.control import conditions, creation, execution, images, lifecycle, limits, observe, stats, waiting
+from bridge.control import (
+    checkpoint,
+    conditions,
+    creation,
+    execution,
+    images,
+    lifecycle,
+    limits,
+    observe,
+    restore,
+    stats,
+    waiting,
+)
 from bridge.control.aftermath import Aftermath, Answer, nobody_waits
 from bridge.control.conditions import Stale
 from bridge.control.desk import Bus
@@ -36,7 +48,7 @@ from bridge.control.order import Order, read_order
 from bridge.control.policy import JudgedOnly, Permit, Policy
 from bridge.control.record import CommandRecord
 from bridge.control.running import BrokenOff, LeftOpen, Postponed
-from bridge.control.verb import Known, Permission, Place, Removing, Verb, hush, nobody_judges, nobody_knows
+from bridge.control.verb import Checkpointing, Known, Permission, Place, Removing, Verb, hush, nobody_judges, nobody_knows
 from bridge.errors import CommandFailed
 from bridge.model.commands import Cancel, Command, Rmi
 from bridge.model.events import Failure
@@ -89,6 +101,8 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         **creation.VERBS,
         **images.VERBS,
         **execution.VERBS,
+        **checkpoint.VERBS,
+        **restore.VERBS,
     }
 )
 """Verb -> coroutine, of every family; `cancel` is the dispatcher's own."""
@@ -132,6 +146,7 @@ class Dispatcher:
         objects: ObjectSource | None = None,
         removing: Removing | None = None,
         sessions: StdioSessions | None = None,
+        checkpointing: Checkpointing | None = None,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -151,6 +166,7 @@ class Dispatcher:
             objects: the bus's object stores.
             removing: deletes containers that were run with `rm`.
             sessions: the processes whose stdio is on the bus; none unless given.
+            checkpointing: what commands about checkpoints need; there are none of them unless given.
         """
         self._node = node
         self._runtime = runtime
@@ -158,7 +174,7 @@ class Dispatcher:
         self._record = record
         self._clock = clock
         self._lanes = lanes or Lanes()
-        self._given: dict[str, Any] = {"tell": tell, "objects": objects, "removing": removing, "sessions": sessions}
+        self._given: dict[str, Any] = {"tell": tell, "objects": objects, "removing": removing, "sessions": sessions, "checkpointing": checkpointing}
         self._images = SharedLanes(
             "images",
             width=IMAGES_WIDTH,
