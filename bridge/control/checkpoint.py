@@ -20,7 +20,7 @@ from types import MappingProxyType
 from msgspec import structs
 
 from bridge.control.checkpoint_dump import Dump, Pause, checkpointing_at, contents_of, dump, facts_of
-from bridge.control.checkpoint_targets import Kept, check_target, keep, name_of
+from bridge.control.checkpoint_targets import check_target, keep, name_of
 from bridge.control.checkpoint_verdict import verdict_of_dump
 from bridge.control.leases import held, undo
 from bridge.control.lifecycle import end_task
@@ -29,12 +29,12 @@ from bridge.control.workshop import Bench, Note
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model.checkpoints import CheckpointKey, CheckpointOptions, CheckpointRecord, Verdict
-from bridge.model.commands import Checkpoint, CheckpointRemove
+from bridge.model.commands import Checkpoint, CheckpointRemove, Command
 from bridge.model.events import TaskCheckpointed
 from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import Checkpointed, CheckpointRemoved
 
-__all__ = ["VERBS", "bench_of", "finish", "only_here", "refuse", "result_of"]
+__all__ = ["VERBS", "bench_of", "finish", "only_here", "options_of", "refuse", "result_of", "tell_of"]
 
 
 async def checkpoint(place: Place, command: Checkpoint) -> Checkpointed:
@@ -61,7 +61,7 @@ async def checkpoint(place: Place, command: Checkpoint) -> Checkpointed:
             if ends:
                 await bench.note(Note(paused=task.status == "running", ended=True, draft=draft))
             dumped = await place.interruption.through(
-                dump(place, bench, draft, spec, lease=lease, ends=ends),
+                dump(place, bench, draft, spec, lease=lease, ends=ends, packed=command.to == "image"),
                 otherwise=f"checkpoint was cancelled: {place} is as it was before",
             )
             if ends:
@@ -72,21 +72,22 @@ async def checkpoint(place: Place, command: Checkpoint) -> Checkpointed:
             dumped = structs.replace(dumped, draft=draft)
             kept = await _kept(place, command, bench, dumped, lease)
             if command.exit and not ends:
-                await _end(place, command, kept.record)
+                await _end(place, command, kept)
                 pause.ended()
         return result_of(command, kept, verdict)
 
 
-def options_of(command: Checkpoint) -> CheckpointOptions:
-    """Return how CRIU is to dump."""
-    return CheckpointOptions(**{name: getattr(command, name) for name in structs.asdict(CheckpointOptions()) if hasattr(command, name)})
+def options_of(command: Command) -> CheckpointOptions:
+    """Return how CRIU is to dump, as far as a command says it."""
+    fields = CheckpointOptions.__struct_fields__
+    return CheckpointOptions(**{name: getattr(command, name) for name in fields if hasattr(command, name)})
 
 
-def result_of(command: Checkpoint, kept: Kept, verdict: Verdict, *, already: bool = False) -> Checkpointed:
+def result_of(command: Checkpoint, record: CheckpointRecord, verdict: Verdict, *, already: bool = False) -> Checkpointed:
     """Return what is told of a checkpoint that was made."""
     return Checkpointed(
         verdict=verdict,
-        record=kept.record,
+        record=record,
         image=command.target if command.to == "image" else "",
         path=command.target if command.to in {"dir", "file"} else "",
         already=already,
@@ -105,17 +106,18 @@ def refuse(place: Place, verdict: Verdict, *, force: bool) -> None:
     raise CommandFailed("failed_precondition", f"{place}: {told}; or try it all the same, with force")
 
 
-async def _kept(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, lease: str) -> Kept:
+async def _kept(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, lease: str) -> CheckpointRecord:
     """Put it where it is to go, and tell of it."""
     contents = await place.interruption.through(
         contents_of(place, bench, dumped), otherwise=f"checkpoint was cancelled: {place} is as it was before"
     )
     kept = await keep(place, command, bench, dumped, contents, lease)
-    _tell(place, command, kept.record)
+    tell_of(place, command, kept)
     return kept
 
 
-def _tell(place: Place, command: Checkpoint, record: CheckpointRecord) -> None:
+def tell_of(place: Place, command: Checkpoint, record: CheckpointRecord) -> None:
+    """Tell in the log that a checkpoint was made."""
     namespace, container = place.target
     event = TaskCheckpointed(container_id=container, checkpoint=name_of(command, record.key))
     checkpointing_at(place).happened(event, namespace, container, record.id)
@@ -137,7 +139,8 @@ async def finish(place: Place, command: Checkpoint, bench: Bench, note: Note) ->
     record = await record_at(place)
     draft = structs.replace(note.draft, exited=True)
     async with held(place, place.command_id) as lease:
-        layer = await place.runtime.checkpoints.changes(*place.target, lease=lease) if draft.rw else None
+        changes = place.runtime.checkpoints.changes
+        layer = await changes(*place.target, packed=command.to == "image", lease=lease) if draft.rw else None
         kept = await _kept(place, command, bench, Dump(draft=draft, spec=record.spec or {}, layer=layer), lease)
     return result_of(command, kept, Verdict(findings=[]))
 

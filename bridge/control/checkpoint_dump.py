@@ -29,7 +29,7 @@ from bridge.model.nanos import now
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
 from bridge.ports import Descriptor
 
-__all__ = ["CONFIG", "Dump", "Pause", "checkpointing_at", "contents_of", "dump", "facts_of", "resume"]
+__all__ = ["CONFIG", "NOTHING", "Dump", "Pause", "checkpointing_at", "contents_of", "dump", "facts_of", "resume"]
 
 CONFIG: Final = "org.criu.config"
 """The annotation by which runc takes a configuration file of CRIU's: one that somebody else wrote is not followed."""
@@ -193,9 +193,16 @@ class Dump(Struct, frozen=True, kw_only=True):
 
 
 async def dump(
-    place: Place, bench: Bench, draft: CheckpointRecord, spec: dict[str, Any], *, lease: str, ends: bool = False
+    place: Place,
+    bench: Bench,
+    draft: CheckpointRecord,
+    spec: dict[str, Any],
+    *,
+    lease: str,
+    ends: bool = False,
+    packed: bool = False,
 ) -> Dump:
-    """Dump a task that stands still, and hold under the lease what the container wrote.
+    """Dump a task that stands still, and hold under the lease what the container wrote, `packed` as an image has it.
 
     Raises:
         CommandFailed: CRIU cannot; the task is as it was before.
@@ -205,7 +212,7 @@ async def dump(
     place.tell(Progress(id=place.command_id, name=draft.name, event="dumping"))
     await checkpoints.dump(namespace, container, bench.images, draft.options, ends=ends, lease=lease)
     failpoint("dumped")
-    layer = await checkpoints.changes(namespace, container, lease=lease) if draft.rw else None
+    layer = await checkpoints.changes(namespace, container, packed=packed, lease=lease) if draft.rw else None
     return Dump(draft=draft, spec=spec, layer=layer)
 
 
@@ -230,7 +237,3 @@ async def contents_of(place: Place, bench: Bench, dumped: Dump, created_at: Any 
         container_created_at=created_at,
     )
 
-
-def measured(draft: CheckpointRecord, interrupted_ns: int | None) -> CheckpointRecord:
-    """Return the record with how long the container stood still."""
-    return structs.replace(draft, interrupted_ns=interrupted_ns)

@@ -9,40 +9,31 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from bridge.checkpoints import LAYER, Contents, PackedArchive, described, pack
 from bridge.control.checkpoint_dump import Dump, checkpointing_at
+from bridge.control.checkpoint_image import make_checkpoint_image
 from bridge.control.leases import undo
 from bridge.control.verb import Place
 from bridge.control.workshop import Bench, disk
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
-from bridge.model import labels
 from bridge.model.checkpoints import CheckpointKey, CheckpointRecord
 from bridge.model.commands import Checkpoint
 from bridge.model.outcomes import Progress
 from bridge.ports import Archive
 
-__all__ = ["Kept", "check_target", "keep", "name_of"]
-
-T = TypeVar("T")
+__all__ = ["beside", "check_target", "keep", "name_of"]
 
 TOLD_EVERY: Final = 4 << 20
 """Bytes of an archive after which it is told how far that has come."""
 
 CANCELLED: Final = "checkpoint was cancelled: nothing of it is left, and its container is as it was"
-
-
-class Kept(Struct, frozen=True, kw_only=True):
-    """A checkpoint that is where it was to go: its record, and how to take it away again."""
-
-    record: CheckpointRecord
-    undo: Callable[[], Awaitable[object]]
 
 
 def name_of(command: Checkpoint, key: CheckpointKey) -> str:
@@ -83,7 +74,7 @@ def _taken(what: str) -> CommandFailed:
     return CommandFailed("already_exists", f"{what} is there already, and is not replaced: give another name")
 
 
-async def keep(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, contents: Contents, lease: str) -> Kept:
+async def keep(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, contents: Contents, lease: str) -> CheckpointRecord:
     """Put a dump where it is to go, and read it again.
 
     Raises:
@@ -103,12 +94,9 @@ async def keep(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, co
 # -- the catalogue
 
 
-async def _into_catalogue(place: Place, dumped: Dump, contents: Contents, lease: str) -> Kept:
+async def _into_catalogue(place: Place, dumped: Dump, contents: Contents, lease: str) -> CheckpointRecord:
     catalogue, draft = checkpointing_at(place).catalogue, dumped.draft
     archive, key = await pack(contents), draft.key
-
-    async def away() -> None:
-        await catalogue.remove(key)
 
     try:
         facts = await place.interruption.through(
@@ -120,13 +108,13 @@ async def _into_catalogue(place: Place, dumped: Dump, contents: Contents, lease:
             await place.interruption.through(_image_along(place, draft), otherwise=CANCELLED)
         place.tell(Progress(id=draft.id, name=draft.name, event="verifying", total=facts.size))
         await place.interruption.through(_read(catalogue.load(key)), otherwise=CANCELLED)
-        record = structs.replace(draft, archive=facts)
-        await catalogue.put(record)
+        facts = structs.replace(facts, unpacked=archive.unpacked)
+        record = await catalogue.put(structs.replace(draft, archive=facts))
     except BaseException:
-        await undo(f"checkpoint {key.token}", away())
+        await undo(f"checkpoint {key.token}", catalogue.abandon(key, upload=draft.id))
         raise
     failpoint("recorded")
-    return Kept(record=record, undo=away)
+    return record
 
 
 async def _image_along(place: Place, draft: CheckpointRecord) -> None:
@@ -163,41 +151,26 @@ async def _read(archive: AsyncIterator[bytes]) -> None:
 # -- an image of containerd's
 
 
-async def _into_image(place: Place, name: str, bench: Bench, dumped: Dump, lease: str) -> Kept:
+async def _into_image(place: Place, name: str, bench: Bench, dumped: Dump, lease: str) -> CheckpointRecord:
     assert place.namespace is not None
     namespace, checkpoints = place.namespace, place.runtime.checkpoints
-    await place.interruption.through(
-        checkpoints.make_checkpoint_image(
-            namespace,
-            name,
-            bench.images,
-            record=dumped.draft,
-            spec=dumped.spec,
-            layer=dumped.layer,
-            labels={labels.COMMAND: dumped.draft.id},
-            lease=lease,
-        ),
-        otherwise=CANCELLED,
-    )
-
-    async def away() -> None:
-        await place.runtime.images.delete(namespace, name)
+    await place.interruption.through(make_checkpoint_image(place, name, bench, dumped, lease), otherwise=CANCELLED)
 
     try:
         await checkpoints.image(namespace, name)
     except BaseException:
-        await undo(f"image {name}", away())
+        await undo(f"image {name}", place.runtime.images.delete(namespace, name))
         raise
     failpoint("recorded")
-    return Kept(record=dumped.draft, undo=away)
+    return dumped.draft
 
 
 # -- the host
 
 
-async def _into_file(place: Place, target: Path, contents: Contents) -> Kept:
+async def _into_file(place: Place, target: Path, contents: Contents) -> CheckpointRecord:
     archive = await pack(contents)
-    fresh = _beside(target, contents.record.id)
+    fresh = beside(target, contents.record.id)
     try:
         await place.interruption.through(_write(archive, fresh), otherwise=CANCELLED)
         assert archive.facts is not None
@@ -205,10 +178,7 @@ async def _into_file(place: Place, target: Path, contents: Contents) -> Kept:
     finally:
         await undo(str(fresh), disk(lambda: fresh.unlink(missing_ok=True)))
     failpoint("recorded")
-    return Kept(
-        record=structs.replace(contents.record, archive=archive.facts),
-        undo=lambda: disk(lambda: target.unlink(missing_ok=True)),
-    )
+    return structs.replace(contents.record, archive=archive.facts)
 
 
 async def _write(archive: PackedArchive, path: Path) -> None:
@@ -236,8 +206,8 @@ def _put(fresh: Path, target: Path) -> None:
     _settle(target.parent)
 
 
-async def _into_directory(place: Place, target: Path, contents: Contents) -> Kept:
-    fresh = _beside(target, contents.record.id)
+async def _into_directory(place: Place, target: Path, contents: Contents) -> CheckpointRecord:
+    fresh = beside(target, contents.record.id)
 
     def copy() -> None:
         fresh.mkdir(mode=0o700)
@@ -260,7 +230,7 @@ async def _into_directory(place: Place, target: Path, contents: Contents) -> Kep
     finally:
         await undo(str(fresh), disk(lambda: shutil.rmtree(fresh, ignore_errors=True)))
     failpoint("recorded")
-    return Kept(record=contents.record, undo=lambda: disk(lambda: shutil.rmtree(target)))
+    return contents.record
 
 
 def _copied(path: Path, source: bytes | Path) -> None:
@@ -283,5 +253,6 @@ def _settle(directory: Path) -> None:
         os.close(file)
 
 
-def _beside(target: Path, command_id: str) -> Path:
+def beside(target: Path, command_id: str) -> Path:
+    """Return where what becomes `target` is written first, in the same directory."""
     return target.with_name(f".{target.name[:180]}.{command_id}")

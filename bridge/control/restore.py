@@ -30,7 +30,7 @@ from bridge.model.outcomes import ContainerInfo, Restored
 from bridge.model.checkpoints import Verdict
 from bridge.policy import RUNTIME
 
-__all__ = ["VERBS", "restored_by"]
+__all__ = ["VERBS", "permit_plan", "restored_by"]
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ async def restore(place: Place, command: Restore) -> Restored:
         if plan.stdio == labels.ON_THE_BUS:
             sessions_at(place)
         verdict = await verdict_of_restore(place, plan)
-        await _permit(place, plan)
+        await permit_plan(place, plan)
         if command.check:
             return Restored(verdict=verdict, checkpoint=source.name)
         refuse(place, verdict, force=command.force)
@@ -104,7 +104,7 @@ async def _without_task(place: Place) -> ContainerInfo | None:
     return record
 
 
-async def _permit(place: Place, plan: Plan) -> None:
+async def permit_plan(place: Place, plan: Plan) -> None:
     """Ask whether what the container asks of the host may be had: it was made elsewhere, or by somebody who may do more.
 
     Raises:

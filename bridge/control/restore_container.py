@@ -24,7 +24,7 @@ from bridge.control.leases import undo
 from bridge.control.restore_source import Taken
 from bridge.control.restore_spec import adapted_labels, adapted_spec, with_config, without_config
 from bridge.control.verb import Place
-from bridge.control.workshop import Bench
+from bridge.control.workshop import Bench, Note
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model import labels
@@ -33,9 +33,12 @@ from bridge.model.commands import Delete, Restore, RuncOptions, Start
 from bridge.model.outcomes import ContainerInfo, ImageInfo, Restored
 from bridge.ports import ImageContent, NewContainer, Stdio, StdioSession
 
-__all__ = ["Plan", "carried_out", "plan_of"]
+__all__ = ["Plan", "carried_out", "plan_of", "put_back", "snapshot_key_of"]
 
 log = logging.getLogger(__name__)
+
+MARKS: Final = (labels.CHECKPOINT, labels.PARENT, labels.RESTORE)
+"""The labels that say what a container was restored from, and by which command."""
 
 CANCELLED: Final = "restore was cancelled: nothing of it is left"
 
@@ -92,7 +95,7 @@ async def plan_of(place: Place, command: Restore, taken: Taken, there: Container
             image=there.image,
             labels={**there.labels, **marks},
             snapshotter=there.snapshotter,
-            snapshot_key=f"{container}-{place.command_id}" if fresh else there.snapshot_key,
+            snapshot_key=snapshot_key_of(place) if fresh else there.snapshot_key,
         )
     else:
         if taken.spec is None:
@@ -120,6 +123,11 @@ async def plan_of(place: Place, command: Restore, taken: Taken, there: Container
     return Plan(
         taken=taken, wanted=wanted, there=there, fresh=fresh, image=image, stdio=stdio, stdin=stdin, options=options
     )
+
+
+def snapshot_key_of(place: Place) -> str:
+    """Return what the new root file system of a container that is there is called, beside its own."""
+    return f"{place.container}-{place.command_id}"
 
 
 def _marks(place: Place, taken: Taken) -> dict[str, str]:
@@ -226,7 +234,7 @@ async def carried_out(place: Place, plan: Plan, bench: Bench, lease: str) -> Res
     """
     await bench.write(bench.config, place.runtime.checkpoints.criu_config(plan.options))
     spec = with_config(plan.wanted.spec, str(bench.config))
-    async with _image(place, plan, lease) as image, _container(place, plan, spec, image, lease):
+    async with _image(place, plan, lease) as image, _container(place, plan, spec, image, bench, lease):
         pid, session = await _task(place, plan)
     await _forget_config(place, plan)
     return Restored(
@@ -242,7 +250,7 @@ async def carried_out(place: Place, plan: Plan, bench: Bench, lease: str) -> Res
 
 @asynccontextmanager
 async def _container(
-    place: Place, plan: Plan, spec: dict[str, Any], image: ImageContent | None, lease: str
+    place: Place, plan: Plan, spec: dict[str, Any], image: ImageContent | None, bench: Bench, lease: str
 ) -> AsyncIterator[None]:
     """Have the container, with what CRIU is to read; where the block fails it is as before, or gone."""
     async with _snapshot(place, plan, image, lease):
@@ -250,7 +258,7 @@ async def _container(
             async with _made(place, plan, spec, lease):
                 yield
         else:
-            async with _changed(place, plan, plan.there, spec):
+            async with _changed(place, plan, plan.there, spec, bench):
                 yield
 
 
@@ -300,30 +308,37 @@ async def _made(place: Place, plan: Plan, spec: dict[str, Any], lease: str) -> A
 
 
 @asynccontextmanager
-async def _changed(place: Place, plan: Plan, there: ContainerInfo, spec: dict[str, Any]) -> AsyncIterator[None]:
+async def _changed(
+    place: Place, plan: Plan, there: ContainerInfo, spec: dict[str, Any], bench: Bench
+) -> AsyncIterator[None]:
     """Have the record of a container that is there say what is restored; it says what it said where the block fails."""
     namespace, container = place.target
-    containers, marks = place.runtime.containers, (labels.CHECKPOINT, labels.PARENT, labels.RESTORE)
+    containers = place.runtime.containers
     if (task := await place.runtime.tasks.get(namespace, container)) is not None:
         await lifecycle.remove_task(place, task)
     key = plan.wanted.snapshot_key
-    given = {mark: plan.wanted.labels[mark] for mark in marks}
+    given = {mark: plan.wanted.labels[mark] for mark in MARKS}
+    await bench.note(Note(before=there))
     try:
         await containers.respec(namespace, container, spec, labels=given, snapshot_key=key)
         failpoint("record-made")
         yield
     except BaseException:
-        back = {mark: there.labels.get(mark, "") for mark in marks}
-        await undo(
-            f"the record of {place}",
-            containers.respec(namespace, container, there.spec or {}, labels=back, snapshot_key=there.snapshot_key),
-        )
+        await undo(f"the record of {place}", put_back(place, there))
         raise
     if key != there.snapshot_key:
         await undo(
             f"snapshot {there.snapshot_key}",
             place.runtime.snapshots.remove(namespace, there.snapshotter, there.snapshot_key),
         )
+
+
+async def put_back(place: Place, before: ContainerInfo) -> None:
+    """Let the record of a container say again what it said before a restore."""
+    marks = {mark: before.labels.get(mark, "") for mark in MARKS}
+    await place.runtime.containers.respec(
+        *place.target, before.spec or {}, labels=marks, snapshot_key=before.snapshot_key
+    )
 
 
 async def _apply(place: Place, plan: Plan, lease: str) -> None:

@@ -7,17 +7,18 @@ checkpoint is run.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
 
-from bridge.checkpoints import IMAGES, LAYER, Arrived, read_directory, read_criu_tar, unpack
-from bridge.control.checkpoint_dump import checkpointing_at
+from bridge.checkpoints import IMAGES, Arrived, Told, peek, read_criu_tar, read_directory, told, unpack
+from bridge.control.checkpoint_dump import NOTHING, checkpointing_at
+from bridge.control.checkpoint_image import parts_of_image
 from bridge.control.verb import Place
 from bridge.control.workshop import Bench, disk
 from bridge.errors import CommandFailed
@@ -25,10 +26,11 @@ from bridge.model.checkpoints import CheckpointKey, CheckpointOptions, Checkpoin
 from bridge.model.commands import Restore
 from bridge.ports import Archive, Descriptor
 
-__all__ = ["Source", "Taken", "opened", "source_of"]
+__all__ = ["Source", "Taken", "opened", "source_of", "told_at"]
 
 PIECE: Final = 1 << 20
 ARCHIVE: Final = "archive"
+TABLES: Final = ("bridge.json", "config.dump", "spec.dump")
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -128,7 +130,9 @@ async def opened(place: Place, command: Restore, source: Source, bench: Bench) -
         else:
             assert source.record is not None
             loaded = checkpointing_at(place).catalogue.load(source.record.key)
-            arrived = await unpack(loaded, target, expected=source.record.archive)
+            # The record speaks of what is stored; where that is encrypted, the catalogue alone can compare it.
+            expected = None if source.record.archive.key else source.record.archive
+            arrived = await unpack(loaded, target, expected=expected)
     return _taken(source, arrived, directory)
 
 
@@ -154,7 +158,7 @@ async def _from_image(place: Place, name: str, target: int, directory: Path, ben
     """Take an image apart that was made as containerd's clients do it."""
     assert place.namespace is not None
     checkpoints = place.runtime.checkpoints
-    parts = await checkpoints.read_checkpoint_image(place.namespace, name)
+    parts = await parts_of_image(place, name)
     images = directory / IMAGES
     await disk(lambda: images.mkdir(mode=0o700))
     with _open(images) as where:
@@ -170,6 +174,21 @@ async def _from_image(place: Place, name: str, target: int, directory: Path, ben
         snapshotter=parts.snapshotter,
         options=parts.options,
     )
+
+
+async def told_at(path: Path) -> Told:
+    """Return what a directory or a file of ours says of itself, without reading the rest.
+
+    Raises:
+        CommandFailed: it is none, or cannot be read.
+    """
+    if not await asyncio.to_thread(path.is_dir):
+        return await peek(_bytes_of(path), what=f"the file {path}")
+    tables = {}
+    for name in TABLES:
+        pieces = [piece async for piece in _bytes_of(path / name)]
+        tables[name] = b"".join(pieces)
+    return told(tables, NOTHING, what=f"the directory {path}")
 
 
 @contextmanager

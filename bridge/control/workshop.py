@@ -27,9 +27,10 @@ from msgspec import Struct
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.model.checkpoints import CheckpointRecord
 from bridge.model.codec import decode_as, encode_any
+from bridge.model.outcomes import ContainerInfo
 from bridge.model.subjects import quote
 
-__all__ = ["Bench", "Note", "Workshop", "disk"]
+__all__ = ["Bench", "Note", "Workshop", "disk", "removed"]
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,13 @@ class Note(Struct, frozen=True, kw_only=True):
         paused: whether it was the one that froze the task, so that it has to let it run on.
         ended: whether the dump ended the task, so that all there is of it lies in this directory.
         draft: the record that the checkpoint is to have, as far as it is known.
+        before: the container that is there, as it was before a restore changed its record.
     """
 
     paused: bool = False
     ended: bool = False
     draft: CheckpointRecord | None = None
+    before: ContainerInfo | None = None
 
 
 class Bench(Struct, frozen=True, kw_only=True):
@@ -83,14 +86,12 @@ class Bench(Struct, frozen=True, kw_only=True):
 
     async def noted(self) -> Note:
         """Return what was written down; the default where nothing was, or nothing that can be read."""
-        try:
-            data = await asyncio.to_thread((self.path / NOTE).read_bytes)
-            return decode_as(data, Note)
-        except FileNotFoundError:
-            return Note()
-        except (OSError, BadEnvelope) as error:
-            log.warning("%s cannot be read: %s", self.path / NOTE, error)
-            return Note()
+        return await asyncio.to_thread(_noted, self.path)
+
+    @property
+    def there(self) -> bool:
+        """Whether the directory is there."""
+        return self.path.is_dir()
 
     async def write(self, file: Path, text: str) -> None:
         """Write a small file of ours."""
@@ -122,7 +123,7 @@ class Workshop:
         bench = self.bench(command_id)
 
         def make() -> None:
-            _clear(bench.path)
+            removed(bench.path)
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             for path in (bench.path, bench.images, bench.work):
                 path.mkdir(mode=0o700)
@@ -132,7 +133,7 @@ class Workshop:
 
     async def close(self, command_id: str) -> None:
         """Remove the directory of a command; that there is none is as good."""
-        await disk(lambda: _clear(self.bench(command_id).path))
+        await disk(lambda: removed(self.bench(command_id).path))
 
     async def room(self) -> int:
         """Return how many bytes are free where directories are made."""
@@ -145,14 +146,21 @@ class Workshop:
         return await disk(free)
 
     async def sweep(self, keep: Collection[str] = ()) -> None:
-        """Remove the directories of commands that are none of `keep`. What cannot be removed is told in the log."""
+        """Remove the directories of commands that are none of `keep`, but for those that have all there is of a task.
+
+        What cannot be removed is told in the log.
+        """
         kept = {quote(one) for one in keep}
 
         def clear() -> None:
             for path in self._directory.iterdir() if self._directory.is_dir() else ():
-                if path.name not in kept:
-                    log.warning("%s is left of a command that is over: it is removed", path)
-                    _clear(path)
+                if path.name in kept:
+                    continue
+                if _noted(path).ended:
+                    log.warning("%s has the only dump of a task that has ended: restore it, or remove it", path)
+                    continue
+                log.warning("%s is left of a command that is over: it is removed", path)
+                removed(path)
 
         try:
             await disk(clear)
@@ -188,7 +196,18 @@ def _write(path: Path, data: bytes) -> None:
         os.close(directory)
 
 
-def _clear(path: Path) -> None:
+def _noted(path: Path) -> Note:
+    try:
+        return decode_as((path / NOTE).read_bytes(), Note)
+    except FileNotFoundError:
+        return Note()
+    except (OSError, BadEnvelope) as error:
+        log.warning("%s cannot be read: %s", path / NOTE, error)
+        return Note()
+
+
+def removed(path: Path) -> None:
+    """Remove a file or a directory with all that is in it; blocks."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():

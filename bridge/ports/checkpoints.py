@@ -65,11 +65,19 @@ class Checkpointer(Protocol):
         container: str,
         directory: Path,
         *,
-        stdio: Any = None,
+        stdio: Stdio | None = None,
+        start: Callable[[], Awaitable[int]] | None = None,
     ) -> int:
         """Make a task from a dump and start it; return its pid, which is never 0.
 
         How CRIU restores is in the file that the spec's annotation `org.criu.config` names (`criu_config`).
+
+        Args:
+            namespace: where the container is.
+            container: whose record is there, with a snapshot as it was at the dump, and which has no task.
+            directory: the dump.
+            stdio: as in `Tasks.create`.
+            start: starts the task once it is made; as `Tasks.start` does it unless given.
 
         Raises:
             CommandFailed: the message ends with the last lines of CRIU's log. There is no task then.

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStats
+from bridge.ports.checkpoints import Checkpointer
 from bridge.ports.images import Defaults, ImageStore, LeaseStore, NewContainer, SnapshotStore
 from bridge.ports.processes import Processes, Stdio
 
@@ -206,6 +207,11 @@ class ContainerRuntime(Protocol):
     @property
     def leases(self) -> LeaseStore:
         """Its leases."""
+        ...
+
+    @property
+    def checkpoints(self) -> Checkpointer:
+        """CRIU behind it."""
         ...
 
     async def privileges(self) -> Privileges:
