@@ -1,0 +1,269 @@
+"""The catalogue of checkpoints on the bus: records in a bucket, archives in the object store of the same name.
+
+An archive is stored first and its record is written last, and the record is taken away first: so there is no record without an
+archive, and what a crash leaves is an archive that nobody names, which the sweep takes away. A record says which bytes are its
+archive; where others stand in the store, reading them is an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from typing import Final
+
+import msgspec
+
+from bridge.errors import Code, CommandFailed, ConfigError, LogError, LogRefused, LogUnavailable
+from bridge.jetstream.chain import Chain
+from bridge.jetstream.checkpoint_buckets import CheckpointMaking, ensure_checkpoints
+from bridge.jetstream.checkpoint_cipher import CheckpointSecret
+from bridge.jetstream.checkpoint_objects import COMPRESSION, KEY, Chunking, ObjectInfo, Objects, StandingObject, nuid_of
+from bridge.jetstream.checkpoint_reading import read_archive
+from bridge.jetstream.checkpoint_records import Records
+from bridge.jetstream.checkpoint_sweep import Sweep
+from bridge.jetstream.checkpoint_upload import Upload, Uploaded
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.errors import log_errors
+from bridge.jetstream.keys import WrongRevision
+from bridge.model.checkpoints import ArchiveFacts, CheckpointKey, CheckpointRecord
+from bridge.model.nanos import Nanos
+from bridge.model.subjects import Subjects, quote
+from bridge.ports import Archive
+from bridge.ports.checkpoints import Keeping
+
+__all__ = ["JetStreamCheckpoints"]
+
+ZSTD: Final = b"\x28\xb5\x2f\xfd"
+
+
+class JetStreamCheckpoints:
+    """Implements `bridge.ports.checkpoints.CheckpointCatalogue`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        subjects: Subjects,
+        *,
+        node: str | None = None,
+        secret: CheckpointSecret | None = None,
+        keeping: Keeping | None = None,
+        making: CheckpointMaking | None = None,
+        direct: bool = False,
+    ) -> None:
+        """Take where it is.
+
+        Args:
+            connection: an open one.
+            subjects: the subjects of the bus.
+            node: whose quota and retention are kept; none for who only reads or imports.
+            secret: what archives are encrypted with; without one they are stored as they are, and encrypted ones are not read.
+            keeping: the quota and the retention.
+            making: how bucket and store are made where there are none; without it they are not made.
+            direct: ask in a way that can be permitted to who may not read all.
+        """
+        bucket = subjects.checkpoint_bucket
+        self._connection = connection
+        self._subjects = subjects
+        self._node = node
+        self._secret = secret
+        self._keeping = keeping or Keeping()
+        self._making = making
+        self._records = Records(connection, bucket, direct=direct)
+        self._objects = Objects(connection, bucket, direct=direct)
+        self._chain = Chain(connection, self._objects.stream)
+        self._under_way: dict[str, int] = {}
+        """Bytes of the uploads of this node that are under way, by nuid."""
+        self._sweep = Sweep(self._records, self._objects, node, self._keeping, self._under_way)
+
+    # -- records
+
+    async def get(self, key: CheckpointKey) -> CheckpointRecord:
+        """Return a record; see the port."""
+        with self._failures():
+            found = await self._records.find(key)
+        if found is None:
+            raise CommandFailed("not_found", f"there is no checkpoint {key.token}")
+        return found.record
+
+    async def list(
+        self, *, node: str | None = None, namespace: str | None = None, container: str | None = None
+    ) -> Sequence[CheckpointRecord]:
+        """Return the records; see the port."""
+        try:
+            with self._failures():
+                found = await self._records.all(node, namespace, container)
+        except CommandFailed as failure:
+            if isinstance(failure.__cause__, LogError) and failure.__cause__.trouble == "no_stream":
+                return []
+            raise
+        return sorted((one.record for one in found), key=lambda record: (record.created_at, record.key))
+
+    async def put(self, record: CheckpointRecord) -> CheckpointRecord:
+        """Write a new record and return it as it stands; see the port."""
+        age = self._keeping.max_age_s
+        if record.expires_at is None and age and not record.imported:
+            record = msgspec.structs.replace(record, expires_at=Nanos(record.created_at + age * 1_000_000_000))
+        with self._failures():
+            await self._ensure()
+            await self._records.write(record)
+            await self._sweep.beyond(record)
+        return record
+
+    async def remove(self, key: CheckpointKey) -> int:
+        """Remove a record, then its archive; see the port."""
+        with self._failures():
+            return await self._sweep.remove(key)
+
+    # -- archives
+
+    async def store(
+        self, key: CheckpointKey, archive: Callable[[], Archive], *, upload: str, tell: Callable[[int], None]
+    ) -> ArchiveFacts:
+        """Store an archive in pieces; see the port."""
+        nuid = nuid_of(key, upload)
+        with self._failures():
+            await self._ensure()
+            standing = await self._objects.find(key.token)
+            record = await self._records.find(key)
+            if record is not None and record.record.id != upload:
+                raise _taken(key)
+            if standing is not None and standing.info.nuid == nuid:
+                tell(standing.info.size)
+                return _facts(standing.info)
+            room = await self._room(nuid)
+            try:
+                sent = await Upload(
+                    self._objects, self._chain, nuid, name=key.token, secret=self._secret, room=room, tell=tell
+                ).run(archive)
+                return await self._finish(key, nuid, sent, standing)
+            finally:
+                self._under_way.pop(nuid, None)
+
+    async def abandon(self, key: CheckpointKey, *, upload: str) -> int:
+        """Remove the pieces of an upload that nobody goes on with; see the port."""
+        nuid = nuid_of(key, upload)
+        with self._failures():
+            standing = await self._objects.find(key.token)
+            if standing is not None and standing.info.nuid == nuid:
+                return await self._sweep.remove_object(key, standing)
+            return await self._sweep.purge(nuid)
+
+    async def load(self, key: CheckpointKey, *, offset: int = 0) -> AsyncGenerator[bytes, None]:
+        """Return the bytes of an archive; see the port."""
+        with self._failures():
+            standing = await self._objects.find(key.token)
+            if standing is None:
+                raise CommandFailed("not_found", f"there is no archive {key.token} in the catalogue")
+            found = await self._records.find(key)
+            if found is not None and found.record.archive.digest != standing.info.sha256:
+                raise CommandFailed(
+                    "failed_precondition",
+                    f"the archive {key.token} is not the one of its record: somebody else has written it. Remove the checkpoint",
+                )
+            async with aclosing(read_archive(self._objects, standing.info, self._secret, offset=offset)) as data:
+                async for piece in data:
+                    yield piece
+
+    async def sweep(self) -> int:
+        """Remove what has expired, and pieces of uploads that nobody goes on with; see the port."""
+        with self._failures():
+            return await self._sweep.run()
+
+    # -- inside
+
+    async def _ensure(self) -> None:
+        if self._making is None:
+            return
+        try:
+            await ensure_checkpoints(self._connection, self._subjects, self._making)
+        except ConfigError as error:
+            raise LogRefused(str(error)) from error
+
+    async def _room(self, nuid: str) -> Callable[[int], None]:
+        """Return what says whether so many bytes of an upload may be stored."""
+        self._under_way[nuid] = 0
+        most = self._keeping.max_bytes
+        if self._node is None or not most:
+            return lambda size: self._under_way.update({nuid: size})
+        mine = f"{quote(self._node)}."
+        stored = sum(one.info.size for one in await self._objects.all() if one.info.name.startswith(mine))
+
+        def room(size: int) -> None:
+            self._under_way[nuid] = size
+            if stored + sum(self._under_way.values()) > most:
+                raise CommandFailed(
+                    "exhausted",
+                    f"the archive does not fit: {stored} bytes of the {most} that node {self._node} may have in the catalogue "
+                    "are taken (checkpoints_node_max_bytes): remove checkpoints (containerd-bridge checkpoint rm), or raise it",
+                )
+
+        return room
+
+    async def _finish(
+        self, key: CheckpointKey, nuid: str, sent: Uploaded, before: StandingObject | None
+    ) -> ArchiveFacts:
+        """Say what was stored, and take away what stood there before."""
+        there = await self._objects.count(nuid)
+        if there != sent.chunks:
+            raise CommandFailed("unavailable", f"of {sent.chunks} pieces of {key.token} {there} are there: try again")
+        headers = {COMPRESSION: ["zstd" if sent.head.startswith(ZSTD) else "none"]}
+        if self._secret is not None:
+            headers[KEY] = [self._secret.fingerprint]
+        info = ObjectInfo(
+            name=key.token,
+            nuid=nuid,
+            size=sent.size,
+            chunks=sent.chunks,
+            digest=f"SHA-256={base64.urlsafe_b64encode(bytes.fromhex(sent.sha256.partition(':')[2])).decode()}",
+            headers=headers,
+            options=Chunking(max_chunk_size=sent.length),
+        )
+        try:
+            await self._objects.write(info, expected=0 if before is None else before.revision)
+        except WrongRevision:
+            standing = await self._objects.find(key.token)
+            if standing is None or standing.info.nuid != nuid:
+                await self._objects.purge(nuid)
+                raise _taken(key) from None
+        if before is not None:
+            await self._sweep.purge_of(key, before.info)
+        return _facts(info)
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Raise what goes wrong inside as `CommandFailed`."""
+        try:
+            with log_errors(self._objects.stream):
+                yield
+        except LogUnavailable as error:
+            raise CommandFailed("unavailable", f"the catalogue of checkpoints: {error}") from error
+        except LogRefused as error:
+            code: Code = "failed_precondition"
+            if error.trouble == "full":
+                code = "exhausted"
+                error = LogRefused(
+                    f"{error}: remove checkpoints (containerd-bridge checkpoint rm), or give it more room", "full"
+                )
+            elif error.trouble == "denied":
+                code = "refused"
+            raise CommandFailed(code, f"the catalogue of checkpoints: {error}") from error
+        except LogError as error:
+            raise CommandFailed("unavailable", f"the catalogue of checkpoints: {error}") from error
+
+
+def _taken(key: CheckpointKey) -> CommandFailed:
+    return CommandFailed(
+        "already_exists", f"there is a checkpoint {key.token} already: give another name, or remove it first"
+    )
+
+
+def _facts(info: ObjectInfo) -> ArchiveFacts:
+    return ArchiveFacts(
+        size=info.size,
+        digest=info.sha256,
+        unpacked=0,
+        compression="zstd" if info.header(COMPRESSION) == "zstd" else "none",
+        key=info.key,
+    )
