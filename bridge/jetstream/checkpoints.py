@@ -7,16 +7,19 @@ archive; where others stand in the store, reading them is an error.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
 import msgspec
 
+from bridge.config import Config
 from bridge.errors import Code, CommandFailed, ConfigError, LogError, LogRefused, LogUnavailable
 from bridge.jetstream.checkpoint_buckets import CheckpointMaking, ensure_checkpoints
-from bridge.jetstream.checkpoint_cipher import CheckpointSecret
+from bridge.jetstream.checkpoint_cipher import CheckpointSecret, read_secret
 from bridge.jetstream.checkpoint_objects import (
     COMPRESSION,
     ObjectInfo,
@@ -36,11 +39,54 @@ from bridge.model.checkpoints import ArchiveFacts, CheckpointKey, CheckpointReco
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import NONE, Subjects
 from bridge.ports import Archive
-from bridge.ports.checkpoints import Keeping
+from bridge.ports.checkpoints import CheckpointCatalogue, Keeping
 
-__all__ = ["JetStreamCheckpoints"]
+__all__ = ["JetStreamCheckpoints", "open_checkpoints", "sweeping"]
+
+log = logging.getLogger(__name__)
 
 TRIES: Final = 3
+SWEEP_S: Final = 600.0
+"""Seconds between two sweeps: what has expired may stay so much longer."""
+
+
+async def sweeping(catalogue: CheckpointCatalogue, allowed: Callable[[], bool]) -> None:
+    """Sweep the catalogue now and every so often, for ever.
+
+    Args:
+        catalogue: which one.
+        allowed: whether this bridge has its node now.
+    """
+    while True:
+        if allowed():
+            try:
+                freed = await catalogue.sweep()
+            except CommandFailed as failure:
+                log.warning("the catalogue of checkpoints was not swept: %s", failure)
+            else:
+                if freed:
+                    log.info("%d bytes of the catalogue of checkpoints are free again", freed)
+        await asyncio.sleep(SWEEP_S)
+
+
+def open_checkpoints(connection: Connection, config: Config) -> JetStreamCheckpoints:
+    """Return the catalogue as a node's bridge has it; bucket and store are made when something is first put there.
+
+    Raises:
+        ConfigError: the file of its key is none.
+    """
+    return JetStreamCheckpoints(
+        connection,
+        config.subjects,
+        node=config.node,
+        secret=None if config.checkpoint_key is None else read_secret(config.checkpoint_key),
+        keeping=Keeping(
+            max_bytes=config.checkpoints_node_max_bytes,
+            most=config.checkpoints_keep,
+            max_age_s=config.checkpoints_max_age_s,
+        ),
+        making=CheckpointMaking(config.nats.replicas, config.checkpoints_max_bytes),
+    )
 
 
 class JetStreamCheckpoints:
