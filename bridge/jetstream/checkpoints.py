@@ -126,6 +126,20 @@ class JetStreamCheckpoints:
         self._store = ArchiveStore(self._objects, node=node, secret=secret, max_bytes=self._keeping.max_bytes)
         self._sweep = Sweep(self._records, self._objects, node, self._keeping, self._store.under_way)
 
+    async def ensure(self) -> None:
+        """Make bucket and store where there are none, and hold what is there against what is needed.
+
+        Raises:
+            CommandFailed: they cannot be made or used; the sentence says what to do.
+        """
+        if self._making is None:
+            return
+        with self._failures():
+            try:
+                await ensure_checkpoints(self._connection, self._subjects, self._making)
+            except ConfigError as error:
+                raise LogRefused(str(error)) from error
+
     # -- records
 
     async def get(self, key: CheckpointKey) -> CheckpointRecord:
@@ -155,7 +169,7 @@ class JetStreamCheckpoints:
         if record.expires_at is None and age and not record.imported:
             record = msgspec.structs.replace(record, expires_at=Nanos(record.created_at + age * 1_000_000_000))
         with self._failures():
-            await self._ensure()
+            await self.ensure()
             await self._records.write(record)
             await self._sweep.beyond(record)
         return record
@@ -173,7 +187,7 @@ class JetStreamCheckpoints:
         """Store an archive in pieces; see the port."""
         name, nuid = key.token, nuid_of(key, upload)
         with self._failures():
-            await self._ensure()
+            await self.ensure()
             before = await self._objects.find(name)
             record = await self._records.find(key)
             if record is not None and record.record.id != upload:
@@ -222,7 +236,7 @@ class JetStreamCheckpoints:
         """Store the archive of an image; see the port."""
         name, nuid = image_object(digest), nuid_of_image(self._node or NONE, digest, upload)
         with self._failures():
-            await self._ensure()
+            await self.ensure()
             for _ in range(TRIES):
                 before = await self._objects.find(name)
                 if before is None:
@@ -254,14 +268,6 @@ class JetStreamCheckpoints:
             return await self._sweep.run()
 
     # -- inside
-
-    async def _ensure(self) -> None:
-        if self._making is None:
-            return
-        try:
-            await ensure_checkpoints(self._connection, self._subjects, self._making)
-        except ConfigError as error:
-            raise LogRefused(str(error)) from error
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
