@@ -28,11 +28,15 @@ NEEDS = {
 TRIALS = {"test_faults.py", "test_special.py", "test_cluster.py", "test_broken.py", "test_crashes.py"}
 """Files of tests/faults in which real bridges are put in trouble: `make test-faults`."""
 
+TRIAL_S = 600
+"""A trial starts bridges by the dozen, one after the other; on a machine that does much else each takes ten seconds."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name == "faults" and item.path.name in TRIALS:
             item.add_marker("faults")
+            item.add_marker(pytest.mark.timeout(TRIAL_S))
         asked = set(getattr(item, "fixturenames", ()))
         for marker, fixtures in NEEDS.items():
             if asked & fixtures:

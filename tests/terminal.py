@@ -18,7 +18,7 @@ from collections.abc import Iterator
 __all__ = ["PROGRAM", "WITHIN_S", "Screen", "screen"]
 
 PROGRAM = [sys.executable, "-m", "bridge"]
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 
 
 class Screen:

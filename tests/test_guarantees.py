@@ -41,7 +41,7 @@ def test_nothing_is_promised_that_nobody_can_keep(text: str) -> None:
 
 def test_what_is_said_of_the_time_until_the_log_agrees_is_what_its_test_requires() -> None:
     [guarantee] = [guarantee for guarantee in _guarantees() if "within R seconds" in guarantee]
-    required = re.search(r"^R_S = ([\d.]+)$", (ROOT / "tests/faults/test_special.py").read_text(), re.MULTILINE)
+    required = re.search(r"^R_S = ([\d.]+)$", (ROOT / "tests/faults/recovery.py").read_text(), re.MULTILINE)
     promised = re.search(r"R is (\d+) for 500 containers", guarantee)
     assert required is not None
     assert promised is not None

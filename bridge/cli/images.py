@@ -100,6 +100,9 @@ async def pull(
     user: Annotated[
         str, typer.Option("--user", "-u", metavar="NAME", help="Its password is read from $REGISTRY_PASSWORD.")
     ] = "",
+    stall: Annotated[
+        float, typer.Option("--stall", metavar="SECONDS", help="Give up after as long without a byte.")
+    ] = Pull().stall,
 ) -> None:
     """Fetch an image from its registry."""
     if user and given["durable"]:
@@ -111,6 +114,7 @@ async def pull(
         "snapshotter": snapshotter,
         "plain_http": plain_http,
         "hosts_dir": hosts_dir,
+        "stall": stall,
         "username": user,
         "password": os.environ.get("REGISTRY_PASSWORD", "") if user else "",
     }

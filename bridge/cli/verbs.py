@@ -228,6 +228,40 @@ def _check_limit(field: str, value: Any) -> None:
         raise ValueError(f"{value!r} is not valid: {str(error).partition(' - ')[0]}") from error
 
 
+def _rates(given: Sequence[str] | None, *, bytes_too: bool) -> dict[str, int] | None:
+    """Read `MAJOR:MINOR:RATE` each; None for none.
+
+    Raises:
+        ValueError: one of them is none; the sentence gives the form.
+    """
+    if not given:
+        return None
+    rates = {}
+    for text in given:
+        device, _, amount = text.rpartition(":")
+        if not device or not amount:
+            raise ValueError(f"{text!r} is no limit of a device: give MAJOR:MINOR:RATE, such as 8:0:1m")
+        rates[device] = size_of(amount) if bytes_too and amount != "0" else _count(amount)
+    return rates
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is no number of operations a second")
+    return int(text)
+
+
+def _throttle(option: str, what: str) -> Any:
+    bytes_too = option.endswith("bps")
+    field = option.removeprefix("--").replace("-", "_")
+    return typer.Option(
+        option,
+        metavar="MAJ:MIN:RATE",
+        help=f"Most {what} a second of a block device, 0 for no limit (repeatable).",
+        callback=checked(lambda each: _check_limit(field, _rates([each], bytes_too=bytes_too))),
+    )
+
+
 @for_each_container
 async def update(
     at: Place,
@@ -249,6 +283,10 @@ async def update(
     cpuset_mems: Annotated[str | None, _limit("--cpuset-mems", "LIST", "Memory nodes to use.")] = None,
     pids_limit: Annotated[int | None, _limit("--pids-limit", "N", "Most processes; -1 for no limit.")] = None,
     blkio_weight: Annotated[int | None, _limit("--blkio-weight", "N", "Share of disk time, 10 to 1000.")] = None,
+    device_read_bps: Annotated[list[str] | None, _throttle("--device-read-bps", "bytes read")] = None,
+    device_write_bps: Annotated[list[str] | None, _throttle("--device-write-bps", "bytes written")] = None,
+    device_read_iops: Annotated[list[str] | None, _throttle("--device-read-iops", "reads")] = None,
+    device_write_iops: Annotated[list[str] | None, _throttle("--device-write-iops", "writes")] = None,
     annotation: Annotated[
         list[str] | None,
         typer.Option("--annotation", metavar="K=V", help="Add to the spec's, or take away with K= (repeatable)."),
@@ -272,6 +310,10 @@ async def update(
         cpuset_mems=cpuset_mems,
         pids_limit=pids_limit,
         blkio_weight=blkio_weight,
+        device_read_bps=_rates(device_read_bps, bytes_too=True),
+        device_write_bps=_rates(device_write_bps, bytes_too=True),
+        device_read_iops=_rates(device_read_iops, bytes_too=False),
+        device_write_iops=_rates(device_write_iops, bytes_too=False),
         annotations=dict(each.partition("=")[::2] for each in annotation or ()),
         task_only=task_only,
     )

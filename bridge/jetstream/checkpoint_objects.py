@@ -29,7 +29,7 @@ from bridge.jetstream.streams import NO_STREAM
 from bridge.model.checkpoints import CheckpointKey
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.nanos import Nanos, format_rfc3339, now, parse_rfc3339
-from bridge.model.subjects import quote
+from bridge.model.subjects import NONE, quote
 
 __all__ = [
     "COMPRESSION",
@@ -38,14 +38,19 @@ __all__ = [
     "ObjectInfo",
     "Objects",
     "StandingObject",
+    "is_image",
     "is_own",
+    "image_object",
     "nuid_of",
+    "nuid_of_image",
     "size_of",
 ]
 
 COMPRESSION: Final = "Containerd-Bridge-Compression"
 KEY: Final = "Containerd-Bridge-Key"
 
+_IMAGE: Final = r"^image\.[0-9a-f]{64}(?!\n)$"
+_SHA256: Final = r"^sha256:[0-9a-f]{64}(?!\n)$"
 _NUID: Final = r"^[A-Za-z0-9_=-]+(\.[A-Za-z0-9_=-]+)*(?!\n)$"
 _DIGEST: Final = r"^(?i:SHA-256)=[A-Za-z0-9_-]{43}=?(?!\n)$"
 _replies: Final = msgspec.json.Decoder(Reply)
@@ -104,6 +109,29 @@ def nuid_of(key: CheckpointKey, upload: str) -> str:
     """Return under which nuid an upload of an archive stands: always the same one, so that it is found again."""
     place = ".".join(quote(part) for part in key[:3])
     return f"{place}.{hashlib.sha256(f'{key.token}/{upload}'.encode()).hexdigest()[:32]}"
+
+
+def image_object(digest: str) -> str:
+    """Return the name of the object with an image's archive.
+
+    Raises:
+        CommandFailed: it is no digest.
+    """
+    if not re.match(_SHA256, digest):
+        raise CommandFailed(
+            "invalid_argument", f"{digest!r} is no digest of an image: sha256: and 64 hex digits are one"
+        )
+    return f"image.{digest.partition(':')[2]}"
+
+
+def is_image(name: str) -> bool:
+    """Tell whether an object is an image's archive; no checkpoint's is called so, that has four parts."""
+    return re.match(_IMAGE, name) is not None
+
+
+def nuid_of_image(node: str, digest: str, upload: str) -> str:
+    """Return under which nuid an upload of an image's archive stands: that of its node, and of no container."""
+    return f"{quote(node)}.{NONE}.{NONE}.{hashlib.sha256(f'{digest}/{upload}'.encode()).hexdigest()[:32]}"
 
 
 class Objects:
@@ -175,15 +203,20 @@ class Objects:
                 raise WrongRevision
             raise ApiError(reply.error)
 
-    async def remove(self, key: CheckpointKey, standing: StandingObject) -> None:
-        """Take away what is said of an object, and its pieces; what was said of it since stays.
+    async def remove(self, standing: StandingObject) -> int:
+        """Take away what is said of an object, and its pieces; what was said of it since stays. Return how large it was.
 
-        Pieces that are not of this container stay too: whoever named them may have meant somebody else's.
+        Pieces that are not of the object's container stay too: whoever named them may have meant somebody else's.
         """
         subject = meta_subject(self.bucket, standing.info.name)
         await self._purge({"filter": subject, "seq": standing.revision + 1})
-        if is_own(key, standing.info.nuid):
-            await self.purge(standing.info.nuid)
+        await self.purge_own(standing.info)
+        return standing.info.size
+
+    async def purge_own(self, info: ObjectInfo) -> None:
+        """Take away the pieces of an object, as far as they are its own."""
+        if is_own(info):
+            await self.purge(info.nuid)
 
     async def purge(self, nuid: str) -> int:
         """Take pieces away; return how many there were."""
@@ -237,9 +270,12 @@ def size_of(message: Delivered) -> int:
         raise nats.errors.Error("nats: a message without its size") from error
 
 
-def is_own(key: CheckpointKey, nuid: str) -> bool:
-    """Tell whether pieces are of the checkpoint's container."""
-    return nuid.rpartition(".")[0] == ".".join(quote(part) for part in key[:3])
+def is_own(info: ObjectInfo) -> bool:
+    """Tell whether the pieces that an object names are its own: of its container, or of an image for an image."""
+    place = info.nuid.split(".")[:-1]
+    if is_image(info.name):
+        return place[1:] == [NONE, NONE]
+    return place == info.name.split(".")[:-1]
 
 
 def _standing(last: Last) -> StandingObject:

@@ -1,8 +1,8 @@
 """The records of checkpoints, in their bucket (ADR-8).
 
 A record's key is the checkpoint's, `<node>.<namespace>.<container>.<name>`, and only that node's bridge is permitted to write
-there: that is what it means that the catalogue vouches for a checkpoint. What somebody brings from elsewhere has `imported` in front of
-the same key, and is `imported` whatever the record itself says. So whoever may import can pretend nothing.
+there: that is what it means that the catalogue vouches for a checkpoint. What somebody brings from elsewhere has `imported` in
+front of the same key, and is `imported` whatever the record itself says. So whoever may import can pretend nothing.
 
 What stands there is decoded strictly and has to be of its key; all else is left out of lists, with a line in the log.
 """

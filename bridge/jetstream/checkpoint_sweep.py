@@ -8,9 +8,11 @@ any, since the node that left it may be gone. What is younger is somebody's who 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
-from bridge.jetstream.checkpoint_objects import ObjectInfo, Objects, StandingObject, is_own
+from bridge.errors import CommandFailed
+from bridge.jetstream.checkpoint_objects import Objects, image_object, is_image
 from bridge.jetstream.checkpoint_records import Records, StandingRecord
 from bridge.model.checkpoints import CheckpointKey, CheckpointRecord
 from bridge.model.nanos import now
@@ -42,7 +44,7 @@ class Sweep:
             log.info("removing the checkpoint %s: its time is over, or there are too many of its container", one.key)
             freed += await self.remove(one.record.key)
             gone.add(one.record.key)
-        named = {one.record.key.token for one in records if one.record.key not in gone}
+        named = {name for one in records if one.record.key not in gone for name in _named(one.record)}
         return freed + await self._left_over(named)
 
     async def beyond(self, record: CheckpointRecord) -> None:
@@ -58,17 +60,7 @@ class Sweep:
         if record is not None:
             await self._records.remove(record)
         standing = await self._objects.find(key.token)
-        return 0 if standing is None else await self.remove_object(key, standing)
-
-    async def remove_object(self, key: CheckpointKey, standing: StandingObject) -> int:
-        """Take away an object; return how many bytes are free again."""
-        await self._objects.remove(key, standing)
-        return standing.info.size
-
-    async def purge_of(self, key: CheckpointKey, info: ObjectInfo) -> None:
-        """Take away the pieces that something else was said of before."""
-        if is_own(key, info.nuid):
-            await self._objects.purge(info.nuid)
+        return 0 if standing is None else await self._objects.remove(standing)
 
     async def purge(self, nuid: str) -> int:
         """Take away pieces; return how many bytes are free again."""
@@ -105,14 +97,27 @@ class Sweep:
             used.add(one.info.nuid)
             if one.info.name in named or one.stored_at > before:
                 continue
-            try:
-                key = CheckpointKey.parse(one.info.name)
-            except ValueError:
-                continue  # whatever it is, it was not put there as an archive
+            if not (is_image(one.info.name) or _is_archive(one.info.name)):
+                continue  # whatever it is, it was not put there by us
             log.info("removing the archive %s, which no record names", one.info.name)
-            freed += await self.remove_object(key, one)
+            freed += await self._objects.remove(one)
         for nuid, stored_at in (await self._objects.uploads()).items():
             if nuid not in used and stored_at <= before:
                 log.info("removing pieces of an upload that nobody goes on with: %s", nuid)
                 freed += await self.purge(nuid)
         return freed
+
+
+def _named(record: CheckpointRecord) -> Iterator[str]:
+    """Iterate over the names of the objects that a record needs."""
+    yield record.key.token
+    with suppress(CommandFailed):
+        yield image_object(record.image_digest)
+
+
+def _is_archive(name: str) -> bool:
+    try:
+        CheckpointKey.parse(name)
+    except ValueError:
+        return False
+    return True

@@ -40,7 +40,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 
 
 class Uploaded(NamedTuple):
-    """What came of it: as stored."""
+    """What came of it, as stored; `sha256` in hex digits."""
 
     size: int
     chunks: int
@@ -174,7 +174,7 @@ class Upload:
                 self._tell(reached.offset)
         if reached is None:
             raise CommandFailed("invalid_argument", f"the archive of {self._name} is empty")
-        return Uploaded(reached.offset, reached.number, reached.length, f"sha256:{reached.sha256}", self._head)
+        return Uploaded(reached.offset, reached.number, reached.length, reached.sha256, self._head)
 
     async def _next(self, queue: asyncio.Queue[Piece | None], reading: asyncio.Task[None]) -> Piece | None:
         taking = asyncio.ensure_future(queue.get())

@@ -7,35 +7,86 @@ archive; where others stand in the store, reading them is an error.
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
 import msgspec
 
+from bridge.config import Config
 from bridge.errors import Code, CommandFailed, ConfigError, LogError, LogRefused, LogUnavailable
-from bridge.jetstream.chain import Chain
 from bridge.jetstream.checkpoint_buckets import CheckpointMaking, ensure_checkpoints
-from bridge.jetstream.checkpoint_cipher import CheckpointSecret
-from bridge.jetstream.checkpoint_objects import COMPRESSION, KEY, Chunking, ObjectInfo, Objects, StandingObject, nuid_of
+from bridge.jetstream.checkpoint_cipher import CheckpointSecret, read_secret
+from bridge.jetstream.checkpoint_objects import (
+    COMPRESSION,
+    ObjectInfo,
+    Objects,
+    image_object,
+    nuid_of,
+    nuid_of_image,
+)
 from bridge.jetstream.checkpoint_reading import read_archive
 from bridge.jetstream.checkpoint_records import Records
+from bridge.jetstream.checkpoint_store import ArchiveStore, Overtaken
 from bridge.jetstream.checkpoint_sweep import Sweep
-from bridge.jetstream.checkpoint_upload import Upload, Uploaded
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import log_errors
 from bridge.jetstream.keys import WrongRevision
 from bridge.model.checkpoints import ArchiveFacts, CheckpointKey, CheckpointRecord
 from bridge.model.nanos import Nanos
-from bridge.model.subjects import Subjects, quote
+from bridge.model.subjects import NONE, Subjects
 from bridge.ports import Archive
-from bridge.ports.checkpoints import Keeping
+from bridge.ports.checkpoints import CheckpointCatalogue, Keeping
 
-__all__ = ["JetStreamCheckpoints"]
+__all__ = ["JetStreamCheckpoints", "open_checkpoints", "sweeping"]
 
-ZSTD: Final = b"\x28\xb5\x2f\xfd"
+log = logging.getLogger(__name__)
+
+TRIES: Final = 3
+SWEEP_S: Final = 600.0
+"""Seconds between two sweeps: what has expired may stay so much longer."""
+
+
+async def sweeping(catalogue: CheckpointCatalogue, allowed: Callable[[], bool]) -> None:
+    """Sweep the catalogue now and every so often, for ever.
+
+    Args:
+        catalogue: which one.
+        allowed: whether this bridge has its node now.
+    """
+    while True:
+        if allowed():
+            try:
+                freed = await catalogue.sweep()
+            except CommandFailed as failure:
+                log.warning("the catalogue of checkpoints was not swept: %s", failure)
+            else:
+                if freed:
+                    log.info("%d bytes of the catalogue of checkpoints are free again", freed)
+        await asyncio.sleep(SWEEP_S)
+
+
+def open_checkpoints(connection: Connection, config: Config) -> JetStreamCheckpoints:
+    """Return the catalogue as a node's bridge has it; bucket and store are made when something is first put there.
+
+    Raises:
+        ConfigError: the file of its key is none.
+    """
+    return JetStreamCheckpoints(
+        connection,
+        config.subjects,
+        node=config.node,
+        secret=None if config.checkpoint_key is None else read_secret(config.checkpoint_key),
+        keeping=Keeping(
+            max_bytes=config.checkpoints_node_max_bytes,
+            most=config.checkpoints_keep,
+            max_age_s=config.checkpoints_max_age_s,
+        ),
+        making=CheckpointMaking(config.nats.replicas, config.checkpoints_max_bytes),
+    )
 
 
 class JetStreamCheckpoints:
@@ -72,10 +123,22 @@ class JetStreamCheckpoints:
         self._making = making
         self._records = Records(connection, bucket, direct=direct)
         self._objects = Objects(connection, bucket, direct=direct)
-        self._chain = Chain(connection, self._objects.stream)
-        self._under_way: dict[str, int] = {}
-        """Bytes of the uploads of this node that are under way, by nuid."""
-        self._sweep = Sweep(self._records, self._objects, node, self._keeping, self._under_way)
+        self._store = ArchiveStore(self._objects, node=node, secret=secret, max_bytes=self._keeping.max_bytes)
+        self._sweep = Sweep(self._records, self._objects, node, self._keeping, self._store.under_way)
+
+    async def ensure(self) -> None:
+        """Make bucket and store where there are none, and hold what is there against what is needed.
+
+        Raises:
+            CommandFailed: they cannot be made or used; the sentence says what to do.
+        """
+        if self._making is None:
+            return
+        with self._failures():
+            try:
+                await ensure_checkpoints(self._connection, self._subjects, self._making)
+            except ConfigError as error:
+                raise LogRefused(str(error)) from error
 
     # -- records
 
@@ -106,7 +169,7 @@ class JetStreamCheckpoints:
         if record.expires_at is None and age and not record.imported:
             record = msgspec.structs.replace(record, expires_at=Nanos(record.created_at + age * 1_000_000_000))
         with self._failures():
-            await self._ensure()
+            await self.ensure()
             await self._records.write(record)
             await self._sweep.beyond(record)
         return record
@@ -122,24 +185,23 @@ class JetStreamCheckpoints:
         self, key: CheckpointKey, archive: Callable[[], Archive], *, upload: str, tell: Callable[[int], None]
     ) -> ArchiveFacts:
         """Store an archive in pieces; see the port."""
-        nuid = nuid_of(key, upload)
+        name, nuid = key.token, nuid_of(key, upload)
         with self._failures():
-            await self._ensure()
-            standing = await self._objects.find(key.token)
+            await self.ensure()
+            before = await self._objects.find(name)
             record = await self._records.find(key)
             if record is not None and record.record.id != upload:
                 raise _taken(key)
-            if standing is not None and standing.info.nuid == nuid:
-                tell(standing.info.size)
-                return _facts(standing.info)
-            room = await self._room(nuid)
+            if before is not None and before.info.nuid == nuid:
+                tell(before.info.size)
+                return _facts(before.info)
             try:
-                sent = await Upload(
-                    self._objects, self._chain, nuid, name=key.token, secret=self._secret, room=room, tell=tell
-                ).run(archive)
-                return await self._finish(key, nuid, sent, standing)
-            finally:
-                self._under_way.pop(nuid, None)
+                info = await self._store.store(name, nuid, archive, tell=tell, before=before)
+            except Overtaken:
+                raise _taken(key) from None
+            if before is not None:
+                await self._objects.purge_own(before.info)
+            return _facts(info)
 
     async def abandon(self, key: CheckpointKey, *, upload: str) -> int:
         """Remove the pieces of an upload that nobody goes on with; see the port."""
@@ -147,7 +209,7 @@ class JetStreamCheckpoints:
         with self._failures():
             standing = await self._objects.find(key.token)
             if standing is not None and standing.info.nuid == nuid:
-                return await self._sweep.remove_object(key, standing)
+                return await self._objects.remove(standing)
             return await self._sweep.purge(nuid)
 
     async def load(self, key: CheckpointKey, *, offset: int = 0) -> AsyncGenerator[bytes, None]:
@@ -166,70 +228,46 @@ class JetStreamCheckpoints:
                 async for piece in data:
                     yield piece
 
+    # -- images
+
+    async def store_image(
+        self, digest: str, archive: Callable[[], Archive], *, upload: str, tell: Callable[[int], None]
+    ) -> int:
+        """Store the archive of an image; see the port."""
+        name, nuid = image_object(digest), nuid_of_image(self._node or NONE, digest, upload)
+        with self._failures():
+            await self.ensure()
+            for _ in range(TRIES):
+                before = await self._objects.find(name)
+                if before is None:
+                    break
+                try:
+                    await self._objects.write(before.info, expected=before.revision)  # from now on it is new again
+                except WrongRevision:
+                    continue
+                return before.info.size
+            try:
+                return (await self._store.store(name, nuid, archive, tell=tell, before=None)).size
+            except Overtaken:
+                standing = await self._objects.find(name)
+                return 0 if standing is None else standing.info.size
+
+    async def load_image(self, digest: str) -> AsyncGenerator[bytes, None]:
+        """Return the bytes of an image's archive; see the port."""
+        with self._failures():
+            standing = await self._objects.find(image_object(digest))
+            if standing is None:
+                raise CommandFailed("not_found", f"there is no archive of image {digest} in the catalogue")
+            async with aclosing(read_archive(self._objects, standing.info, self._secret)) as data:
+                async for piece in data:
+                    yield piece
+
     async def sweep(self) -> int:
         """Remove what has expired, and pieces of uploads that nobody goes on with; see the port."""
         with self._failures():
             return await self._sweep.run()
 
     # -- inside
-
-    async def _ensure(self) -> None:
-        if self._making is None:
-            return
-        try:
-            await ensure_checkpoints(self._connection, self._subjects, self._making)
-        except ConfigError as error:
-            raise LogRefused(str(error)) from error
-
-    async def _room(self, nuid: str) -> Callable[[int], None]:
-        """Return what says whether so many bytes of an upload may be stored."""
-        self._under_way[nuid] = 0
-        most = self._keeping.max_bytes
-        if self._node is None or not most:
-            return lambda size: self._under_way.update({nuid: size})
-        mine = f"{quote(self._node)}."
-        stored = sum(one.info.size for one in await self._objects.all() if one.info.name.startswith(mine))
-
-        def room(size: int) -> None:
-            self._under_way[nuid] = size
-            if stored + sum(self._under_way.values()) > most:
-                raise CommandFailed(
-                    "exhausted",
-                    f"the archive does not fit: {stored} bytes of the {most} that node {self._node} may have in the catalogue "
-                    "are taken (checkpoints_node_max_bytes): remove checkpoints (containerd-bridge checkpoint rm), or raise it",
-                )
-
-        return room
-
-    async def _finish(
-        self, key: CheckpointKey, nuid: str, sent: Uploaded, before: StandingObject | None
-    ) -> ArchiveFacts:
-        """Say what was stored, and take away what stood there before."""
-        there = await self._objects.count(nuid)
-        if there != sent.chunks:
-            raise CommandFailed("unavailable", f"of {sent.chunks} pieces of {key.token} {there} are there: try again")
-        headers = {COMPRESSION: ["zstd" if sent.head.startswith(ZSTD) else "none"]}
-        if self._secret is not None:
-            headers[KEY] = [self._secret.fingerprint]
-        info = ObjectInfo(
-            name=key.token,
-            nuid=nuid,
-            size=sent.size,
-            chunks=sent.chunks,
-            digest=f"SHA-256={base64.urlsafe_b64encode(bytes.fromhex(sent.sha256.partition(':')[2])).decode()}",
-            headers=headers,
-            options=Chunking(max_chunk_size=sent.length),
-        )
-        try:
-            await self._objects.write(info, expected=0 if before is None else before.revision)
-        except WrongRevision:
-            standing = await self._objects.find(key.token)
-            if standing is None or standing.info.nuid != nuid:
-                await self._objects.purge(nuid)
-                raise _taken(key) from None
-        if before is not None:
-            await self._sweep.purge_of(key, before.info)
-        return _facts(info)
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

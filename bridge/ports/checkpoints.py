@@ -212,6 +212,26 @@ class CheckpointCatalogue(Protocol):
         """
         ...
 
+    async def store_image(
+        self, digest: str, archive: Callable[[], Archive], *, upload: str, tell: Callable[[int], None]
+    ) -> int:
+        """Store the archive of an image, for who restores a checkpoint where the image is not; return its size as stored.
+
+        It is shared by all checkpoints whose records name the digest. That it is there already is as good: then it is not
+        read. Once no record names it, it goes with the sweep, a day after it was last stored.
+
+        Args:
+            digest: the image's, `sha256:` and hex digits.
+            archive: gives the bytes. Where they are not the same ones each time, it is not taken up where it was broken off.
+            upload: as in `store`.
+            tell: takes how many bytes are stored; returns at once and never raises.
+        """
+        ...
+
+    def load_image(self, digest: str) -> Archive:
+        """Return the bytes of an image's archive; `not_found` where there is none. As for `load`."""
+        ...
+
     async def sweep(self) -> int:
         """Remove what has expired, and pieces of uploads that nobody goes on with; return how many bytes are free again."""
         ...

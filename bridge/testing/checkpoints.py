@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from msgspec import Struct
@@ -52,6 +53,8 @@ class MemoryCheckpoints:
         """At which byte each upload began."""
         self._records: dict[CheckpointKey, bytes] = {}
         self._objects: dict[CheckpointKey, _Object] = {}
+        self.images: dict[str, _Object] = {}
+        """Archives of images, by digest."""
         self._pieces: dict[tuple[CheckpointKey, str], tuple[bytearray, Nanos]] = {}
         self._breaks: int | None = None
 
@@ -62,6 +65,7 @@ class MemoryCheckpoints:
         """Return the same catalogue as another bridge has it."""
         made = cls(node=node, keeping=keeping)
         made._records, made._objects, made._pieces = other._records, other._objects, other._pieces
+        made.images = other.images
         return made
 
     # -- what can happen to it
@@ -78,7 +82,7 @@ class MemoryCheckpoints:
     def age(self, seconds: float) -> None:
         """Let what was stored without a record be older by so much."""
         by = int(seconds * 1e9)
-        for one in self._objects.values():
+        for one in [*self._objects.values(), *self.images.values()]:
             one.stored_at = Nanos(one.stored_at - by)
         for name, (data, at) in self._pieces.items():
             self._pieces[name] = (data, Nanos(at - by))
@@ -179,6 +183,30 @@ class MemoryCheckpoints:
             yield found.data[start : start + PIECE]
             await asyncio.sleep(0)
 
+    # -- images
+
+    async def store_image(
+        self, digest: str, archive: Callable[[], Archive], *, upload: str, tell: Callable[[int], None]
+    ) -> int:
+        """Store the archive of an image; see the port."""
+        found = self.images.get(_checked(digest))
+        if found is None:
+            data = b"".join([piece async for piece in archive()])
+            found = _Object(upload, data, f"sha256:{hashlib.sha256(data).hexdigest()}", now())
+            tell(len(data))
+        found.stored_at = now()
+        self.images[digest] = found
+        return len(found.data)
+
+    async def load_image(self, digest: str) -> AsyncGenerator[bytes, None]:
+        """Return the bytes of an image's archive; see the port."""
+        await asyncio.sleep(0)
+        found = self.images.get(_checked(digest))
+        if found is None:
+            raise CommandFailed("not_found", f"there is no archive of image {digest} in the catalogue")
+        for start in range(0, len(found.data), PIECE):
+            yield found.data[start : start + PIECE]
+
     async def sweep(self) -> int:
         """Remove what has expired, and pieces of uploads that nobody goes on with; see the port."""
         freed, moment = 0, now()
@@ -192,6 +220,10 @@ class MemoryCheckpoints:
         for key, found in list(self._objects.items()):
             if key not in self._records and found.stored_at <= before:
                 freed += self._drop(key)
+        named = {record.image_digest for record in await self.list()}
+        for digest, found in list(self.images.items()):
+            if digest not in named and found.stored_at <= before:
+                freed += len(self.images.pop(digest).data)
         for name, (stored, at) in list(self._pieces.items()):
             if at <= before:
                 freed += len(stored)
@@ -254,3 +286,9 @@ def _facts(found: _Object) -> ArchiveFacts:
         unpacked=0,
         compression="zstd" if found.data.startswith(ZSTD) else "none",
     )
+
+
+def _checked(digest: str) -> str:
+    if not re.match(r"^sha256:[0-9a-f]{64}(?!\n)$", digest):
+        raise CommandFailed("invalid_argument", f"{digest!r} is no digest of an image")
+    return digest

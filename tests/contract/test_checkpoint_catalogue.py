@@ -380,3 +380,38 @@ async def test_what_is_left_over_is_swept_when_it_is_old(catalogues: Catalogues)
     told: list[int] = []
     await catalogue.store(key("broken"), archive(DATA), upload="a-1", tell=told.append)
     assert told[0] == 0
+
+
+# -- images
+
+
+async def test_an_image_is_stored_once_and_goes_when_nobody_names_it(catalogues: Catalogues) -> None:
+    catalogue = await catalogues.another()
+    digest = f"sha256:{'ab' * 32}"
+    told: list[int] = []
+    size = await catalogue.store_image(digest, archive(DATA), upload="a-1", tell=told.append)
+    assert told[-1] == size >= len(DATA)
+    assert (
+        await (await catalogues.another(node="n2")).store_image(digest, archive(b"x"), upload="a-2", tell=unheard)
+        == size
+    )
+    assert b"".join([piece async for piece in catalogue.load_image(digest)]) == DATA
+
+    facts = await catalogue.store(key(), archive(text(10)), upload="a-3", tell=unheard)
+    await catalogue.put(record(key(), facts, image_digest=digest))
+    sweeping = await catalogues.another(node="n2", keeping=Keeping(abandoned_s=0))
+    assert await sweeping.sweep() == 0
+    await catalogue.remove(key())
+    assert await catalogue.sweep() == 0
+    assert await sweeping.sweep() == size
+    with pytest.raises(CommandFailed) as failed:
+        await anext(catalogue.load_image(digest))
+    assert failed.value.code == "not_found"
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:AB", f"sha256:{'ab' * 32}\n", "n1.k8s=2Eio.web=2E1.c1"])
+async def test_what_is_no_digest_names_no_image(catalogues: Catalogues, digest: str) -> None:
+    catalogue = await catalogues.another()
+    with pytest.raises(CommandFailed) as failed:
+        await catalogue.store_image(digest, archive(DATA), upload="a-1", tell=unheard)
+    assert failed.value.code == "invalid_argument"

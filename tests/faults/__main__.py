@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.faults.checker import Violation
 from tests.faults.cluster import Cluster
-from tests.faults.recovery import CONTAINERS, Recovery
+from tests.faults.recovery import CONTAINERS, R_S, Recovery
 from tests.faults.trial import UNBROKEN, Fault, Trial
 from tests.faults.trouble import (
     ANYWHERE,
@@ -96,6 +96,7 @@ def round_of(seed: int, only: Sequence[Fault], patches: str) -> tuple[dict[str, 
         "version": "2.15" if cluster else lot.choice(["2.15", "2.15", "2.10", "2.9"]),
         "cluster": cluster,
         "stretch": lot.choice([1.0, 1.0, 1.0, 4.0]),
+        "timed": True,
     }
     possible = [*CLUSTER_FAULTS, *ANYWHERE] if cluster else list(FAULTS)
     possible = [fault for fault in possible if fault in only] or possible
@@ -148,11 +149,14 @@ def run_round(seed: int, tally: Tally, only: Sequence[Fault], patches: str) -> N
 
 
 def measure_recovery(seed: int, tally: Tally, times: int = 3) -> None:
-    """Measure R, in a trial in which nothing else happens."""
+    """Measure R, in a trial in which nothing else happens. Its median is judged: the machine may be busy for once."""
     with tempfile.TemporaryDirectory(prefix="cb-faults-") as directory, ExitStack() as closing:
         trial = closing.enter_context(Trial(Path(directory), seed=seed, patches="", proxied_containerd=True))
         recovery = Recovery(trial)
         tally.recoveries_s += [recovery.seconds() for _ in range(times)]
+    if statistics.median(tally.recoveries_s) > R_S:
+        say(f"R: {_told(tally.recoveries_s)}, the limit is {R_S:g} s")
+        tally.failed.append(seed)
 
 
 def try_inputs(seed: int, tally: Tally, times: int = 500) -> None:

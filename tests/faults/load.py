@@ -69,13 +69,13 @@ class Publisher:
         names = [f"{prefix}{number}" for number in range(count)]
         for name in names:
             record = Container(id=name, image="none", runtime=RUNTIME, spec=SPEC)
-            self._create(CreateContainerRequest(container=record), metadata=self._metadata, timeout=20)
+            self._create(CreateContainerRequest(container=record), metadata=self._metadata, timeout=60)
         return names
 
     def remove_containers(self, names: Sequence[str]) -> None:
         """Remove such records."""
         for name in names:
-            self._delete(DeleteContainerRequest(id=name), metadata=self._metadata, timeout=20)
+            self._delete(DeleteContainerRequest(id=name), metadata=self._metadata, timeout=60)
 
     def exec_exit(self, container: str, *, timeout: float = 20) -> int | None:
         """Publish the container's next event and return its number; None where it is unknown whether containerd has it."""
@@ -179,7 +179,7 @@ class Background:
         if self._failure is not None and error is None:
             raise self._failure
 
-    def until_done(self, count: int, *, within: float = 60) -> None:
+    def until_done(self, count: int, *, within: float = 180) -> None:
         """Wait until it has been done so many times more."""
         wanted = self.done + count
         with self._news:

@@ -37,10 +37,10 @@ while true; do sleep 0.05; done
 """
 
 PATIENCE_S: Final = 8.0
-INPUT_S: Final = 15.0
+INPUT_S: Final = 60.0
 """How long a process may take to give back what it was given."""
 
-ANSWERED_S: Final = 60.0
+ANSWERED_S: Final = 180.0
 """How long a job may take to its outcome once everything can be reached again."""
 
 
@@ -295,7 +295,7 @@ def _numbers(size: int) -> bytes:
     return b"".join(lines)[:size]
 
 
-def _until(true: Callable[[], object], *, within: float = 60.0) -> None:
+def _until(true: Callable[[], object], *, within: float = 180.0) -> None:
     deadline = time.monotonic() + within
     while not true():
         assert time.monotonic() < deadline, "it did not come true"

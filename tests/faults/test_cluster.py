@@ -11,7 +11,7 @@ from tests.faults.conftest import TrialFactory
 from tests.faults.trouble import BY_NAME
 from tests.guards import needs_the_machine
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from typing import Final
 from bridge.failpoint import FAILPOINTS
 from tests.faults.impostor import Impostor
 from tests.faults.trial import STREAM, Fault, Trial
+from tests.fix_bridge import WITHIN_S
 from tests.testbed import CtrFailedError
 
 
@@ -82,7 +83,7 @@ def power_cut(trial: Trial) -> None:
 def another_bridge(trial: Trial) -> None:
     """A second one of the same node starts somewhere else. It is refused, and the first one does not notice."""
     with trial.second_bridge() as second:
-        assert second.process.wait(30) == 2, second.log
+        assert second.process.wait(WITHIN_S) == 2, second.log
         second.until_ended()
         assert f"pid {trial.bridge.process.pid}" in second.log[-1], second.log
 
@@ -226,7 +227,7 @@ def bridge_killed_while_a_process_writes(trial: Trial) -> None:
         wait(trial, 0.0, 0.3)
         trial.kill_bridge()
         trial.restart_bridge()
-        writing.join(60)
+        writing.join(180)
         assert not writing.is_alive(), "the process cannot write"
 
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from tests.faults.history import Seen, Watch
-from tests.fix_bridge import WORDS
+from tests.fix_bridge import WITHIN_S, WORDS
 from tests.testbed import Ctr
 from tests.testbed.ctr import Events, SeenEvent
 
@@ -42,7 +42,7 @@ class Witness:
             data = event.data
             return (data.get("container_id"), data.get("exit_status", 0)) == (container, status)
 
-        self._events.until(wanted, timeout=30)
+        self._events.until(wanted, timeout=WITHIN_S)
 
     def end(self, *, complete: bool) -> None:
         """Stop watching; `complete` when everything that was sent so far has been seen."""
@@ -52,7 +52,7 @@ class Witness:
         until = time.time_ns()
         self._closing.close()
         with contextlib.suppress(TimeoutError):  # it has been read to its end by now
-            events.until(lambda _: False, timeout=5)
+            events.until(lambda _: False, timeout=WITHIN_S)
         self.watches.append(Watch(since=self._since, until=until, complete=complete, seen=list(_seen(events.seen))))
 
 

@@ -35,6 +35,7 @@ from tests.integration.jetstream_entries import (
     kept,
     opened,
 )
+from tests.nats_client import connect
 from tests.testbed import NatsServer
 
 EVERY_PUBLISHER = ("2.15", "2.10", "2.9")
@@ -339,7 +340,7 @@ ROGUES: dict[str, Callable[[Msg], bytes]] = {
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("rogue", ROGUES)
 async def test_who_else_answers_is_not_taken_for_the_stream(rogue: str, log: EventLog, server: NatsServer) -> None:
-    client = await nats.connect(server.url)
+    client = await connect(server.url)
 
     async def answer(message: Msg) -> None:
         await client.publish(message.reply, ROGUES[rogue](message))
@@ -359,7 +360,7 @@ async def test_who_else_answers_is_not_taken_for_the_stream(rogue: str, log: Eve
 async def test_who_answers_without_a_stream_does_not_make_events_stored(
     rogue: str, log: EventLog, connection: Connection, server: NatsServer
 ) -> None:
-    client = await nats.connect(server.url)
+    client = await connect(server.url)
 
     async def answer(message: Msg) -> None:
         await client.publish(message.reply, ROGUES[rogue](message))

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import nats
 import pytest
 from nats.aio.client import Client
 
@@ -21,6 +20,7 @@ from bridge.jetstream.permissions import FILES, IMPORTED, IMPORTED_PREFIX, ROLES
 from bridge.model.events import Who
 from tests.fix_bridge import Bridge
 from tests.fix_nats import NatsServerFactory
+from tests.nats_client import connect
 from tests.testbed import Ctr, NatsServer
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy" / "nats"
@@ -199,7 +199,7 @@ async def raw(server: NatsServer, user: str) -> AsyncIterator[tuple[Client, list
     async def on_error(error: Exception) -> None:
         refused.append(str(error).lower())
 
-    client = await nats.connect(server.url, user=user, password="x", error_cb=on_error, allow_reconnect=False)
+    client = await connect(server.url, user=user, password="x", error_cb=on_error, allow_reconnect=False)
     try:
         yield client, refused
     finally:
@@ -271,7 +271,7 @@ async def until(true: Callable[[], object]) -> None:
 def test_a_filter_for_ones_own_is_no_way_to_others(stage: Stage) -> None:
     async def ask(subject: str, filters: dict[str, Any]) -> dict[str, Any]:
         inbox = INBOXES["shop"]
-        client = await nats.connect(stage.server.url, user="shop", password="x", inbox_prefix=inbox.encode())
+        client = await connect(stage.server.url, user="shop", password="x", inbox_prefix=inbox.encode())
         try:
             body = {"stream_name": "CONTAINERD_EVENTS", "config": {"name": "c", "ack_policy": "none", **filters}}
             answer = await client.request(subject, json.dumps(body).encode(), timeout=5)
@@ -360,8 +360,8 @@ async def test_who_comes_through_an_import_cannot_choose_where_an_answer_goes(
     nats_server_factory: NatsServerFactory,
 ) -> None:
     server = nats_server_factory(config=configured("accounts.conf", "shop"))
-    node = await nats.connect(server.url, user="node", password="x", inbox_prefix=INBOXES["node"].encode())
-    alice = await nats.connect(server.url, user="alice", password="x", inbox_prefix=INBOXES["alice"].encode())
+    node = await connect(server.url, user="node", password="x", inbox_prefix=INBOXES["node"].encode())
+    alice = await connect(server.url, user="alice", password="x", inbox_prefix=INBOXES["alice"].encode())
     came: list[str] = []
 
     async def on_request(message: Any) -> None:
@@ -395,7 +395,7 @@ FORGED = '{"acc":"OPERATORS","user":"root"}'
 )
 async def test_nobody_can_claim_to_be_somebody_else(nats_server_factory: NatsServerFactory, header: str) -> None:
     server = nats_server_factory(config=configured("accounts.conf", "shop"))
-    node = await nats.connect(server.url, user="node", password="x", inbox_prefix=INBOXES["node"].encode())
+    node = await connect(server.url, user="node", password="x", inbox_prefix=INBOXES["node"].encode())
     came: list[Who | None] = []
 
     async def on_request(message: Any) -> None:

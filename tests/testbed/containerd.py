@@ -24,7 +24,7 @@ from tests.testbed.ctr import Ctr
 from tests.testbed.errors import DiedError, UnavailableError
 
 HOST = Path(__file__).with_name("host.sh")
-READY_WITHIN_S = 20.0
+READY_WITHIN_S = 60.0
 POLL_S = 0.005
 
 # The plugins of Kubernetes and of other file systems would only slow the start and fill the log.
@@ -149,11 +149,11 @@ class Containerd:
         with contextlib.suppress(BrokenPipeError):
             host.stdin.close()
         try:
-            host.wait(timeout=20)
+            host.wait(timeout=READY_WITHIN_S)
         except subprocess.TimeoutExpired:
             for pid in _children(host.pid):  # unshare: its --kill-child takes the namespace along
                 os.kill(pid, signal.SIGKILL)
-            host.wait(timeout=20)
+            host.wait(timeout=READY_WITHIN_S)
         finally:
             host.stdout.close()
 
@@ -257,7 +257,7 @@ class Containerd:
         return subprocess.Popen([*enter, *map(str, argv)], **options)
 
     def run(
-        self, *argv: str | Path, check: bool = True, timeout: float = 60, stdin: str = ""
+        self, *argv: str | Path, check: bool = True, timeout: float = 120, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run a program inside the host to its end, `stdin` given to it and its output captured; `timeout` in seconds.
 

@@ -90,7 +90,7 @@ class Events:
         """Wait until `ctr events`, which has been killed, has been read to its end."""
         self._reader.join()
 
-    def until(self, wanted: Callable[[SeenEvent], bool], *, timeout: float = 20) -> SeenEvent:
+    def until(self, wanted: Callable[[SeenEvent], bool], *, timeout: float = 90) -> SeenEvent:
         """Read on, from where the last call stopped, to the first event that is `wanted`, and return it.
 
         Raises:
@@ -108,7 +108,7 @@ class Events:
             if wanted(event):
                 return event
 
-    def until_topic(self, topic: str, container: str | None = None, *, timeout: float = 20) -> SeenEvent:
+    def until_topic(self, topic: str, container: str | None = None, *, timeout: float = 90) -> SeenEvent:
         """`until` the first event of this topic, of this container if one is named."""
 
         def wanted(event: SeenEvent) -> bool:
@@ -136,7 +136,7 @@ class Ctr:
         self.host = host
         self.namespace = namespace
 
-    def __call__(self, *args: str, check: bool = True, timeout: float = 60) -> str:
+    def __call__(self, *args: str, check: bool = True, timeout: float = 120) -> str:
         """Run ctr and return its output.
 
         Raises:

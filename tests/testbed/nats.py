@@ -23,7 +23,7 @@ from tests.testbed import roots
 from tests.testbed.errors import DiedError, UnavailableError
 
 EMBEDDED = "2.15"
-READY_WITHIN_S = 20.0
+READY_WITHIN_S = 60.0
 POLL_S = 0.005
 
 CONFIG = """\

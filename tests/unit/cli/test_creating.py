@@ -228,8 +228,14 @@ def test_images_are_a_table(cli: Cli) -> None:
 
 def test_a_password_is_taken_from_the_environment(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY_PASSWORD", "secret")
-    options = sent(cli, "pull", "--user", "ann", "--plain-http", "registry.example/x:1")[1]
-    assert options == {"image": "registry.example/x:1", "username": "ann", "password": "secret", "plain_http": True}
+    options = sent(cli, "pull", "--user", "ann", "--plain-http", "--stall", "9", "registry.example/x:1")[1]
+    assert options == {
+        "image": "registry.example/x:1",
+        "username": "ann",
+        "password": "secret",
+        "plain_http": True,
+        "stall": 9,
+    }
 
 
 @pytest.mark.parametrize(

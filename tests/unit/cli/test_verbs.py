@@ -66,6 +66,11 @@ def test_a_wait_that_takes_too_long_fails(cli: Cli) -> None:
         (["--memory", "512m", "--memory-swap", "-1"], {"memory": "512m", "memory_swap": "-1"}),
         (["--cpus", "1.5", "--pids-limit", "-1"], {"cpus": 1.5, "pids_limit": -1}),
         (["--cpuset-cpus", "0-2", "--task-only"], {"cpuset_cpus": "0-2", "task_only": True}),
+        (
+            ["--device-read-bps", "8:0:1m", "--device-read-bps", "8:16:0"],
+            {"device_read_bps": {"8:0": 1 << 20, "8:16": 0}},
+        ),
+        (["--device-write-iops", "8:0:100"], {"device_write_iops": {"8:0": 100}}),
         (["--annotation", "a=b=c", "--annotation", "d="], {"annotations": {"a": "b=c", "d": ""}}),
     ],
 )
@@ -141,6 +146,9 @@ def test_json_tells_of_each_container(cli: Cli) -> None:
         (["update", "one", "--cpus", "0"], "0.0 is not valid"),
         (["update", "one", "--cpuset-cpus", "x"], "'x' is not valid"),
         (["update", "one", "--blkio-weight", "5"], "5 is not valid"),
+        (["update", "one", "--device-read-bps", "8:0"], "{'8': 0} is not valid"),
+        (["update", "one", "--device-read-bps", "1m"], "'1m' is no limit of a device"),
+        (["update", "one", "--device-read-iops", "8:0:1m"], "'1m' is no number of operations a second"),
         (["stats", "one", "--interval", "0"], "0 is no interval"),
         (["top"], "use stats"),
     ],
