@@ -100,15 +100,20 @@ def _names(source: int, limits: Limits, what: str) -> list[str]:
 @contextmanager
 def _opened(source: int, name: str, what: str) -> Iterator[BinaryIO]:
     try:
+        # Looked at before it is opened, because opening a device can do something, and again when nobody can exchange it.
+        _check(os.stat(name, dir_fd=source, follow_symlinks=False), name, what)
         descriptor = os.open(name, _READ, dir_fd=source)
-    except OSError as error:  # also for a link: it is not opened
+    except OSError as error:
         raise refusal(f"{what} has {shown(name)}, which cannot be read: {error.strerror}") from error
-    with open(descriptor, "rb", buffering=0) as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            why = "is no file" if not stat.S_ISREG(status.st_mode) else "is linked with another name"
-            raise refusal(f"{what} has {shown(name)}, which {why}: there are files in a dump, and nothing else")
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        _check(os.fstat(descriptor), name, what)
         yield file
+
+
+def _check(status: os.stat_result, name: str, what: str) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        why = "is no file" if not stat.S_ISREG(status.st_mode) else "is linked with another name"
+        raise refusal(f"{what} has {shown(name)}, which {why}: there are files in a dump, and nothing else")
 
 
 def _pieces(file: BinaryIO, name: str, most: int, what: str) -> Generator[bytes, None, None]:
