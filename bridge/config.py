@@ -88,8 +88,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fifo_dir: Path = Path("/run/containerd-bridge/fifo")
     """Where FIFOs for stdio are made; containerd's shims must see the same path."""
     checkpoint_dir: Path = Path("/var/lib/containerd-bridge/checkpoints")
-    """Where dumps lie while a command works with them; CRIU and containerd's shims must see the same path. As large as the memory of
-    what is dumped, and nothing is left in it."""
+    """Where dumps lie while a command works with them; CRIU and containerd's shims must see the same path. As large as the memory
+    of what is dumped, and nothing is left in it."""
     bundle_root: Path | None = None
     """The only directory in which `delete` removes bundles that dockerd made, `/run/docker/containerd`; none unless given."""
     commands: str = "none"

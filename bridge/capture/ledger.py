@@ -178,7 +178,7 @@ class Ledger:
                 yield decode_as(row.state, ContainerState)
 
     def expect_end(self, namespace: str, container: str, command_id: str | None) -> None:
-        """Note that the next exit of a container's task is a command's doing, which has a checkpoint of it; or nobody's, any more."""
+        """Note that the next exit of a container's task is a command's doing, which has a checkpoint; or nobody's any more."""
         if command_id is None:
             self._ending.pop((namespace, container), None)
         else:

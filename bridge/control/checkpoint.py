@@ -43,7 +43,9 @@ async def checkpoint(place: Place, command: Checkpoint) -> Checkpointed:
     _check(command)
     record, task = await asyncio.gather(record_at(place), task_at(place))
     if task.status not in {"running", "paused"}:
-        raise CommandFailed("failed_precondition", f"{place} is {task.status}: there is nothing to dump, start it first")
+        raise CommandFailed(
+            "failed_precondition", f"{place} is {task.status}: there is nothing to dump, start it first"
+        )
     options = options_of(command)
     draft = await facts_of(place, record, task, options, name=command.name or _name(), rw=command.rw)
     if command.expires:
@@ -83,7 +85,9 @@ def options_of(command: Command) -> CheckpointOptions:
     return CheckpointOptions(**{name: getattr(command, name) for name in fields if hasattr(command, name)})
 
 
-def result_of(command: Checkpoint, record: CheckpointRecord, verdict: Verdict, *, already: bool = False) -> Checkpointed:
+def result_of(
+    command: Checkpoint, record: CheckpointRecord, verdict: Verdict, *, already: bool = False
+) -> Checkpointed:
     """Return what is told of a checkpoint that was made."""
     return Checkpointed(
         verdict=verdict,
@@ -111,7 +115,7 @@ async def _kept(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, l
     contents = await place.interruption.through(
         contents_of(place, bench, dumped), otherwise=f"checkpoint was cancelled: {place} is as it was before"
     )
-    kept = await keep(place, command, bench, dumped, contents, lease)
+    kept = await keep(place, command, bench, dumped, contents=contents, lease=lease)
     tell_of(place, command, kept)
     return kept
 
@@ -156,7 +160,9 @@ async def bench_of(place: Place, kit: Checkpointing) -> AsyncIterator[Bench]:
         yield bench
     except CommandFailed as error:
         if await only_here(place, bench):
-            sentence = f"{error.message}; the task has ended, and its dump is in {bench.images}: `restore` takes it as dir"
+            sentence = (
+                f"{error.message}; the task has ended, and its dump is in {bench.images}: `restore` takes it as dir"
+            )
             raise CommandFailed(error.code, sentence, containerd=error.containerd) from error
         await undo(str(bench.path), kit.workshop.close(place.command_id))
         raise
@@ -245,7 +251,5 @@ async def checkpoint_remove(place: Place, command: CheckpointRemove) -> Checkpoi
     return CheckpointRemoved(checkpoint=key.token, freed=freed)
 
 
-VERBS: Mapping[str, Verb] = MappingProxyType(
-    {Checkpoint.verb: checkpoint, CheckpointRemove.verb: checkpoint_remove}
-)
+VERBS: Mapping[str, Verb] = MappingProxyType({Checkpoint.verb: checkpoint, CheckpointRemove.verb: checkpoint_remove})
 """Verb -> coroutine."""

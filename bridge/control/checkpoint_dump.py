@@ -13,9 +13,9 @@ import time
 from types import TracebackType
 from typing import Any, Final, Self
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from bridge.checkpoints import LAYER, Contents, keep_layer
+from bridge.checkpoints import Contents, keep_layer
 from bridge.control.execution import session_of_task
 from bridge.control.leases import undo
 from bridge.control.verb import Checkpointing, Place
@@ -236,4 +236,3 @@ async def contents_of(place: Place, bench: Bench, dumped: Dump, created_at: Any 
         stats=stats if await asyncio.to_thread(stats.is_file) else None,
         container_created_at=created_at,
     )
-

@@ -82,7 +82,8 @@ async def parts_of_image(place: Place, name: str) -> ImageParts:
     dump = by_type.get(CRIU_TAR)
     if dump is None:
         raise CommandFailed(
-            "failed_precondition", f"image {name} has no dump of a task: `ctr container checkpoint` makes one with --task"
+            "failed_precondition",
+            f"image {name} has no dump of a task: `ctr container checkpoint` makes one with --task",
         )
     spec, options = by_type.get(SPEC_PART), by_type.get(OPTIONS_PART)
     return ImageParts(

@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +75,9 @@ def _taken(what: str) -> CommandFailed:
     return CommandFailed("already_exists", f"{what} is there already, and is not replaced: give another name")
 
 
-async def keep(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, contents: Contents, lease: str) -> CheckpointRecord:
+async def keep(
+    place: Place, command: Checkpoint, bench: Bench, dumped: Dump, *, contents: Contents, lease: str
+) -> CheckpointRecord:
     """Put a dump where it is to go, and read it again.
 
     Raises:
@@ -82,7 +85,7 @@ async def keep(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, co
     """
     match command.to:
         case "catalogue":
-            return await _into_catalogue(place, dumped, contents, lease)
+            return await _into_catalogue(place, dumped, contents)
         case "image":
             return await _into_image(place, command.target, bench, dumped, lease)
         case "dir":
@@ -94,7 +97,7 @@ async def keep(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, co
 # -- the catalogue
 
 
-async def _into_catalogue(place: Place, dumped: Dump, contents: Contents, lease: str) -> CheckpointRecord:
+async def _into_catalogue(place: Place, dumped: Dump, contents: Contents) -> CheckpointRecord:
     catalogue, draft = checkpointing_at(place).catalogue, dumped.draft
     archive, key = await pack(contents), draft.key
 
@@ -126,9 +129,7 @@ async def _image_along(place: Place, draft: CheckpointRecord) -> None:
         async for piece in await place.runtime.checkpoints.export_image(namespace, draft.image):
             yield piece
 
-    await catalogue.store_image(
-        draft.image_digest, exported, upload=draft.id, tell=_telling(place, "storing image", 0)
-    )
+    await catalogue.store_image(draft.image_digest, exported, upload=draft.id, tell=_telling(place, "storing image", 0))
 
 
 def _telling(place: Place, event: str, total: int) -> Callable[[int], None]:
@@ -185,7 +186,7 @@ async def _write(archive: PackedArchive, path: Path) -> None:
     file = await disk(lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     try:
         async for piece in archive():
-            await disk(lambda piece=piece: _all(file, piece))
+            await disk(partial(_all, file, piece))
         await disk(lambda: os.fsync(file))
     finally:
         os.close(file)

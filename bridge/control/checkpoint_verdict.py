@@ -107,9 +107,7 @@ def _on_the_hosts_network(spec: Mapping[str, Any]) -> bool:
 async def verdict_of_restore(place: Place, plan: Plan) -> Verdict:
     """Look at what a restore would meet here."""
     checkpoints = place.runtime.checkpoints
-    criu, host = await asyncio.gather(
-        checkpoints.check(), checkpoints.host(place.target[0], plan.wanted.runtime)
-    )
+    criu, host = await asyncio.gather(checkpoints.check(), checkpoints.host(place.target[0], plan.wanted.runtime))
     return Verdict(findings=[*_criu(criu), *_of_hosts(plan.taken.record, host), *_of_restore(plan)])
 
 

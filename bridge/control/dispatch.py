@@ -154,7 +154,13 @@ class Dispatcher:
         self._record = record
         self._clock = clock
         self._lanes = lanes or Lanes()
-        self._given: dict[str, Any] = {"tell": tell, "objects": objects, "removing": removing, "sessions": sessions, "checkpointing": checkpointing}
+        self._given: dict[str, Any] = {
+            "tell": tell,
+            "objects": objects,
+            "removing": removing,
+            "sessions": sessions,
+            "checkpointing": checkpointing,
+        }
         self._images = SharedLanes(
             "images",
             width=IMAGES_WIDTH,

@@ -1,8 +1,8 @@
 """The verb that makes a container whose task goes on where a checkpoint was made: restore.
 
-What is brought is read into a directory of the command's own, and judged, by CRIU's needs and by the policy, before anything is made
-in containerd; the command begins with that answer. The container is made as `create` makes one, or is the one that is there without
-a task, made from the same image. **Whatever fails, nothing is left**, and what was there is as it was.
+What a checkpoint says of itself is judged, by CRIU's needs and by the policy, before the rest of it is brought and anything is
+made; the command begins with that answer. The container is made as `create` makes one, or is the one that is there without a
+task, made from the same image. **Whatever fails, nothing is left**, and what was there is as it was.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bridge.control.checkpoint_verdict import verdict_of_restore
 from bridge.control.execution import sessions_at
 from bridge.control.leases import held
 from bridge.control.restore_container import Plan, carried_out, plan_of
-from bridge.control.restore_source import opened, source_of
+from bridge.control.restore_source import bring, look_at, source_of
 from bridge.control.verb import Place, Verb
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model import labels
+from bridge.model.checkpoints import Verdict
 from bridge.model.commands import Restore
 from bridge.model.outcomes import ContainerInfo, Restored
-from bridge.model.checkpoints import Verdict
 from bridge.policy import RUNTIME
 
 __all__ = ["VERBS", "permit_plan", "restored_by"]
@@ -45,21 +45,23 @@ async def restore(place: Place, command: Restore) -> Restored:
         return again
     source = await source_of(place, command)
     there = await _without_task(place)
-    async with bench_of(place, kit) as bench:
-        taken = await place.interruption.through(opened(place, command, source, bench), otherwise=CANCELLED)
+    taken = await place.interruption.through(
+        look_at(place, command, source, kit.workshop.bench(place.command_id)), otherwise=CANCELLED
+    )
+    plan = await plan_of(place, command, taken, there)
+    if plan.stdio == labels.ON_THE_BUS:
+        sessions_at(place)
+    verdict = await verdict_of_restore(place, plan)
+    await permit_plan(place, plan)
+    if command.check:
+        return Restored(verdict=verdict, checkpoint=source.name)
+    refuse(place, verdict, force=command.force)
+    async with bench_of(place, kit) as bench, held(place, place.command_id) as lease:
+        brought = await place.interruption.through(bring(place, command, taken), otherwise=CANCELLED)
         failpoint("unpacked")
-        plan = await plan_of(place, command, taken, there)
-        if plan.stdio == labels.ON_THE_BUS:
-            sessions_at(place)
-        verdict = await verdict_of_restore(place, plan)
-        await permit_plan(place, plan)
-        if command.check:
-            return Restored(verdict=verdict, checkpoint=source.name)
-        refuse(place, verdict, force=command.force)
-        async with held(place, place.command_id) as lease:
-            restored = await carried_out(place, plan, bench, lease)
-            failpoint("restored")
-        return structs.replace(restored, verdict=verdict)
+        restored = await carried_out(place, structs.replace(plan, taken=brought), bench, lease)
+        failpoint("restored")
+    return structs.replace(restored, verdict=verdict)
 
 
 async def restored_by(place: Place, command_id: str) -> Restored | None:

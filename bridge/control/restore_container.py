@@ -1,8 +1,8 @@
-"""A container made from a checkpoint, and its task restored: what it is to be, and the steps, each undone where a later one fails.
+"""A container made from a checkpoint and its task restored: what it is to be, and the steps, each undone where a later one fails.
 
-The image comes from this host, or from the catalogue beside the checkpoint; the snapshot is its, with the layer that the container had
-written; the record carries the command's id, the checkpoint and the incarnation that it was made of. CRIU is told by a file in the
-command's directory how to restore, and the record names it no longer than that takes.
+The image comes from this host, or from the catalogue beside the checkpoint; the snapshot is its, with the layer that the
+container had written; the record carries the command's id, the checkpoint and the incarnation that it was made of. CRIU is told
+by a file in the command's directory how to restore, and the record names it no longer than that takes.
 """
 
 from __future__ import annotations
@@ -187,9 +187,7 @@ async def _image(place: Place, plan: Plan, lease: str) -> AsyncIterator[ImageCon
         return
     namespace, _ = place.target
     if plan.image is None:
-        await place.interruption.through(
-            _brought(place, plan, lease), otherwise=CANCELLED
-        )
+        await place.interruption.through(_brought(place, plan, lease), otherwise=CANCELLED)
     try:
         yield await place.runtime.images.resolve(namespace, name)
     except BaseException:
@@ -233,8 +231,11 @@ async def carried_out(place: Place, plan: Plan, bench: Bench, lease: str) -> Res
         CommandFailed: nothing of it is left, and what was there is as it was.
     """
     await bench.write(bench.config, place.runtime.checkpoints.criu_config(plan.options))
-    spec = with_config(plan.wanted.spec, str(bench.config))
-    async with _image(place, plan, lease) as image, _container(place, plan, spec, image, bench, lease):
+    async with (
+        _image(place, plan, lease) as image,
+        _snapshot(place, plan, image, lease),
+        _container(place, plan, bench, lease),
+    ):
         pid, session = await _task(place, plan)
     await _forget_config(place, plan)
     return Restored(
@@ -249,17 +250,15 @@ async def carried_out(place: Place, plan: Plan, bench: Bench, lease: str) -> Res
 
 
 @asynccontextmanager
-async def _container(
-    place: Place, plan: Plan, spec: dict[str, Any], image: ImageContent | None, bench: Bench, lease: str
-) -> AsyncIterator[None]:
+async def _container(place: Place, plan: Plan, bench: Bench, lease: str) -> AsyncIterator[None]:
     """Have the container, with what CRIU is to read; where the block fails it is as before, or gone."""
-    async with _snapshot(place, plan, image, lease):
-        if plan.there is None:
-            async with _made(place, plan, spec, lease):
-                yield
-        else:
-            async with _changed(place, plan, plan.there, spec, bench):
-                yield
+    spec = with_config(plan.wanted.spec, str(bench.config))
+    if plan.there is None:
+        async with _made(place, plan, spec, lease):
+            yield
+    else:
+        async with _changed(place, plan, plan.there, spec, bench):
+            yield
 
 
 @asynccontextmanager
@@ -358,9 +357,7 @@ async def _apply(place: Place, plan: Plan, lease: str) -> None:
         finally:
             os.close(directory)
     if layer is not None:
-        await checkpoints.apply(
-            namespace, plan.wanted.snapshotter, plan.wanted.snapshot_key, layer, lease=lease
-        )
+        await checkpoints.apply(namespace, plan.wanted.snapshotter, plan.wanted.snapshot_key, layer, lease=lease)
 
 
 async def _task(place: Place, plan: Plan) -> tuple[int, StdioSession | None]:

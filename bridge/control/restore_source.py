@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from bridge.checkpoints import IMAGES, Arrived, Told, peek, read_criu_tar, read_directory, told, unpack
+from bridge.checkpoints import IMAGES, Told, peek, read_criu_tar, read_directory, told, unpack
 from bridge.control.checkpoint_dump import NOTHING, checkpointing_at
 from bridge.control.checkpoint_image import parts_of_image
 from bridge.control.verb import Place
@@ -26,7 +26,7 @@ from bridge.model.checkpoints import CheckpointKey, CheckpointOptions, Checkpoin
 from bridge.model.commands import Restore
 from bridge.ports import Archive, Descriptor
 
-__all__ = ["Source", "Taken", "opened", "source_of", "told_at"]
+__all__ = ["Source", "Taken", "bring", "look_at", "source_of", "told_at"]
 
 PIECE: Final = 1 << 20
 ARCHIVE: Final = "archive"
@@ -41,7 +41,7 @@ class Source(Struct, frozen=True, kw_only=True):
 
 
 class Taken(Struct, frozen=True, kw_only=True):
-    """A checkpoint in the command's directory.
+    """A checkpoint that is to be restored, in the command's directory once it is brought there.
 
     Attributes:
         name: where it came from, as the restored container's label says it.
@@ -50,7 +50,7 @@ class Taken(Struct, frozen=True, kw_only=True):
         record: what is known of it, by the catalogue or by itself; None where it says nothing.
         vouched: whether the record is the catalogue's own.
         directory: where `LAYER` lies, where it has one.
-        descriptor: the layer, where it lies in containerd's content store instead.
+        dump: CRIU's files as a tar, where they lie in containerd's content store instead; `descriptor` the layer there.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Taken(Struct, frozen=True, kw_only=True):
     record: CheckpointRecord | None = None
     vouched: bool = False
     has_layer: bool = False
+    dump: Descriptor | None = None
     descriptor: Descriptor | None = None
     image: str = ""
     runtime: str = ""
@@ -87,7 +88,9 @@ async def source_of(place: Place, command: Restore) -> Source:
     named = [one for one in ("checkpoint", "image", "dir", "file") if getattr(command, one)]
     if len(named) != 1:
         what = f"{' and '.join(named)} are given" if named else "nothing is"
-        raise CommandFailed("invalid_argument", f"one thing is restored, and {what}: give checkpoint, image, dir or file")
+        raise CommandFailed(
+            "invalid_argument", f"one thing is restored, and {what}: give checkpoint, image, dir or file"
+        )
     if command.checkpoint:
         try:
             key = CheckpointKey.parse(command.checkpoint)
@@ -106,74 +109,78 @@ async def source_of(place: Place, command: Restore) -> Source:
 
 
 def _untrusted(why: str) -> CommandFailed:
-    return CommandFailed(
-        "failed_precondition", f"{why}, and what is in it is run: give trust if you know who made it"
-    )
+    return CommandFailed("failed_precondition", f"{why}, and what is in it is run: give trust if you know who made it")
 
 
-async def opened(place: Place, command: Restore, source: Source, bench: Bench) -> Taken:
-    """Bring it into the directory.
+async def look_at(place: Place, command: Restore, source: Source, bench: Bench) -> Taken:
+    """Return what a checkpoint says of itself, without the dump; nothing of it is in the directory yet.
 
     Raises:
-        CommandFailed: `invalid_argument`: it is refused; `not_found`; `exhausted`: there is no room. Nothing of it is left.
+        CommandFailed: `invalid_argument`: it is refused; `not_found`.
     """
     directory = bench.path / ARCHIVE
-    await disk(lambda: directory.mkdir(mode=0o700))
-    with _open(directory) as target:
-        if command.image:
-            return await _from_image(place, command.image, target, directory, bench)
-        if command.dir:
-            with _open(Path(command.dir), follow=False) as found:
-                arrived = await read_directory(found, target, what=f"the directory {command.dir}")
-        elif command.file:
-            arrived = await unpack(_bytes_of(Path(command.file)), target, what=f"the file {command.file}")
-        else:
-            assert source.record is not None
-            loaded = checkpointing_at(place).catalogue.load(source.record.key)
-            # The record speaks of what is stored; where that is encrypted, the catalogue alone can compare it.
-            expected = None if source.record.archive.key else source.record.archive
-            arrived = await unpack(loaded, target, expected=expected)
-    return _taken(source, arrived, directory)
-
-
-def _taken(source: Source, arrived: Arrived, directory: Path) -> Taken:
-    record = source.record or arrived.told.record
-    config = arrived.told.config
+    if command.image:
+        parts = await parts_of_image(place, command.image)
+        return Taken(
+            name=command.image,
+            images=directory / IMAGES,
+            directory=directory,
+            spec=parts.spec,
+            dump=parts.dump,
+            descriptor=parts.layer,
+            image=parts.image,
+            runtime=parts.runtime,
+            snapshotter=parts.snapshotter,
+            options=parts.options,
+        )
+    if source.record is not None:
+        says = await peek(checkpointing_at(place).catalogue.load(source.record.key))
+    else:
+        says = await told_at(Path(command.dir or command.file))
+    record = source.record or says.record
     return Taken(
         name=source.name,
         images=directory / IMAGES,
         directory=directory,
-        spec=arrived.told.spec or None,
+        spec=says.spec or None,
         record=record,
         vouched=source.record is not None and not source.record.imported,
-        has_layer=arrived.layer is not None,
-        image=record.image if record is not None else str(config.get("rootfsImageName") or ""),
+        has_layer=record is None or record.rw,
+        image=record.image if record is not None else str(says.config.get("rootfsImageName") or ""),
         runtime=record.runtime if record is not None else "",
         snapshotter=record.snapshotter if record is not None else "",
         options=record.options if record is not None else CheckpointOptions(),
     )
 
 
-async def _from_image(place: Place, name: str, target: int, directory: Path, bench: Bench) -> Taken:
-    """Take an image apart that was made as containerd's clients do it."""
-    assert place.namespace is not None
-    checkpoints = place.runtime.checkpoints
-    parts = await parts_of_image(place, name)
-    images = directory / IMAGES
-    await disk(lambda: images.mkdir(mode=0o700))
-    with _open(images) as where:
-        await read_criu_tar(checkpoints.read(place.namespace, parts.dump), where)
-    return Taken(
-        name=name,
-        images=images,
-        directory=directory,
-        spec=parts.spec,
-        descriptor=parts.layer,
-        image=parts.image,
-        runtime=parts.runtime,
-        snapshotter=parts.snapshotter,
-        options=parts.options,
-    )
+async def bring(place: Place, command: Restore, taken: Taken) -> Taken:
+    """Bring it into the command's directory.
+
+    Raises:
+        CommandFailed: `invalid_argument`: it is refused; `exhausted`: there is no room. Nothing of it is left.
+    """
+    await disk(lambda: taken.directory.mkdir(mode=0o700))
+    with _open(taken.directory) as target:
+        if taken.dump is not None:
+            assert place.namespace is not None
+            await disk(lambda: taken.images.mkdir(mode=0o700))
+            with _open(taken.images) as images:
+                await read_criu_tar(place.runtime.checkpoints.read(place.namespace, taken.dump), images)
+            return taken
+        if command.dir:
+            with _open(Path(command.dir), follow=False) as found:
+                arrived = await read_directory(found, target, what=f"the directory {command.dir}")
+        elif command.file:
+            arrived = await unpack(_bytes_of(Path(command.file)), target, what=f"the file {command.file}")
+        else:
+            assert taken.record is not None
+            loaded = checkpointing_at(place).catalogue.load(taken.record.key)
+            # The record speaks of what is stored; where that is encrypted, the catalogue alone can compare it.
+            expected = None if taken.record.archive.key else taken.record.archive
+            arrived = await unpack(loaded, target, expected=expected)
+    if (arrived.told.spec or None) != taken.spec:
+        raise CommandFailed("failed_precondition", f"{taken.name} has changed while it was read: try again")
+    return structs.replace(taken, has_layer=arrived.layer is not None)
 
 
 async def told_at(path: Path) -> Told:
@@ -184,6 +191,8 @@ async def told_at(path: Path) -> Told:
     """
     if not await asyncio.to_thread(path.is_dir):
         return await peek(_bytes_of(path), what=f"the file {path}")
+    if not await asyncio.to_thread((path / TABLES[-1]).exists):
+        return Told(record=None, spec={}, config={})  # a dump and nothing else
     tables = {}
     for name in TABLES:
         pieces = [piece async for piece in _bytes_of(path / name)]

@@ -1,7 +1,7 @@
 """The spec of a checkpoint's container, made to fit where it is restored.
 
-Pure. What names the old container by its id names the new one; what the container sees of itself, its host's name first, stays. What
-whoever wrote the spec would have CRIU or a device plugin do on the host is left out: only ours is.
+Pure. What names the old container by its id names the new one; what the container sees of itself, its host's name first, stays.
+What whoever wrote the spec would have CRIU or a device plugin do on the host is left out: only ours is.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from bridge.control.workshop import Workshop
 from bridge.errors import CommandFailed
-from bridge.model.events import ContainerEvent
+from bridge.model.events import TaskCheckpointed
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
 from bridge.model.state import ContainerState
 from bridge.ports import ContainerRuntime, ObjectSource, StdioSessions, Tell
@@ -164,7 +164,7 @@ def hush(_progress: Progress) -> None:
 class Happened(Protocol):
     """Takes an event that a command made and containerd does not tell of, for the log."""
 
-    def __call__(self, event: ContainerEvent, namespace: str, container: str, command_id: str) -> None:
+    def __call__(self, event: TaskCheckpointed, namespace: str, container: str, command_id: str) -> None:
         """Take it. Returns at once."""
         ...
 

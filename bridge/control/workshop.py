@@ -6,9 +6,9 @@
                                         /criu.conf  how CRIU is to restore
                                         /note       what whoever comes after a crash has to know
 
-What lies there is the memory of processes, so nobody but root may look: directories are 0700, files 0600. The node's name is in the
-path because a containerd may have more than one bridge; so a directory that no command of this node is about is nobody's, and
-`sweep` takes it away.
+What lies there is the memory of processes, so nobody but root may look: directories are 0700, files 0600. The node's name is in
+the path because a containerd may have more than one bridge; so a directory that no command of this node is about is nobody's,
+and `sweep` takes it away.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What became of checkpoint, checkpoint-remove and restore.
 
-A checkpoint carries its command's id, wherever it was put, and is there whole or not at all; a note in the command's directory says
-whether the task stands still because of it. A restored container carries the id in a label, and runs or does not.
+A checkpoint carries its command's id, wherever it was put, and is there whole or not at all; a note in the command's directory
+says whether the task stands still because of it. A restored container carries the id in a label, and runs or does not.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from bridge.control.leases import lease_of
 from bridge.control.lifecycle import end_task
 from bridge.control.recovery.finding import GoesOn, NotDone, Recover, Undecided, seen, task_of
 from bridge.control.restore import restored_by
-from bridge.control.restore_source import told_at
 from bridge.control.restore_container import put_back, snapshot_key_of
+from bridge.control.restore_source import told_at
 from bridge.control.restore_spec import without_config
 from bridge.control.verb import Checkpointing, Place
 from bridge.control.workshop import disk, removed
@@ -152,7 +152,7 @@ async def recover_checkpoint_remove(place: Place, command: CheckpointRemove, _st
 
 
 async def recover_restore(place: Place, command: Restore, _started_at: Nanos) -> Restored:
-    """The container runs under this command's id; what was made for it otherwise is taken away, and what was there is as before."""
+    """The container runs under this command's id; else what was made is taken away, and what was there is as before."""
     if command.check:
         raise NotDone("the bridge ended while it looked at what a restore would meet")
     kit = _kit(place)
@@ -168,7 +168,10 @@ async def recover_restore(place: Place, command: Restore, _started_at: Nanos) ->
         if (task := await task_of(place)) is not None:
             await lifecycle.remove_task(place, task)
         await put_back(place, before)
-        if await place.runtime.snapshots.labels(place.target[0], before.snapshotter, snapshot_key_of(place)) is not None:
+        if (
+            await place.runtime.snapshots.labels(place.target[0], before.snapshotter, snapshot_key_of(place))
+            is not None
+        ):
             await place.runtime.snapshots.remove(place.target[0], before.snapshotter, snapshot_key_of(place))
     elif await created_by(place, place.command_id) is not None:
         await lifecycle.delete(place, Delete(force=True))
