@@ -24,8 +24,10 @@ from bridge.control.record import CommandRecord, Take
 from bridge.control.removal import Removal
 from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import OnceRecorded, Teller
-from bridge.control.verb import Known
-from bridge.errors import ConfigError
+from bridge.control.verb import Checkpointing, Ending, Known
+from bridge.control.workshop import Workshop
+from bridge.errors import CommandFailed, ConfigError
+from bridge.jetstream.checkpoints import open_checkpoints, sweeping
 from bridge.jetstream.commands import JetStreamCommands
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.inbox import MicroInbox
@@ -34,9 +36,10 @@ from bridge.jetstream.lines import OutputMaking, open_stdio
 from bridge.jetstream.objects import JetStreamObjects
 from bridge.jetstream.progress import ProgressTeller
 from bridge.model.commands import COMMANDS
-from bridge.model.events import CommandRecorded
+from bridge.model.events import CommandRecorded, TaskCheckpointed
 from bridge.model.nanos import now
 from bridge.ports import ContainerRuntime, InputTold, NodeLease, Observed, OnInputTold, Tasks
+from bridge.ports.checkpoints import CheckpointCatalogue
 from bridge.stdio.room import MOST, raise_limit, room_for
 from bridge.stdio.sessions import Sessions
 from bridge.watch import Watch
@@ -86,6 +89,7 @@ async def commanding(
     submit: Callable[[Observed], None],
     recorded: Callable[[Callable[[], None]], None],
     known: Known,
+    ending: Ending,
     repaired: Callable[[], Awaitable[object]],
     lease: NodeLease,
     boot: str | None,
@@ -101,6 +105,7 @@ async def commanding(
         submit: takes the events of commands.
         recorded: calls back when all events that were submitted before are on disk.
         known: tells the states of containers as the log has them.
+        ending: told before a task is ended that has a checkpoint.
         repaired: waits until the log says what containerd lists.
         lease: the node's.
         boot: the kernel's id of this boot, None where it tells none.
@@ -110,7 +115,12 @@ async def commanding(
     """
     loop = asyncio.get_running_loop()
 
-    def take(namespace: str | None, container: str | None, event: CommandRecorded, command_id: str) -> None:
+    def happened(event: TaskCheckpointed, namespace: str, container: str, command_id: str) -> None:
+        take(namespace, container, event, command_id)
+
+    def take(
+        namespace: str | None, container: str | None, event: CommandRecorded | TaskCheckpointed, command_id: str
+    ) -> None:
         moment = now()
         submit(
             Observed(
@@ -139,7 +149,7 @@ async def commanding(
         progress = await stack.enter_async_context(ProgressTeller(connection, config.subjects, config.node))
         lanes, removal, recovered = Lanes(), None, asyncio.Event()
         sessions = await _sessions(config, connection, runtime.tasks, boot, stack, told=partial(_record_input, take))
-        if "create" in config.groups:
+        if {"create", "checkpoint"} & config.groups:
             removal = await stack.enter_async_context(
                 Removal(
                     config.node,
@@ -150,6 +160,8 @@ async def commanding(
                     after=recovered.wait,
                 )
             )
+        catalogue = await _catalogue(config, connection, watch, stack, lease)
+        workshop = Workshop(config.checkpoint_dir, config.node)
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -161,6 +173,7 @@ async def commanding(
             objects=JetStreamObjects(connection),
             removing=removal,
             sessions=sessions,
+            checkpointing=None if catalogue is None else Checkpointing(catalogue, workshop, happened, ending),
             standing=teller.tell,
             known=known,
             bus=teller,
@@ -187,6 +200,8 @@ async def commanding(
             request_info=config.request_info,
         )
         await _recover(dispatcher, journal, inbox, repaired)
+        if catalogue is not None:
+            await workshop.sweep([row.id for row in await journal.unfinished()])
         recovered.set()
         async with inbox.serve(list(COMMANDS), dispatcher.handle):
             try:
@@ -208,6 +223,20 @@ async def commanding(
                 await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
 
 
+async def _catalogue(
+    config: Config, connection: Connection, watch: Watch, stack: AsyncExitStack, lease: NodeLease
+) -> CheckpointCatalogue | None:
+    if "checkpoint" not in config.groups:
+        return None
+    catalogue = open_checkpoints(connection, config)
+    try:
+        await catalogue.ensure()
+    except CommandFailed as failure:
+        log.warning("no checkpoint can be put into the catalogue: %s", failure)  # it is tried again with each
+    await stack.enter_async_context(watch.task(sweeping(catalogue, lambda: lease.held), "checkpoints"))
+    return catalogue
+
+
 async def _sessions(
     config: Config,
     nats: Connection,
@@ -217,7 +246,7 @@ async def _sessions(
     *,
     told: OnInputTold,
 ) -> Sessions | None:
-    if config.groups.isdisjoint({"lifecycle", "exec", "create"}):  # no other verb starts a process
+    if config.groups.isdisjoint({"lifecycle", "exec", "create", "checkpoint"}):  # no other verb starts a process
         return None
     limit = raise_limit()
     most = room_for(limit)

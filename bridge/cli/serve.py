@@ -53,10 +53,15 @@ def serve(
         Path | None,
         typer.Option(readable=False, metavar="DIR", help=f"Where stdio's FIFOs are ({_DEFAULT.fifo_dir})."),
     ] = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        typer.Option(readable=False, metavar="DIR", help=f"Where dumps lie meanwhile ({_DEFAULT.checkpoint_dir})."),
+    ] = None,
     commands: Annotated[
         str | None,
         typer.Option(
-            metavar="GROUPS", help="Commands to take: observe, lifecycle, exec, create, all; none unless given."
+            metavar="GROUPS",
+            help="Commands to take: observe, lifecycle, exec, create, checkpoint, all; none unless given.",
         ),
     ] = None,
     bundle_root: Annotated[
@@ -126,6 +131,24 @@ def serve(
     stdio_max_bytes: Annotated[
         str | None, typer.Option(metavar="N", help="Size of the stream of that, when it is made (1GiB).")
     ] = None,
+    checkpoints_max_bytes: Annotated[
+        str | None, typer.Option(metavar="N", help="Size of the store of checkpoints, when it is made (no limit).")
+    ] = None,
+    checkpoints_node_max_bytes: Annotated[
+        str | None, typer.Option(metavar="N", help="Bytes that this node may have in it (16GiB).")
+    ] = None,
+    checkpoints_max_age_s: Annotated[
+        int | None, typer.Option(metavar="S", help="How long a checkpoint is kept (for ever).")
+    ] = None,
+    checkpoints_keep: Annotated[
+        int | None, typer.Option(metavar="N", help="How many checkpoints of a container are kept (all).")
+    ] = None,
+    checkpoint_key: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, metavar="FILE", help="Key that checkpoints are encrypted with; none unless given."
+        ),
+    ] = None,
     outbox_max_bytes: Annotated[
         str | None, typer.Option(metavar="N", help="Bytes that may wait on disk for NATS (1GiB).")
     ] = None,
@@ -159,6 +182,7 @@ def serve(
         "node": node,
         "state_dir": state_dir,
         "fifo_dir": fifo_dir,
+        "checkpoint_dir": checkpoint_dir,
         "bundle_root": bundle_root,
         "commands": commands,
         "foreign": foreign,
@@ -175,6 +199,11 @@ def serve(
         "events_max_bytes": events_max_bytes,
         "stdio_max_age_s": stdio_max_age_s,
         "stdio_max_bytes": stdio_max_bytes,
+        "checkpoints_max_bytes": checkpoints_max_bytes,
+        "checkpoints_node_max_bytes": checkpoints_node_max_bytes,
+        "checkpoints_max_age_s": checkpoints_max_age_s,
+        "checkpoints_keep": checkpoints_keep,
+        "checkpoint_key": checkpoint_key,
         "outbox_max_bytes": outbox_max_bytes,
         "outbox_reserve_bytes": outbox_reserve_bytes,
         "outbox_retention_s": outbox_retention_s,

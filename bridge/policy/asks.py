@@ -17,6 +17,7 @@ AskKind: TypeAlias = Literal[
     "annotations",
     "capabilities",
     "cgroup_paths",
+    "checkpoint_paths",
     "devices",
     "fields",
     "file_systems",
@@ -37,6 +38,7 @@ AskKind: TypeAlias = Literal[
     "runtime_options",
     "runtimes",
     "sysctls",
+    "trust",
     "unconfined",
     "writable_cgroups",
 ]

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from bridge.model.checkpoints import ArchiveFacts, CheckpointKey, CheckpointOptions, CheckpointRecord, HostFacts
 from bridge.ports.images import Archive, Descriptor
+from bridge.ports.processes import Stdio
 
 __all__ = [
+    "CRIU_TAR",
     "CheckpointCatalogue",
     "CheckpointImage",
     "Checkpointer",
     "CriuCheck",
-    "Stored",
+    "Keeping",
+    "OPTIONS_PART",
+    "RUNTIME_OPTIONS_PART",
+    "RW_LAYER",
+    "SPEC_PART",
 ]
+
+CRIU_TAR: Final = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
+SPEC_PART: Final = "application/vnd.containerd.container.checkpoint.config.v1+proto"
+OPTIONS_PART: Final = "application/vnd.containerd.container.checkpoint.options.v1+proto"
+RUNTIME_OPTIONS_PART: Final = "application/vnd.containerd.container.checkpoint.runtime.options+proto"
+RW_LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
+"""What the parts of a checkpoint image are (containerd, core/images/mediatypes.go): CRIU's images as an uncompressed tar, the
+spec, how it was dumped, the runtime's options, and what the container wrote."""
 
 
 class CriuCheck(NamedTuple):
@@ -65,15 +79,27 @@ class Checkpointer(Protocol):
         container: str,
         directory: Path,
         *,
-        stdio: Any = None,
+        stdio: Stdio | None = None,
+        start: Callable[[], Awaitable[int]] | None = None,
     ) -> int:
         """Make a task from a dump and start it; return its pid, which is never 0.
 
         How CRIU restores is in the file that the spec's annotation `org.criu.config` names (`criu_config`).
 
+        Args:
+            namespace: where the container is.
+            container: whose record is there, with a snapshot as it was at the dump, and which has no task.
+            directory: the dump.
+            stdio: as in `Tasks.create`.
+            start: starts the task once it is made; as `Tasks.start` does it unless given.
+
         Raises:
             CommandFailed: the message ends with the last lines of CRIU's log. There is no task then.
         """
+        ...
+
+    async def until_over(self, directory: Path) -> None:
+        """Wait, after a crash, until no dump into this directory is under way any more: nothing stops CRIU."""
         ...
 
     def criu_config(self, options: CheckpointOptions) -> str:
@@ -88,8 +114,11 @@ class Checkpointer(Protocol):
         """Ask CRIU on containerd's host whether the kernel has what it needs."""
         ...
 
-    async def changes(self, namespace: str, container: str, *, lease: str) -> Descriptor | None:
-        """Return the layer that the container wrote on top of its image, None where it has no snapshot. Under the lease."""
+    async def changes(self, namespace: str, container: str, *, packed: bool = False, lease: str) -> Descriptor | None:
+        """Return the layer that the container wrote on top of its image, None where it has no snapshot. Under the lease.
+
+        A plain tar, or with `packed` one compressed with gzip, as a checkpoint image has to have it (`RW_LAYER`).
+        """
         ...
 
     async def apply(self, namespace: str, snapshotter: str, key: str, layer: Descriptor, *, lease: str) -> None:
@@ -117,18 +146,51 @@ class Checkpointer(Protocol):
     async def make_image(
         self, namespace: str, image: CheckpointImage, *, labels: Mapping[str, str], lease: str
     ) -> None:
-        """Write the index and the image's record; one with the same content is as good, another is `already_exists`."""
+        """Write the index and the image's record; one with the same content is as good, another is `already_exists`.
+
+        The record gets the label by which containerd's clients know checkpoints besides `labels`.
+        """
+        ...
+
+    def pack_spec(self, spec: Mapping[str, Any]) -> bytes:
+        """Return a spec as it stands in a checkpoint image (`SPEC_PART`)."""
+        ...
+
+    def unpack_spec(self, data: bytes) -> dict[str, Any]:
+        """Return the spec of a checkpoint image; `failed_precondition` where it is none."""
+        ...
+
+    def unpack_options(self, data: bytes) -> CheckpointOptions:
+        """Return how a task was dumped, of a checkpoint image; `failed_precondition` where it says nothing of the kind."""
+        ...
+
+    def pack_options(self, options: CheckpointOptions, *, ends: bool) -> bytes:
+        """Return how a task was dumped as it stands in a checkpoint image (`OPTIONS_PART`)."""
         ...
 
 
-class Stored(NamedTuple):
-    """How far an archive is: bytes that are stored."""
+class Keeping(NamedTuple):
+    """What of a node is kept in the catalogue, and for how long.
 
-    bytes: int
+    Attributes:
+        max_bytes: of all its archives together, 0 for no limit.
+        most: checkpoints of one container, beyond which its oldest go; 0 for no limit.
+        max_age_s: after which a checkpoint expires whose maker did not say; 0 for never.
+        abandoned_s: after which pieces that belong to nothing are taken for left over.
+    """
+
+    max_bytes: int = 0
+    most: int = 0
+    max_age_s: int = 0
+    abandoned_s: float = 86_400.0
 
 
 class CheckpointCatalogue(Protocol):
-    """The catalogue of checkpoints on the bus. Errors are `CommandFailed`: `not_found`, `unavailable`, `resource_exhausted`."""
+    """The catalogue of checkpoints on the bus.
+
+    Errors are `CommandFailed`: `not_found`, `already_exists`, `exhausted` (a quota, or the store is full), `failed_precondition`
+    (what stands there is damaged, or encrypted with a key that is not here), `refused` (NATS does not permit it), `unavailable`.
+    """
 
     async def get(self, key: CheckpointKey) -> CheckpointRecord:
         """Return a record. `not_found` where there is none."""
@@ -137,11 +199,15 @@ class CheckpointCatalogue(Protocol):
     async def list(
         self, *, node: str | None = None, namespace: str | None = None, container: str | None = None
     ) -> Sequence[CheckpointRecord]:
-        """Return the records, the oldest first."""
+        """Return the records, the oldest first. What stands there and is no record is left out."""
         ...
 
-    async def put(self, record: CheckpointRecord) -> None:
-        """Write a new record. `already_exists` where there is one of that key, unless it has the same id."""
+    async def put(self, record: CheckpointRecord) -> CheckpointRecord:
+        """Write a new record and return it as it stands, with the time at which it expires.
+
+        `already_exists` where there is one of that key, unless it has the same id. What is then too many of its container goes,
+        the oldest first.
+        """
         ...
 
     async def remove(self, key: CheckpointKey) -> int:
@@ -158,19 +224,52 @@ class CheckpointCatalogue(Protocol):
     ) -> ArchiveFacts:
         """Store an archive in pieces, never whole in memory; one that was broken off goes on where it was.
 
+        An archive of that key that no record names is replaced, once this one is whole. Of the facts that come back `unpacked`
+        is 0: only who packed it knows.
+
         Args:
             key: whose archive it is.
-            archive: gives the bytes, the same ones each time it is asked.
-            upload: what this upload is called; the same one again goes on.
-            tell: takes how many bytes are stored.
+            archive: gives the bytes, the same ones each time it is asked; where it does not, all is stored anew.
+            upload: what this upload is called: the id of the record that will be put. The same one again goes on.
+            tell: takes how many bytes are stored; returns at once and never raises.
 
         Raises:
-            CommandFailed: `resource_exhausted` where the quota would be passed; then nothing of it is stored.
+            CommandFailed: `exhausted` where the quota would be passed; then nothing of it is stored. `already_exists` where there
+                is a record of that key with another id, or another upload of that key was whole before this one. `unavailable`
+                leaves what is stored, for another try; and what `archive` raises.
         """
         ...
 
+    async def abandon(self, key: CheckpointKey, *, upload: str) -> int:
+        """Remove what an upload has stored that nobody goes on with, whole or not; return how many bytes are free again."""
+        ...
+
     def load(self, key: CheckpointKey, *, offset: int = 0) -> Archive:
-        """Return the bytes of an archive, from `offset` on; compared with its digest before the end where `offset` is 0."""
+        """Return the bytes of an archive, from `offset` on; its record need not be there.
+
+        The end does not come before all of it was compared with its digest, where `offset` is 0. `failed_precondition` where it
+        is damaged, or is not the one of the record.
+        """
+        ...
+
+    async def store_image(
+        self, digest: str, archive: Callable[[], Archive], *, upload: str, tell: Callable[[int], None]
+    ) -> int:
+        """Store the archive of an image, for who restores a checkpoint where the image is not; return its size as stored.
+
+        It is shared by all checkpoints whose records name the digest. That it is there already is as good: then it is not
+        read. Once no record names it, it goes with the sweep, a day after it was last stored.
+
+        Args:
+            digest: the image's, `sha256:` and hex digits.
+            archive: gives the bytes. Where they are not the same ones each time, it is not taken up where it was broken off.
+            upload: as in `store`.
+            tell: takes how many bytes are stored; returns at once and never raises.
+        """
+        ...
+
+    def load_image(self, digest: str) -> Archive:
+        """Return the bytes of an image's archive; `not_found` where there is none. As for `load`."""
         ...
 
     async def sweep(self) -> int:

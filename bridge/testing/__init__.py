@@ -12,6 +12,7 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
     MemoryCommands     how commands stand: write, read, wait
     MemoryJobs         durable jobs: send, take, put aside
     MemoryMigrations   the register of migrations: read, compare and set
+    MemoryCheckpoints  the catalogue of checkpoints: records and archives
 
 A consumer of events is tested against a log that says what the test wants:
 
@@ -22,6 +23,7 @@ A consumer of events is tested against a log that says what the test wants:
 """
 
 from bridge.testing.bus import MemoryBus
+from bridge.testing.checkpoints import MemoryCheckpoints
 from bridge.testing.commands import MemoryCommands
 from bridge.testing.containerd import MemoryContainerd
 from bridge.testing.jobs import MemoryJobs
@@ -35,6 +37,7 @@ from bridge.testing.stdio import MemoryStdio
 
 __all__ = [
     "MemoryBus",
+    "MemoryCheckpoints",
     "MemoryCommands",
     "MemoryContainerd",
     "MemoryJobs",
