@@ -38,7 +38,6 @@ FAILPOINTS: Final[Mapping[str, str]] = MappingProxyType(
         "process-ended": "its session says that it has ended, and not how its output did",
         "output-stored": "all of its output is on the bus, and its exec is still there",
         "session-ended": "its session says that all is done, and its FIFOs are still there",
-<<<<<<< HEAD
         **{
             f"migrate-{act}": f"migrate, at its source: {done}"
             for act, done in {
@@ -75,7 +74,6 @@ FAILPOINTS: Final[Mapping[str, str]] = MappingProxyType(
                 "settle": "nothing is here but the container",
             }.items()
         },
-=======
         "paused": "checkpoint: its task is frozen, and a note says by whom",
         "dumped": "checkpoint: its memory is in the directory, and it is frozen still",
         "resumed": "checkpoint: it runs on, and nothing of its dump is stored",
@@ -83,7 +81,6 @@ FAILPOINTS: Final[Mapping[str, str]] = MappingProxyType(
         "recorded": "checkpoint: the record is there, and the directory and the lease still too",
         "unpacked": "restore: the dump is in the directory",
         "restored": "restore: the task runs, and the directory and the lease are still there",
->>>>>>> verbs
         "after-effect": "the verb has come to its end",
         "before-result": "the outcome is made",
         "result-on-disk": "it is on disk, and nobody has heard of it",
