@@ -16,12 +16,13 @@ revisions.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from bridge.model.checkpoints import CheckpointRecord
+from bridge.model.checkpoints import CheckpointKey, CheckpointRecord
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import quote, unquote
 
@@ -58,6 +59,10 @@ TRANSITIONS: Final[Mapping[tuple[MigrationState | None, MigrationState], frozens
 
 DECIDED: Final[frozenset[MigrationState]] = frozenset({"released", "failed", "withdrawn"})
 """The states that nothing follows. An entry in one of them is a tombstone: it tells a node that was away what came of it."""
+
+
+LONGEST: Final = 48
+"""Characters of a migration's id in the names of its parts."""
 
 
 def may_pass(before: MigrationState | None, after: MigrationState, end: End) -> bool:
@@ -126,8 +131,10 @@ class Migration(Struct, frozen=True, kw_only=True):
         born: when the container's record was made at the source, which tells it from a later one of the same id.
         began_at: when the entry was made, `changed_at` when it was changed last; both by the clock of who did.
         record: what is migrated: image, options, what the source's host is. Nothing in it is secret.
+        spec: digest of the container's spec, and `processes` how many there were when it stood still, for who compares both ends.
+        needs: bytes that the target has to have room for, about.
         parts: what the target needs, in the order in which it was sent; whole from `offered` on.
-        verify: whether both ends are compared.
+        verify: whether both ends are compared; `force` whether it is tried in spite of what blocks.
         pid: of the task at the target, once it runs.
         verified: what was compared there.
     """
@@ -144,8 +151,12 @@ class Migration(Struct, frozen=True, kw_only=True):
     record: CheckpointRecord
     by: End = "source"
     why: str = ""
+    spec: str = ""
+    processes: int | None = None
+    needs: int = 0
     parts: list[Part] = []
     verify: bool = False
+    force: bool = False
     pid: int = 0
     verified: list[str] = []
 
@@ -153,3 +164,12 @@ class Migration(Struct, frozen=True, kw_only=True):
     def key(self) -> MigrationKey:
         """What it stands under."""
         return MigrationKey(self.source, self.namespace, self.container, self.id)
+
+
+def part_key(key: MigrationKey, number: int) -> CheckpointKey:
+    """Return what a part is called among the container's checkpoints: 0 for what it is, then its rounds, the last dump last.
+
+    A migration's id may be as long as the name of a checkpoint, and then it is not all of it in there.
+    """
+    known = key.migration if len(key.migration) <= LONGEST else sha256(key.migration.encode()).hexdigest()[:LONGEST]
+    return CheckpointKey(key.source, key.namespace, key.container, f"migration-{known}-{number}")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -22,7 +22,7 @@ from bridge.failpoint import failpoint
 from bridge.model.migrations import Migration, MigrationState, Part
 from bridge.ports import MigrationRegister
 
-__all__ = ["Departure", "SourceHands"]
+__all__ = ["Departure", "Offer", "SourceHands"]
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,13 @@ OFFERED_S: Final = 60.0
 """How long an offer may stand that nobody takes. It is taken back then, which either comes before the target or is refused."""
 
 RETRY_S: Final = 1.0
+
+
+class Offer(NamedTuple):
+    """What stands in the entry from `offered` on: all that the target needs, and what it can compare."""
+
+    parts: list[Part]
+    processes: int | None
 
 
 class SourceHands(Protocol):
@@ -54,8 +61,8 @@ class SourceHands(Protocol):
         """Let it stand still."""
         ...
 
-    async def dump(self) -> Sequence[Part]:
-        """Dump it as it stands still, and send that; return all that the target needs."""
+    async def dump(self) -> Offer:
+        """Dump it as it stands still, and send that."""
         ...
 
     async def hand_over(self) -> None:
@@ -85,6 +92,7 @@ class Departure:
     Attributes:
         view: what is known.
         why: what has made it come to nothing, where something of ours did.
+        arrived_at: when it was read that it runs at the target, by a clock that nobody sets; 0 before.
     """
 
     def __init__(
@@ -107,13 +115,14 @@ class Departure:
         """
         self.view = view
         self.why: CommandFailed | None = None
+        self.arrived_at = 0
         self._migration = migration
         self._hands = hands
         self._entry = Entry(register, migration.key, "source")
         self._interruption = interruption or Interruption()
         self._answer: asyncio.Task[None] | None = None
         self._offered_at = 0.0
-        self._parts: Sequence[Part] = ()
+        self._sent = Offer([], None)
         self._acts: Mapping[SourceAct, Callable[[], Awaitable[None]]] = {
             "read": self._read,
             "look": self._look,
@@ -165,6 +174,8 @@ class Departure:
 
     async def _read(self) -> None:
         self.view = replace(self.view, register=await self._entry.read())
+        if self.view.register == "running" and not self.arrived_at:
+            self.arrived_at = time.monotonic_ns()
 
     async def _reserve(self) -> None:
         self.view = replace(self.view, may_have_reserved=True)
@@ -176,7 +187,7 @@ class Departure:
 
     async def _offer(self) -> None:
         self.view = replace(self.view, may_have_offered=True)
-        await self._write("offered", parts=list(self._parts))
+        await self._write("offered", **self._sent._asdict())
         self._offered_at = time.monotonic()
 
     async def _withdraw(self) -> None:
@@ -238,7 +249,7 @@ class Departure:
 
     async def _dump(self) -> None:
         async def dump() -> None:
-            self._parts = await self._hands.dump()
+            self._sent = await self._hands.dump()
 
         if await self._tried(dump()):
             self.view = replace(self.view, step="dumped")

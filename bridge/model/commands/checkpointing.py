@@ -150,7 +150,9 @@ class Receive(Command, frozen=True, kw_only=True):
     Attributes:
         migration: the id of the `migrate` command.
         source: the node that it comes from.
-        stage: what is to be done.
+        stage: what is to be done: `reserve` room for it, `prepare` by taking in a part, `restore` it, `abandon` it.
+        part: which part, in `prepare`.
+        image: whether its image lies ready, in the first `prepare`.
     """
 
     verb: ClassVar[str] = "receive"
@@ -160,6 +162,8 @@ class Receive(Command, frozen=True, kw_only=True):
     migration: CommandId = ""
     source: Node = ""
     stage: Literal["reserve", "prepare", "restore", "abandon"] = "reserve"
+    part: Annotated[int, Meta(ge=0, le=64)] = 0
+    image: bool = False
 
 
 CHECKPOINTING: tuple[type[Command], ...] = (Checkpoint, CheckpointRemove, Restore)

@@ -1,14 +1,14 @@
 """Both ends of a migration as they run, on a register and containers in memory: what fails, what dies, and what comes of it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import pytest
 
 from bridge.control.migration import arrival, departure, entry
 from bridge.control.migration.arrival import Arrival, Arrived
-from bridge.control.migration.departure import Departure
+from bridge.control.migration.departure import Departure, Offer
 from bridge.control.migration.source import AFTER_A_CRASH, Here, SourceView
 from bridge.control.migration.target import SWEPT, Copy, TargetView
 from bridge.control.verb import Interruption
@@ -67,10 +67,10 @@ class Source:
         self._ground.maybe("freeze")
         self._ground.task = "paused"
 
-    async def dump(self) -> Sequence[Part]:
+    async def dump(self) -> Offer:
         self._ground.maybe("dump")
         assert self._ground.task == "paused"
-        return [Part(name="p", size=1)]
+        return Offer([Part(name="p", size=1)], 2)
 
     async def hand_over(self) -> None:
         self._ground.maybe("hand_over")
@@ -200,7 +200,7 @@ async def test_it_runs_on_while_the_register_is_away_if_it_was_never_offered(gro
     frozen, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(Source):
-        async def dump(self) -> Sequence[Part]:
+        async def dump(self) -> Offer:
             frozen.set()
             await go_on.wait()
             raise CommandFailed("unavailable", "the bus is away")
