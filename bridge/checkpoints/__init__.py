@@ -53,6 +53,7 @@ __all__ = [
     "unpack",
 ]
 
+
 async def pack_criu_tar(images):  # TEMP
     raise NotImplementedError
 
