@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 from msgspec import structs
 
-from bridge.control.checkpoint_dump import Dump, Pause, checkpointing_at, contents_of, dump, facts_of
+from bridge.control.checkpoint_dump import Dump, Pause, checkpointing_at, dump, facts_of, stats_in
 from bridge.control.checkpoint_targets import check_target, keep, name_of
 from bridge.control.checkpoint_verdict import verdict_of_dump
 from bridge.control.leases import held, undo
@@ -55,7 +55,6 @@ async def checkpoint(place: Place, command: Checkpoint) -> Checkpointed:
     if command.check:
         return Checkpointed(verdict=verdict, record=draft)
     refuse(place, verdict, force=command.force)
-    await _check_room(place, kit)
     spec = record.spec or {}
     async with bench_of(place, kit) as bench, held(place, place.command_id) as lease:
         ends = command.exit and command.tcp_established
@@ -70,7 +69,12 @@ async def checkpoint(place: Place, command: Checkpoint) -> Checkpointed:
                 pause.ended()
             elif not command.exit:
                 await pause.over()
-            draft = structs.replace(dumped.draft, interrupted_ns=pause.interrupted_ns, exited=command.exit)
+            draft = structs.replace(
+                dumped.draft,
+                interrupted_ns=pause.interrupted_ns,
+                exited=command.exit,
+                stats=await stats_in(bench),
+            )
             dumped = structs.replace(dumped, draft=draft)
             kept = await _kept(place, command, bench, dumped, lease)
             if command.exit and not ends:
@@ -112,10 +116,7 @@ def refuse(place: Place, verdict: Verdict, *, force: bool) -> None:
 
 async def _kept(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, lease: str) -> CheckpointRecord:
     """Put it where it is to go, and tell of it."""
-    contents = await place.interruption.through(
-        contents_of(place, bench, dumped), otherwise=f"checkpoint was cancelled: {place} is as it was before"
-    )
-    kept = await keep(place, command, bench, dumped, contents=contents, lease=lease)
+    kept = await keep(place, command, bench, dumped, lease=lease)
     tell_of(place, command, kept)
     return kept
 
@@ -141,7 +142,7 @@ async def finish(place: Place, command: Checkpoint, bench: Bench, note: Note) ->
     """Go on where a bridge was killed after CRIU had ended the task: the directory has all there is of it."""
     assert note.draft is not None
     record = await record_at(place)
-    draft = structs.replace(note.draft, exited=True)
+    draft = structs.replace(note.draft, exited=True, stats=await stats_in(bench))
     async with held(place, place.command_id) as lease:
         changes = place.runtime.checkpoints.changes
         layer = await changes(*place.target, packed=command.to == "image", lease=lease) if draft.rw else None
@@ -196,23 +197,6 @@ async def _ending(place: Place, kit: Checkpointing, *, wanted: bool) -> AsyncIte
     except BaseException:
         kit.ending(*place.target, None)
         raise
-
-
-async def _check_room(place: Place, kit: Checkpointing) -> None:
-    """See that the memory fits into the directory, as far as it can be seen before."""
-    namespace, container = place.target
-    try:
-        [stats] = await place.runtime.tasks.metrics(namespace, [container])
-        used = stats.memory.usage if stats.memory is not None else 0
-    except (CommandFailed, ValueError):
-        return  # nobody can say: then the dump fails, and that is told
-    free = await kit.workshop.room()
-    if used and free < used:
-        raise CommandFailed(
-            "exhausted",
-            f"{place} has {used} bytes of memory, and {kit.workshop.directory} has room for {free}: make room there, or set "
-            "checkpoint_dir to another disk",
-        )
 
 
 def _check(command: Checkpoint) -> None:

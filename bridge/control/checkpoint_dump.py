@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from msgspec import Struct
 
-from bridge.checkpoints import Contents, keep_layer
+from bridge.checkpoints import LOG, STATS, Contents, keep_layer, stats_of
 from bridge.control.execution import session_of_task
 from bridge.control.leases import undo
 from bridge.control.verb import Checkpointing, Place
@@ -23,22 +23,30 @@ from bridge.control.workshop import Bench, Note
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model import labels
-from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, CheckpointRecord
+from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, CheckpointRecord, CriuStats
 from bridge.model.codec import encode_any
 from bridge.model.nanos import now
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
 from bridge.ports import Descriptor
 
-__all__ = ["CONFIG", "NOTHING", "Dump", "Pause", "checkpointing_at", "contents_of", "dump", "facts_of", "resume"]
+__all__ = [
+    "CONFIG",
+    "NOTHING",
+    "Dump",
+    "Pause",
+    "checkpointing_at",
+    "contents_of",
+    "dump",
+    "facts_of",
+    "resume",
+    "stats_in",
+]
 
 CONFIG: Final = "org.criu.config"
 """The annotation by which runc takes a configuration file of CRIU's: one that somebody else wrote is not followed."""
 
 NOTHING: Final = ArchiveFacts(size=0, digest="", unpacked=0)
 """Of an archive that is not written yet."""
-
-STATS: Final = "stats-dump"
-LOG: Final = "dump.log"
 
 
 def checkpointing_at(place: Place) -> Checkpointing:
@@ -214,6 +222,11 @@ async def dump(
     failpoint("dumped")
     layer = await checkpoints.changes(namespace, container, packed=packed, lease=lease) if draft.rw else None
     return Dump(draft=draft, spec=spec, layer=layer)
+
+
+async def stats_in(bench: Bench) -> CriuStats | None:
+    """Return what CRIU measured, None where it left nothing that can be read."""
+    return await asyncio.to_thread(stats_of, bench.work)
 
 
 async def contents_of(place: Place, bench: Bench, dumped: Dump, created_at: Any = None) -> Contents:

@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import structs
 
 from bridge.checkpoints import LAYER, Contents, PackedArchive, described, pack
-from bridge.control.checkpoint_dump import Dump, checkpointing_at
+from bridge.control.checkpoint_dump import Dump, checkpointing_at, contents_of
 from bridge.control.checkpoint_image import make_checkpoint_image
 from bridge.control.leases import undo
 from bridge.control.verb import Place
@@ -75,19 +75,18 @@ def _taken(what: str) -> CommandFailed:
     return CommandFailed("already_exists", f"{what} is there already, and is not replaced: give another name")
 
 
-async def keep(
-    place: Place, command: Checkpoint, bench: Bench, dumped: Dump, *, contents: Contents, lease: str
-) -> CheckpointRecord:
+async def keep(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, *, lease: str) -> CheckpointRecord:
     """Put a dump where it is to go, and read it again.
 
     Raises:
         CommandFailed: nothing of it is there.
     """
+    if command.to == "image":
+        return await _into_image(place, command.target, bench, dumped, lease)
+    contents = await place.interruption.through(contents_of(place, bench, dumped), otherwise=CANCELLED)
     match command.to:
         case "catalogue":
             return await _into_catalogue(place, dumped, contents)
-        case "image":
-            return await _into_image(place, command.target, bench, dumped, lease)
         case "dir":
             return await _into_directory(place, Path(command.target), contents)
         case "file":

@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -41,7 +42,7 @@ from bridge.model.subjects import NONE, Subjects
 from bridge.ports import Archive
 from bridge.ports.checkpoints import CheckpointCatalogue, Keeping
 
-__all__ = ["JetStreamCheckpoints", "open_checkpoints", "sweeping"]
+__all__ = ["JetStreamCheckpoints", "open_checkpoints", "read_checkpoints", "sweeping"]
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,16 @@ def open_checkpoints(connection: Connection, config: Config) -> JetStreamCheckpo
         ),
         making=CheckpointMaking(config.nats.replicas, config.checkpoints_max_bytes),
     )
+
+
+def read_checkpoints(connection: Connection, subjects: Subjects, key: Path | None = None) -> JetStreamCheckpoints:
+    """Return the catalogue as a client has it, with the file of its key where archives are to be read or written.
+
+    Raises:
+        ConfigError: the file is no key.
+    """
+    secret = None if key is None else read_secret(key)
+    return JetStreamCheckpoints(connection, subjects, secret=secret, direct=True)
 
 
 class JetStreamCheckpoints:
