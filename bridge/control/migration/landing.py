@@ -1,7 +1,7 @@
 """What the target of a migration does with a container that comes: takes it in, restores it, or takes all of it away again.
 
-What is made here carries the migration's id as if that were a command of this node: directory, lease, snapshot, record and image. So
-whoever comes after a crash finds all of it, and nothing that is somebody else's.
+What is made here carries the migration's id as if that were a command of this node: directory, lease, snapshot, record and
+image. So whoever comes after a crash finds all of it, and nothing that is somebody else's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from bridge.checkpoints import IMAGES, Arrived as Unpacked, peek, unpack
+from bridge.checkpoints import IMAGES, peek, unpack
+from bridge.checkpoints import Arrived as Unpacked
 from bridge.control import lifecycle
 from bridge.control.checkpoint import refuse
 from bridge.control.checkpoint_dump import checkpointing_at
@@ -26,7 +27,7 @@ from bridge.control.restore_container import Plan, bring_image, carried_out, pla
 from bridge.control.restore_source import Taken
 from bridge.control.restore_spec import without_config
 from bridge.control.verb import Place
-from bridge.control.workshop import Bench, disk
+from bridge.control.workshop import Bench, disk, removed
 from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.checkpoints import Finding, Verdict
@@ -169,7 +170,8 @@ class Landing:
 
     async def _forget(self, number: int | None) -> None:
         if number is not None:
-            await self._kit.workshop.clear(self._bench.path / str(number))
+            path = self._bench.path / str(number)
+            await disk(lambda: removed(path))
 
     async def have_all(self, migration: Migration) -> None:
         """Take in the last part, and see that it is what the register speaks of."""
