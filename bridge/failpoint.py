@@ -45,6 +45,7 @@ FAILPOINTS: Final[Mapping[str, str]] = MappingProxyType(
                 "look": "it was looked how the container stands",
                 "reserve": "the entry is in the register",
                 "ask": "the target has promised",
+                "part": "a part of it is on the bus",
                 "send": "image and rounds are there",
                 "freeze": "the container stands still",
                 "dump": "the last dump is on the bus",

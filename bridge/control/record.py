@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Detail: TypeAlias = Literal["redacted", "full"]
 
 Take: TypeAlias = Callable[[str | None, str | None, CommandRecorded, str], None]
-"""Takes namespace, container, event and what it is told under, for the log; None for what the command is not about. Returns at once."""
+"""Takes namespace, container, event and the id it is told under, for the log; None for what it is not about. Returns at once."""
 
 
 class CommandRecord:

@@ -185,6 +185,11 @@ async def _image(place: Place, plan: Plan, lease: str) -> AsyncIterator[ImageCon
 
 
 async def bring_image(place: Place, plan: Plan, lease: str) -> None:
+    """Take in the image that lies beside the checkpoint.
+
+    Raises:
+        CommandFailed: `failed_precondition`: it does not, or is another one.
+    """
     record, name = plan.taken.record, plan.wanted.image
     namespace, _ = place.target
     missing = CommandFailed(

@@ -1,9 +1,9 @@
 """Where containers leave a node and arrive at it: the migrations of which this bridge is one of the ends.
 
-Every entry of the register is seen to by the bridges that it names, whatever becomes of the commands about it. What this run of the
-bridge does not look after it finds in the register, at its start and every few seconds: of what it is the source, that was left
-open; of what it is the target, what was taken, and what has come to nothing. So an end that was killed comes back to it, and a write
-that came late is answered too.
+Every entry of the register is seen to by the bridges that it names, whatever becomes of the commands about it. What this run of
+the bridge does not look after it finds in the register, at its start and every few seconds: of what it is the source, that was
+left open; of what it is the target, what was taken, and what has come to nothing. So an end that was killed comes back to it, and
+a write that came late is answered too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bridge.control.lanes import Lanes
 from bridge.control.migration.arrival import Arrival
@@ -42,7 +42,7 @@ KEPT_S: Final = 86_400.0
 """How long an entry stands that is decided, so that who was away is told what came of it."""
 
 PROMISED_S: Final = 7_200.0
-"""How long a promise is kept of which nothing more is heard. Before it is taken a container is not ours, so that is no decision."""
+"""How long a promise is kept of which nothing more is heard. Nothing is decided by that: what is not taken is not ours."""
 
 
 class Berth(Struct, kw_only=True):
@@ -76,7 +76,7 @@ class Harbour:
         subjects: Subjects,
         *,
         lanes: Lanes,
-        place: Callable[[str, str, str], Place],
+        place: Place,
     ) -> None:
         """Take what it works with.
 
@@ -86,7 +86,7 @@ class Harbour:
             sender: asks other bridges.
             subjects: where to.
             lanes: in which the commands on each container take turns.
-            place: returns where a command works: namespace, container, id.
+            place: where commands of this node work, for no container yet.
         """
         self.node = node
         self.leaving: dict[str, Departure] = {}
@@ -140,13 +140,13 @@ class Harbour:
 
     # -- what arrives
 
-    def arrival(self, place: Place, key: MigrationKey, landing: Landing, view: TargetView) -> Arrival:
+    def arrival(self, key: MigrationKey, landing: Landing, view: TargetView) -> Arrival:
         """Return the target's end of a migration."""
         return Arrival(self._register, key, landing, view=view)
 
     def found(self, place: Place, key: MigrationKey) -> Arrival:
         """Return the target's end of a migration that this run of the bridge has not prepared."""
-        return self.arrival(place, key, Landing(place, key), SWEPT)
+        return self.arrival(key, Landing(place, key), SWEPT)
 
     def hold(self, migration_id: str, landing: Landing, arrival: Arrival) -> None:
         """Note that room was promised."""
@@ -192,7 +192,9 @@ class Harbour:
 
     def _spawn(self, migration: Migration, work: Callable[[Place, Migration], Any]) -> None:
         async def see_to() -> None:
-            place = self._place(migration.namespace, migration.container, migration.id)
+            place = structs.replace(
+                self._place, namespace=migration.namespace, container=migration.container, command_id=migration.id
+            )
             try:
                 async with self.turn(place):
                     await work(place, migration)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from bridge.checkpoints import IMAGES, peek, unpack
+from bridge.checkpoints import IMAGES, unpack
 from bridge.checkpoints import Arrived as Unpacked
 from bridge.control import lifecycle
 from bridge.control.checkpoint import refuse
@@ -28,9 +28,10 @@ from bridge.control.restore_source import Taken
 from bridge.control.restore_spec import without_config
 from bridge.control.verb import Place
 from bridge.control.workshop import Bench, disk, removed
-from bridge.errors import CommandFailed
+from bridge.errors import BadEnvelope, CommandFailed
 from bridge.model import labels
 from bridge.model.checkpoints import Finding, Verdict
+from bridge.model.codec import decode_as
 from bridge.model.commands import Delete, Restore
 from bridge.model.migrations import Migration, MigrationKey, part_key
 
@@ -38,6 +39,9 @@ __all__ = ["Landing"]
 
 SPARE: Final = 2.0
 """How often what is needed has to fit onto the disk: a dump as it came, and the one that is made of it and the next."""
+
+
+LARGEST_SPEC: Final = 8 << 20
 
 
 class Landing:
@@ -70,14 +74,14 @@ class Landing:
             CommandFailed: it cannot; nothing of it is left.
         """
         await self._demand_free(migration)
-        says = await peek(self._kit.catalogue.load(part_key(self._key, 0)))
-        if says.record is None or not says.spec or digest_of(says.spec) != migration.spec:
+        spec = await self._spec()
+        if digest_of(spec) != migration.spec:
             raise CommandFailed("failed_precondition", "what came first is not what the register speaks of")
         taken = Taken(
             name=part_key(self._key, 0).token,
             images=self._bench.images,
             directory=self._bench.path,
-            spec=says.spec,
+            spec=spec,
             record=migration.record,
             vouched=True,
             has_layer=migration.record.rw,
@@ -96,6 +100,17 @@ class Landing:
         await self._place.runtime.leases.create(namespace, self._lease, lease_labels(self._key.migration, place.node))
         self.plan = plan
         return verdict
+
+    async def _spec(self) -> dict[str, Any]:
+        data = bytearray()
+        async for piece in self._kit.catalogue.load(part_key(self._key, 0)):
+            data += piece
+            if len(data) > LARGEST_SPEC:
+                raise CommandFailed("invalid_argument", f"a spec of more than {LARGEST_SPEC} bytes is not taken")
+        try:
+            return decode_as(bytes(data), dict[str, Any])
+        except BadEnvelope as error:
+            raise CommandFailed("invalid_argument", f"what came first is no spec: {error}") from error
 
     async def _demand_free(self, migration: Migration) -> None:
         namespace, container = self._place.target

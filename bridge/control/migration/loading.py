@@ -65,7 +65,10 @@ class Loading:
         rounds: how often its memory was sent while it ran.
         sent: bytes on the bus, of which `sent_frozen` while it stood still.
         frozen_at: when it was frozen, by a clock that nobody sets; 0 before.
+        checked: what it is given up with where nothing more was wanted than to look.
     """
+
+    checked: Final = CommandFailed("cancelled", "it was only looked at what a migration would meet")
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Loading:
         *,
         spec: dict[str, Any] | None = None,
         pre_copy: int = 0,
+        checks_only: bool = False,
     ) -> None:
         """Take the container and where it goes.
 
@@ -84,6 +88,7 @@ class Loading:
             ask: asks the target.
             spec: the container's OCI spec.
             pre_copy: rounds, -1 for as long as they get smaller.
+            checks_only: go no further than to the target's promise.
         """
         self.verdict = Verdict(findings=[])
         self.rounds = 0
@@ -95,6 +100,7 @@ class Loading:
         self._ask = ask
         self._spec = spec or {}
         self._pre_copy = pre_copy
+        self._checks_only = checks_only
         self._kit = checkpointing_at(place)
         self._lease = lease_of(migration.id)
         self._wants_image = False
@@ -119,17 +125,18 @@ class Loading:
     async def ask(self) -> None:
         """Tell the target what it is, and let it promise."""
         namespace, _ = self._place.target
-        bench = await self._kit.workshop.open(self._migration.id)
+        await self._kit.workshop.open(self._migration.id)
         labels = lease_labels(self._migration.id, self._place.node)
         await self._place.runtime.leases.create(namespace, self._lease, labels)
         self._tell("reserving")
-        contents = Contents(record=self._record, spec=encode_any(self._spec), images=bench.images)
-        await self._through(self._send(contents, "reserving"))
+        await self._through(self._send_spec())
         received = await self._through(self._ask("reserve"))
         self.verdict, self._wants_image = received.verdict, received.wants_image
 
     async def send(self) -> None:
         """Send the image, and its memory as often as it is worth it."""
+        if self._checks_only:
+            raise self.checked
         if self._wants_image:
             await self._through(self._send_image())
         await self._through(self._ask("prepare", image=self._wants_image))
@@ -145,6 +152,12 @@ class Loading:
         if self._pre_copy >= 0:
             return self.rounds < self._pre_copy
         return self.rounds < MOST_ROUNDS or not before
+
+    async def _send_spec(self) -> None:
+        async def spec() -> Archive:
+            yield encode_any(self._spec)
+
+        await self._store(spec, "reserving", 0)
 
     async def _send_image(self) -> None:
         namespace, _ = self._place.target
@@ -237,11 +250,14 @@ class Loading:
 
     async def _send(self, contents: Contents, event: str) -> Part:
         """Send one archive."""
-        archive, key = await pack(contents), part_key(self._migration.key, self._next)
+        archive = await pack(contents)
+        return await self._store(archive, event, archive.unpacked)
+
+    async def _store(self, archive: Callable[[], Archive], event: str, total: int) -> Part:
+        key = part_key(self._migration.key, self._next)
         self._next += 1
-        facts = await self._kit.catalogue.store(
-            key, archive, upload=self._migration.id, tell=self._telling(event, archive.unpacked)
-        )
+        tell = self._telling(event, total)
+        facts = await self._kit.catalogue.store(key, archive, upload=self._migration.id, tell=tell)
         failpoint("migrate-part")
         part = Part(name=key.name, size=facts.size, digest=facts.digest)
         self._parts.append(part)

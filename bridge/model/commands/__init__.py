@@ -108,6 +108,7 @@ __all__ = [
 ]
 
 COMMANDS: dict[str, type[Command]] = {
-    command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES, *EXECUTION, *CHECKPOINTING, *MIGRATING)
+    command.verb: command
+    for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES, *EXECUTION, *CHECKPOINTING, *MIGRATING)
 }
 """Verb -> struct."""

@@ -1,0 +1,145 @@
+"""Moving a container between two nodes for real: two containerds, two bridges, one nats-server, and CRIU.
+
+Both hosts are on this machine, and the second one has control groups of its own: else one container would be in the other's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.client import Bus, Node, connect
+from bridge.model.commands import Command, Migrate
+from bridge.model.outcomes import Outcome
+from tests.fix_bridge import Bridge, stored
+from tests.integration.every_verb import LENIENT
+from tests.testbed import Containerd, Ctr, NatsServer
+
+pytestmark = pytest.mark.containerd
+
+COUNTER = "n=0; echo began >> /log; while :; do n=$((n+1)); echo $n > /dev/shm/n; sleep 0.05; done"
+"""Counts in memory; a file in its layer says how often it began."""
+
+
+class End:
+    """One of the two nodes, in a namespace that only this test has there."""
+
+    def __init__(self, name: str, host: Containerd, bridge: Bridge, namespace: str) -> None:
+        self.name = name
+        self.bridge = bridge
+        self.ctr: Ctr = host.namespace(namespace)
+
+    def tasks(self) -> dict[str, tuple[int, str]]:
+        """Pid and status of each task."""
+        lines = [line.split() for line in self.ctr("tasks", "ls").splitlines()[1:]]
+        return {name: (int(pid), status) for name, pid, status in lines}
+
+    def read(self, container: str, path: str) -> str:
+        pid, _ = self.tasks().get(container, (0, ""))
+        return self.ctr.host.run("cat", f"/proc/{pid}/root{path}", check=False).stdout if pid else ""
+
+    async def count(self, container: str, beyond: int = 0) -> int:
+        """Wait until it has counted beyond that; return how far it is."""
+        while not (
+            (text := (await asyncio.to_thread(self.read, container, "/dev/shm/n")).strip()) and int(text) > beyond
+        ):
+            await asyncio.sleep(0.02)
+        return int(text)
+
+    def there(self) -> dict[str, list[str]]:
+        """All that is here in this namespace but images."""
+        directory = self.ctr.host.shared / "checkpoints" / self.name
+        return {
+            "containers": self.ctr("containers", "ls", "-q").split(),
+            "tasks": sorted(self.tasks()),
+            "snapshots": [line.split()[0] for line in self.ctr("snapshots", "ls").splitlines()[1:] if "Active" in line],
+            "leases": self.ctr("leases", "ls", "-q").split(),
+            "directories": [path.name for path in directory.iterdir()] if directory.is_dir() else [],
+        }
+
+
+NOTHING: dict[str, list[str]] = {"containers": [], "tasks": [], "snapshots": [], "leases": [], "directories": []}
+
+
+def only(container: str) -> dict[str, list[str]]:
+    return {**NOTHING, "containers": [container], "tasks": [container], "snapshots": [container]}
+
+
+class Two:
+    """Both of them, and the bus."""
+
+    def __init__(self, ends: tuple[End, End], bus: Bus, url: str) -> None:
+        self.source, self.target = ends
+        self.bus = bus
+        self.url = url
+        self.namespace = self.source.ctr.namespace
+
+    async def send(self, command: Command, container: str, *, to: str = "n1") -> Outcome:
+        node = Node(to, self.bus._sender, self.bus.subjects, self.bus.jobs, stdio=self.bus._stdio)
+        return await node.send(command, container=container, namespace=self.namespace, timeout=90)
+
+    async def ok(self, command: Command, container: str, *, to: str = "n1") -> Any:
+        outcome = await self.send(command, container, to=to)
+        assert outcome.outcome == "ok", (outcome.error, self.source.bridge.log[-10:], self.target.bridge.log[-10:])
+        return outcome.result
+
+    async def failure(self, command: Command, container: str) -> tuple[str, str]:
+        outcome = await self.send(command, container)
+        assert outcome.error is not None, outcome
+        return outcome.error.code, outcome.error.message
+
+    async def start(self, container: str, script: str = COUNTER) -> int:
+        await asyncio.to_thread(self.source.ctr.run, container, "sh", "-c", script)
+        return await self.source.count(container)
+
+
+@pytest.fixture(scope="module")
+def harbours(
+    _containerds: Callable[[str], Containerd], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[dict[str, tuple[Containerd, Bridge]], str]]:
+    directory = tmp_path_factory.mktemp("harbours")
+    (directory / "policy.toml").write_text(LENIENT)
+    with ExitStack() as closing:
+        url = closing.enter_context(NatsServer()).url
+        hosts = {"n1": _containerds("2.1"), "n2": closing.enter_context(Containerd("2.1", own_cgroups=True))}
+        found = {}
+        for name, host in hosts.items():
+            bridge = Bridge(
+                *("--containerd", host.address, "--fifo-dir", host.fifo_dir / name, "--nats", url, "--node", name),
+                *("--state-dir", directory / name, "--commands", "all", "--policy", directory / "policy.toml"),
+                *("--checkpoint-dir", host.shared / "checkpoints"),
+            )
+            found[name] = (host, closing.enter_context(bridge))
+        for _, bridge in found.values():
+            bridge.live()
+        yield found, url
+
+
+@pytest.fixture
+async def two(harbours: tuple[dict[str, tuple[Containerd, Bridge]], str]) -> AsyncIterator[Two]:
+    nodes, url = harbours
+    with nodes["n1"][0].fresh_namespace() as ctr:
+        first, second = (End(name, *nodes[name], ctr.namespace) for name in ("n1", "n2"))
+        async with connect(url) as bus:
+            yield Two((first, second), bus, url)
+        for image in second.ctr("images", "ls", "-q").split():
+            second.ctr("images", "rm", image)
+
+
+async def test_a_counter_goes_on_at_the_other_node(two: Two) -> None:
+    await two.start("web.1")
+    two.source.ctr("tasks", "exec", "--exec-id", "w", "web.1", "sh", "-c", "echo mine > /kept")
+    before = await two.source.count("web.1")
+    moved = await two.ok(Migrate(to="n2", verify=True), "web.1")
+    assert two.source.there() == NOTHING
+    assert two.target.there() == only("web.1")
+    assert moved["node"] == "n2"
+    assert moved["pid"] == two.target.tasks()["web.1"][0]
+    assert moved["verified"] == ["archives", "spec", "processes"]
+    assert await two.target.count("web.1", beyond=before) > before
+    assert (two.target.read("web.1", "/log"), two.target.read("web.1", "/kept")) == ("began\n", "mine\n")
