@@ -143,3 +143,67 @@ async def test_a_counter_goes_on_at_the_other_node(two: Two) -> None:
     assert moved["verified"] == ["archives", "spec", "processes"]
     assert await two.target.count("web.1", beyond=before) > before
     assert (two.target.read("web.1", "/log"), two.target.read("web.1", "/kept")) == ("began\n", "mine\n")
+
+
+async def test_memory_is_sent_before_it_stands_still(two: Two) -> None:
+    before = await two.start("web.1")
+    moved = await two.ok(Migrate(to="n2", pre_copy=2), "web.1")
+    assert moved["rounds"] == 2
+    assert 0 < moved["sent_frozen"] < moved["sent"]
+    assert await two.target.count("web.1", beyond=before) > before
+    assert (two.source.there(), two.target.there()) == (NOTHING, only("web.1"))
+    # And back again, though the first one has had that id.
+    back = await two.ok(Migrate(to="n1", pre_copy=-1), "web.1", to="n2")
+    assert back["node"] == "n1"
+    assert (two.source.there(), two.target.there()) == (only("web.1"), NOTHING)
+    assert two.source.read("web.1", "/log") == "began\n"
+    await two.source.count("web.1", beyond=before)
+
+
+async def test_an_image_that_the_target_lacks_comes_along(two: Two) -> None:
+    await two.start("web.1")
+    image = two.source.ctr("images", "ls", "-q").split()[0]
+    two.target.ctr("images", "rm", "--sync", image)
+    await two.ok(Migrate(to="n2"), "web.1")
+    assert two.target.ctr("images", "ls", "-q").split() == [image]
+    assert (two.source.there(), two.target.there()) == (NOTHING, only("web.1"))
+
+
+async def test_what_cannot_be_restored_stays_where_it_is(two: Two) -> None:
+    """A restore that fails at the target leaves it running at the source, and nothing at the target."""
+    await two.start("web.1")
+    criu = two.target.ctr.host
+    criu.run("mv", "/usr/sbin/criu", "/usr/sbin/criu.away")
+    criu.run("sh", "-c", "printf '#!/bin/sh\\nexit 1\\n' > /usr/sbin/criu; chmod +x /usr/sbin/criu")
+    try:
+        code, said = await two.failure(Migrate(to="n2", force=True), "web.1")
+    finally:
+        criu.run("mv", "-f", "/usr/sbin/criu.away", "/usr/sbin/criu")
+    assert code == "failed_precondition"
+    assert "was not moved, and runs on on node n1: node n2: " in said
+    assert (two.source.there(), two.target.there()) == (only("web.1"), NOTHING)
+    assert two.source.tasks()["web.1"][1] == "RUNNING"
+    await two.source.count("web.1", beyond=await two.source.count("web.1"))
+
+
+async def test_what_would_fail_is_said_before_and_nothing_is_done(two: Two) -> None:
+    await two.start("web.1")
+    checked = await two.ok(Migrate(to="n2", check=True), "web.1")
+    said = {one["says"].split(":")[0] for one in checked["verdict"]["findings"]}
+    assert said == {"node n1", "node n2"}
+    assert (two.source.there(), two.target.there()) == (only("web.1"), NOTHING)
+
+    code, text = await two.failure(Migrate(to="n3"), "web.1")
+    assert (code, "n3" in text) == ("unavailable", True)
+    code, text = await two.failure(Migrate(to="n1"), "web.1")
+    assert (code, text) == ("invalid_argument", "container web.1 is on node n1 already: give another one")
+    await asyncio.to_thread(two.target.ctr.run, "web.1", "sh", "-c", COUNTER)
+    code, text = await two.failure(Migrate(to="n2"), "web.1")
+    assert (code, "web.1 exists already" in text) == ("already_exists", True)
+    assert two.target.tasks()["web.1"][1] == "RUNNING"
+    two.source.ctr("tasks", "pause", "web.1")
+    code, text = await two.failure(Migrate(to="n2"), "web.1")
+    assert (code, text) == (
+        "failed_precondition",
+        "container web.1 is paused, and only what runs is moved: resume it first",
+    )
