@@ -6,17 +6,21 @@ anything comes of them, and what is refused leaves nothing behind.
 
 from __future__ import annotations
 
-from bridge.checkpoints.directory import copy_dump
-from bridge.checkpoints.facts import Told
+from bridge.checkpoints.criu_tar import read_criu_tar
+from bridge.checkpoints.directory import copy_dump, read_directory
+from bridge.checkpoints.facts import Told, described, told
+from bridge.checkpoints.images import Inventory, criu_version, dump_stats, inventory, stats_of
+from bridge.checkpoints.intake import Arrived
 from bridge.checkpoints.layer import LAYER_TYPES, keep_layer, layer_stream
 from bridge.checkpoints.layout import IMAGES, LAYER, LIMITS, LOG, STATS, Limits
 from bridge.checkpoints.packing import Packing
-from bridge.checkpoints.reading import Arrived, read_criu_tar, unpack
+from bridge.checkpoints.reading import peek, unpack
 from bridge.checkpoints.writing import Contents, PackedArchive, pack
 
 __all__ = [
     "Arrived",
     "Contents",
+    "Inventory",
     "IMAGES",
     "LAYER",
     "LAYER_TYPES",
@@ -28,9 +32,17 @@ __all__ = [
     "STATS",
     "Told",
     "copy_dump",
+    "criu_version",
+    "described",
+    "dump_stats",
+    "inventory",
     "keep_layer",
     "layer_stream",
     "pack",
+    "peek",
     "read_criu_tar",
+    "read_directory",
+    "stats_of",
+    "told",
     "unpack",
 ]

@@ -7,6 +7,7 @@ by who reads.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,8 +16,10 @@ from msgspec import Struct
 from bridge.checkpoints import layout
 from bridge.checkpoints.layout import ARCHIVE, refusal, shown
 from bridge.errors import BadEnvelope
-from bridge.model.checkpoints import ArchiveFacts, CheckpointRecord
+from bridge.model.checkpoints import ArchiveFacts, CheckpointRecord, is_checkpoint_name
 from bridge.model.codec import decode_as, encode_any, to_builtins
+from bridge.model.commands.command import is_command_id
+from bridge.model.identity import is_identifier
 from bridge.model.nanos import Nanos, format_rfc3339
 
 __all__ = ["Told", "described", "told"]
@@ -27,6 +30,8 @@ FORMAT: Final = 1
 """Of `bridge.json`; a later one may be something that cannot be restored from here."""
 
 NAMED: Final = "io.kubernetes.cri.container-name"
+_DIGEST: Final = re.compile(r"sha(256|512):[0-9a-f]{64,128}", re.ASCII)
+_LONGEST: Final = 4096
 _WITHOUT: Final = ("archive", "imported", "expires_at")
 
 
@@ -121,7 +126,28 @@ def told(tables: dict[str, bytes], archive: ArchiveFacts, *, what: str = ARCHIVE
             del spec["annotations"]
     record = {key: value for key, value in facts.record.items() if key not in _WITHOUT}
     body = encode_any(record | {"archive": to_builtins(archive)})
-    return Told(record=_json(body, CheckpointRecord, f"{layout.FACTS} in {what}"), spec=spec, config=config)
+    return Told(
+        record=_checked(_json(body, CheckpointRecord, f"{layout.FACTS} in {what}"), what), spec=spec, config=config
+    )
+
+
+def _checked(record: CheckpointRecord, what: str) -> CheckpointRecord:
+    """Refuse a record whose names cannot be names: they go into subjects, keys, paths and sentences."""
+    for field, text, proper in (
+        ("name", record.name, is_checkpoint_name(record.name)),
+        ("node", record.node, is_identifier(record.node)),
+        ("namespace", record.namespace, is_identifier(record.namespace)),
+        ("container", record.container, is_identifier(record.container)),
+        ("id", record.id, is_command_id(record.id)),
+        ("image", record.image, record.image.isprintable()),
+        ("image_digest", record.image_digest, not record.image_digest or _DIGEST.fullmatch(record.image_digest)),
+        ("snapshotter", record.snapshotter, not record.snapshotter or is_identifier(record.snapshotter)),
+        ("runtime", record.runtime, record.runtime.isprintable()),
+        ("parent", record.parent, record.parent.isprintable()),
+    ):
+        if not proper or len(text) > _LONGEST:
+            raise refusal(f"{what} has a record that cannot be a checkpoint's: {field!r} is {shown(text)}")
+    return record
 
 
 def _json(data: bytes, kind: type[T], name: str) -> T:

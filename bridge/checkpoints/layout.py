@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Container
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -31,8 +32,10 @@ __all__ = [
     "SPEC",
     "STATS",
     "STATUS",
+    "check_dump",
     "is_image_name",
     "place",
+    "place_in_directory",
     "refusal",
     "shown",
     "trouble",
@@ -149,6 +152,26 @@ def place(name: bytes, *, directory: bool, what: str = ARCHIVE) -> Place | None:
     if directory != (kind == "directory"):
         raise refusal(f"{what} has {shown(name)} as {'a directory' if directory else 'a file'}, which it is not")
     return Place("", text, kind)
+
+
+def place_in_directory(name: str, *, what: str) -> Place:
+    """Return where a file belongs that lies beside all others of a checkpoint, CRIU's included.
+
+    Raises:
+        CommandFailed: `invalid_argument`: there is no such place.
+    """
+    kind = _KINDS.get(name)
+    if kind is not None and kind != "directory":
+        return Place("", name, kind)
+    if not is_image_name(name) or kind is not None:
+        raise refusal(f"{what} has {shown(name)}, which is no part of a checkpoint")
+    return Place(IMAGES, name, "image")
+
+
+def check_dump(images: Container[str], what: str) -> None:
+    """Refuse what has not the file that every dump has."""
+    if "inventory.img" not in images:
+        raise refusal(f"{what} holds no dump of CRIU's: there is no inventory.img in it")
 
 
 def shown(name: bytes | str) -> str:

@@ -9,43 +9,18 @@ of it within the caller's limits, unpacked with as much memory as a few pieces t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final
-
-from msgspec import Struct
 
 from bridge.checkpoints import layout
-from bridge.checkpoints.directory import check_dump
 from bridge.checkpoints.facts import Told, told
+from bridge.checkpoints.intake import Arrived, Intake
 from bridge.checkpoints.landing import Landing
-from bridge.checkpoints.layer import check_layer
-from bridge.checkpoints.layout import ARCHIVE, LIMITS, Limits, Place, is_image_name, place, refusal, shown
+from bridge.checkpoints.layout import ARCHIVE, LIMITS, Limits, Place, place, refusal, shown
 from bridge.checkpoints.packing import Unpacked
 from bridge.checkpoints.pump import consumed
-from bridge.checkpoints.tar import Entry, TarReader
+from bridge.checkpoints.tar import TarReader
 from bridge.model.checkpoints import ArchiveFacts
 
-__all__ = ["IMAGES_TAR", "Arrived", "read_criu_tar", "unpack"]
-
-IMAGES_TAR: Final = "the dump's tar"
-
-
-class Arrived(Struct, frozen=True, kw_only=True):
-    """An archive that was taken.
-
-    Attributes:
-        told: what it says of itself.
-        archive: its size and digest as they were read.
-        images: names and sizes of CRIU's files, in the directory `checkpoint`.
-        layer: bytes of `rootfs-diff.tar`, null where there is none.
-        log: whether CRIU's log came along, as `dump.log`; `stats` whether its figures, as `stats-dump`.
-    """
-
-    told: Told
-    archive: ArchiveFacts
-    images: dict[str, int]
-    layer: int | None = None
-    log: bool = False
-    stats: bool = False
+__all__ = ["peek", "unpack"]
 
 
 async def unpack(
@@ -71,98 +46,62 @@ async def unpack(
     return await consumed(archive, lambda more: _unpack(more, directory, limits, expected, what))
 
 
-async def read_criu_tar(
-    tar: AsyncIterator[bytes], directory: int, *, limits: Limits = LIMITS, what: str = IMAGES_TAR
-) -> dict[str, int]:
-    """Unpack the tar of a dump, as it is in containerd's content store: CRIU's files, in no directory.
+async def peek(archive: AsyncIterator[bytes], *, limits: Limits = LIMITS, what: str = ARCHIVE) -> Told:
+    """Read what an archive says of itself, and no further; of ours that are its first few kilobytes.
 
-    Returns:
-        Their names and sizes.
+    What the record says of its archive is empty, because that is not known before the end.
 
     Raises:
-        CommandFailed: as in `unpack`.
+        CommandFailed: `invalid_argument`: it is refused, as far as it was read.
     """
-
-    def work(more: Callable[[], bytes]) -> dict[str, int]:
-        found: dict[str, int] = {}
-        source = Unpacked(more, what)
-        with Landing(directory, what=what) as landing:
-            reader = TarReader(source.read, entries=limits.entries, whole=limits.whole, what=what)
-            for entry in reader:
-                name = _flat(entry, what)
-                if name is not None:
-                    found[name] = landing.write("", name, reader.content())
-            check_dump(found, what)
-        return found
-
-    return await consumed(tar, work)
-
-
-def _flat(entry: Entry, what: str) -> str | None:
-    """Return the name of a file of a dump's tar, None for the directory that they are in."""
-    if entry.kind == "directory" and entry.name in (b"/", b".", b"./"):
-        return None
-    if entry.kind != "file":
-        raise refusal(f"{what} has {shown(entry.name)}, a {entry.kind}: there are files in a dump, and nothing else")
-    name = entry.name.removeprefix(b"./").decode("ascii", "replace")
-    if not is_image_name(name):
-        raise refusal(f"{what} has {shown(entry.name)}, which is no name of a file of CRIU's")
-    return name
+    return await consumed(archive, lambda more: _peek(more, limits, what))
 
 
 def _unpack(
     more: Callable[[], bytes], directory: int, limits: Limits, expected: ArchiveFacts | None, what: str
 ) -> Arrived:
     source = Unpacked(more, what)
+    # A file that the record does not know of is one too many as soon as it begins.
     whole = limits.whole if expected is None else min(limits.whole, expected.unpacked)
     with Landing(directory, what=what) as landing:
-        reader = TarReader(source.read, entries=limits.entries, whole=whole, what=what)
-        tables: dict[str, bytes] = {}
-        sizes: dict[str, int] = {}
-        images: dict[str, int] = {}
-        for entry in reader:
-            if entry.kind not in ("file", "directory"):
-                raise refusal(
-                    f"{what} has {shown(entry.name)}, a {entry.kind}: there are files in it, and nothing else"
-                )
-            where = place(entry.name, directory=entry.kind == "directory", what=what)
-            if where is None:
-                continue
+        intake = Intake(landing, limits, what)
+        for where, size, reader in _places(source, limits, whole, what):
             if where.kind == "directory":
                 landing.folder(where.name)
-                continue
-            if entry.size > limits.most(where.kind):
-                raise refusal(f"{what} has {where.path} of {entry.size} bytes, more than {limits.most(where.kind)}")
-            pieces = _kept(reader, tables, where) if where.kind == "table" else reader.content()
-            size = landing.write(where.directory, where.name, pieces)
-            (images if where.kind == "image" else sizes)[where.name] = size
+            else:
+                intake.take(where, size, reader.content())
         found = ArchiveFacts(
             size=source.size,
             digest=source.digest,
-            unpacked=sum(sizes.values()) + sum(images.values()),
+            unpacked=intake.total,
             compression="zstd" if source.packing == "zstd" else "none",
         )
         if expected is not None:
             _compare(found, expected, what)
-        check_dump(images, what)
-        if layout.LAYER in sizes:
-            check_layer(directory, layout.LAYER, limits)
-        return Arrived(
-            told=told(tables, found, what=what),
-            archive=found,
-            images=images,
-            layer=sizes.get(layout.LAYER),
-            log=layout.LOG in sizes,
-            stats=layout.STATS in sizes,
-        )
+        return intake.arrived(directory, found)
 
 
-def _kept(reader: TarReader, tables: dict[str, bytes], where: Place) -> Iterator[bytes]:
-    pieces = []
-    for piece in reader.content():
-        pieces.append(piece)
-        yield piece
-    tables[where.name] = b"".join(pieces)
+def _peek(more: Callable[[], bytes], limits: Limits, what: str) -> Told:
+    tables: dict[str, bytes] = {}
+    for where, size, reader in _places(Unpacked(more, what), limits, limits.whole, what):
+        if where.kind == "table":
+            if size > limits.table or where.name in tables:
+                raise refusal(f"{what} has {where.path} of {size} bytes, or twice")
+            tables[where.name] = b"".join(reader.content())
+        elif {layout.SPEC, layout.CONFIG} <= set(tables):
+            break
+    return told(tables, ArchiveFacts(size=0, digest="", unpacked=0), what=what)
+
+
+def _places(source: Unpacked, limits: Limits, whole: int, what: str) -> Iterator[tuple[Place, int, TarReader]]:
+    """Return where each entry belongs, its size, and the reader that has its bytes."""
+    reader = TarReader(source.read, entries=limits.entries, whole=whole, what=what)
+    for entry in reader:
+        if entry.kind not in ("file", "directory"):
+            raise refusal(f"{what} has {shown(entry.name)}, a {entry.kind}: there are files in it, and nothing else")
+        where = place(entry.name, directory=entry.kind == "directory", what=what)
+        if where is not None:
+            yield where, entry.size, reader
 
 
 def _compare(found: ArchiveFacts, expected: ArchiveFacts, what: str) -> None:
