@@ -25,7 +25,8 @@ from bridge.control.removal import Removal
 from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import OnceRecorded, Teller
 from bridge.control.verb import Known
-from bridge.errors import ConfigError
+from bridge.errors import CommandFailed, ConfigError
+from bridge.jetstream.checkpoints import open_checkpoints, sweeping
 from bridge.jetstream.commands import JetStreamCommands
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.inbox import MicroInbox
@@ -37,6 +38,7 @@ from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
 from bridge.ports import ContainerRuntime, InputTold, NodeLease, Observed, OnInputTold, Tasks
+from bridge.ports.checkpoints import CheckpointCatalogue
 from bridge.stdio.room import MOST, raise_limit, room_for
 from bridge.stdio.sessions import Sessions
 from bridge.watch import Watch
@@ -150,6 +152,7 @@ async def commanding(
                     after=recovered.wait,
                 )
             )
+        await _catalogue(config, connection, watch, stack, lease)
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -206,6 +209,20 @@ async def commanding(
             await asyncio.wait_for(worker.finish(), min(COMMANDS_S, watch.time_left()))
             if teller.refused is None:  # else waiting is in vain, and the journal keeps it
                 await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
+
+
+async def _catalogue(
+    config: Config, connection: Connection, watch: Watch, stack: AsyncExitStack, lease: NodeLease
+) -> CheckpointCatalogue | None:
+    if "checkpoint" not in config.groups:
+        return None
+    catalogue = open_checkpoints(connection, config)
+    try:
+        await catalogue.ensure()
+    except CommandFailed as failure:
+        log.warning("no checkpoint can be put into the catalogue: %s", failure)  # it is tried again with each
+    await stack.enter_async_context(watch.task(sweeping(catalogue, lambda: lease.held), "checkpoints"))
+    return catalogue
 
 
 async def _sessions(

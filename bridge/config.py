@@ -120,6 +120,17 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds for which the stream of output keeps what processes wrote, where the bridge makes the stream; 0 for ever."""
     stdio_max_bytes: Size = Size(1 << 30)
     """Size of that stream, beyond which the oldest output goes; 0 for no limit."""
+    checkpoints_max_bytes: Size = Size(0)
+    """Size of the object store of checkpoints, where the bridge makes it; a full one takes no more. 0 for no limit."""
+    checkpoints_node_max_bytes: Size = Size(16 << 30)
+    """Most bytes of archives that this node has in the catalogue of checkpoints; 0 for no limit."""
+    checkpoints_max_age_s: int = 0
+    """Seconds after which a checkpoint of this node's is removed, unless whoever made it said otherwise; 0 for never."""
+    checkpoints_keep: int = 0
+    """Checkpoints of one container that are kept; with one more the oldest goes. 0 for all of them."""
+    checkpoint_key: Path | None = None
+    """File with the key that archives of checkpoints are encrypted with: 32 bytes or 64 hex digits, readable by nobody else.
+    Without one they are stored as they are."""
     outbox_max_bytes: Size = Size(1 << 30)
     """Most bytes of events that wait for the log; at the limit the bridge disconnects from containerd and marks a gap."""
     outbox_reserve_bytes: Size = Size(128 << 20)
@@ -351,6 +362,10 @@ _RANGES: Final = (
     ("events_max_bytes", 64 * MIB, inf, "64MiB or more, or 0 for no limit"),
     ("stdio_max_age_s", 60, 3_153_600_000, "60 or more, or 0 for ever"),
     ("stdio_max_bytes", 64 * MIB, inf, "64MiB or more, or 0 for no limit"),
+    ("checkpoints_max_bytes", 64 * MIB, inf, "64MiB or more, or 0 for no limit"),
+    ("checkpoints_node_max_bytes", MIB, inf, "1MiB or more, or 0 for no limit"),
+    ("checkpoints_max_age_s", 60, 3_153_600_000, "60 or more, or 0 for ever"),
+    ("checkpoints_keep", 1, 1_000_000, "a number from 1 to 1000000, or 0 for all"),
     ("outbox_max_bytes", MIB, inf, "1MiB or more"),
     ("outbox_reserve_bytes", 0, inf, "0 or more"),
     ("outbox_retention_s", 0, inf, "0 or more"),

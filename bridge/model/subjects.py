@@ -326,6 +326,11 @@ class Subjects:
         """The object store in which archives of images lie on their way to a node."""
         return f"{self.root}-archives"
 
+    @property
+    def checkpoint_bucket(self) -> str:
+        """The key-value bucket of checkpoints' records, and the object store of their archives."""
+        return f"{self.root}-checkpoints"
+
     @staticmethod
     def state_key(key: ContainerKey) -> str:
         """Return the key of a container's state."""

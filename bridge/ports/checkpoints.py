@@ -16,7 +16,7 @@ __all__ = [
     "CheckpointImage",
     "Checkpointer",
     "CriuCheck",
-    "Stored",
+    "Keeping",
 ]
 
 
@@ -121,14 +121,28 @@ class Checkpointer(Protocol):
         ...
 
 
-class Stored(NamedTuple):
-    """How far an archive is: bytes that are stored."""
+class Keeping(NamedTuple):
+    """What of a node is kept in the catalogue, and for how long.
 
-    bytes: int
+    Attributes:
+        max_bytes: of all its archives together, 0 for no limit.
+        most: checkpoints of one container, beyond which its oldest go; 0 for no limit.
+        max_age_s: after which a checkpoint expires whose maker did not say; 0 for never.
+        abandoned_s: after which pieces that belong to nothing are taken for left over.
+    """
+
+    max_bytes: int = 0
+    most: int = 0
+    max_age_s: int = 0
+    abandoned_s: float = 86_400.0
 
 
 class CheckpointCatalogue(Protocol):
-    """The catalogue of checkpoints on the bus. Errors are `CommandFailed`: `not_found`, `unavailable`, `resource_exhausted`."""
+    """The catalogue of checkpoints on the bus.
+
+    Errors are `CommandFailed`: `not_found`, `already_exists`, `exhausted` (a quota, or the store is full), `failed_precondition`
+    (what stands there is damaged, or encrypted with a key that is not here), `refused` (NATS does not permit it), `unavailable`.
+    """
 
     async def get(self, key: CheckpointKey) -> CheckpointRecord:
         """Return a record. `not_found` where there is none."""
@@ -137,11 +151,15 @@ class CheckpointCatalogue(Protocol):
     async def list(
         self, *, node: str | None = None, namespace: str | None = None, container: str | None = None
     ) -> Sequence[CheckpointRecord]:
-        """Return the records, the oldest first."""
+        """Return the records, the oldest first. What stands there and is no record is left out."""
         ...
 
-    async def put(self, record: CheckpointRecord) -> None:
-        """Write a new record. `already_exists` where there is one of that key, unless it has the same id."""
+    async def put(self, record: CheckpointRecord) -> CheckpointRecord:
+        """Write a new record and return it as it stands, with the time at which it expires.
+
+        `already_exists` where there is one of that key, unless it has the same id. What is then too many of its container goes,
+        the oldest first.
+        """
         ...
 
     async def remove(self, key: CheckpointKey) -> int:
@@ -158,19 +176,52 @@ class CheckpointCatalogue(Protocol):
     ) -> ArchiveFacts:
         """Store an archive in pieces, never whole in memory; one that was broken off goes on where it was.
 
+        An archive of that key that no record names is replaced, once this one is whole. Of the facts that come back `unpacked`
+        is 0: only who packed it knows.
+
         Args:
             key: whose archive it is.
-            archive: gives the bytes, the same ones each time it is asked.
-            upload: what this upload is called; the same one again goes on.
-            tell: takes how many bytes are stored.
+            archive: gives the bytes, the same ones each time it is asked; where it does not, all is stored anew.
+            upload: what this upload is called: the id of the record that will be put. The same one again goes on.
+            tell: takes how many bytes are stored; returns at once and never raises.
 
         Raises:
-            CommandFailed: `resource_exhausted` where the quota would be passed; then nothing of it is stored.
+            CommandFailed: `exhausted` where the quota would be passed; then nothing of it is stored. `already_exists` where there
+                is a record of that key with another id, or another upload of that key was whole before this one. `unavailable`
+                leaves what is stored, for another try; and what `archive` raises.
         """
         ...
 
+    async def abandon(self, key: CheckpointKey, *, upload: str) -> int:
+        """Remove what an upload has stored that nobody goes on with, whole or not; return how many bytes are free again."""
+        ...
+
     def load(self, key: CheckpointKey, *, offset: int = 0) -> Archive:
-        """Return the bytes of an archive, from `offset` on; compared with its digest before the end where `offset` is 0."""
+        """Return the bytes of an archive, from `offset` on; its record need not be there.
+
+        The end does not come before all of it was compared with its digest, where `offset` is 0. `failed_precondition` where it
+        is damaged, or is not the one of the record.
+        """
+        ...
+
+    async def store_image(
+        self, digest: str, archive: Callable[[], Archive], *, upload: str, tell: Callable[[int], None]
+    ) -> int:
+        """Store the archive of an image, for who restores a checkpoint where the image is not; return its size as stored.
+
+        It is shared by all checkpoints whose records name the digest. That it is there already is as good: then it is not
+        read. Once no record names it, it goes with the sweep, a day after it was last stored.
+
+        Args:
+            digest: the image's, `sha256:` and hex digits.
+            archive: gives the bytes. Where they are not the same ones each time, it is not taken up where it was broken off.
+            upload: as in `store`.
+            tell: takes how many bytes are stored; returns at once and never raises.
+        """
+        ...
+
+    def load_image(self, digest: str) -> Archive:
+        """Return the bytes of an image's archive; `not_found` where there is none. As for `load`."""
         ...
 
     async def sweep(self) -> int:

@@ -11,6 +11,7 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
     MemoryBus          the command plane: inboxes of nodes and a sender
     MemoryCommands     how commands stand: write, read, wait
     MemoryJobs         durable jobs: send, take, put aside
+    MemoryCheckpoints  the catalogue of checkpoints: records and archives
 
 A consumer of events is tested against a log that says what the test wants:
 
@@ -21,6 +22,7 @@ A consumer of events is tested against a log that says what the test wants:
 """
 
 from bridge.testing.bus import MemoryBus
+from bridge.testing.checkpoints import MemoryCheckpoints
 from bridge.testing.commands import MemoryCommands
 from bridge.testing.containerd import MemoryContainerd
 from bridge.testing.jobs import MemoryJobs
@@ -33,6 +35,7 @@ from bridge.testing.stdio import MemoryStdio
 
 __all__ = [
     "MemoryBus",
+    "MemoryCheckpoints",
     "MemoryCommands",
     "MemoryContainerd",
     "MemoryJobs",

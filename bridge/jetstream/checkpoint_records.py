@@ -1,0 +1,152 @@
+"""The records of checkpoints, in their bucket (ADR-8).
+
+A record's key is the checkpoint's, `<node>.<namespace>.<container>.<name>`, and only that node's bridge is permitted to write
+there: that is what it means that the catalogue vouches for a checkpoint. What somebody brings from elsewhere has `imported` in
+front of the same key, and is `imported` whatever the record itself says. So whoever may import can pretend nothing.
+
+What stands there is decoded strictly and has to be of its key; all else is left out of lists, with a line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from bridge.errors import BadEnvelope, CommandFailed
+from bridge.jetstream.api import api
+from bridge.jetstream.buckets import bucket_stream, key_subject
+from bridge.jetstream.connection import Connection
+from bridge.jetstream.errors import ApiError
+from bridge.jetstream.keys import Key, WrongRevision, is_mark
+from bridge.jetstream.stored import each_of, last_of
+from bridge.jetstream.streams import NO_STREAM
+from bridge.model.checkpoints import CheckpointKey, CheckpointRecord
+from bridge.model.codec import decode_as, encode_any
+from bridge.model.subjects import quote
+
+__all__ = ["IMPORTED", "Records", "StandingRecord", "record_key"]
+
+log = logging.getLogger(__name__)
+
+IMPORTED: Final = "imported"
+TRIES: Final = 3
+
+
+class StandingRecord(NamedTuple):
+    """A record, under which key of the bucket it stands, and at which revision."""
+
+    record: CheckpointRecord
+    key: str
+    revision: int
+
+
+def record_key(record: CheckpointRecord) -> str:
+    """Return the key of the bucket for a record."""
+    return f"{IMPORTED}.{record.key.token}" if record.imported else record.key.token
+
+
+class Records:
+    """All records."""
+
+    def __init__(self, connection: Connection, bucket: str, *, direct: bool = False) -> None:
+        """Take where they are; `direct` for who may not read all of them."""
+        self._connection = connection
+        self._bucket = bucket
+        self._stream = bucket_stream(bucket)
+        self._direct = direct
+
+    async def find(self, key: CheckpointKey) -> StandingRecord | None:
+        """Return a checkpoint's record: the one of its node, else an imported one; None where there is neither.
+
+        Raises:
+            CommandFailed: what stands there is no record.
+            ApiError: JetStream refuses.
+            nats.errors.Error: no answer.
+        """
+        for place in (key.token, f"{IMPORTED}.{key.token}"):
+            try:
+                last = await last_of(
+                    self._connection, self._stream, key_subject(self._bucket, place), direct=self._direct
+                )
+            except ApiError as error:
+                if error.err_code == NO_STREAM:
+                    return None
+                raise
+            if last is None or any(is_mark(*header) for header in last.headers.items()):
+                continue
+            try:
+                return StandingRecord(_record(place, last.data), place, last.sequence)
+            except BadEnvelope as error:
+                raise CommandFailed(
+                    "failed_precondition", f"what stands under {place} in {self._bucket} is no record: {error}"
+                ) from error
+        return None
+
+    async def all(self, *parts: str | None) -> list[StandingRecord]:
+        """Return the records whose node, namespace and container are these; None is any."""
+        pattern = ".".join(quote(part) if part else "*" for part in parts) + ".*"
+        found: dict[CheckpointKey, StandingRecord] = {}
+        for place in (f"{IMPORTED}.{pattern}", pattern):  # what a node says itself takes the place of what was imported
+            async with aclosing(each_of(self._connection, self._stream, key_subject(self._bucket, place))) as messages:
+                async for message, at in messages:
+                    if not message.data or any(is_mark(*header) for header in message.headers.items()):
+                        continue
+                    key = message.subject.removeprefix(key_subject(self._bucket, ""))
+                    try:
+                        record = _record(key, message.data)
+                    except BadEnvelope as error:
+                        log.warning("skipping what stands under %s in %s: %s", key, self._bucket, error)
+                        continue
+                    found[record.key] = StandingRecord(record, key, at.stream_sequence)
+        return list(found.values())
+
+    async def write(self, record: CheckpointRecord) -> None:
+        """Write a record where none is, or where the one of the same id is.
+
+        Raises:
+            CommandFailed: `already_exists`.
+            LogError: it cannot be written, or that is open.
+        """
+        place, body = record_key(record), encode_any(record)
+        for _ in range(TRIES):
+            there = await self.find(record.key)
+            if there is not None and (there.record.id != record.id or there.key != place):
+                break
+            if there is not None and there.record == record:
+                return
+            key = Key(self._connection, self._bucket, place)
+            try:
+                await key.put(body, expected=await self._revision(place) if there is None else there.revision)
+            except WrongRevision:
+                continue
+            return
+        raise CommandFailed(
+            "already_exists", f"there is a checkpoint {record.key.token} already: give another name, or remove it"
+        )
+
+    async def remove(self, standing: StandingRecord) -> None:
+        """Take a record away, and not one that has been written there since."""
+        request = {"filter": key_subject(self._bucket, standing.key), "seq": standing.revision + 1}
+        await api(self._connection, f"STREAM.PURGE.{self._stream}", request)
+
+    async def _revision(self, place: str) -> int:
+        last = await last_of(self._connection, self._stream, key_subject(self._bucket, place), direct=self._direct)
+        return 0 if last is None else last.sequence
+
+
+def _record(place: str, body: bytes) -> CheckpointRecord:
+    record = decode_as(body, CheckpointRecord)
+    if place.startswith(f"{IMPORTED}.") and place.count(".") == len(CheckpointKey._fields):
+        record, place = replace(record, imported=True), place.partition(".")[2]
+    elif record.imported:
+        raise BadEnvelope("it says that it was imported, and stands where a node's own are", data=body)
+    try:
+        key = CheckpointKey.parse(place)
+    except ValueError as error:
+        raise BadEnvelope(str(error), data=body) from error
+    if record.key != key:
+        raise BadEnvelope("it is another checkpoint's", data=body)
+    return record
