@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import structs
 
-from bridge.checkpoints import Contents, pack
+from bridge.checkpoints import Delta, keep_layer
 from bridge.control import lifecycle
-from bridge.control.checkpoint_dump import checkpointing_at, contents_of, dump, resume
+from bridge.control.checkpoint_dump import checkpointing_at, resume
 from bridge.control.leases import lease_labels, lease_of
 from bridge.control.migration.asking import Asking
 from bridge.control.migration.departure import Offer
 from bridge.control.migration.source import Here
 from bridge.control.verb import Place
-from bridge.control.workshop import Bench, disk
+from bridge.control.workshop import Bench, disk, removed
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model.checkpoints import CheckpointRecord, Verdict
@@ -33,7 +34,7 @@ from bridge.model.codec import encode_any
 from bridge.model.commands import Delete
 from bridge.model.migrations import Migration, Part, part_key
 from bridge.model.outcomes import ContainerInfo, Progress
-from bridge.ports import Archive
+from bridge.ports import Archive, Descriptor
 
 __all__ = ["Loading", "digest_of"]
 
@@ -106,6 +107,7 @@ class Loading:
         self._wants_image = False
         self._next = 0
         self._parts: list[Part] = []
+        self._earlier: Path | None = None
 
     # -- what is there
 
@@ -172,12 +174,9 @@ class Loading:
         )
 
     async def _send_round(self) -> int:
-        bench = await self._bench(f"round {self.rounds + 1}")
-        # A round is about memory alone: the files are taken when nothing writes to them.
-        draft = structs.replace(self._record, rw=False)
         self._tell(f"pre-copy {self.rounds + 1}: dumping")
-        dumped = await dump(self._place, bench, draft, self._spec, lease=self._lease)
-        part = await self._send(await contents_of(self._place, bench, dumped), f"pre-copy {self.rounds + 1}: sending")
+        images = await self._dump(f"round {self.rounds + 1}", running=True)
+        part = await self._send(images, f"pre-copy {self.rounds + 1}: sending")
         await self._ask("prepare", part=self._next - 1)
         return part.size
 
@@ -192,10 +191,8 @@ class Loading:
     async def dump(self) -> Offer:
         """Dump it and what it wrote, and send what has changed since the last round."""
         processes = await _processes(self._place)
-        bench = await self._bench("last")
-        dumped = await dump(self._place, bench, self._record, self._spec, lease=self._lease)
-        contents = await contents_of(self._place, bench, dumped)
-        part = await self._through(self._send(contents, "sending"))
+        images = await self._dump("last", running=False)
+        part = await self._through(self._send(images, "sending"))
         self.sent_frozen = part.size
         return Offer(self._parts, processes)
 
@@ -248,10 +245,37 @@ class Loading:
         await disk(make)
         return bench
 
-    async def _send(self, contents: Contents, event: str) -> Part:
-        """Send one archive."""
-        archive = await pack(contents)
-        return await self._store(archive, event, archive.unpacked)
+    async def _dump(self, name: str, *, running: bool) -> Path:
+        """Dump it into a directory of its own, with what it wrote beside CRIU's files."""
+        bench = await self._bench(name)
+        namespace, container = self._place.target
+        checkpoints = self._place.runtime.checkpoints
+        await checkpoints.dump(namespace, container, bench.images, self._record.options, ends=False, lease=self._lease)
+        if self._record.rw:
+            try:
+                layer = await checkpoints.changes(namespace, container, lease=self._lease)
+                if layer is not None:
+                    await self._keep(layer, bench.images)
+            except CommandFailed:
+                # Files come and go while it is looked at: what is sent when it stands still counts.
+                if not running:
+                    raise
+        return bench.images
+
+    async def _keep(self, layer: Descriptor, directory: Path) -> None:
+        target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            await keep_layer(self._place.runtime.checkpoints.read(self._place.target[0], layer), target)
+        finally:
+            os.close(target)
+
+    async def _send(self, images: Path, event: str) -> Part:
+        """Send what a dump has and the one before it had not; only this one is kept for the next."""
+        earlier, self._earlier = self._earlier, images
+        part = await self._store(Delta(images, earlier), event, 0)
+        if earlier is not None:
+            await disk(lambda: removed(earlier.parent))
+        return part
 
     async def _store(self, archive: Callable[[], Archive], event: str, total: int) -> Part:
         key = part_key(self._migration.key, self._next)
