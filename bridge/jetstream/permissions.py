@@ -219,7 +219,7 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     publish += [f"$KV.{root}-state.{own}.>", f"$KV.{root}-nodes.{own}", f"$KV.{root}-commands.{own}.>"]
     # Of a migration either end writes what the other one reads, and asks it for its part.
     publish += [f"$KV.{root}-migrations.>", f"{PREFIX}STREAM.PURGE.KV_{root}-migrations"]
-    publish.append(f"{root}.commands.*.*.*.{Receive.verb}")
+    publish += [f"{root}.commands.*.*.*.{Receive.verb}", f"$SRV.INFO.{SERVICE}"]
     publish += [f"$JS.ACK.{upper}_JOBS.>", "_INBOX.>", "_R_.>"]
     subscribe = [f"{root}.commands.{own}.>", f"{root}.stdio.{own}.>", "$SRV.>", f"{inbox}.>"]
     return Permitted(publish, subscribe)
