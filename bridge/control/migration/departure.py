@@ -140,7 +140,6 @@ class Departure:
             "release": lambda: self._write("released"),
             "tell": self._tell,
             "tidy": self._tidy,
-            "stuck": self._stuck,
         }
 
     @property
@@ -162,6 +161,9 @@ class Departure:
         try:
             while (act := source_next(self.view)) != "end":
                 log.debug("migration %s at its source: %s", self._migration.id, act)
+                if act == "stuck":
+                    self.why = self._lost()
+                    break
                 await self._acts[act]()
                 failpoint(f"migrate-{act}")
         finally:
@@ -169,6 +171,15 @@ class Departure:
                 self._answer.cancel()
                 await asyncio.gather(self._answer, return_exceptions=True)
         return self.entry
+
+    def _lost(self) -> CommandFailed:
+        migration = self._migration
+        sentence = (
+            f"the entry of migration {migration.id} is gone from the register, so nobody knows whose the container is; it stands "
+            f"still: find out whether it runs on node {migration.target}, then resume or delete it here"
+        )
+        log.error("container %s: %s (docs/migration.md)", migration.container, sentence)
+        return CommandFailed("unknown", sentence)
 
     # -- the register
 
@@ -279,15 +290,6 @@ class Departure:
     async def _tidy(self) -> None:
         await self._insist(self._hands.tidy)
         self.view = replace(self.view, tidy=True)
-
-    async def _stuck(self) -> None:
-        log.error(
-            "migration %s: container %s stands still and its entry in the register is gone, so nobody knows whose it is: find "
-            "out whether it runs on node %s, then resume or delete it here (docs/migration.md)",
-            *(self._migration.id, self._migration.container, self._migration.target),
-        )
-        await asyncio.sleep(OFFERED_S)
-        self.view = replace(self.view, register=None, task=None)
 
     async def _tried(self, work: Awaitable[None]) -> bool:
         try:

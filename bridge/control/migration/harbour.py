@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from bridge.errors import CommandFailed, LogError
 from bridge.model.migrations import DECIDED, Migration, MigrationKey
 from bridge.model.nanos import Nanos, now
 from bridge.model.subjects import Subjects
-from bridge.ports import CommandSender, MigrationRegister
+from bridge.ports import CommandSender, MigrationRegister, MovedOn
 
 __all__ = ["Berth", "Harbour"]
 
@@ -117,6 +117,30 @@ class Harbour:
         """
         try:
             return (await self._register.get(key)).migration
+        except LogError as error:
+            raise CommandFailed("unavailable", f"the register of migrations does not answer: {error}") from error
+
+    async def entries(self) -> Sequence[Migration]:
+        """Return the entries of this node.
+
+        Raises:
+            CommandFailed: `unavailable`: the register does not answer.
+        """
+        try:
+            return await self._register.list(self.node)
+        except LogError as error:
+            raise CommandFailed("unavailable", f"the register of migrations does not answer: {error}") from error
+
+    async def decide(self, wanted: Migration) -> None:
+        """Write an operator's decision.
+
+        Raises:
+            CommandFailed: it was decided meanwhile, or the register does not answer.
+        """
+        try:
+            await self._register.change(await self._register.get(wanted.key), wanted)
+        except (MovedOn, ValueError) as error:
+            raise CommandFailed("failed_precondition", f"{error}: look again, it has gone on meanwhile") from error
         except LogError as error:
             raise CommandFailed("unavailable", f"the register of migrations does not answer: {error}") from error
 

@@ -102,6 +102,8 @@ def migrated(entry: Migration, verdict: Verdict) -> Migrated:
 
 def not_migrated(place: Place, entry: Migration | None, why: CommandFailed | None) -> CommandFailed:
     """Return what is told of a container that runs on here."""
+    if why is not None and why.code == "unknown":
+        return why
     code = "failed_precondition" if why is None else why.code
     said = str(why) if why is not None else ""
     if entry is not None and entry.by != "source" and entry.why:

@@ -14,6 +14,7 @@ from bridge.model.commands.checkpointing import (
     Checkpoint,
     CheckpointRemove,
     Migrate,
+    MigrateAbandon,
     Receive,
     Restore,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "MountOption",
     "OF_EVERY",
     "Migrate",
+    "MigrateAbandon",
     "Pause",
     "Pids",
     "Pull",
