@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bridge.checkpoints.criu_tar import read_criu_tar
 from bridge.checkpoints.directory import copy_dump, read_directory
+from bridge.checkpoints.dumpable import ToDump, before_dump
 from bridge.checkpoints.facts import Told, described, told
 from bridge.checkpoints.images import Inventory, criu_version, dump_stats, inventory, stats_of
 from bridge.checkpoints.intake import Arrived
@@ -15,6 +16,7 @@ from bridge.checkpoints.layer import LAYER_TYPES, keep_layer, layer_stream
 from bridge.checkpoints.layout import IMAGES, LAYER, LIMITS, LOG, STATS, Limits
 from bridge.checkpoints.packing import Packing
 from bridge.checkpoints.reading import peek, unpack
+from bridge.checkpoints.restorable import ToRestore, before_restore
 from bridge.checkpoints.writing import Contents, PackedArchive, pack
 
 __all__ = [
@@ -30,7 +32,11 @@ __all__ = [
     "PackedArchive",
     "Packing",
     "STATS",
+    "ToDump",
+    "ToRestore",
     "Told",
+    "before_dump",
+    "before_restore",
     "copy_dump",
     "criu_version",
     "described",
