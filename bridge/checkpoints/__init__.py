@@ -7,6 +7,7 @@ anything comes of them, and what is refused leaves nothing behind.
 from __future__ import annotations
 
 from bridge.checkpoints.criu_tar import read_criu_tar
+from bridge.checkpoints.delta import Delta, DeltaFacts
 from bridge.checkpoints.directory import copy_dump, read_directory
 from bridge.checkpoints.dumpable import ToDump, before_dump
 from bridge.checkpoints.facts import Told, described, told
@@ -16,12 +17,15 @@ from bridge.checkpoints.layer import LAYER_TYPES, keep_layer, layer_stream
 from bridge.checkpoints.layout import IMAGES, LAYER, LIMITS, LOG, STATS, Limits
 from bridge.checkpoints.packing import Packing
 from bridge.checkpoints.reading import peek, unpack
+from bridge.checkpoints.rebuilding import rebuild
 from bridge.checkpoints.restorable import ToRestore, before_restore
 from bridge.checkpoints.writing import Contents, PackedArchive, pack
 
 __all__ = [
     "Arrived",
     "Contents",
+    "Delta",
+    "DeltaFacts",
     "Inventory",
     "IMAGES",
     "LAYER",
@@ -48,6 +52,7 @@ __all__ = [
     "peek",
     "read_criu_tar",
     "read_directory",
+    "rebuild",
     "stats_of",
     "told",
     "unpack",
