@@ -59,15 +59,3 @@ __all__ = [
     "told",
     "unpack",
 ]
-
-
-async def pack_criu_tar(images):  # TEMP
-    raise NotImplementedError
-
-
-async def survey(*a, **k):  # TEMP
-    raise NotImplementedError
-
-
-async def recoded(*a, **k):  # TEMP
-    raise NotImplementedError
