@@ -19,7 +19,7 @@ from bridge.checkpoints.packing import Packing
 from bridge.checkpoints.reading import peek, unpack
 from bridge.checkpoints.rebuilding import rebuild
 from bridge.checkpoints.restorable import ToRestore, before_restore
-from bridge.checkpoints.writing import Contents, PackedArchive, pack
+from bridge.checkpoints.writing import Contents, PackedArchive, pack, pack_criu_tar
 
 __all__ = [
     "Arrived",
@@ -50,6 +50,7 @@ __all__ = [
     "keep_layer",
     "layer_stream",
     "pack",
+    "pack_criu_tar",
     "peek",
     "read_criu_tar",
     "read_directory",
@@ -58,15 +59,3 @@ __all__ = [
     "told",
     "unpack",
 ]
-
-
-async def pack_criu_tar(images):  # TEMP
-    raise NotImplementedError
-
-
-async def survey(*a, **k):  # TEMP
-    raise NotImplementedError
-
-
-async def recoded(*a, **k):  # TEMP
-    raise NotImplementedError

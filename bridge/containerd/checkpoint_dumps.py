@@ -20,7 +20,6 @@ import asyncio
 import logging
 import os
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,12 +27,14 @@ from bridge._pb.containerd.services import tasks_pb2
 from bridge._pb.google.protobuf.any_pb2 import Any as Packed
 from bridge.containerd.channel import in_namespace
 from bridge.containerd.checkpoint_log import log_end
+from bridge.containerd.checkpoint_networks import Network, Networks
 from bridge.containerd.checkpoint_options import wire_options
-from bridge.containerd.deadlines import CRIU_S
+from bridge.containerd.container_records import ContainerRecords
+from bridge.containerd.deadlines import CRIU_S, UNPACK_S
 from bridge.containerd.errors import command_errors
+from bridge.containerd.host import listener
 from bridge.containerd.tasks import Tasks
 from bridge.containerd.to_the_end import to_the_end
-from bridge.containerd.visits import Unseen, Visits
 from bridge.errors import CommandFailed
 from bridge.model.checkpoints import CheckpointOptions
 from bridge.model.outcomes import TaskInfo
@@ -48,16 +49,22 @@ WORK: Final = "work"
 _INVENTORY: Final = "inventory.img"
 """The file that every dump has."""
 
+POLL_S: Final = 0.1
+
 _LARGEST_LOG: Final = 4 << 20
 
 
 class Dumps:
     """The dumps of one containerd's tasks."""
 
-    def __init__(self, channel: Any, tasks: Tasks, visits: Visits) -> None:
+    def __init__(
+        self, channel: Any, address: Path, *, records: ContainerRecords, tasks: Tasks, networks: Networks
+    ) -> None:
         self._stub = tasks_pb2.TasksStub(channel)
+        self._address = address
+        self._records = records
         self._tasks = tasks
-        self._visits = visits
+        self._networks = networks
 
     async def dump(
         self, namespace: str, container: str, directory: Path, options: CheckpointOptions, *, ends: bool, lease: str
@@ -71,26 +78,37 @@ class Dumps:
         request = tasks_pb2.CheckpointTaskRequest(
             container_id=container, options=Packed(type_url=wire.DESCRIPTOR.full_name, value=wire.SerializeToString())
         )
-        await to_the_end(self._dump(in_namespace(namespace, lease), namespace, request, directory, before))
+        network = await self._networks.look(namespace, await self._records.one(namespace, container))
+        await to_the_end(self._dump(request, directory, network, before, in_namespace(namespace, lease)))
         if ends:
             await self._tasks.wait(namespace, container)
 
+    async def until_over(self, directory: Path) -> None:
+        """Wait until no dump into a directory is under way; see the port."""
+        try:
+            async with asyncio.timeout(UNPACK_S):
+                while await asyncio.to_thread(_under_way, self._address, directory):  # noqa: ASYNC110 - it is no child of ours
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError as error:
+            raise CommandFailed(
+                "deadline_exceeded", f"CRIU has been dumping into {directory} for {UNPACK_S:g} s: end it on the host"
+            ) from error
+
     async def _dump(
         self,
-        metadata: Any,
-        namespace: str,
         request: tasks_pb2.CheckpointTaskRequest,
         directory: Path,
+        network: Network,
         before: TaskInfo | None,
+        metadata: Any,
     ) -> None:
-        container = request.container_id
-        doing = f"checkpoint {container} in {namespace}"
+        doing = f"checkpoint {network.container} in {network.namespace}"
         try:
             with command_errors(doing):
                 await self._stub.Checkpoint(request, timeout=CRIU_S, metadata=metadata)
         except CommandFailed as error:
             said = await asyncio.to_thread(read_log, directory.parent / WORK / "dump.log")
-            await self._put_back(namespace, container, before)
+            await self._put_back(network, before)
             raise criu_failed(doing, error, said) from error
         finally:
             await asyncio.to_thread(make_private, directory.parent)
@@ -101,8 +119,9 @@ class Dumps:
                 "is the same one for containerd's host and for the bridge",
             )
 
-    async def _put_back(self, namespace: str, container: str, before: TaskInfo | None) -> None:
+    async def _put_back(self, network: Network, before: TaskInfo | None) -> None:
         """Undo what CRIU may have left of a dump that failed. Whatever happens here, its own error is the one to tell."""
+        namespace, container = network.namespace, network.container
         if before is None or before.status not in {"running", "paused"}:
             return
         try:
@@ -111,14 +130,10 @@ class Dumps:
                 return
             if before.status == "running" and task.status in {"paused", "pausing"}:
                 await self._tasks.resume(namespace, container)
-            steps: list[Sequence[Any]] = [("unlock",)]
-            if before.status == "running":
-                steps.append(("thaw", task.pid))
-            await self._visits.do(*steps, net=f"/proc/{task.pid}/ns/net")
-        except (CommandFailed, Unseen) as error:
-            log.warning(
-                "what CRIU may have left of a dump of %s in %s cannot be undone: %s", container, namespace, error
-            )
+            thaw = [("thaw", task.pid)] if before.status == "running" else []
+            await self._networks.put_back(network, task.pid, *thaw)
+        except CommandFailed as error:
+            log.warning("what CRIU may have left of %s in %s cannot be looked at: %s", container, namespace, error)
 
 
 def criu_failed(doing: str, error: CommandFailed, log: str) -> CommandFailed:
@@ -137,6 +152,21 @@ def make_private(directory: Path) -> None:
             each = os.path.join(path, name)
             if not os.path.islink(each):
                 os.chmod(each, 0o700 if name in directories else 0o600)
+
+
+def _under_way(address: Path, directory: Path) -> bool:
+    """Tell whether somebody dumps into a directory: runc has its name on the command line for as long as CRIU works."""
+    peer = listener(address)
+    processes = Path(f"/proc/{peer}/root/proc" if peer else "/proc")
+    wanted = os.fsencode(directory)
+    return any(wanted in _command_line(each) for each in processes.iterdir() if each.name.isdigit())
+
+
+def _command_line(process: Path) -> list[bytes]:
+    try:
+        return (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _prepare(directory: Path, work: Path) -> None:

@@ -19,11 +19,12 @@ import msgspec
 from google.protobuf.message import DecodeError
 from msgspec import Struct, field
 
+from bridge._pb.containerd.runc_pb2 import CheckpointOptions as WireOptions
 from bridge._pb.containerd.services import images_pb2
 from bridge._pb.containerd.types_pb2 import Descriptor as WireDescriptor
 from bridge._pb.google.protobuf.any_pb2 import Any as Packed
 from bridge.containerd.channel import in_namespace
-from bridge.containerd.checkpoint_options import wire_options
+from bridge.containerd.checkpoint_options import read_options, wire_options
 from bridge.containerd.containers import SPEC
 from bridge.containerd.content import Content, is_digest
 from bridge.containerd.deadlines import CHANGE_S, LOOK_S
@@ -34,12 +35,16 @@ from bridge.model.checkpoints import CheckpointOptions
 from bridge.ports import Descriptor
 from bridge.ports.checkpoints import CRIU_TAR, CheckpointImage
 
-__all__ = ["CheckpointImages", "pack_options", "pack_spec", "unpack_spec"]
+__all__ = ["CheckpointImages", "pack_options", "pack_spec", "unpack_options", "unpack_spec"]
 
 INDEX: Final = "application/vnd.oci.image.index.v1+json"
 LABEL: Final = "containerd.io/checkpoint"
 REF: Final = "containerd.io/gc.ref.content"
 """Label of a blob, followed by a dot and a name of its own: keeps the blob whose digest it holds."""
+
+
+IMAGE_NAME: Final = "org.opencontainers.image.ref.name"
+"""Annotation with the name of the image that the container was made from. Its content stays as long as the checkpoint."""
 
 
 class _Part(Struct):
@@ -93,13 +98,17 @@ class CheckpointImages:
             {"mediaType": part.media_type, "digest": part.digest, "size": part.size, "platform": platform}
             for part in image.manifests
         ]
+        refs = {f"{REF}.{number}": part.digest for number, part in enumerate(image.manifests)}
+        of = await self._target(namespace, image.annotations.get(IMAGE_NAME, ""))
+        if of is not None:
+            refs[f"{REF}.image"] = of.digest
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": parts, "annotations": image.annotations}
         written = await self._content.write_whole(
             namespace,
             f"{lease}-{image.name}",
             msgspec.json.encode(index, order="sorted"),
             lease=lease,
-            labels={f"{REF}.{number}": part.digest for number, part in enumerate(image.manifests)},
+            labels=refs,
         )
         record = images_pb2.Image(
             name=image.name,
@@ -121,6 +130,8 @@ class CheckpointImages:
                     raise
 
     async def _target(self, namespace: str, name: str) -> WireDescriptor | None:
+        if not name:
+            return None
         with look_errors(f"look at image {name} in {namespace}"):
             try:
                 request = images_pb2.GetImageRequest(name=name)
@@ -159,3 +170,18 @@ def pack_options(options: CheckpointOptions, *, ends: bool) -> bytes:
     wire = wire_options(options, ends=ends)
     packed = Packed(type_url=wire.DESCRIPTOR.full_name, value=wire.SerializeToString(deterministic=True))
     return packed.SerializeToString(deterministic=True)
+
+
+def unpack_options(data: bytes) -> CheckpointOptions:
+    """Return how the task of a checkpoint image was dumped.
+
+    Raises:
+        CommandFailed: `failed_precondition`: it does not say so.
+    """
+    try:
+        packed = Packed.FromString(data)
+        if packed.type_url.rpartition("/")[2] != WireOptions.DESCRIPTOR.full_name:
+            raise CommandFailed("failed_precondition", f"the checkpoint's options are of type {packed.type_url!r}")
+        return read_options(WireOptions.FromString(packed.value))
+    except DecodeError as error:
+        raise CommandFailed("failed_precondition", "the checkpoint's options cannot be read: it is damaged") from error

@@ -7,10 +7,12 @@ there is as good as an empty one. What it says goes before what runc says. See d
 
 from __future__ import annotations
 
-from bridge._pb.containerd.runc_pb2 import CheckpointOptions as WireOptions
-from bridge.model.checkpoints import CheckpointOptions
+from typing import cast, get_args
 
-__all__ = ["criu_config", "wire_options"]
+from bridge._pb.containerd.runc_pb2 import CheckpointOptions as WireOptions
+from bridge.model.checkpoints import CgroupsMode, CheckpointOptions, EmptyNamespace
+
+__all__ = ["criu_config", "read_options", "wire_options"]
 
 
 def wire_options(options: CheckpointOptions, *, ends: bool) -> WireOptions:
@@ -23,6 +25,20 @@ def wire_options(options: CheckpointOptions, *, ends: bool) -> WireOptions:
         file_locks=options.file_locks,
         empty_namespaces=options.empty_ns,
         cgroups_mode=options.cgroups_mode,
+    )
+
+
+def read_options(wire: WireOptions) -> CheckpointOptions:
+    """Return the options that others have dumped with. Modes and namespaces that there are not, are left out."""
+    network: list[EmptyNamespace] = ["network"] if "network" in wire.empty_namespaces else []
+    mode = wire.cgroups_mode if wire.cgroups_mode in get_args(CgroupsMode) else ""
+    return CheckpointOptions(
+        tcp_established=wire.open_tcp,
+        ext_unix=wire.external_unix_sockets,
+        terminal=wire.terminal,
+        file_locks=wire.file_locks,
+        empty_ns=network,
+        cgroups_mode=cast("CgroupsMode", mode),
     )
 
 

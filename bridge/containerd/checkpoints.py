@@ -10,8 +10,9 @@ from bridge._pb.containerd.services import images_pb2
 from bridge.containerd.channel import in_namespace
 from bridge.containerd.checkpoint_dumps import Dumps
 from bridge.containerd.checkpoint_host import CheckpointHost
-from bridge.containerd.checkpoint_images import CheckpointImages, pack_options, pack_spec, unpack_spec
+from bridge.containerd.checkpoint_images import CheckpointImages, pack_options, pack_spec, unpack_options, unpack_spec
 from bridge.containerd.checkpoint_layers import Layers
+from bridge.containerd.checkpoint_networks import Networks
 from bridge.containerd.checkpoint_options import criu_config
 from bridge.containerd.checkpoint_restores import Restores
 from bridge.containerd.container_records import ContainerRecords
@@ -45,8 +46,9 @@ class Checkpoints:
         self._content = content
         self._version = version
         self._images = images_pb2.ImagesStub(channel)
-        self._dumps = Dumps(channel, tasks, visits)
-        self._restores = Restores(channel, records, tasks, visits)
+        networks = Networks(visits)
+        self._dumps = Dumps(channel, address, records=records, tasks=tasks, networks=networks)
+        self._restores = Restores(channel, records, tasks, networks)
         self._host = CheckpointHost(address, visits)
         self._layers = Layers(channel, records)
         self._parts = CheckpointImages(channel, content)
@@ -72,10 +74,8 @@ class Checkpoints:
         return await self._restores.restore(namespace, container, directory, stdio=stdio, start=start)
 
     async def until_over(self, directory: Path) -> None:
-        return None
-
-    def unpack_options(self, data: bytes) -> CheckpointOptions:
-        return CheckpointOptions()
+        """Wait until no dump into this directory is under way; see the port."""
+        await self._dumps.until_over(directory)
 
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return a configuration file of CRIU's; see the port."""
@@ -142,6 +142,10 @@ class Checkpoints:
     def unpack_spec(self, data: bytes) -> dict[str, Any]:
         """Return the spec in such a part; see the port."""
         return unpack_spec(data)
+
+    def unpack_options(self, data: bytes) -> CheckpointOptions:
+        """Return the options in such a part; see the port."""
+        return unpack_options(data)
 
     def pack_options(self, options: CheckpointOptions, *, ends: bool) -> bytes:
         """Return the part of a checkpoint image that is the options; see the port."""

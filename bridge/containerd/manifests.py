@@ -210,9 +210,9 @@ class Manifests:
 
     async def _choice(self, namespace: str, manifests: Sequence[Blob], wanted: Platform) -> Descriptor | None:
         for each in _best_first(manifests, wanted):
-            if is_manifest(each.media_type) or is_index(each.media_type):
-                if await self._content.size(namespace, each.digest) is not None:
-                    return each.descriptor
+            known = is_manifest(each.media_type) or is_index(each.media_type)
+            if known and await self._content.size(namespace, each.digest) is not None:
+                return each.descriptor
         return None
 
     async def _read(self, namespace: str, name: str, digest: str) -> bytes:

@@ -25,6 +25,9 @@ ORDER: Final = ("net", "uts", "cgroup", "pid", "mnt")
 CHAIN: Final = "CRIU"
 """What CRIU calls its chain of rules that let nothing pass while it works (criu, criu/netfilter.c)."""
 
+MARK: Final = "0xc114"
+"""What may pass all the same: CRIU's own packets."""
+
 SIOCGIFFLAGS: Final = 0x8913
 SIOCSIFFLAGS: Final = 0x8914
 IFF_UP: Final = 1
@@ -57,27 +60,41 @@ def loopback() -> None:
             fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
 
 
-def unlock() -> int:
-    """Remove the rules that CRIU has left in this network; return how many programs could say that there are none now."""
-    asked = 0
+def rules() -> dict[str, list[str]]:
+    """Return the rules of CRIU's in this network, by the program that knows them; nothing of those that cannot say."""
+    found: dict[str, list[str]] = {}
     for program in ("iptables", "ip6tables"):
         status, listed = run(program, "-w", "-S")
-        if status:
-            continue
-        asked += 1
-        rules = [line.split() for line in listed.splitlines()]
-        for rule in rules:
-            if rule[:1] == ["-A"] and rule[-2:] == ["-j", CHAIN]:
-                run(program, "-w", "-D", *rule[1:])
-        if ["-N", CHAIN] in rules:
-            run(program, "-w", "-F", CHAIN)
-            run(program, "-w", "-X", CHAIN)
+        if not status:
+            found[program] = [line for line in listed.splitlines() if _is_criu(line.split())]
     status, listed = run("nft", "list", "tables")
-    for line in listed.splitlines() if not status else []:
-        words = line.split()
-        if len(words) == 3 and words[2].startswith(f"{CHAIN}-"):
-            run("nft", "delete", *words)
-    return asked
+    if not status:
+        found["nft"] = [line for line in listed.splitlines() if f" {CHAIN}-" in line]
+    return found
+
+
+def unlock(keep: dict[str, list[str]]) -> None:
+    """Remove the rules that CRIU has left in this network, but for those that were there before."""
+    for program, lines in rules().items():
+        left = list(keep.get(program, []))
+        extra = []
+        for line in lines:  # the same rule may stand there twice
+            if line in left:
+                left.remove(line)
+            else:
+                extra.append(line.split())
+        for words in extra:
+            if program == "nft":
+                run(program, "delete", *words)
+            elif words[0] == "-A":
+                run(program, "-w", "-D", *words[1:])
+        if ["-N", CHAIN] in extra:
+            run(program, "-w", "-X", CHAIN)
+
+
+def _is_criu(words: list[str]) -> bool:
+    """Tell whether a rule is CRIU's: of its chain, or for one connection, which only what has its mark may pass."""
+    return words[1:2] == [CHAIN] or words[-2:] == ["-j", CHAIN] or (MARK in words and words[-2:] == ["-j", "DROP"])
 
 
 def thaw(pid: int) -> bool:
@@ -101,7 +118,13 @@ def thaw(pid: int) -> bool:
     return False
 
 
-STEPS: Final[dict[str, Callable[..., Any]]] = {"run": run, "loopback": loopback, "unlock": unlock, "thaw": thaw}
+STEPS: Final[dict[str, Callable[..., Any]]] = {
+    "run": run,
+    "loopback": loopback,
+    "rules": rules,
+    "unlock": unlock,
+    "thaw": thaw,
+}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from bridge.checkpoints import pack_criu_tar  # type: ignore[attr-defined]
+from bridge.checkpoints import pack_criu_tar
 from bridge.control.checkpoint_dump import Dump
 from bridge.control.verb import Place
 from bridge.control.workshop import Bench

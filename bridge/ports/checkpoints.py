@@ -90,7 +90,7 @@ class Checkpointer(Protocol):
             namespace: where the container is.
             container: whose record is there, with a snapshot as it was at the dump, and which has no task.
             directory: the dump.
-            stdio: as in `Tasks.create`.
+            stdio: as in `Tasks.create`; its FIFOs are opened at the start here.
             start: starts the task once it is made; as `Tasks.start` does it unless given.
 
         Raises:
@@ -99,7 +99,10 @@ class Checkpointer(Protocol):
         ...
 
     async def until_over(self, directory: Path) -> None:
-        """Wait, after a crash, until no dump into this directory is under way any more: nothing stops CRIU."""
+        """Wait, after a crash, until no dump into this directory is under way any more: nothing stops CRIU.
+
+        `deadline_exceeded` where that takes half an hour.
+        """
         ...
 
     def criu_config(self, options: CheckpointOptions) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from bridge.errors import CommandFailed
 from bridge.model.checkpoints import CheckpointOptions, HostFacts
@@ -33,12 +33,18 @@ LABEL = "containerd.io/checkpoint"
 PIECE = 64 * 1024
 
 
+class _Options(Struct):
+    exit: bool
+    options: CheckpointOptions
+
+
 class MemoryCheckpointer:
     """Implements `bridge.ports.checkpoints.Checkpointer`. Made by `MemoryRuntime`."""
 
     def __init__(self, containerd: MemoryContainerd, calls: Calls) -> None:
         self._containerd = containerd
         self._calls = calls
+        self._under_way: dict[Path, asyncio.Future[None]] = {}
 
     # -- tasks
 
@@ -51,19 +57,29 @@ class MemoryCheckpointer:
         work = directory.parent / "work"
         work.mkdir(mode=0o700, exist_ok=True)
         criu.dumped = options
-        waiting = asyncio.ensure_future(self._held())
+        dumping = self._under_way[directory] = asyncio.ensure_future(
+            self._dumped(doing, task, directory, work, ends=ends)
+        )
+        dumping.add_done_callback(lambda _: self._under_way.pop(directory))
         try:
-            await asyncio.shield(waiting)
+            await asyncio.shield(dumping)
         except asyncio.CancelledError:
-            await asyncio.wait({waiting})
-            self._finish(task, directory, work, ends=ends)
+            await asyncio.wait({dumping})
             raise
+
+    async def _dumped(self, doing: str, task: MemoryTask, directory: Path, work: Path, *, ends: bool) -> None:
+        criu = self._containerd.criu
+        if criu.held is not None and not criu.held.is_set():
+            criu.busy.set()
+            await criu.held.wait()
         if criu.fails == "dump":
             criu.log(work / "dump.log", criu.says, "Error (criu/cr-dump.c:1975): Dumping FAILED.")
             raise CommandFailed(
                 "failed_precondition", f"cannot {doing}: CRIU says: {criu.says}", containerd="criu failed: type DUMP"
             )
-        self._finish(task, directory, work, ends=ends)
+        criu.write(directory, work, task.memory)
+        if ends:
+            task.end(137)
 
     async def restore(
         self,
@@ -74,38 +90,37 @@ class MemoryCheckpointer:
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
     ) -> int:
-        """Make a task from a dump; see the port."""
+        """Make a task from a dump; see the port. `MemoryCriu` says whether it goes well."""
         criu, doing = self._containerd.criu, f"restore {container} in {namespace}"
 
-        def make() -> int:
+        def make() -> MemoryTask:
             self._calls.container(namespace, container)
-            task = self._containerd.make_task(namespace, container, stdio, checkpoint=str(directory))
-            try:
-                memory = criu.read(directory)
-            except OSError as error:
-                self._drop(namespace, container)
-                raise Refusal("failed_precondition", f"open {error.filename}: {error.strerror}") from error
-            work = directory.parent / "work"
+            return self._containerd.make_task(namespace, container, stdio, checkpoint=str(directory))
+
+        task, started = await self._calls.call(doing, make), False
+        work = directory.parent / "work"
+        try:
+            task.memory = criu.read(directory)
             work.mkdir(mode=0o700, exist_ok=True)
             if criu.fails == "restore":
                 criu.log(work / "restore.log", criu.says)
-                self._drop(namespace, container)
-                raise Refusal("failed_precondition", f"CRIU says: {criu.says}")
+                raise CommandFailed("failed_precondition", f"cannot {doing}: CRIU says: {criu.says}")
             criu.log(work / "restore.log", "Restore finished successfully. Tasks resumed.")
-            task.memory = memory
-            if start is None:
-                task.start()
-            return task.pid
-
-        pid = await self._calls.call(doing, make)
-        return pid if start is None else await start()
+            pid = await start() if start else await self._containerd.runtime.tasks.start(namespace, container)
+            started = True
+        except OSError as error:
+            raise CommandFailed(
+                "failed_precondition", f"cannot {doing}: open {error.filename}: {error.strerror}"
+            ) from error
+        finally:
+            if not started:
+                self._drop(namespace, container)
+        return pid
 
     async def until_over(self, directory: Path) -> None:
-        """Return at once: a dump here is over when its call is."""
-
-    def unpack_options(self, data: bytes) -> CheckpointOptions:
-        """Return the options of a checkpoint image; see the port."""
-        return msgspec.convert(msgspec.json.decode(data)["options"], CheckpointOptions)
+        """Wait until a dump that `MemoryCriu.held` holds up is over; see the port."""
+        if directory in self._under_way:
+            await asyncio.wait({self._under_way[directory]})
 
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return the options that are not as they always are, one a line; see the port."""
@@ -269,9 +284,16 @@ class MemoryCheckpointer:
             raise CommandFailed("failed_precondition", "the checkpoint's spec cannot be read: it is damaged") from error
         return spec
 
+    def unpack_options(self, data: bytes) -> CheckpointOptions:
+        """Return the options of a checkpoint image; see the port."""
+        try:
+            return msgspec.json.decode(data, type=_Options).options
+        except msgspec.DecodeError as error:
+            raise CommandFailed("failed_precondition", "the checkpoint's options cannot be read") from error
+
     def pack_options(self, options: CheckpointOptions, *, ends: bool) -> bytes:
         """Return options as JSON; see the port."""
-        return msgspec.json.encode({"exit": ends, "options": options})
+        return msgspec.json.encode(_Options(exit=ends, options=options))
 
     # -- inside
 
@@ -283,17 +305,6 @@ class MemoryCheckpointer:
         if not directory.is_dir() or any(directory.iterdir()):
             raise Refusal("failed_precondition", f"{directory} is not an empty directory: give one")
         return task
-
-    async def _held(self) -> None:
-        criu = self._containerd.criu
-        if criu.held is not None and not criu.held.is_set():
-            criu.busy.set()
-            await criu.held.wait()
-
-    def _finish(self, task: MemoryTask, directory: Path, work: Path, *, ends: bool) -> None:
-        self._containerd.criu.write(directory, work, task.memory)
-        if ends:
-            task.end(137)
 
     def _drop(self, namespace: str, container: str) -> None:
         found = self._containerd.containers[namespace, container]

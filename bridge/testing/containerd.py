@@ -264,7 +264,9 @@ class MemoryContainerd:
             self.emit(event, namespace=namespace, container=container)
 
         given = stdio or Stdio()
-        task = found.task = MemoryTask(container, found.program, self._pids, emit, found.record.spec or {}, stdio=stdio)
+        task = found.task = MemoryTask(
+            container, found.program, self._pids, emit, found.record.spec or {}, stdio=stdio, restored=bool(checkpoint)
+        )
         directory = f"/run/containerd/io.containerd.runtime.v2.task/{namespace}/{container}"
         upper = f"upperdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/{container}/fs"
         kind = TaskRestored if checkpoint else TaskCreate
@@ -275,7 +277,7 @@ class MemoryContainerd:
                 rootfs=[Mount(type="overlay", source="overlay", options=[upper])],
                 io=TaskIO(stdin=given.stdin, stdout=given.stdout, stderr=given.stderr, terminal=given.terminal),
                 checkpoint=checkpoint,
-                pid=0 if checkpoint else task.pid,
+                pid=task.pid,
             )
         )
         return task

@@ -118,7 +118,7 @@ class MemoryImages:
             return ImageContent(
                 name=name,
                 digest=image.info.digest,
-                config_digest=digest_of(msgspec.json.encode(image.config)),
+                config_digest=digest_of(manifest_of(image.config)[1]),
                 config=image.config,
                 layers=tuple(Descriptor(LAYER, each, 0) for each in diff_ids),
                 diff_ids=diff_ids,

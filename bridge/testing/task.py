@@ -106,6 +106,7 @@ class MemoryTask:
         spec: Mapping[str, Any] | None = None,
         *,
         stdio: Stdio | None = None,
+        restored: bool = False,
     ) -> None:
         """Take what it runs.
 
@@ -116,6 +117,7 @@ class MemoryTask:
             emit: takes the events, in order.
             spec: the container's, for its limits.
             stdio: the FIFOs of its first process, which are opened now.
+            restored: it comes from a checkpoint, and has no process until it is started.
         """
         self.resources: dict[str, Any] = _merged({}, ((spec or {}).get("linux") or {}).get("resources") or {})
         """Its limits, as an OCI LinuxResources."""
@@ -126,7 +128,7 @@ class MemoryTask:
         self._container = container
         self._pids = pids
         self._emit = emit
-        self._init = MemoryProcess(next(pids), program, stdio)
+        self._init = MemoryProcess(0 if restored else next(pids), program, stdio)
         self._execs: dict[str, MemoryProcess] = {}
         self._known: dict[str, MemoryProcess] = {}
         if self._init.shim is not None:
@@ -186,6 +188,7 @@ class MemoryTask:
         """Run it. A program that ends by itself has ended when this returns."""
         self._demand("created", "start")
         self._init.status = "running"
+        self._init.pid = self._init.pid or next(self._pids)
         self._emit(TaskStart(container_id=self._container, pid=self.pid))
         if self._init.shim is not None:
             self._init.shim.run(self.end)
