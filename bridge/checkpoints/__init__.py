@@ -15,6 +15,7 @@ from bridge.checkpoints.layer import LAYER_TYPES, keep_layer, layer_stream
 from bridge.checkpoints.layout import IMAGES, LAYER, LIMITS, LOG, STATS, Limits
 from bridge.checkpoints.packing import Packing
 from bridge.checkpoints.reading import peek, unpack
+from bridge.checkpoints.survey import recoded, survey
 from bridge.checkpoints.writing import Contents, PackedArchive, pack
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "pack",
     "peek",
     "read_criu_tar",
+    "recoded",
+    "survey",
     "read_directory",
     "stats_of",
     "told",

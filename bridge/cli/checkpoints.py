@@ -11,7 +11,7 @@ import typer
 from bridge.cli.connection import client_command
 from bridge.cli.durations import ago
 from bridge.cli.exits import complain, complaint
-from bridge.cli.options import Json, NodeName, NoTruncate, OneNamespace
+from bridge.cli.options import Json, NoTruncate, OneNamespace
 from bridge.cli.printable import printable
 from bridge.cli.sending import TO_A_NODE, remarks, sending, told
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters

@@ -86,7 +86,9 @@ def _record(said: Told, facts: ArchiveFacts, file: Path, into: Into) -> Checkpoi
         ("--name", record.name, is_checkpoint_name(record.name)),
     ):
         if not proper:
-            raise CommandFailed("invalid_argument", f"{text!r} is no {option[2:]} of a checkpoint: give one with {option}")
+            raise CommandFailed(
+                "invalid_argument", f"{text!r} is no {option[2:]} of a checkpoint: give one with {option}"
+            )
     return record
 
 

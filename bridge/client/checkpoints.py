@@ -74,7 +74,9 @@ class Checkpoints:
                 return record
             case several:
                 choices = ", ".join(sorted(record.key.token for record in several))
-                raise CommandFailed("invalid_argument", f"there are {len(several)} checkpoints {name}: say which, {choices}")
+                raise CommandFailed(
+                    "invalid_argument", f"there are {len(several)} checkpoints {name}: say which, {choices}"
+                )
 
     async def export(
         self,
