@@ -25,6 +25,10 @@ from tests.testbed import Containerd
 WITHIN_S = 90.0
 """Patience with what has to come, also on a machine that does much else. It costs only the test that fails."""
 
+UNHURRIED = ("-m", "tests.faults.broken", "unhurried")
+UNHURRIED_S = 60.0
+"""A bridge that takes so long for a stop where there is something to wait for, and what it is."""
+
 WORDS = {
     "/containers/create": "container-create",
     "/containers/update": "container-update",

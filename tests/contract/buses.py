@@ -76,5 +76,5 @@ class Gate:
 
     async def until(self, count: int) -> None:
         """Wait until so many commands have come."""
-        async with asyncio.timeout(20), self._changed:
+        async with asyncio.timeout(90), self._changed:
             await self._changed.wait_for(lambda: len(self.came) >= count)

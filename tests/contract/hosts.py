@@ -97,7 +97,7 @@ class Host(ABC):
 
     async def until_back(self) -> None:
         """Wait until calls get through again: a channel that was refused waits before it tries once more."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while True:
                 try:
                     await self.runtime.version()
@@ -222,7 +222,7 @@ class RealHost(Host):
         task = await self.runtime.tasks.get(self.namespace, container)
         assert task is not None
         ready = f"/proc/{task.pid}/root/ready"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while (await asyncio.to_thread(self.ctr.host.run, "test", "-s", ready, check=False)).returncode:
                 await asyncio.sleep(0.02)
 
@@ -232,7 +232,7 @@ class RealHost(Host):
             await asyncio.to_thread(functools.partial(self.ctr, *command, check=False))
             return
         self._execs.append(self.ctr.host.popen("ctr", "--namespace", self.namespace, *command))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while exec_id not in [one.exec_id for one in await self.runtime.tasks.pids(self.namespace, container)]:
                 await asyncio.sleep(0.02)
 

@@ -41,7 +41,7 @@ async def server_down(server: NatsServer, connection: Connection) -> AsyncIterat
         yield
     finally:
         await asyncio.to_thread(server.start)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await connection.linked()
 
 

@@ -82,12 +82,12 @@ async def test_they_are_listed_in_the_order_of_their_last_writing(states: Comman
 
 async def test_an_outcome_is_waited_for(states: CommandStates) -> None:
     await states.write([STATE])
-    waiting = asyncio.create_task(states.wait("a.1", "web.1", timeout=20))
+    waiting = asyncio.create_task(states.wait("a.1", "web.1", timeout=90))
     await states.write([replace(STATE, stage="started")])
     assert not waiting.done()
     await states.write([replace(STATE, stage="finished", outcome=OUTCOME)])
     assert await waiting == OUTCOME
-    assert await states.wait("a.1", "web.1", timeout=20) == OUTCOME
+    assert await states.wait("a.1", "web.1", timeout=90) == OUTCOME
 
 
 async def test_one_that_does_not_come_is_said(states: CommandStates) -> None:
@@ -99,7 +99,7 @@ async def test_one_that_does_not_come_is_said(states: CommandStates) -> None:
 async def test_an_outcome_that_is_known_already_is_not_the_one_that_is_waited_for(states: CommandStates) -> None:
     refused = replace(OUTCOME, outcome="refused")
     await states.write([replace(STATE, stage="finished", outcome=refused)])
-    waiting = asyncio.create_task(states.wait("a.1", "web.1", timeout=20, after=refused))
+    waiting = asyncio.create_task(states.wait("a.1", "web.1", timeout=90, after=refused))
     await states.write([replace(STATE, stage="started")])
     await states.write([replace(STATE, stage="finished", outcome=OUTCOME)])
     assert await waiting == OUTCOME

@@ -45,7 +45,7 @@ async def test_a_command_may_be_for_no_container_and_no_namespace(bus: Bus) -> N
     gate = Gate()
     gate.open.set()
     async with bus.serving(gate.handle):
-        await bus.sender.send(Subjects().command("web1", None, None, "list"), b"", timeout=10)
+        await bus.sender.send(Subjects().command("web1", None, None, "list"), b"", timeout=90)
     assert gate.came[0].subject == CommandSubject("web1", None, None, "list")
 
 
@@ -93,7 +93,7 @@ async def test_a_verb_that_is_not_taken_is_unimplemented(bus: Bus) -> None:
 @pytest.mark.parametrize("subject", ["containerd.commands.web1.k8s=2eio.x.pause", "containerd.commands.web1.a.=.pause"])
 async def test_a_subject_that_is_none_is_an_invalid_argument(bus: Bus, subject: str) -> None:
     async with bus.serving(succeed):
-        outcome = await bus.sender.send(subject, b'{"id":"mine-1"}', timeout=10)
+        outcome = await bus.sender.send(subject, b'{"id":"mine-1"}', timeout=90)
     assert (outcome.outcome, outcome.id, outcome.node) == ("error", "mine-1", "web1")
     assert failure(outcome).code == "invalid_argument"
 
@@ -228,7 +228,7 @@ async def test_nodes_are_told_by_name_with_version_and_groups(bus: Bus) -> None:
         bus.serving(succeed, "web.2", version="0.2.0", groups=["observe"]),
         bus.serving(succeed, "web1", version="0.1.0", groups=["observe", "lifecycle"]),
     ):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while len(found := await bus.sender.nodes(wait=0.2)) < 2:
                 pass
     assert list(found) == [

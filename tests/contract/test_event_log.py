@@ -102,7 +102,7 @@ async def test_the_end_of_a_node_whose_name_has_dots_is_its_own(store: Store) ->
 async def test_without_an_answer_nobody_knows_the_end(store: Store) -> None:
     async with store.down():
         with pytest.raises(LogUnavailable):
-            await asyncio.wait_for(store.log.end("n1"), 60)
+            await asyncio.wait_for(store.log.end("n1"), 90)
 
 
 async def test_bytes_that_are_no_event_are_stored_like_others(store: Store) -> None:

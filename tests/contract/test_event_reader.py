@@ -19,7 +19,7 @@ ALL = Start(sequence=1)
 
 async def take(events: AsyncIterator[StoredEvent], count: int) -> list[StoredEvent]:
     """The next events, waiting for them."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         return [await anext(events) for _ in range(count)]
 
 
@@ -229,5 +229,5 @@ async def test_while_nobody_answers_reading_is_unavailable(store: Store, monkeyp
     store.impatient(monkeypatch)
     async with store.down():
         with pytest.raises(LogUnavailable):
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(90):
                 await store.events()

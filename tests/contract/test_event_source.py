@@ -42,7 +42,7 @@ class Heard:
 
     async def until(self, word: str) -> None:
         """Wait until an event with this word has been delivered."""
-        async with asyncio.timeout(20), self._changed:
+        async with asyncio.timeout(90), self._changed:
             await self._changed.wait_for(lambda: word in self.words)
 
     def the(self, word: str) -> Observed:
@@ -267,7 +267,7 @@ async def test_a_subscription_ends_with_containerd_and_says_so(own_host: Host) -
         await subscription.probe()
         ended = asyncio.ensure_future(subscription.ended())
         async with own_host.down():
-            assert str(await asyncio.wait_for(ended, 20))
+            assert str(await asyncio.wait_for(ended, 90))
             with pytest.raises(SourceLost):
                 await subscription.probe()
         with pytest.raises(SourceLost):  # it never resumes: the next one is another

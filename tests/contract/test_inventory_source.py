@@ -90,7 +90,7 @@ async def test_without_containerd_it_fails_and_when_that_is_back_it_lists_again(
     async with own_host.down():
         with pytest.raises(InventoryFailed, match=r"^cannot list the "):
             await own_host.inventory.take()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while True:
             try:
                 found = await take(own_host)

@@ -41,7 +41,7 @@ class Plane(NamedTuple):
     async def first(self, count: int) -> list[Job]:
         """The first jobs that come; the source is left as a crash leaves it."""
         found: list[Job] = []
-        async with asyncio.timeout(30), aclosing(self.source.jobs()) as jobs:
+        async with asyncio.timeout(90), aclosing(self.source.jobs()) as jobs:
             async for job in jobs:
                 found.append(job)
                 if len(found) == count:
@@ -128,7 +128,7 @@ async def test_in_doubt_it_begins_anew_by_itself(plane: Plane) -> None:
     for number in range(3):
         await plane.send(f"a-{number}")
     seen: list[str] = []
-    async with asyncio.timeout(40), aclosing(plane.source.jobs()) as jobs:
+    async with asyncio.timeout(90), aclosing(plane.source.jobs()) as jobs:
         async for job in jobs:
             seen.append(job.headers[ID])
             if len(seen) == 2:

@@ -43,7 +43,7 @@ class Pipes:
         read, ready, loop = b"", asyncio.Event(), asyncio.get_running_loop()
         loop.add_reader(self.open[name], ready.set)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 while True:
                     await ready.wait()
                     ready.clear()

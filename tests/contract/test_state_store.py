@@ -132,7 +132,7 @@ async def test_a_store_that_is_gone_is_made_anew(buckets: Buckets, monkeypatch: 
     with pytest.raises(LogRefused) as refusal:
         await buckets.states.read()
     assert refusal.value.trouble == "no_stream"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             try:
                 await buckets.states.ensure()
@@ -171,14 +171,14 @@ async def test_while_nobody_answers_a_write_is_in_doubt_and_can_be_made_again(
         with pytest.raises(LogUnavailable):
             await buckets.states.write(changes)
         with pytest.raises(LogUnavailable):
-            await asyncio.wait_for(buckets.states.read(), 60)
+            await asyncio.wait_for(buckets.states.read(), 90)
     await buckets.states.write(changes)
     assert await buckets.values() == {"a": b"2"}
 
 
 async def test_a_follower_hears_first_what_stands_there_then_none_then_what_changes(buckets: Buckets) -> None:
     await buckets.states.write([put(b"1", "a"), put(b"2", "b"), put(b"-", "old"), gone("old")])
-    async with buckets.following() as entries, asyncio.timeout(30):
+    async with buckets.following() as entries, asyncio.timeout(90):
         assert {told(await anext(entries)), told(await anext(entries))} == {("a", b"1"), ("b", b"2")}
         assert await anext(entries) is None
         await buckets.states.write([put(b"3", "c")])
@@ -190,7 +190,7 @@ async def test_a_follower_hears_first_what_stands_there_then_none_then_what_chan
 
 
 async def test_a_follower_of_nothing_hears_that_there_is_nothing(buckets: Buckets) -> None:
-    async with buckets.following() as entries, asyncio.timeout(30):
+    async with buckets.following() as entries, asyncio.timeout(90):
         assert await anext(entries) is None
         await buckets.states.write([put(b"1", "a")])
         assert told(await anext(entries)) == ("a", b"1")
@@ -198,7 +198,7 @@ async def test_a_follower_of_nothing_hears_that_there_is_nothing(buckets: Bucket
 
 async def test_a_follower_may_be_of_one_node_only(buckets: Buckets) -> None:
     await buckets.states.write([put(b"1", "a", node="n2")])
-    async with buckets.following(node="n1") as entries, asyncio.timeout(30):
+    async with buckets.following(node="n1") as entries, asyncio.timeout(90):
         assert await anext(entries) is None
         await buckets.states.write([put(b"2", "b", node="n2"), put(b"3", "c", node="n1")])
         assert told(await anext(entries)) == ("c", b"3")
@@ -206,7 +206,7 @@ async def test_a_follower_may_be_of_one_node_only(buckets: Buckets) -> None:
 
 async def test_a_follower_outlives_an_outage_and_learns_what_changed_meanwhile(buckets: Buckets) -> None:
     await buckets.states.write([put(b"1", "a"), put(b"1", "b"), put(b"1", "c"), put(b"1", "forgotten")])
-    async with buckets.following() as entries, asyncio.timeout(60):
+    async with buckets.following() as entries, asyncio.timeout(90):
         while await anext(entries) is not None:
             pass
         async with buckets.down():
@@ -226,7 +226,7 @@ async def test_a_follower_outlives_an_outage_and_learns_what_changed_meanwhile(b
 
 
 async def test_two_followers_do_not_disturb_each_other(buckets: Buckets) -> None:
-    async with buckets.following() as one, buckets.following() as other, asyncio.timeout(30):
+    async with buckets.following() as one, buckets.following() as other, asyncio.timeout(90):
         assert (await anext(one), await anext(other)) == (None, None)
         await buckets.states.write([put(b"1", "a")])
         assert told(await anext(one)) == told(await anext(other)) == ("a", b"1")

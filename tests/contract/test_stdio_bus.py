@@ -104,7 +104,7 @@ async def test_many_streams_at_once_are_stored_each_in_its_order(stdio_bus: Stdi
             places = await output.append(subject, *pieces, after=after)
             after, offset = places[-1], offset + len(places)
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(90), asyncio.TaskGroup() as tasks:
         for session in sessions:
             tasks.create_task(write(session))
     for session in sessions:
@@ -131,7 +131,7 @@ async def test_a_reader_gets_one_session_only_and_from_a_place_on(stdio_bus: Std
 async def test_a_reader_that_follows_gets_what_comes(stdio_bus: StdioBus) -> None:
     place = await put(stdio_bus.output, STDOUT, chunk(0, b"0"), after=0)
     read: list[bytes] = []
-    async with asyncio.timeout(20), aclosing(stdio_bus.client.read(STDOUT, OURS, after=0, follow=True)) as pieces:
+    async with asyncio.timeout(90), aclosing(stdio_bus.client.read(STDOUT, OURS, after=0, follow=True)) as pieces:
         async for stored in pieces:
             assert isinstance(stored.piece, Chunk)
             read.append(stored.piece.data)
@@ -185,7 +185,7 @@ async def test_input_arrives_whole_and_its_reply_comes_back(stdio_bus: StdioBus,
     where = STDOUT._replace(process=process)
     piece = InputPiece(session=OURS, offset=7, data=b"\x00\xff", end=True, key="k1")
     async with stdio_bus.lines.serve(desk.on_input, desk.on_credit):
-        assert await stdio_bus.client.write(where, piece, timeout=10) == desk.reply
+        assert await stdio_bus.client.write(where, piece, timeout=90) == desk.reply
     assert [(subject.process, sent) for subject, sent in desk.pieces] == [(process, piece)]
 
 
@@ -193,14 +193,14 @@ async def test_input_without_end_and_without_bytes_is_both(stdio_bus: StdioBus) 
     desk = Desk(InputReply())
     piece = InputPiece(session=OURS, offset=0, data=b"")
     async with stdio_bus.lines.serve(desk.on_input, desk.on_credit):
-        await stdio_bus.client.write(STDOUT, piece, timeout=10)
+        await stdio_bus.client.write(STDOUT, piece, timeout=90)
     assert desk.pieces[0][1] == piece
 
 
 async def test_a_credit_arrives(stdio_bus: StdioBus) -> None:
     desk = Desk(InputReply())
     credit = Credit(session=OURS, owner="me", stdout=5, stderr=6, window=7)
-    async with asyncio.timeout(10), stdio_bus.lines.serve(desk.on_input, desk.on_credit):
+    async with asyncio.timeout(90), stdio_bus.lines.serve(desk.on_input, desk.on_credit):
         await stdio_bus.client.credit(STDOUT, credit)
         subject, arrived = await desk.credits.get()
     assert (subject.container, subject.process, arrived) == ("web.1", "exec.1", credit)
@@ -211,5 +211,5 @@ async def test_input_for_a_bridge_that_is_not_there_is_unavailable(stdio_bus: St
     async with stdio_bus.lines.serve(desk.on_input, desk.on_credit):
         pass
     with pytest.raises(CommandFailed) as failed:
-        await stdio_bus.client.write(STDOUT, InputPiece(session=OURS, offset=0, data=b"x"), timeout=10)
+        await stdio_bus.client.write(STDOUT, InputPiece(session=OURS, offset=0, data=b"x"), timeout=90)
     assert failed.value.code == "unavailable"

@@ -153,7 +153,7 @@ async def test_an_exec_is_signalled_by_its_id(host: Host) -> None:
     await host.run(Behaviour.STUBBORN)
     await host.exec(Behaviour.STUBBORN, "look.1")
     await host.runtime.tasks.kill(host.namespace, ID, 9, exec_id="look.1")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while len(await host.runtime.tasks.pids(host.namespace, ID)) > 1:
             await asyncio.sleep(0.02)
     assert await status(host) == "running"

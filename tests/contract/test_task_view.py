@@ -144,7 +144,7 @@ async def test_waiting_is_broken_off_when_containerd_goes_down(own_host: Host) -
     await asyncio.wait({waiting}, timeout=0.2)
     async with own_host.down():
         with pytest.raises(CommandFailed) as failure:
-            await asyncio.wait_for(waiting, 20)
+            await asyncio.wait_for(waiting, 90)
         assert failure.value.code == "unavailable"
         assert await code_of(own_host.runtime.tasks.get(own_host.namespace, ID)) == "unavailable"
         assert await code_of(own_host.runtime.tasks.pids(own_host.namespace, ID)) == "unavailable"

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import grpc
 
-from bridge import daemon, database
+from bridge import daemon, database, watch
 from bridge._pb.containerd.services.events_pb2 import Events, SubscribeRequest
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed
@@ -40,6 +40,7 @@ from bridge.model.outcomes import Done, ExecResult
 from bridge.ports import Entry
 from bridge.stdio.output import Output
 from tests.faults.disk import record_changes
+from tests.fix_bridge import UNHURRIED_S
 
 
 def set_constant(module: object, name: str, value: object) -> None:
@@ -68,6 +69,11 @@ def impatient() -> None:
 def auditing() -> None:
     """Compare log and states every few seconds with what is: containerd 2.1 does not always say that a task is deleted."""
     os.environ["CONTAINERD_BRIDGE_AUDIT_S"] = "2"
+
+
+def unhurried() -> None:
+    """Take a minute for a stop, and not the seconds that a supervisor gives: a machine that does much else may need it."""
+    set_constant(watch, "STOP_S", UNHURRIED_S)
 
 
 def recorded() -> None:
@@ -299,6 +305,7 @@ PATCHES: Final[dict[str, Callable[[], None]]] = {
     "impatient": impatient,
     "auditing": auditing,
     "recorded": recorded,
+    "unhurried": unhurried,
     "pipelined": pipelined,
     "unproven": unproven,
     "cancelling": cancelling,

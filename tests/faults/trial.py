@@ -55,7 +55,7 @@ RESIGNED_S = 180.0
 AGREED_S = 30.0
 """How long log, lists and states may differ at the end of a `timed` trial, and of one whose bridge is broken on purpose."""
 
-HARMLESS = frozenset({"impatient", "auditing", "recorded"})
+HARMLESS = frozenset({"impatient", "auditing", "recorded", "unhurried"})
 """Patches that are no mistakes."""
 
 UNBROKEN = "impatient+auditing"
@@ -213,6 +213,8 @@ class Trial:
             options += ["--commands", "all"]
         self.boot = Boot(self.directory / "boot_id_of_the_host")
         patches, environ = self._patches, dict[str, str]()
+        if not self._timed:
+            patches = f"{patches}+unhurried".lstrip("+")
         metrics: tuple[str, ...] = ()
         if self._with_disk:
             self.disk = Disk(self.directory / "state", self.directory / "disk")

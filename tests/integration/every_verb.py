@@ -224,10 +224,10 @@ class Here:
 
     async def until(self, condition: Callable[[], Any], found: Callable[[], object] = str) -> None:
         """Wait until it is so; `condition` may be a coroutine function. Where it does not come, `found` says what there is."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while True:
             so = condition()
             if await so if asyncio.iscoroutine(so) else so:
                 return
-            assert time.monotonic() < deadline, f"it did not come true within 30 s: {found()}"
+            assert time.monotonic() < deadline, f"it did not come true in time: {found()}"
             await asyncio.sleep(0.02)

@@ -109,7 +109,7 @@ async def kept(url: str, stream: str = STREAM) -> list[Kept]:
             return found
         subscription = await js.subscribe(">", stream=stream, ordered_consumer=True)
         while True:
-            message = await subscription.next_msg(timeout=30)
+            message = await subscription.next_msg(timeout=90)
             message_id = (message.headers or {}).get("Nats-Msg-Id", "")
             found.append(Kept(message.metadata.sequence.stream, message.subject, message_id, message.data))
             if not message.metadata.num_pending:

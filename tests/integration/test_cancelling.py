@@ -107,7 +107,7 @@ async def test_of_a_pull_that_is_cancelled_in_the_middle_of_a_layer_nothing_is_l
     with HalfRegistry(content(busybox(containerd))) as registry:
         pull = pulling(node, empty, registry.image, "p-1")
         try:
-            assert await asyncio.to_thread(registry.asked_for_layer.wait, 30)
+            assert await asyncio.to_thread(registry.asked_for_layer.wait, 90)
             assert (await node.cancel("p-1")).began
             assert code_of(await pull) == "cancelled"
             await nothing_left(empty)

@@ -23,7 +23,7 @@ class Shell:
             [sys.executable, "-m", "bridge", *words, "--nats", self.url],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
             check=False,
         )
         assert done.returncode == status, (words, done.stdout, done.stderr)

@@ -39,7 +39,7 @@ async def test_more_than_one_message_holds_is_listed(any_ctr: Ctr, inventory: Co
         await stub.Create(
             containers_pb2.CreateContainerRequest(container=record),
             metadata=in_namespace(any_ctr.namespace),
-            timeout=20,
+            timeout=90,
         )
     await channel.close()
     found = await inventory.take([any_ctr.namespace])
@@ -50,7 +50,7 @@ async def test_a_task_whose_record_was_deleted_is_told_as_bare(any_ctr: Ctr, inv
     any_ctr.run("web.1", "sleep", "1000")
     channel = aio_channel(any_ctr.host.address)
     await containers_pb2.ContainersStub(channel).Delete(
-        containers_pb2.DeleteContainerRequest(id="web.1"), metadata=in_namespace(any_ctr.namespace), timeout=20
+        containers_pb2.DeleteContainerRequest(id="web.1"), metadata=in_namespace(any_ctr.namespace), timeout=90
     )
     await channel.close()
     found = await inventory.take([any_ctr.namespace])

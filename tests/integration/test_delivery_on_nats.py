@@ -108,7 +108,7 @@ class Run:
     async def settled(self) -> None:
         settled = asyncio.ensure_future(self.delivery.settled())
         ends: set[asyncio.Future[Any]] = {settled, self._task}
-        await asyncio.wait(ends, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, timeout=90, return_when=asyncio.FIRST_COMPLETED)
         assert settled.done(), self._task if self._task.done() else self.delivery.refused
 
     async def deliver(self, count: int) -> None:
@@ -116,7 +116,7 @@ class Run:
         await self.settled()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while not condition():
                 await asyncio.sleep(0.01)
 
@@ -346,7 +346,7 @@ async def test_what_has_expired_is_not_put_back(node: Node, server: NatsServer) 
         node.outbox.commit(sent, [], 0, None)
         await log.append(sent)
         node.outbox.commit([], [], 10, None)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while (await api(connection, f"STREAM.INFO.{STREAM}"))["state"]["messages"]:
                 await asyncio.sleep(0.1)
         assert not await log.keeps(node.outbox.acknowledged_at)

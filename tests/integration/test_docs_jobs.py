@@ -110,7 +110,7 @@ def test_the_client_of_the_page_sends_a_job(place: str, nats_url: str, ctr: Ctr,
     (tmp_path / "client.py").write_text(found[1], "utf-8")
     words = [sys.executable, "-I", str(tmp_path / "client.py"), nats_url, "n1", place, "web.1"]
     for _ in range(2):  # the second time it hears of the first
-        ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)
         assert (ran.returncode, ran.stdout, ran.stderr) == (0, "ok None\n", "")
     assert ctr.status("web.1") == "PAUSED"
 

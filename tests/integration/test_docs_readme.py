@@ -48,6 +48,6 @@ def test_the_readme_s_commands_do_what_they_say(bridge: Bridge, nats_url: str, c
             main(["stop", "web.1", "--durable", "--id", "deploy-7", "--wait", "--nats", nats_url])
             ctr("tasks", "rm", "--force", "web.1", check=False)
             ctr("tasks", "start", "--detach", "web.1")
-        ran = subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=90, check=False)
         assert ran.returncode == 0, (line, ran.stdout, ran.stderr)
     assert ctr.status("web.1") == "PAUSED"

@@ -25,7 +25,7 @@ def test_the_client_of_the_page_runs_a_process(bridge: Bridge, nats_url: str, ct
     assert found is not None
     (tmp_path / "client.py").write_text(found[1], "utf-8")
     words = [sys.executable, "-I", str(tmp_path / "client.py"), nats_url, "n1", ctr.namespace, "web"]
-    ran = subprocess.run(words, capture_output=True, timeout=60, check=False)
+    ran = subprocess.run(words, capture_output=True, timeout=90, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (3, b"hello\n", b"")
 
 

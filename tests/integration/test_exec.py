@@ -256,7 +256,7 @@ async def test_input_arrives_and_ends(node: Node, web: str, ctr: Ctr, size: int)
         reading = asyncio.create_task(text_of(process))
         await process.write(data)
         await process.close_stdin()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             assert (await reading)["stdout"] == data
             assert (await process.wait()).exit_status == 0
 
@@ -356,7 +356,7 @@ async def test_what_ended_while_the_bridge_was_away_is_said_to_be_perhaps_more(
     while "late" not in await asyncio.to_thread(ctr, "tasks", "ps", "web") and await execs(ctr):
         await asyncio.sleep(0.1)
     bridge.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         read = await reading
         ended = await process.wait()
     assert read["stdout"] == b"early\n"
@@ -372,7 +372,7 @@ async def test_input_goes_on_after_a_restart_of_the_bridge(node: Node, web: str,
     bridge.start()
     await process.write(b"after")
     await process.close_stdin()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         assert (await reading)["stdout"] == b"before after"
         ended = await process.wait()
     # It had nothing to say when the bridge came back, and is believed all the same.
@@ -435,8 +435,8 @@ async def test_whoever_waits_for_an_exec_hears_of_its_end_from_the_next_bridge(
     script = "echo x >> /ran; echo before; while [ ! -e /go ]; do sleep 0.05; done; echo after; exit 9"
     command = commands.Exec(id="e-1", args=["sh", "-c", script], mode="captured")
     sender = node.sending(Sending(durable=durable, wait=durable))
-    sending = asyncio.create_task(sender.send(command, namespace=ctr.namespace, container=web, timeout=60))
-    async with asyncio.timeout(20):
+    sending = asyncio.create_task(sender.send(command, namespace=ctr.namespace, container=web, timeout=90))
+    async with asyncio.timeout(90):
         while not (found := await bus.jobs.states("e-1")) or found[0].stage != "started":
             await asyncio.sleep(0.02)
         while await stored_of(node, ctr, web, "e-1") < 7:

@@ -28,7 +28,7 @@ def place(bridge: Bridge, nats_url: str, ctr: Ctr) -> list[str]:
 
 def run(place: list[str], *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command, *rest = words
-    return subprocess.run([*PROGRAM, command, *place, *rest], input=stdin, capture_output=True, timeout=60, check=False)
+    return subprocess.run([*PROGRAM, command, *place, *rest], input=stdin, capture_output=True, timeout=90, check=False)
 
 
 # -- pipes
@@ -49,7 +49,7 @@ def test_a_file_can_be_its_input(place: list[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"in a file\n")
     with open(tmp_path / "file", "rb") as file:
         ran = subprocess.run(
-            [*PROGRAM, "exec", *place, "-i", "web", "cat"], stdin=file, capture_output=True, timeout=60, check=True
+            [*PROGRAM, "exec", *place, "-i", "web", "cat"], stdin=file, capture_output=True, timeout=90, check=True
         )
     assert ran.stdout == b"in a file\n"
 

@@ -102,6 +102,6 @@ async def test_what_is_run_has_its_stdio_on_the_bus_on_every_containerd(place: t
     assert b"41 101\r\n" in output
     assert output.endswith(b"got this\r\n")
     assert (await process.wait()).exit_status == 5
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while "job" in await asyncio.to_thread(ctr, "containers", "ls", "-q"):
             await asyncio.sleep(0.05)

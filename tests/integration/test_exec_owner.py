@@ -26,7 +26,7 @@ def place(bridge: Bridge, nats_url: str, ctr: Ctr) -> list[str]:
 
 
 def run(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*PROGRAM, *words], input=stdin, capture_output=True, timeout=60, check=False)
+    return subprocess.run([*PROGRAM, *words], input=stdin, capture_output=True, timeout=90, check=False)
 
 
 def test_who_is_killed_because_the_time_was_up_is_said_to_be(place: list[str]) -> None:

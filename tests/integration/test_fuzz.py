@@ -74,7 +74,7 @@ class Here:
     async def send(self, subject: str, body: bytes) -> Outcome | None:
         """Send; None where the bus itself does not take it to any bridge."""
         try:
-            answer = await self.client.request(subject, body, timeout=20)
+            answer = await self.client.request(subject, body, timeout=90)
         except (nats.errors.BadSubjectError, nats.errors.NoRespondersError):
             return None
         assert "\n" not in (answer.headers or {}).get("Nats-Service-Error", "")

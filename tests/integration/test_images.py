@@ -385,7 +385,7 @@ async def test_of_an_import_that_is_cancelled_in_the_middle_nothing_is_left(empt
 
     empty.objects.read = read  # type: ignore[method-assign, assignment]
     importing = asyncio.create_task(empty("import", bucket="b", object="o", id="i-1"))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         await half.wait()
     subject = CommandSubject("node", None, None, "cancel")
     cancelled = await empty.dispatcher.handle(CommandRequest(subject=subject, body=b'{"command": "i-1"}'))

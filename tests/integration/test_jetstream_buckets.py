@@ -64,10 +64,10 @@ async def test_another_client_watches_what_changes(any_server: NatsServer) -> No
         await states.write([put(b"one", "a")])
         kv = await theirs.jetstream().key_value("containerd-state")
         watcher: Any = await kv.watch("n1.*.*")
-        seen: list[Any] = [await watcher.updates(timeout=10), await watcher.updates(timeout=10)]
+        seen: list[Any] = [await watcher.updates(timeout=90), await watcher.updates(timeout=90)]
         for change in (put(b"two", "a"), gone("a")):  # one by one: of a key that changes quickly only the last is seen
             await states.write([change])
-            seen.append(await watcher.updates(timeout=10))
+            seen.append(await watcher.updates(timeout=90))
         await watcher.stop()
     assert [one and (one.key, one.value, one.operation) for one in seen] == [
         ("n1.k8s=2Eio.a", b"one", None),
@@ -84,7 +84,7 @@ async def test_we_see_what_another_client_writes_deletes_and_purges(any_server: 
         for name in ("a", "b", "c"):
             await kv.put(Subjects.state_key(key(name)), b"x")
         await kv.put("no-key-of-ours", b"x")
-        async with aclosing(states.follow()) as entries, asyncio.timeout(30):
+        async with aclosing(states.follow()) as entries, asyncio.timeout(90):
             assert {(await anext(entries)).key.container for _ in range(3)} == {"a", "b", "c"}  # type: ignore[union-attr]
             assert await anext(entries) is None
             await kv.delete(Subjects.state_key(key("a")))
@@ -187,13 +187,13 @@ async def test_the_next_value_of_a_key_is_sent_when_the_one_before_is_acknowledg
         writing = asyncio.create_task(states.write([put(b"1", "a"), put(b"2", "a"), put(b"1", "b"), put(b"3", "a")]))
         async with connected(nats_url) as witness:
             theirs = await open_states(witness, SUBJECTS)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 while len(await theirs.read()) < 2:
                     await asyncio.sleep(0.02)
             assert {entry.key.container: entry.value for entry in await theirs.read()} == {"a": b"1", "b": b"1"}
             assert (await api(witness, f"STREAM.INFO.{STATES}"))["state"]["last_seq"] == 2
         proxy.release()
-        await asyncio.wait_for(writing, 30)
+        await asyncio.wait_for(writing, 90)
         assert {entry.key.container: entry.value for entry in await states.read()} == {"a": b"3", "b": b"1"}
 
 
@@ -217,7 +217,7 @@ async def hammered(states: JetStreamStates, count: int) -> AsyncIterator[None]:
 async def test_no_key_is_missed_while_all_of_them_are_written_again(any_server: NatsServer) -> None:
     async with connected(any_server.url) as connection, connected(any_server.url) as witness:
         theirs = await open_states(witness, SUBJECTS)
-        async with hammered(await states_on(connection), 20), asyncio.timeout(60):
+        async with hammered(await states_on(connection), 20), asyncio.timeout(90):
             for _ in range(20):
                 assert {entry.key.container for entry in await theirs.read()} == {f"c{n}" for n in range(20)}
 
@@ -234,7 +234,7 @@ async def test_no_node_is_missed_while_all_of_them_are_renewed(any_server: NatsS
         for lease in leases:
             await lease.acquire()
         tasks = [asyncio.create_task(hammer(lease)) for lease in leases]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             for _ in range(50):
                 records = await JetStreamNodes(witness, SUBJECTS).records()
                 assert [one.node for one in records] == ["n0", "n1", "n2"]
@@ -259,7 +259,7 @@ async def test_a_follower_goes_on_when_the_bucket_was_made_anew(nats_url: str) -
     async with connected(nats_url) as connection:
         states = await states_on(connection)
         await states.write([put(b"1", "a"), put(b"1", "b")])
-        async with aclosing(states.follow()) as entries, asyncio.timeout(60):
+        async with aclosing(states.follow()) as entries, asyncio.timeout(90):
             while await anext(entries) is not None:
                 pass
             await api(connection, f"STREAM.DELETE.{STATES}")
@@ -343,7 +343,7 @@ async def test_what_anybody_has_a_server_write_over_a_lease_costs_nobody_the_nod
         await connection.client.publish("$JS.API.INFO", b"", reply=f"$KV.{SUBJECTS.node_bucket}.n1")
         await connection.client.flush()
         key = Key(connection, SUBJECTS.node_bucket, "n1")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while b"account_info_response" not in ((await key.get()) or pytest.fail("gone")).value:  # type: ignore[operator]
                 await asyncio.sleep(0.01)
         await lease.renew()
@@ -385,7 +385,7 @@ async def test_a_renewal_whose_answer_was_lost_is_no_conflict(nats_url: str) -> 
         renewing = asyncio.create_task(lease.renew())
         async with connected(nats_url) as witness:
             nodes = JetStreamNodes(witness, SUBJECTS)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 while (await nodes.records())[0].renewed == before:
                     await asyncio.sleep(0.02)
         await proxy.cut()
@@ -404,7 +404,7 @@ async def test_a_holder_is_told_when_the_bucket_is_gone(nats_url: str) -> None:
         await lease.acquire()
         await api(connection, f"STREAM.DELETE.{NODES}")
         with pytest.raises(LogRefused, match="bucket containerd-nodes is gone: start the bridge again"):
-            await asyncio.wait_for(lease.keep(), 30)
+            await asyncio.wait_for(lease.keep(), 90)
 
 
 async def test_a_record_that_cannot_be_read_is_waited_for_like_any_other(
@@ -415,7 +415,7 @@ async def test_a_record_that_cannot_be_read_is_waited_for_like_any_other(
         await ensure_buckets(connection, SUBJECTS)
         await Key(connection, "containerd-nodes", "n1").put(b"{}", expected=0)
         lease = JetStreamLease(connection, SUBJECTS, record(lease_s=0.5))
-        await asyncio.wait_for(lease.acquire(), 30)
+        await asyncio.wait_for(lease.acquire(), 90)
         assert lease.held
     assert "record of node n1 cannot be read" in caplog.text
 

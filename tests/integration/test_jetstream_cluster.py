@@ -47,7 +47,7 @@ class Cluster:
 
     async def leader(self, connection: Connection) -> NatsServer:
         """The server that leads the stream."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while True:
                 with suppress(*NATS_ERRORS):
                     info = await api(connection, f"STREAM.INFO.{STREAM}", timeout=1)
@@ -159,7 +159,7 @@ async def test_states_are_written_at_their_revisions_through_changes_of_the_lead
                 made = []
             if not turn % 2 and made:
                 assert None not in made
-            async with asyncio.timeout(60):  # what was in doubt is looked at, and then written
+            async with asyncio.timeout(90):  # what was in doubt is looked at, and then written
                 while True:
                     with suppress(LogUnavailable):
                         at |= {entry.key: entry.revision for entry in await states.read()}

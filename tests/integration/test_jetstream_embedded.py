@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -43,7 +42,7 @@ asyncio.run(main())
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -298,11 +297,10 @@ async def test_a_server_that_ends_at_once_is_quoted(state: Path, monkeypatch: py
         return json.dumps({"port": port, "jetstream": {"store_dir": "/proc/nowhere"}}).encode()
 
     monkeypatch.setattr(embedded_module, "_server_config", broken)
-    began = time.monotonic()
+    monkeypatch.setattr(embedded_module, "READY_S", 3_600.0)  # it is not waited for
     with pytest.raises(ConfigError, match=r"the embedded nats-server ended at once: .*/proc/nowhere"):
         async with EmbeddedServer(state):
             pass
-    assert time.monotonic() - began < 10
 
 
 async def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

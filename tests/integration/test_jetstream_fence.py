@@ -104,7 +104,7 @@ async def test_bytes_that_hang_in_the_network_are_refused_when_they_arrive(nats_
             await second.log.append(after)
             proxy.release()
             with pytest.raises(LogConflict, match=f"pid {second.lease.record.pid}"):
-                await asyncio.wait_for(appending, 30)
+                await asyncio.wait_for(appending, 90)
     found = await kept(nats_url)
     assert 0 < len(of(found, sent)) < 1_900
     assert max(of(found, sent)) < leases(found)[-1] < min(of(found, after))
@@ -127,7 +127,7 @@ async def test_message_by_message_the_old_one_is_refused_too(nats_url: str) -> N
 async def test_without_a_lease_in_force_nothing_is_sent(nats_url: str) -> None:
     sent = entries(10)
     async with writing(nats_url, lease_s=0.5) as writer:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while writer.lease.held:
                 await asyncio.sleep(0.02)
         with pytest.raises(LogUnavailable, match="lease of node n1 has run out"):
@@ -142,7 +142,7 @@ async def test_on_older_servers_the_lease_alone_decides(older_nats_server: NatsS
     url, sent = older_nats_server.url, entries(10)
     async with writing(url, lease_s=0.5) as first:
         await first.log.append(sent[:5])
-        async with writing(url) as second, asyncio.timeout(30):
+        async with writing(url) as second, asyncio.timeout(90):
             while first.lease.held:
                 await asyncio.sleep(0.02)
             with pytest.raises(LogUnavailable):
@@ -159,7 +159,7 @@ async def expire(writer: Writer) -> None:
     config = (await api(writer.connection, f"STREAM.INFO.{STREAM}"))["config"]
     short = config | {"max_age": 200_000_000, "duplicate_window": 200_000_000}
     await api(writer.connection, f"STREAM.UPDATE.{STREAM}", short)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (await api(writer.connection, f"STREAM.INFO.{STREAM}"))["state"]["messages"]:
             await asyncio.sleep(0.05)
     await api(writer.connection, f"STREAM.UPDATE.{STREAM}", config)
@@ -306,7 +306,7 @@ async def test_on_three_replicas_the_holder_goes_on_through_changes_of_the_leade
             for stream in (STREAM, "KV_containerd-nodes"):
                 with suppress(*NATS_ERRORS):
                     await api(writer.connection, f"STREAM.LEADER.STEPDOWN.{stream}", timeout=1)
-            await asyncio.wait_for(appending, 60)
+            await asyncio.wait_for(appending, 90)
         found = await kept((await cluster.leader(writer.connection)).url)
     judge([message for message in found if message.subject != LEASES], sent)
     assert len(leases(found)) == 1

@@ -83,7 +83,7 @@ async def test_progress_is_heard_from_the_moment_of_listening(nats_url: str) -> 
                 told = Progress(id="c2", name="layer", event="downloading", done=1, total=2, parents=["image"])
                 teller.tell(Progress(id="c3", name="layer", event="another"))
                 teller.tell(told)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(90):
                     await news.wait()
         assert heard == [told]
 

@@ -123,7 +123,7 @@ async def test_connections_that_end_in_the_middle_neither_lose_nor_repeat(
                 while connection.client.link is lost or connection.client.link is None:
                     await asyncio.sleep(0.002)
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             cutting = asyncio.create_task(cut())
             await written.run(random.Random(5))
             cutting.cancel()
@@ -160,7 +160,7 @@ async def test_how_much_is_given_at_once_grows_on_a_quick_line_and_has_a_limit_f
 async def test_a_replicated_stream_takes_it_whole(nats_server_factory: NatsServerFactory) -> None:
     cluster = Cluster(nats_server_factory)
     async with connected(cluster.url) as connection:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             while True:
                 with suppress(LogUnavailable):
                     await ensure_output(connection, SUBJECTS, OutputMaking(replicas=3))

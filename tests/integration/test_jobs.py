@@ -68,7 +68,7 @@ async def until(condition: Callable[[], Awaitable[Any]], *, within: float = 40) 
 
 
 async def outcome(bus: Bus, command_id: str) -> Outcome:
-    return await bus.jobs.outcome(command_id, "n1", timeout=60)
+    return await bus.jobs.outcome(command_id, "n1", timeout=90)
 
 
 async def drained(bus: Bus) -> None:
@@ -80,7 +80,7 @@ async def drained(bus: Bus) -> None:
 
 async def effects(ctr: Ctr, seen: Any, topic: str) -> int:
     await asyncio.to_thread(ctr, "namespaces", "label", ctr.namespace, "testbed.probe=end")
-    await asyncio.to_thread(seen.until_probe, "end", timeout=20)
+    await asyncio.to_thread(seen.until_probe, "end", timeout=90)
     return sum(each.topic == topic and each.data.get("container_id") == "web.1" for each in seen.seen)
 
 
@@ -197,7 +197,7 @@ async def test_a_bridge_that_dies_whenever_it_receives_a_job_puts_it_aside(
         await job(bus, ctr, Pause(id="a-1"))
         for _ in range(5):
             bridge = await asyncio.to_thread(start_bridge, "job-received")
-            await asyncio.to_thread(bridge.process.wait, 20)
+            await asyncio.to_thread(bridge.process.wait, 90)
         await asyncio.to_thread(start_bridge)
         await drained(bus)
         [view] = [view for view in await bus.jobs.list() if view.standing == "quarantined"]
@@ -263,7 +263,7 @@ async def test_a_job_that_was_refused_is_carried_out_under_its_id_once_it_is_all
     bridge = await asyncio.to_thread(start_bridge, commands="observe")
     await asyncio.to_thread(ctr.run, "web.1", *ENDLESS)
     async with connect(nats_url) as bus:
-        node = (await bus.node("n1")).sending(Sending(durable=True, wait=True, timeout=30))
+        node = (await bus.node("n1")).sending(Sending(durable=True, wait=True, timeout=90))
 
         async def send() -> Outcome:
             return await node.send(Pause(id="a-1"), namespace=ctr.namespace, container="web.1")

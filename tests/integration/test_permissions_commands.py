@@ -171,7 +171,7 @@ async def everything(place: Place, bus: Bus) -> set[str]:
     assert len(await node.stats(**where)) == 2
     assert {one.id for one in await node.list(**where)} == {"web.1", "db.1"}
     await node.kill("web.1", signal="URG", **where)
-    durable = node.sending(Sending(durable=True, wait=True, id="job-1", timeout=60))
+    durable = node.sending(Sending(durable=True, wait=True, id="job-1", timeout=90))
     await durable.restart("web.1", grace=1, **where)
     [view] = await bus.jobs.show("job-1", **where)
     assert (view.standing, view.outcome and view.outcome.outcome) == ("finished", "ok")
@@ -192,7 +192,7 @@ async def everything(place: Place, bus: Bus) -> set[str]:
 
 
 async def until_shown(bus: Bus, command_id: str, standing: str, namespace: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while True:
             if [view for view in await bus.jobs.show(command_id, namespace=namespace) if view.standing == standing]:
                 return
@@ -201,7 +201,7 @@ async def until_shown(bus: Bus, command_id: str, standing: str, namespace: str) 
 
 async def cancelled(node: Node, command_id: str, namespace: str) -> None:
     """Take it back as soon as its verb waits where it can be interrupted."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while True:
             try:
                 await node.cancel(command_id, namespace=namespace)
@@ -239,7 +239,7 @@ async def events_of_commands(place: Place) -> list[dict[str, Any]]:
         consumer = await stream.pull_subscribe("containerd.events.*.*.*.command", stream="CONTAINERD_EVENTS")
         pending = (await consumer.consumer_info()).num_pending or 0
         while len(found) < pending:
-            found += [json.loads(message.data) for message in await consumer.fetch(100, timeout=10)]
+            found += [json.loads(message.data) for message in await consumer.fetch(100, timeout=90)]
         return found
     finally:
         await client.close()
@@ -254,9 +254,9 @@ async def test_operators_wait_for_and_list_their_own_commands(place: Place) -> N
         await asyncio.to_thread(place.ctr.run, name, *ENDLESS, detach=True)
     async with place.bus("shop") as shop, place.bus("web") as web:
         node = await shop.node("n1")
-        await node.sending(Sending(durable=True, wait=True, id="of-db", timeout=60)).kill("db.1", signal="URG", **where)
+        await node.sending(Sending(durable=True, wait=True, id="of-db", timeout=90)).kill("db.1", signal="URG", **where)
         node = await web.node("n1")
-        await node.sending(Sending(durable=True, wait=True, id="of-web", timeout=60)).kill(
+        await node.sending(Sending(durable=True, wait=True, id="of-web", timeout=90)).kill(
             "web.1", signal="URG", **where
         )
         assert {view.id for view in await shop.jobs.list(**where)} == {"of-db", "of-web"}
@@ -269,7 +269,7 @@ async def test_operators_wait_for_and_list_their_own_commands(place: Place) -> N
         for asked in (
             web.jobs.list(**where),
             web.jobs.list(**where, container="db.1"),
-            web.jobs.outcome("of-db", "n1", **where, container="db.1", timeout=5),
+            web.jobs.outcome("of-db", "n1", **where, container="db.1", timeout=90),
             shop.jobs.list(),
             shop.jobs.list(namespace="other"),
         ):

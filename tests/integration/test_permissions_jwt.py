@@ -98,7 +98,7 @@ async def test_a_bridge_and_an_operator_with_jwts(
     async with connect(NatsConfig(url=server.url, creds=creds, inbox="_INBOX.ann")) as bus:
         node = await bus.node("n1")
         where: Any = {"namespace": ctr.namespace}
-        await node.sending(Sending(durable=True, wait=True, id="job-1", timeout=60)).pause("web.1", **where)
+        await node.sending(Sending(durable=True, wait=True, id="job-1", timeout=90)).pause("web.1", **where)
         assert [view.id for view in await bus.jobs.list(**where)] == ["job-1"]
         with pytest.raises(CommandFailed, match="permi"):
             await node.capture("web.1", ["true"], **where)

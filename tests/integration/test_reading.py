@@ -191,7 +191,7 @@ async def test_a_choice_is_the_same_before_and_after_the_switch_to_what_comes(
             async for event in events:
                 found.append(event.recorded.data)  # noqa: PERF401 - one by one, it is looked at meanwhile
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         reading = asyncio.create_task(read())
         late = Story(BEGAN)
         late.entries, late.recorded, late.states = told.entries, told.recorded, told.states

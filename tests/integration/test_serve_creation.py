@@ -77,7 +77,7 @@ def cli(daemon: Bridge, nats_url: str, ours: Ctr, capsys: pytest.CaptureFixture[
     return run
 
 
-def until(condition: Callable[[], bool], *, within: float = 30) -> None:
+def until(condition: Callable[[], bool], *, within: float = 90) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "it did not come true"
@@ -185,7 +185,7 @@ async def test_a_daemon_that_is_killed_in_the_middle_leaves_a_whole_container_or
             return await node.send(command, namespace=ours.namespace, container="web.1", timeout=timeout)
 
     async def come_true(condition: Callable[[dict[str, list[str]]], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while not condition(await asyncio.to_thread(left, ours)):
                 pass
 
@@ -196,7 +196,7 @@ async def test_a_daemon_that_is_killed_in_the_middle_leaves_a_whole_container_or
         )
         await asyncio.to_thread(daemon.live)
         proxy.slow(latency_s=0.3)  # so that there is a middle
-        sending = asyncio.create_task(send(timeout=60))
+        sending = asyncio.create_task(send(timeout=90))
         await come_true(reached)
         daemon.kill()
         sending.cancel()
@@ -209,7 +209,7 @@ async def test_a_daemon_that_is_killed_in_the_middle_leaves_a_whole_container_or
         whole = ["web.1"] if moment == "the record" else []
         await come_true(lambda found: found == NOTHING | {"containers": whole, "snapshots": whole})
 
-        outcome = await send(timeout=60)
+        outcome = await send(timeout=90)
         assert outcome.outcome == "ok", outcome.error
         assert left(ours) == NOTHING | {"containers": ["web.1"], "snapshots": ["web.1"]}
 

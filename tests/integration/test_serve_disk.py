@@ -80,7 +80,7 @@ def readiness(bridge: Bridge) -> str:
     """What /readyz answers."""
     line = bridge.log[bridge.until_logged("health and metrics on") - 1]
     try:
-        with urllib.request.urlopen(f"{line.rpartition(' ')[2]}/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(f"{line.rpartition(' ')[2]}/readyz", timeout=90) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         return error.read().decode()
@@ -157,7 +157,7 @@ def test_a_stop_while_the_disk_fails_says_what_is_lost(start: Start, ctr: Ctr, t
     resource.prlimit(bridge.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     ctr.run("during", "true")
     bridge.until_logged("the disk reports an error")
-    assert bridge.stop(within=12) == 1
+    assert bridge.stop() == 1
     assert "the disk did not take" in bridge.log[-1]
     assert "the disk reports an error" in bridge.log[-1]
 
@@ -168,7 +168,7 @@ def test_a_disk_that_fails_for_too_long_ends_it_with_a_sentence(start: Start, ct
     bridge.live()
     resource.prlimit(bridge.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     ctr.run("during", "true")
-    assert bridge.process.wait(30) == 1
+    assert bridge.process.wait(90) == 1
     bridge.until_ended()
     assert "the disk reports an error" in bridge.log[-1]
     assert bridge.log[-1].endswith("mend the disk")
@@ -189,7 +189,7 @@ def test_a_disk_that_the_kernel_has_made_read_only(start: Start, ctr: Ctr, serve
         ctr.run("during", "true")
         bridge.until_logged("cannot be written or read: the disk", after=live)
         assert "no events are taken in: the outbox" in readiness(bridge)
-        assert bridge.stop(within=12) == 1
+        assert bridge.stop() == 1
     subprocess.run(["e2fsck", "-p", image], check=False, capture_output=True)
     with mounted(tmp_path / "disk", "-o", "loop", image):
         bridge.start()
@@ -289,7 +289,7 @@ def test_yesterdays_outbox_is_refused_and_says_what_to_do(
     assert bridge.stop() == 0
     shutil.copyfile(tmp_path / "copy.db", tmp_path / "state" / "outbox.db")
     bridge.start()
-    assert bridge.process.wait(30) == 2
+    assert bridge.process.wait(90) == 2
     bridge.until_ended()
     assert "it was restored from an older copy" in bridge.log[-1]
     assert "move it away and start again" in bridge.log[-1]

@@ -31,7 +31,7 @@ def listed(ctr: Ctr) -> Inventory:
     return asyncio.run(take())
 
 
-def agreed(url: str, ctr: Ctr, *, within: float = 30) -> list[Stored]:
+def agreed(url: str, ctr: Ctr, *, within: float = 90) -> list[Stored]:
     """Read the log until it says what containerd lists, and no task has ended twice; return it."""
     deadline = time.monotonic() + within
     while True:
@@ -48,7 +48,7 @@ def agreed(url: str, ctr: Ctr, *, within: float = 30) -> list[Stored]:
 
 def until(url: str, condition: Callable[[list[Stored]], bool], subject: str = ">") -> list[Stored]:
     """Read the log again and again until it is as it should be; return it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not condition(messages := stored(url, subject)):
         assert time.monotonic() < deadline, messages[-20:]
         time.sleep(0.05)
@@ -81,7 +81,7 @@ def ends(messages: list[Stored]) -> dict[str, tuple[int | None, str | None]]:
 
 def until_ready(host: Containerd, pid: int) -> None:
     """Wait until the program of a container has written its file `/ready`."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while host.run("test", "-s", f"/proc/{pid}/root/ready", check=False).returncode:
         assert time.monotonic() < deadline, f"process {pid} does not get ready"
 
@@ -123,7 +123,7 @@ def test_what_was_there_before_the_first_start_is_in_the_log_with_its_status(
     ctr.run("paused", *ENDLESS)
     ctr("tasks", "pause", "paused")
     ctr.run("stopped", "sh", "-c", "exit 3")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while ctr.status("stopped") != "STOPPED":
         assert time.monotonic() < deadline
     follow(bridge_factory, setup)
@@ -300,7 +300,7 @@ def test_after_another_boot_every_task_of_before_has_ended(bridge_factory: Bridg
     assert of(messages, "web.1") == ["exit", "delete", "create", "start"]
     assert ends(messages) == {"web.1": (None, "host-rebooted")}
     assert [message.data["cause"] for message in messages if message.word == "gap"] == ["rebooted"]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while note.read_text() != this:  # once the repair is committed, and no earlier
         assert time.monotonic() < deadline
         time.sleep(0.01)

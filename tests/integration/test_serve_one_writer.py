@@ -59,7 +59,7 @@ def test_a_second_bridge_of_the_node_is_refused_with_a_sentence_that_names_the_f
         [sys.executable, "-m", "bridge", "serve", *map(str, pair.options("two"))],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=90,
         check=False,
     )
     assert ran.returncode == 2
@@ -115,7 +115,7 @@ def test_one_that_was_suspended_is_followed_and_stops_when_it_wakes_up(pair: Pai
     ctr.run("after", "true")
     until_stored(nats_url, lambda m: m.word == "exit" and m.event["subject"] == "after")
     first.process.send_signal(signal.SIGCONT)
-    assert first.process.wait(20) == 1
+    assert first.process.wait(90) == 1
     first.until_ended()
     said = first.log[-1]
     assert "node n1 now has another bridge" in said
@@ -141,7 +141,7 @@ def test_on_older_servers_the_suspended_one_stops_too(
     first.process.send_signal(signal.SIGSTOP)
     pair.start("two", lease_s=LEASE_S).live()
     first.process.send_signal(signal.SIGCONT)
-    assert first.process.wait(20) == 1
+    assert first.process.wait(90) == 1
     assert len(blocks(stored(server.url))) == 2
 
 

@@ -111,6 +111,6 @@ def test_a_policy_that_is_wrong_keeps_it_from_starting(ctr: Ctr, nats_url: str, 
         policy,
     )
     with Bridge(*options) as bridge:
-        assert bridge.process.wait(30) == 2
+        assert bridge.process.wait(90) == 2
         bridge.until_ended()
     assert bridge.log[-1].endswith(f"{policy}: default is 'perhaps': give allow or deny")

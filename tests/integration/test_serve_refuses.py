@@ -22,7 +22,7 @@ def refused(*options: str | Path, environ: dict[str, str] | None = None, prefix:
         [*prefix, sys.executable, "-m", "bridge", "serve", *map(str, options)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=90,
         check=False,
         env={**os.environ, **(environ or {})},
     )

@@ -55,7 +55,7 @@ class Asking:
     async def __call__(self, verb: str, container: str | None = "web.1", **options: Any) -> dict[str, Any]:
         namespace = quote(self.ctr.namespace)
         subject = f"containerd.commands.n1.{namespace}.{quote(container) if container else '-'}.{verb}"
-        answer = await self._bus.request(subject, msgspec.json.encode(options), timeout=60)
+        answer = await self._bus.request(subject, msgspec.json.encode(options), timeout=90)
         said: dict[str, Any] = msgspec.json.decode(answer.data)
         return said
 

@@ -68,9 +68,9 @@ class Here:
         return (await asyncio.to_thread(Path(path).read_text)).strip()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not await asyncio.to_thread(condition):
-            assert time.monotonic() < deadline, "it did not come true within 30 s"
+            assert time.monotonic() < deadline, "it did not come true in time"
             await asyncio.sleep(0.05)
 
     async def exec(self, exec_id: str, *command: str, container: str = "web.1") -> Any:
@@ -178,13 +178,13 @@ async def test_kill_takes_names_numbers_all_and_one_exec(here: Here) -> None:
     await here.run("web.1", *STUBBORN)
     execed = await here.exec("look.1", "sleep", "1000")
     await here.node.kill("web.1", exec_id="look.1", signal=9, **here.where)
-    assert await asyncio.to_thread(execed.wait, 20) == 137
+    assert await asyncio.to_thread(execed.wait, 90) == 137
     assert await here.status() == "RUNNING"
     assert await code(here.node.kill("web.1", exec_id="look.1", all=True, **here.where)) == "invalid_argument"
     assert await code(here.node.kill("web.1", exec_id="look.1", **here.where)) == "not_found"
     execed = await here.exec("look.2", "sleep", "1000")
     await here.node.kill("web.1", signal="sigkill", all=True, **here.where)
-    assert await asyncio.to_thread(execed.wait, 20) == 137
+    assert await asyncio.to_thread(execed.wait, 90) == 137
     assert (await here.node.wait("web.1", **here.where)).exit_status == 137
 
 
@@ -239,7 +239,7 @@ async def test_wait_for_one_exec(here: Here) -> None:
     await here.run("web.1", *STUBBORN)
     execed = await here.exec("look.1", "sh", "-c", "sleep 0.5; exit 5")
     assert (await here.node.wait("web.1", exec_id="look.1", **here.where)).exit_status == 5
-    assert await asyncio.to_thread(execed.wait, 20) == 5
+    assert await asyncio.to_thread(execed.wait, 90) == 5
     assert await code(here.node.wait("web.1", exec_id="look.1", **here.where)) == "not_found"
 
 
@@ -247,14 +247,12 @@ async def test_wait_goes_on_when_the_bridge_is_stopped_killed_and_started_again(
     await here.run("web.1", *ENDLESS)
     waiting = asyncio.create_task(here.node.wait("web.1", **here.where))
     assert not (await here.node.wait("web.1", timeout=1.5, **here.where)).ended  # the other one has been heard by then
-    began = time.monotonic()
-    await asyncio.to_thread(here.bridge.stop)
-    assert time.monotonic() - began < 15
+    assert await asyncio.to_thread(here.bridge.stop) == 0
     lines = len(here.bridge.lines)
     await asyncio.to_thread(here.bridge.start)
     await asyncio.to_thread(here.bridge.live, after=lines)
     await here.node.kill("web.1", **here.where)
-    assert (await asyncio.wait_for(waiting, 60)).exit_status == 7
+    assert (await asyncio.wait_for(waiting, 90)).exit_status == 7
 
 
 async def test_inspect_shows_execs_the_state_in_the_log_and_its_last_events(here: Here) -> None:
@@ -271,7 +269,7 @@ async def test_inspect_shows_execs_the_state_in_the_log_and_its_last_events(here
         assert set(found.state.execs) == {"look.1"}
     finally:
         await here.node.kill("web.1", exec_id="look.1", signal=9, **here.where)
-        await asyncio.to_thread(execed.wait, 20)
+        await asyncio.to_thread(execed.wait, 90)
 
 
 async def test_pids_have_names_and_command_lines(here: Here) -> None:

@@ -184,7 +184,7 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
         text=True,
         cwd=ROOT,
         env={**os.environ, **environment},
-        timeout=60,
+        timeout=90,
         check=False,
     )
 
@@ -473,29 +473,29 @@ async def channel(address: str) -> AsyncIterator[Any]:
 
 
 async def test_a_unary_method_is_awaited(channel: Any) -> None:
-    assert await tasks_pb2.TasksStub(channel).Kill(tasks_pb2.KillRequest(signal=9), timeout=10) == Empty()
+    assert await tasks_pb2.TasksStub(channel).Kill(tasks_pb2.KillRequest(signal=9), timeout=90) == Empty()
 
 
 async def test_an_error_of_the_server_arrives_as_grpcs_own(channel: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError, match="signal 0 for web"):
-        await tasks_pb2.TasksStub(channel).Kill(tasks_pb2.KillRequest(container_id="web"), timeout=10)
+        await tasks_pb2.TasksStub(channel).Kill(tasks_pb2.KillRequest(container_id="web"), timeout=90)
 
 
 async def test_a_method_that_the_server_lacks_is_unimplemented(channel: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await tasks_pb2.TasksStub(channel).Start(tasks_pb2.StartRequest(), timeout=10)
+        await tasks_pb2.TasksStub(channel).Start(tasks_pb2.StartRequest(), timeout=90)
 
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_a_stream_of_responses_is_iterated_over_whether_the_server_sends_messages_or_bytes(channel: Any) -> None:
-    call = EventsStub(channel).Subscribe(SubscribeRequest(filters=["/t"]), timeout=10)
+    call = EventsStub(channel).Subscribe(SubscribeRequest(filters=["/t"]), timeout=90)
 
     assert [types_pb2.Envelope(topic="/t")] * 2 == [envelope async for envelope in call]
 
 
 async def test_a_stream_in_both_directions_is_written_and_read(channel: Any) -> None:
-    call = streaming_pb2.StreamingStub(channel).Stream(timeout=10)
+    call = streaming_pb2.StreamingStub(channel).Stream(timeout=90)
 
     await call.write(AnyMessage(type_url="a"))
     assert await call.read() == AnyMessage(type_url="aa")
@@ -508,14 +508,14 @@ async def test_a_stream_in_both_directions_is_written_and_read(channel: Any) -> 
 async def test_a_blocking_stub_does_the_same_in_a_thread(address: str) -> None:
     def subscribe() -> list[str]:
         with grpc.insecure_channel(address) as channel:
-            call = EventsBlockingStub(channel).Subscribe(SubscribeRequest(filters=["/t"]), timeout=10)
+            call = EventsBlockingStub(channel).Subscribe(SubscribeRequest(filters=["/t"]), timeout=90)
             return [envelope.topic for envelope in call]
 
     assert await asyncio.to_thread(subscribe) == ["/t", "/t"]
 
 
 async def test_a_raw_method_leaves_the_responses_as_bytes(channel: Any) -> None:
-    call = Events.Subscribe.bind(channel, raw=True)(SubscribeRequest(filters=["/t"]), timeout=10)
+    call = Events.Subscribe.bind(channel, raw=True)(SubscribeRequest(filters=["/t"]), timeout=90)
 
     assert [response async for response in call] == [b"\x1a\x02/t"] * 2
 

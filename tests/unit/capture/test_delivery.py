@@ -135,7 +135,7 @@ async def test_everything_is_in_the_log_once_and_in_order_whatever_the_log_does(
         for _ in range(5):
             delivery.committed(commit(outbox, 7))
             await asyncio.sleep(0)
-        await asyncio.wait_for(delivery.settled(), 10)
+        await asyncio.wait_for(delivery.settled(), 90)
     assert [entry.n for entry in log.stored] == list(range(1, 36))
     assert delivery.behind == 0
 
@@ -147,7 +147,7 @@ async def test_what_gathers_during_one_append_goes_with_the_next(outbox: Outbox)
         while not log.appends:
             await asyncio.sleep(0)
         delivery.committed(commit(outbox, APPEND + 5))
-        await asyncio.wait_for(delivery.settled(), 10)
+        await asyncio.wait_for(delivery.settled(), 90)
     assert log.appends == [1, APPEND, 5]
 
 
@@ -156,7 +156,7 @@ async def test_what_an_earlier_run_left_is_read_from_disk_first(outbox: Outbox) 
     log = UnreliableLog(half_stored)
     async with running(log, outbox) as delivery:
         delivery.committed(commit(outbox, 2))
-        await asyncio.wait_for(delivery.settled(), 10)
+        await asyncio.wait_for(delivery.settled(), 90)
     assert [entry.n for entry in log.stored] == list(range(1, APPEND + 6))
 
 
@@ -169,7 +169,7 @@ async def test_memory_stays_bounded_while_the_bus_is_away_and_nothing_is_lost_fo
         for _ in range(10):
             delivery.committed(commit(outbox, 20, size=100))
             assert delivery.held_bytes <= limit
-        await asyncio.wait_for(delivery.settled(), 10)
+        await asyncio.wait_for(delivery.settled(), 90)
     assert [entry.n for entry in log.stored] == list(range(1, 201))
 
 
@@ -187,7 +187,7 @@ async def test_while_the_log_refuses_it_says_why_and_not_afterwards(outbox: Outb
         while delivery.refused is None:
             await asyncio.sleep(0)
         assert delivery.refused == "the stream is full"
-        await asyncio.wait_for(delivery.settled(), 10)
+        await asyncio.wait_for(delivery.settled(), 90)
         assert delivery.refused is None
 
 
@@ -226,9 +226,9 @@ async def test_a_node_that_is_somebody_else_s_ends_delivery_and_nobody_waits_for
     delivery.committed(commit(outbox, 5))
     settled = asyncio.create_task(delivery.settled())
     with pytest.raises(LogConflict, match="another bridge"):
-        await asyncio.wait_for(delivery.run(), 10)
-    await asyncio.wait_for(settled, 10)
-    await asyncio.wait_for(delivery.settled(), 10)
+        await asyncio.wait_for(delivery.run(), 90)
+    await asyncio.wait_for(settled, 90)
+    await asyncio.wait_for(delivery.settled(), 90)
     assert (delivery.behind, delivery.refused) == (5, "node n1 now has another bridge")
 
 
@@ -244,11 +244,11 @@ async def test_an_outage_longer_than_the_duplicate_window_stores_nothing_twice(o
     log = Forgetful(all_stored_ack_lost, half_stored)
     async with running(log, outbox) as delivery:
         delivery.committed(commit(outbox, 5))
-        await asyncio.wait_for(delivery.settled(), 10)
+        await asyncio.wait_for(delivery.settled(), 90)
         while delivery.refused is not None:
             await asyncio.sleep(0)
         delivery.committed(commit(outbox, 6))
-        await asyncio.wait_for(delivery.settled(), 10)
+        await asyncio.wait_for(delivery.settled(), 90)
     assert [entry.n for entry in log.stored] == list(range(1, 12))
 
 
@@ -258,10 +258,10 @@ async def test_what_is_on_disk_and_not_told_of_yet_is_no_hole(outbox: Outbox) ->
     delivery = make(log, outbox)
     later = commit(outbox, 3)
     task = asyncio.create_task(delivery.run())
-    await asyncio.wait_for(delivery.settled(), 10)
+    await asyncio.wait_for(delivery.settled(), 90)
     assert (delivery.position, delivery.behind) == (4, 0)
     delivery.committed(later)
-    await asyncio.wait_for(delivery.settled(), 10)
+    await asyncio.wait_for(delivery.settled(), 90)
     task.cancel()
     await asyncio.wait((task,))
     assert log.stored == [*first, *later]
@@ -273,16 +273,16 @@ async def test_a_hole_in_the_outbox_is_an_error_and_not_skipped(outbox: Outbox) 
     assert outbox._db is not None
     outbox._db.execute("DELETE FROM entries")
     with pytest.raises(OutboxError, match="lacks entry 1 of 5"):
-        await asyncio.wait_for(delivery.run(), 10)
+        await asyncio.wait_for(delivery.run(), 90)
 
 
 async def test_it_counts_what_it_did_and_what_was_wrong(outbox: Outbox) -> None:
     log = UnreliableLog(full, all_stored_ack_lost, nothing_stored)
     async with running(log, outbox) as delivery:
         delivery.committed(commit(outbox, 7))
-        await asyncio.wait_for(delivery.settled(), 10)
+        await asyncio.wait_for(delivery.settled(), 90)
         delivery.committed(commit(outbox, 3))
-        await asyncio.wait_for(delivery.settled(), 10)
+        await asyncio.wait_for(delivery.settled(), 90)
         figures = delivery.statistics()
     assert figures.troubles == {"refused": 1, "unavailable": 2}
     assert (figures.appended, figures.behind, figures.oldest_s, figures.replayed) == (3, 0, 0.0, 0)
@@ -320,7 +320,7 @@ async def test_who_has_little_time_waits_for_a_log_that_comes_back(
         delivery.committed(commit(outbox, 3))
         while len(log.appends) < 3:
             await asyncio.sleep(0.001)
-        await asyncio.wait_for(delivery.settled(lambda: True), 10)
+        await asyncio.wait_for(delivery.settled(lambda: True), 90)
     assert [entry.n for entry in log.stored] == [1, 2, 3]
 
 
@@ -347,7 +347,7 @@ async def test_who_has_little_time_is_woken_by_a_refusal_and_asks_whether_it_is_
         await asyncio.sleep(0)
         assert delivery.refused is None
         fails.set()
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 90)
         assert asked == [True] * 4 + [False]
         assert delivery.behind == 3
 
@@ -356,5 +356,5 @@ async def test_who_has_little_time_does_not_wait_for_a_trouble_that_lasts(outbox
     log = UnreliableLog(*[full] * 100_000)
     async with running(log, outbox) as delivery:
         delivery.committed(commit(outbox, 3))
-        await asyncio.wait_for(delivery.settled(lambda: True), 10)
+        await asyncio.wait_for(delivery.settled(lambda: True), 90)
         assert (delivery.behind, delivery.refused) == (3, "the stream is full")

@@ -96,7 +96,7 @@ class Notes:
             self._news.notify_all()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10), self._news:
+        async with asyncio.timeout(90), self._news:
             await self._news.wait_for(condition)
 
     def of(self, kind: type[Event]) -> list[Event]:

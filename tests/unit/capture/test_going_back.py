@@ -77,9 +77,9 @@ class Host:
         await delivery.resume()
         task = asyncio.create_task(delivery.run())
         try:
-            await asyncio.wait_for(delivery.settled(), 10)
+            await asyncio.wait_for(delivery.settled(), 90)
             yield delivery
-            await asyncio.wait_for(delivery.settled(), 10)
+            await asyncio.wait_for(delivery.settled(), 90)
         finally:
             task.cancel()
             await asyncio.wait((task,))

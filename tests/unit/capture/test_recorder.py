@@ -143,7 +143,7 @@ def test_acknowledgements_are_written_down_without_an_event_to_carry_them(
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -217,7 +217,7 @@ def test_a_disk_that_fails_for_too_long_is_reported_and_nothing_is_taken_for_wri
     failing(outbox, fail=True)
     recorder.start()
     recorder.submit(start(1))
-    assert witness.failed.wait(10)
+    assert witness.failed.wait(90)
     assert isinstance(witness.failure, OutboxError)
     assert "mend the disk" in str(witness.failure)
     assert witness.entries == []
@@ -250,7 +250,7 @@ def test_damage_ends_it_at_once(outbox: Outbox, witness: Witness) -> None:
     outbox._db = sqlite3.connect(outbox.path, isolation_level=None, check_same_thread=False)
     recorder.start()
     recorder.submit(start(1))
-    assert witness.failed.wait(10)
+    assert witness.failed.wait(90)
     assert isinstance(witness.failure, OutboxDamagedError)
 
 

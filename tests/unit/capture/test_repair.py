@@ -122,7 +122,7 @@ class Bridge:
         return [one.data for one in self.recorded if isinstance(one.data, NodeReconciled)]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while not condition():
                 await asyncio.sleep(0.001)
 

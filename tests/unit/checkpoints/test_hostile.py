@@ -513,7 +513,9 @@ async def test_a_directory_is_laid_out_as_an_archive_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"x" * 600, gzip.compress(b"x" * 2000), gzip.compress(entry("../a", b"x") + END)]
+    "data",
+    [b"", b"x" * 600, gzip.compress(b"x" * 2000), gzip.compress(entry("../a", b"x") + END)],
+    ids=["nothing", "no gzip", "no tar", "a name that leads out"],
 )
 async def test_a_layer_from_elsewhere_is_refused_likewise(inside: Path, data: bytes) -> None:
     descriptor = os.open(inside, os.O_RDONLY)

@@ -129,5 +129,5 @@ async def test_a_signal_that_does_not_reach_it_is_told() -> None:
 async def test_signals_are_caught_while_somebody_is_there() -> None:
     with catching("leave", print) as caught:
         signal.raise_signal(signal.SIGHUP)
-        await asyncio.wait_for(caught.left(), 10)
+        await asyncio.wait_for(caught.left(), 90)
     assert caught.status == 129

@@ -49,7 +49,7 @@ class Terminal:
 
     def until(self, text: str) -> None:
         """Read until this stands there."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while text not in self.written:
             assert time.monotonic() < deadline, f"{text!r} was not drawn, but {self.written!r}"
             if select.select([self.here], [], [], 0.5)[0]:
@@ -60,7 +60,7 @@ class Terminal:
 
     def ended(self) -> int:
         """Wait for its end; what it writes meanwhile is read."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while (status := self.process.poll()) is None:
             assert time.monotonic() < deadline
             with contextlib.suppress(OSError):

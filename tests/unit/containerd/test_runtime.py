@@ -127,16 +127,16 @@ async def test_every_call_names_its_namespace_and_has_a_deadline(services: Servi
 
 async def test_a_cancelled_wait_is_cancelled_at_containerd_too(services: Services, runtime: ContainerRuntime) -> None:
     waiting = asyncio.create_task(runtime.tasks.wait(NAMESPACE, "web.1"))
-    await asyncio.wait_for(services.tasks.waiting.wait(), 10)
+    await asyncio.wait_for(services.tasks.waiting.wait(), 90)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await asyncio.wait_for(services.tasks.given_up.wait(), 10)
+    await asyncio.wait_for(services.tasks.given_up.wait(), 90)
 
 
 async def test_the_end_of_a_task_may_be_awaited_for_ever(services: Services, runtime: ContainerRuntime) -> None:
     waiting = asyncio.create_task(runtime.tasks.wait(NAMESPACE, "web.1"))
-    await asyncio.wait_for(services.tasks.waiting.wait(), 10)
+    await asyncio.wait_for(services.tasks.waiting.wait(), 90)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert services.tasks.deadline is None

@@ -31,7 +31,7 @@ class Delivered:
         self.arrived.put(observed)
 
     async def next(self) -> Observed:
-        return await asyncio.to_thread(self.arrived.get, timeout=10)
+        return await asyncio.to_thread(self.arrived.get, timeout=90)
 
     async def containers(self, count: int) -> list[str | None]:
         return [(await self.next()).container for _ in range(count)]
@@ -98,7 +98,7 @@ async def test_nothing_is_delivered_any_more_after_the_context_was_left(
         exchange.send(*[oom("web")] * 20_000)
         await delivered.next()
     count = delivered.arrived.qsize()
-    assert exchange.left.wait(10)
+    assert exchange.left.wait(90)
     assert delivered.arrived.qsize() == count
 
 
@@ -107,7 +107,7 @@ async def test_leaving_the_context_cancels_the_call(
 ) -> None:
     async with source.subscribe(delivered):
         assert await asyncio.to_thread(exchange.subscribed.wait, 10)
-    assert exchange.left.wait(10)
+    assert exchange.left.wait(90)
 
 
 async def test_leaving_the_context_waits_for_the_delivery_under_way(
@@ -251,7 +251,7 @@ async def test_a_probe_under_way_fails_as_soon_as_the_subscription_ends(
         probing = asyncio.create_task(subscription.probe())
         assert await asyncio.to_thread(exchange.subscribed.wait, 10)
         exchange.end()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             with pytest.raises(SourceLost, match="ended the stream"):
                 await probing
 
@@ -409,7 +409,7 @@ def _ours() -> int:
 
 def _until(condition: Callable[[], bool]) -> None:
     """Wait for a condition; bounded, because a thread that waits for ever would hold up the end of the loop."""
-    tick, deadline = threading.Event(), time.monotonic() + 20
+    tick, deadline = threading.Event(), time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
         tick.wait(0.002)

@@ -56,7 +56,7 @@ async def pieces(data: bytes, size: int) -> AsyncGenerator[bytes, None]:
 
 async def entries(archive: AsyncGenerator[bytes, None]) -> dict[str, bytes | str]:
     found: dict[str, bytes | str] = {}
-    async with asyncio.timeout(60), TarStream(archive) as stream:
+    async with asyncio.timeout(90), TarStream(archive) as stream:
         async for member in stream:
             if member.link is not None:
                 found[member.name] = member.link
@@ -186,7 +186,7 @@ async def test_who_leaves_early_leaves_nothing_behind() -> None:
         finally:
             closed = True
 
-    async with asyncio.timeout(10), TarStream(endless()) as stream:
+    async with asyncio.timeout(90), TarStream(endless()) as stream:
         async for _ in stream:
             break
     assert closed

@@ -154,7 +154,7 @@ async def node() -> Node:
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(90):
         while not true():
             await asyncio.sleep(0)
 

@@ -63,7 +63,7 @@ class Node:
         finally:
             tasks[1].cancel()
             await dispatcher.stop(within=0.01)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(90):
                 await worker.finish()
             tasks[0].cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -74,7 +74,7 @@ class Node:
         await self.jobs.submit(subject, body, command_id=name, name=f"web1.{name}", **more)
 
     async def outcome(self, name: str) -> Outcome:
-        return await self.states.wait(name, "web1", timeout=20)
+        return await self.states.wait(name, "web1", timeout=90)
 
     async def until(self, count: int) -> None:
         await until(lambda: len(self.jobs.jobs) == count)
@@ -347,7 +347,7 @@ async def test_a_job_takes_nothing_from_the_command_whose_id_it_bears() -> None:
             name="3",
         )
         await node.until(0)
-        outcome = await node.states.wait("a-1", "web1", namespace="default", container="web.2", timeout=20)
+        outcome = await node.states.wait("a-1", "web1", namespace="default", container="web.2", timeout=90)
     assert outcome.error is not None
     assert (outcome.outcome, outcome.error.code) == ("refused", "already_exists")
     assert await node.states.get("a-1", namespace="default", container="web.1") == [before]

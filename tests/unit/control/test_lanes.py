@@ -24,7 +24,7 @@ async def test_a_container_that_waits_holds_up_no_other() -> None:
     lanes, gate = Lanes(), asyncio.Event()
     holder = asyncio.create_task(hold(lanes, "slow", gate))
     await settle()
-    async with asyncio.timeout(5), lanes.turn("default", "quick"):
+    async with asyncio.timeout(90), lanes.turn("default", "quick"):
         pass
     gate.set()
     await holder
@@ -34,7 +34,7 @@ async def test_equal_ids_in_two_namespaces_are_two_containers() -> None:
     lanes, gate = Lanes(), asyncio.Event()
     holder = asyncio.create_task(hold(lanes, "web", gate))
     await settle()
-    async with asyncio.timeout(5), lanes.turn("other", "web"):
+    async with asyncio.timeout(90), lanes.turn("other", "web"):
         pass
     gate.set()
     await holder
@@ -119,7 +119,7 @@ async def test_a_command_that_fails_lets_the_next_one_in() -> None:
     second = asyncio.create_task(hold(lanes, "web.1", opened))
     with pytest.raises(CommandFailed, match="it broke"):
         await first
-    await asyncio.wait_for(second, 5)
+    await asyncio.wait_for(second, 90)
     assert lanes.statistics() == IDLE
 
 
@@ -202,6 +202,6 @@ async def test_more_than_shared_lanes_hold_is_exhausted_at_once_but_for_who_is_p
         async with lanes.turn("c"):
             pass
     gate.set()
-    async with asyncio.timeout(5), lanes.turn("a", patient=True):
+    async with asyncio.timeout(90), lanes.turn("a", patient=True):
         pass
     await asyncio.gather(*tasks)

@@ -288,7 +288,7 @@ async def test_what_is_taken_back_before_it_is_in_its_queue_never_waits_there(
     cancelling = asyncio.create_task(node.ask("cancel", container=None, command="a-2"))
     await settle()
     gate.set()
-    outcome = await asyncio.wait_for(behind, 10)
+    outcome = await asyncio.wait_for(behind, 90)
     assert outcome.error is not None
     assert (outcome.outcome, outcome.error.code) == ("error", "cancelled")
     assert not (await cancelling).result.began

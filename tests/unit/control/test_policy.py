@@ -297,18 +297,18 @@ async def test_new_rules_take_effect_and_broken_ones_leave_the_old(
         ):
             looked.clear()
             path.write_text(text)
-            await asyncio.wait_for(looked.wait(), 10)
+            await asyncio.wait_for(looked.wait(), 90)
             assert policy.book.default == default
             assert (file.refused is None) == ("[" not in text)
         looked.clear()
         path.unlink()
-        await asyncio.wait_for(looked.wait(), 10)
+        await asyncio.wait_for(looked.wait(), 90)
         assert policy.book.default == "allow"
         assert file.refused is not None
         assert "No such file" in file.refused
         looked.clear()
         file.ask()
-        await asyncio.wait_for(looked.wait(), 10)
+        await asyncio.wait_for(looked.wait(), 90)
     finally:
         keeping.cancel()
     assert "the policy stays as it was" in caplog.text

@@ -38,7 +38,7 @@ async def telling(bucket: MemoryCommands, **moments: Any) -> AsyncIterator[Telle
     teller = Teller(bucket, node="n1", **moments)
     task = asyncio.create_task(teller.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             yield teller
     finally:
         task.cancel()

@@ -16,6 +16,6 @@ async def settle(turns: int = 100) -> None:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until it is so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not condition():
             await asyncio.sleep(0)

@@ -99,7 +99,7 @@ class House:
         self, session: Session, offset: int, data: bytes, *, end: bool = False, exec_id: str = "e1"
     ) -> InputReply:
         piece = InputPiece(session=session.id, offset=offset, data=data, end=end, key=session.secret)
-        return await self.bus.write(self.subject("stdin", exec_id), piece, timeout=10)
+        return await self.bus.write(self.subject("stdin", exec_id), piece, timeout=90)
 
     def execs(self) -> list[str]:
         task = self.containerd.containers["default", "web"].task
@@ -129,6 +129,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 async def until(true: Callable[[], object]) -> None:
     """Wait for a condition."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not true():
             await asyncio.sleep(0.005)

@@ -23,7 +23,7 @@ ANNA, BERT = Who(account="ops", user="anna"), Who(account="ops", user="bert")
 
 async def typed(house: House, session: Session, key: str, data: bytes = b"rm -rf /\n") -> InputReply:
     piece = InputPiece(session=session.id, offset=0, data=data, key=key)
-    return await house.bus.write(house.subject("stdin"), piece, timeout=10)
+    return await house.bus.write(house.subject("stdin"), piece, timeout=90)
 
 
 @pytest.mark.parametrize("key", ["", "x", "\udce9"])

@@ -269,7 +269,7 @@ async def test_the_end_may_be_told_before_the_start(house: House) -> None:
     session = await house.made(Program(echoes=True), stdin=True)
     assert (await house.write(session, 0, b"early", end=True)).closed
     await session.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         assert (await session.ended()).stdout.sha256 == sha(b"early")
 
 
@@ -316,7 +316,7 @@ async def test_an_end_that_was_asked_for_is_told_after_a_restart(house: House) -
     await house.write(session, 0, b"x", end=True)
     house.containerd.runtime.tasks.close_stdin = close  # type: ignore[method-assign]
     await house.restart()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         assert (await house.found().ended()).exit_status == 0
 
 
