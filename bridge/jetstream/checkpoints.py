@@ -82,7 +82,7 @@ def open_checkpoints(connection: Connection, config: Config) -> JetStreamCheckpo
         node=config.node,
         secret=None if config.checkpoint_key is None else read_secret(config.checkpoint_key),
         keeping=Keeping(
-            max_bytes=config.checkpoints_node_max_bytes,
+            max_bytes=config.checkpoints_quota,
             most=config.checkpoints_keep,
             max_age_s=config.checkpoints_max_age_s,
         ),
