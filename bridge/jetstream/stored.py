@@ -62,7 +62,11 @@ async def last_of(connection: Connection, stream: str, subject: str, *, direct: 
 
 
 async def _direct(connection: Connection, stream: str, subject: str) -> Last | None:
-    answer = await connection.request(f"{connection.api}DIRECT.GET.{stream}.{subject}")
+    try:
+        answer = await connection.request(f"{connection.api}DIRECT.GET.{stream}.{subject}")
+    except nats.errors.NoRespondersError:
+        await api(connection, f"STREAM.INFO.{stream}")  # says so where there is no such stream
+        raise
     headers = answer.headers or {}
     status = headers.get("Status")
     if status == "404":
