@@ -53,7 +53,7 @@ async def test_any_client_of_object_stores_reads_an_archive(
         assert (found.info.size, found.info.chunks, found.info.bucket) == (len(DATA), -(-len(DATA) // CHUNK), BUCKET)
         assert [info.name for info in await store.list()] == [key().token]
 
-        assert await whole(catalogue_at(connection, direct=True), key()) == DATA
+        assert await whole(catalogue_at(connection, filtered=True), key()) == DATA
         assert await whole(catalogue, key(), offset=MIB + 1) == DATA[MIB + 1 :]
         assert await catalogue.remove(key()) == len(DATA)
         assert (await store.status()).size == 0
@@ -256,7 +256,7 @@ async def test_a_store_that_is_full_says_what_to_do_and_keeps_nothing_of_it(nats
 @pytest.mark.parametrize(
     ("stream", "change", "said"),
     [
-        (f"OBJ_{BUCKET}", {"allow_direct": False}, "allow_direct is "),
+        (f"OBJ_{BUCKET}", {"allow_rollup_hdrs": False}, "allow_rollup_hdrs is "),
         (f"OBJ_{BUCKET}", {"max_age": 3600 * 10**9}, "max_age is 3600 s, needed is unset"),
         (f"OBJ_{BUCKET}", {"max_bytes": MIB, "discard": "old"}, "discard is old, needed is new"),
         (f"KV_{BUCKET}", {"max_age": 3600 * 10**9}, "max_age is 3600 s, needed is unset"),
@@ -277,7 +277,7 @@ async def test_what_is_too_weak_is_refused(nats_url: str, stream: str, change: d
 
 async def test_a_bus_without_a_catalogue_has_no_checkpoints(nats_url: str) -> None:
     async with connected(nats_url) as connection:
-        reading = JetStreamCheckpoints(connection, SUBJECTS, direct=True)
+        reading = JetStreamCheckpoints(connection, SUBJECTS, filtered=True)
         assert await reading.list() == []
         with pytest.raises(CommandFailed) as failed:
             await reading.get(key())
