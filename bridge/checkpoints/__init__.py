@@ -19,6 +19,7 @@ from bridge.checkpoints.packing import Packing
 from bridge.checkpoints.reading import peek, unpack
 from bridge.checkpoints.rebuilding import rebuild
 from bridge.checkpoints.restorable import ToRestore, before_restore
+from bridge.checkpoints.survey import recoded, survey
 from bridge.checkpoints.writing import Contents, PackedArchive, pack, pack_criu_tar
 
 __all__ = [
@@ -53,6 +54,8 @@ __all__ = [
     "pack_criu_tar",
     "peek",
     "read_criu_tar",
+    "recoded",
+    "survey",
     "read_directory",
     "rebuild",
     "stats_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -38,7 +38,6 @@ _CHOICE = [
     parameter("namespace", OneNamespace, None),
     parameter("container", OfContainer, None),
 ]
-_ON = Annotated[str | None, typer.Option("--on", metavar="NODE", help="Node that removes it; the one that made it.")]
 
 
 @client_command
@@ -96,17 +95,31 @@ async def inspect(
         raise typer.Exit(1)
 
 
-async def _rm(
+def _chosen(body: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make a command of what changes chosen checkpoints: it is given how it is sent, and what they are chosen among."""
+
+    async def command(bus: Bus, /, **values: Any) -> None:
+        given, choice = taken(values, TO_A_NODE), taken(values, _CHOICE)
+        await body(bus, given, choice, **values)
+
+    own = [each for each in own_parameters(body) if each.name not in {"given", "choice"}]
+    return client_command(with_parameters(command, body, [parameter("bus", Bus), *own, *_CHOICE, *TO_A_NODE]))
+
+
+@_chosen
+async def rm(
     bus: Bus,
-    /,
+    given: Mapping[str, Any],
+    choice: Mapping[str, Any],
     *,
     names: CheckpointNames,
-    on: _ON = None,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="NODE", help="Node that removes it; the one that made it unless given."),
+    ] = None,
     as_json: Json = False,
-    **values: Any,
 ) -> None:
     """Remove checkpoints: their records, then their archives."""
-    given, choice = taken(values, TO_A_NODE), taken(values, _CHOICE)
     sending(given)  # what does not go together is said before anybody is asked
     terminal = Terminal()
     failed = False
@@ -127,9 +140,6 @@ async def _rm(
             complain(complaint(error))
     if failed:
         raise typer.Exit(1)
-
-
-rm = client_command(with_parameters(_rm, _rm, [*own_parameters(_rm), *_CHOICE, *TO_A_NODE]))
 
 
 async def _remover(

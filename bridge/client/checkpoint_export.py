@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,25 +33,33 @@ async def export(archive: Archive, file: Path | None, packing: Packing | None, t
 
 
 async def _to_file(data: AsyncGenerator[bytes, None], file: Path) -> int:
-    there = file.stat() if file.exists() else None
-    if there is not None and not stat.S_ISREG(there.st_mode):
+    with _beside(file) as opened:
+        size = await _write(data, opened)
+        await asyncio.to_thread(_put_in_place, opened, file)
+    return size
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[BinaryIO]:
+    """Yield a new file beside this one; it is gone at the end, unless it was put in its place."""
+    if file.exists() and not file.is_file():
         raise CommandFailed("invalid_argument", f"{file} is no file: give another name, or - for standard output")
     beside = file.with_name(f".{file.name}.{new_ulid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as opened:
-            size = await _write(data, opened)
-            await asyncio.to_thread(os.fsync, opened.fileno())
-        beside.replace(file)
-    except BaseException:
+        with open(beside, "xb", opener=partial(os.open, mode=0o600)) as opened:
+            yield opened
+    finally:
         beside.unlink(missing_ok=True)
-        raise
+
+
+def _put_in_place(opened: BinaryIO, file: Path) -> None:
+    os.fsync(opened.fileno())
+    Path(opened.name).replace(file)
     directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        await asyncio.to_thread(os.fsync, directory)
+        os.fsync(directory)
     finally:
         os.close(directory)
-    return size
 
 
 async def _write(data: AsyncGenerator[bytes, None], file: BinaryIO) -> int:

@@ -103,7 +103,6 @@ def archive_faults(there: dict[str, Any], subjects: Subjects, *, replicas: int =
     bounded = there.get("max_msgs", -1) > 0 or there.get("max_bytes", -1) > 0
     need("discard", not bounded or there.get("discard") == "new", "new: a full store may not forget pieces of archives")
     need("allow_rollup_hdrs", bool(there.get("allow_rollup_hdrs")), "true: an object store's own way to replace")
-    need("allow_direct", bool(there.get("allow_direct")), "true: who may read a part only reads it so")
     need("deny_purge", not there.get("deny_purge"), "unset: what is removed is purged")
     need.subjects(_subjects(subjects.checkpoint_bucket))
     need.unset()

@@ -137,12 +137,12 @@ def nuid_of_image(node: str, digest: str, upload: str) -> str:
 class Objects:
     """The objects of one store."""
 
-    def __init__(self, connection: Connection, bucket: str, *, direct: bool = False) -> None:
-        """Take where they are; `direct` for who may not read all of the store."""
+    def __init__(self, connection: Connection, bucket: str, *, filtered: bool = False) -> None:
+        """Take where they are; `filtered` for who may not read all of the store."""
         self.connection: Final = connection
         self.bucket: Final = bucket
         self.stream: Final = object_stream(bucket)
-        self._direct = direct
+        self._filtered = filtered
 
     async def find(self, name: str) -> StandingObject | None:
         """Return what is said of an object, None where there is none.
@@ -170,7 +170,7 @@ class Objects:
 
     async def last(self, subject: str) -> Last | None:
         """Return the last message under one of the store's subjects; raises as `last_of` does."""
-        return await last_of(self.connection, self.stream, subject, direct=self._direct)
+        return await last_of(self.connection, self.stream, subject, filtered=self._filtered)
 
     async def all(self) -> list[StandingObject]:
         """Return what is said of every object; what describes none is left out."""

@@ -51,12 +51,12 @@ def record_key(record: CheckpointRecord) -> str:
 class Records:
     """All records."""
 
-    def __init__(self, connection: Connection, bucket: str, *, direct: bool = False) -> None:
-        """Take where they are; `direct` for who may not read all of them."""
+    def __init__(self, connection: Connection, bucket: str, *, filtered: bool = False) -> None:
+        """Take where they are; `filtered` for who may not read all of them."""
         self._connection = connection
         self._bucket = bucket
         self._stream = bucket_stream(bucket)
-        self._direct = direct
+        self._filtered = filtered
 
     async def find(self, key: CheckpointKey) -> StandingRecord | None:
         """Return a checkpoint's record: the one of its node, else an imported one; None where there is neither.
@@ -69,7 +69,7 @@ class Records:
         for place in (key.token, f"{IMPORTED}.{key.token}"):
             try:
                 last = await last_of(
-                    self._connection, self._stream, key_subject(self._bucket, place), direct=self._direct
+                    self._connection, self._stream, key_subject(self._bucket, place), filtered=self._filtered
                 )
             except ApiError as error:
                 if error.err_code == NO_STREAM:
@@ -133,7 +133,7 @@ class Records:
         await api(self._connection, f"STREAM.PURGE.{self._stream}", request)
 
     async def _revision(self, place: str) -> int:
-        last = await last_of(self._connection, self._stream, key_subject(self._bucket, place), direct=self._direct)
+        last = await last_of(self._connection, self._stream, key_subject(self._bucket, place), filtered=self._filtered)
         return 0 if last is None else last.sequence
 
 

@@ -82,7 +82,7 @@ def open_checkpoints(connection: Connection, config: Config) -> JetStreamCheckpo
         node=config.node,
         secret=None if config.checkpoint_key is None else read_secret(config.checkpoint_key),
         keeping=Keeping(
-            max_bytes=config.checkpoints_node_max_bytes,
+            max_bytes=config.checkpoints_quota,
             most=config.checkpoints_keep,
             max_age_s=config.checkpoints_max_age_s,
         ),
@@ -97,7 +97,7 @@ def read_checkpoints(connection: Connection, subjects: Subjects, key: Path | Non
         ConfigError: the file is no key.
     """
     secret = None if key is None else read_secret(key)
-    return JetStreamCheckpoints(connection, subjects, secret=secret, direct=True)
+    return JetStreamCheckpoints(connection, subjects, secret=secret, filtered=True)
 
 
 class JetStreamCheckpoints:
@@ -112,7 +112,7 @@ class JetStreamCheckpoints:
         secret: CheckpointSecret | None = None,
         keeping: Keeping | None = None,
         making: CheckpointMaking | None = None,
-        direct: bool = False,
+        filtered: bool = False,
     ) -> None:
         """Take where it is.
 
@@ -123,7 +123,7 @@ class JetStreamCheckpoints:
             secret: what archives are encrypted with; without one they are stored as they are, and encrypted ones are not read.
             keeping: the quota and the retention.
             making: how bucket and store are made where there are none; without it they are not made.
-            direct: ask in a way that can be permitted to who may not read all.
+            filtered: ask in a way that can be permitted to who may not read all.
         """
         bucket = subjects.checkpoint_bucket
         self._connection = connection
@@ -132,8 +132,8 @@ class JetStreamCheckpoints:
         self._secret = secret
         self._keeping = keeping or Keeping()
         self._making = making
-        self._records = Records(connection, bucket, direct=direct)
-        self._objects = Objects(connection, bucket, direct=direct)
+        self._records = Records(connection, bucket, filtered=filtered)
+        self._objects = Objects(connection, bucket, filtered=filtered)
         self._store = ArchiveStore(self._objects, node=node, secret=secret, max_bytes=self._keeping.max_bytes)
         self._sweep = Sweep(self._records, self._objects, node, self._keeping, self._store.under_way)
 
