@@ -7,7 +7,9 @@ anything comes of them, and what is refused leaves nothing behind.
 from __future__ import annotations
 
 from bridge.checkpoints.criu_tar import read_criu_tar
+from bridge.checkpoints.delta import Delta, DeltaFacts
 from bridge.checkpoints.directory import copy_dump, read_directory
+from bridge.checkpoints.dumpable import ToDump, before_dump
 from bridge.checkpoints.facts import Told, described, told
 from bridge.checkpoints.images import Inventory, criu_version, dump_stats, inventory, stats_of
 from bridge.checkpoints.intake import Arrived
@@ -15,11 +17,15 @@ from bridge.checkpoints.layer import LAYER_TYPES, keep_layer, layer_stream
 from bridge.checkpoints.layout import IMAGES, LAYER, LIMITS, LOG, STATS, Limits
 from bridge.checkpoints.packing import Packing
 from bridge.checkpoints.reading import peek, unpack
+from bridge.checkpoints.rebuilding import rebuild
+from bridge.checkpoints.restorable import ToRestore, before_restore
 from bridge.checkpoints.writing import Contents, PackedArchive, pack
 
 __all__ = [
     "Arrived",
     "Contents",
+    "Delta",
+    "DeltaFacts",
     "Inventory",
     "IMAGES",
     "LAYER",
@@ -30,7 +36,11 @@ __all__ = [
     "PackedArchive",
     "Packing",
     "STATS",
+    "ToDump",
+    "ToRestore",
     "Told",
+    "before_dump",
+    "before_restore",
     "copy_dump",
     "criu_version",
     "described",
@@ -42,6 +52,7 @@ __all__ = [
     "peek",
     "read_criu_tar",
     "read_directory",
+    "rebuild",
     "stats_of",
     "told",
     "unpack",
