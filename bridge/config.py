@@ -122,7 +122,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Size of that stream, beyond which the oldest output goes; 0 for no limit."""
     checkpoints_max_bytes: Size = Size(0)
     """Size of the object store of checkpoints, where the bridge makes it; a full one takes no more. 0 for no limit."""
-    checkpoints_node_max_bytes: Size = Size(16 << 30)
+    checkpoints_quota: Size = Size(16 << 30)
     """Most bytes of archives that this node has in the catalogue of checkpoints; 0 for no limit."""
     checkpoints_max_age_s: int = 0
     """Seconds after which a checkpoint of this node's is removed, unless whoever made it said otherwise; 0 for never."""
@@ -363,7 +363,7 @@ _RANGES: Final = (
     ("stdio_max_age_s", 60, 3_153_600_000, "60 or more, or 0 for ever"),
     ("stdio_max_bytes", 64 * MIB, inf, "64MiB or more, or 0 for no limit"),
     ("checkpoints_max_bytes", 64 * MIB, inf, "64MiB or more, or 0 for no limit"),
-    ("checkpoints_node_max_bytes", MIB, inf, "1MiB or more, or 0 for no limit"),
+    ("checkpoints_quota", MIB, inf, "1MiB or more, or 0 for no limit"),
     ("checkpoints_max_age_s", 60, 3_153_600_000, "60 or more, or 0 for ever"),
     ("checkpoints_keep", 1, 1_000_000, "a number from 1 to 1000000, or 0 for all"),
     ("outbox_max_bytes", MIB, inf, "1MiB or more"),

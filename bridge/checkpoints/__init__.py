@@ -19,6 +19,7 @@ from bridge.checkpoints.packing import Packing
 from bridge.checkpoints.reading import peek, unpack
 from bridge.checkpoints.rebuilding import rebuild
 from bridge.checkpoints.restorable import ToRestore, before_restore
+from bridge.checkpoints.survey import recoded, survey
 from bridge.checkpoints.writing import Contents, PackedArchive, pack
 
 __all__ = [
@@ -53,7 +54,9 @@ __all__ = [
     "read_criu_tar",
     "read_directory",
     "rebuild",
+    "recoded",
     "stats_of",
+    "survey",
     "told",
     "unpack",
 ]

@@ -10,6 +10,8 @@ from typer.main import get_command
 
 import bridge
 from bridge.cli import (
+    checkpoint_files,
+    checkpoints,
     creating,
     doctor,
     events,
@@ -93,6 +95,14 @@ _OF_JOBS: Final[Mapping[str, Callable[..., Any]]] = {
     "drop": jobs.drop,
 }
 
+_OF_CHECKPOINT: Final[Mapping[str, Callable[..., Any]]] = {
+    "ls": checkpoints.ls,
+    "inspect": checkpoints.inspect,
+    "rm": checkpoints.rm,
+    "export": checkpoint_files.export,
+    "import": checkpoint_files.import_file,
+}
+
 _OF_STATE: Final[Mapping[str, Callable[..., Any]]] = {"verify": state.verify, "rebuild": state.rebuild}
 
 _OF_POLICY: Final[Mapping[str, Callable[..., Any]]] = {"check": policy.check, "explain": policy.explain}
@@ -124,6 +134,9 @@ for _name, _function in _OF_POLICY.items():
 _jobs = typer.Typer(cls=Group, rich_markup_mode=None)
 for _name, _function in _OF_JOBS.items():
     _jobs.command(_name, cls=Command, rich_help_panel="Commands")(_function)
+_checkpoint = typer.Typer(cls=Group, rich_markup_mode=None)
+for _name, _function in _OF_CHECKPOINT.items():
+    _checkpoint.command(_name, cls=Command, rich_help_panel="Commands")(_function)
 for _section, _commands in _COMMANDS.items():
     for _name, _function in _commands.items():
         app.command(
@@ -134,6 +147,9 @@ for _section, _commands in _COMMANDS.items():
             context_settings={"allow_interspersed_args": _name not in _AS_THEY_STAND},
         )(_function)
 app.add_typer(_jobs, name="jobs", rich_help_panel="Act", help="Durable jobs, and how every command stands.")
+app.add_typer(
+    _checkpoint, name="checkpoint", rich_help_panel="Act", help="Checkpoints of containers, and their catalogue."
+)
 app.add_typer(
     _state, name="state", rich_help_panel="More", help="Compare the states that are kept with the log, or mend them."
 )

@@ -50,7 +50,9 @@ Opening: TypeAlias = AbstractAsyncContextManager[Bus]
 class Connect(Protocol):
     """Opens a bus: `bridge.client.connect`, or one in memory."""
 
-    def __call__(self, nats: NatsConfig, *, root: str, state_dir: Path) -> AbstractAsyncContextManager[Bus]:
+    def __call__(
+        self, nats: NatsConfig, *, root: str, state_dir: Path, checkpoint_key: Path | None
+    ) -> AbstractAsyncContextManager[Bus]:
         """Return the bus as a context that closes it."""
         ...
 
@@ -184,7 +186,12 @@ def opening_command(body: Callable[Concatenate[Opening, P], Coroutine[Any, Any, 
         connect: Connect = context.obj
 
         async def run() -> None:
-            opening = connect(options.nats_config(config), root=config.root, state_dir=config.state_dir)
+            opening = connect(
+                options.nats_config(config),
+                root=config.root,
+                state_dir=config.state_dir,
+                checkpoint_key=config.checkpoint_key,
+            )
             async with while_read():
                 await body(opening, **values)  # type: ignore[call-arg]
 

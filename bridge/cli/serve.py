@@ -129,7 +129,7 @@ def serve(
     checkpoints_max_bytes: Annotated[
         str | None, typer.Option(metavar="N", help="Size of the store of checkpoints, when it is made (no limit).")
     ] = None,
-    checkpoints_node_max_bytes: Annotated[
+    checkpoints_quota: Annotated[
         str | None, typer.Option(metavar="N", help="Bytes that this node may have in it (16GiB).")
     ] = None,
     checkpoints_max_age_s: Annotated[
@@ -194,7 +194,7 @@ def serve(
         "stdio_max_age_s": stdio_max_age_s,
         "stdio_max_bytes": stdio_max_bytes,
         "checkpoints_max_bytes": checkpoints_max_bytes,
-        "checkpoints_node_max_bytes": checkpoints_node_max_bytes,
+        "checkpoints_quota": checkpoints_quota,
         "checkpoints_max_age_s": checkpoints_max_age_s,
         "checkpoints_keep": checkpoints_keep,
         "checkpoint_key": checkpoint_key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from bridge.client.checkpoints import Checkpoints
 from bridge.client.checkup import Finding, findings
 from bridge.client.containers import Listing, Place, listing, locate
 from bridge.client.filters import EventFilter
@@ -13,7 +14,7 @@ from bridge.client.jobs import Jobs
 from bridge.client.known import KnownNode, known
 from bridge.client.measuring import Meter
 from bridge.client.node import Node
-from bridge.client.points import Point, read_point, show_point
+from bridge.client.points import Point, is_before, read_point, show_point, start_at
 from bridge.client.reading import read
 from bridge.client.standing import Doubt, NodeStanding, doubt_of, gaps_around, moment_of, standings, unheard
 from bridge.client.states import Places, states_at, states_now
@@ -31,7 +32,6 @@ from bridge.ports import (
     NodePresence,
     NodeRecords,
     RoleAt,
-    Start,
     StateStore,
     StdioClient,
     StoredEvent,
@@ -55,6 +55,7 @@ class Bus:
         jobs: Jobs | None = None,
         transport: Transport | None = None,
         stdio: StdioClient | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         """Take what carries it.
 
@@ -68,6 +69,7 @@ class Bus:
             jobs: durable jobs, and how each command stands; without, there is neither.
             transport: what goes beside commands: their progress, archives of images.
             stdio: what carries the output and input of processes; without, there is no `exec` and no `attach`.
+            checkpoints: the catalogue of checkpoints; without, there is none.
         """
         self._reader, self._sender = reader, sender
         self._records, self._states = records, states
@@ -75,6 +77,7 @@ class Bus:
         self.subjects = subjects
         self.jobs = Jobs(subjects) if jobs is None else jobs
         self.transport = transport or Transport(subjects)
+        self.checkpoints = checkpoints or Checkpoints()
 
     async def end(self) -> int:
         """Return the stream's last sequence number: what is sent now has its events behind it."""
@@ -135,7 +138,7 @@ class Bus:
         # In this order: the same duration twice is then no earlier as an end than as a beginning.
         begin = None if since is None else read_point(since)
         end = None if until is None else read_point(until)
-        if _is_before(end, begin):
+        if is_before(end, begin):
             raise ValueError(
                 f"until {show_point(until, end)} lies before since {show_point(since, begin)}: nothing can be between them"
             )
@@ -146,7 +149,7 @@ class Bus:
                 go_on = follow is not False and end > now()
             case _:
                 go_on = follow is True
-        start = _start(begin, follow=go_on)
+        start = start_at(begin, follow=go_on)
         return _admitted(choice, read(self._reader, filters, start, end, follow=go_on))
 
     def history(
@@ -369,8 +372,10 @@ class Bus:
     async def _answering(self) -> list[Node]:
         present = await self.nodes()
         if not present:
-            sentence = "no node on this bus takes commands: switch them on with `containerd-bridge serve --commands`"
-            raise CommandFailed("unavailable", sentence)
+            raise CommandFailed(
+                "unavailable",
+                "no node on this bus takes commands: switch them on with `containerd-bridge serve --commands`",
+            )
         return [self._node(node.node) for node in present]
 
 
@@ -381,20 +386,3 @@ async def _admitted(
         async for event in events:
             if choice.admits(event):
                 yield event
-
-
-def _is_before(end: Nanos | int | None, begin: Nanos | int | None) -> bool:
-    """Return whether the one is known to lie before the other: a time and a sequence number do not compare."""
-    if end is None or begin is None or isinstance(end, Nanos) != isinstance(begin, Nanos):
-        return False
-    return end < begin
-
-
-def _start(point: Nanos | int | None, *, follow: bool) -> Start:
-    match point:
-        case None:
-            return Start() if follow else Start(sequence=1)
-        case Nanos():
-            return Start(time=point)
-        case _:
-            return Start(sequence=point)

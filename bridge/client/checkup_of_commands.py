@@ -1,4 +1,4 @@
-"""What is in order of the command side on the bus, and what is not: jobs, those put aside, output, how commands stand."""
+"""What is in order of the command side on the bus, and what is not: jobs, output, how commands stand, checkpoints."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ _WORDS: Final[Mapping[Holds, tuple[str, str]]] = {
     "quarantined": ("jobs that were put aside", "the oldest goes"),
     "output": ("pieces of output", "the oldest goes"),
     "commands": ("commands that are told of", "it is not told any more how commands stand"),
+    "checkpoints": ("records of checkpoints", "checkpoints are refused"),
+    "archives": ("pieces of checkpoints", "checkpoints are refused"),
 }
 """What each holds, and what happens once it is full."""
 
 
 def of_commands(stores: Sequence[CommandStore]) -> Iterator[Finding]:
     """Iterate over what there is to say, one sentence for each store that is in order."""
-    # Every bridge makes the bucket; only one that takes commands makes streams.
+    # Every bridge makes the bucket of commands; only one that takes commands makes the rest.
     nobody = all(store.absent for store in stores if store.holds != "commands")
     if stores and nobody:
         yield Finding(level="ok", area="commands", message="no bridge on this bus takes commands yet")
@@ -46,6 +48,9 @@ def _of_absent(store: CommandStore) -> Finding:
     remedy = "a bridge that takes commands makes it when it starts: start one again"
     if store.holds == "output":
         message = f"{store.name} is not there: no bridge on this bus runs processes yet"
+        return Finding(level="ok", area="commands", message=message)
+    if store.holds in {"checkpoints", "archives"}:
+        message = f"{store.name} is not there: no bridge on this bus makes checkpoints yet"
         return Finding(level="ok", area="commands", message=message)
     return Finding(level="warn", area="commands", message=f"{store.name} is not there", remedy=remedy)
 

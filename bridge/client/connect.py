@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from bridge.client.bus import Bus
+from bridge.client.checkpoints import Checkpoints
 from bridge.client.jobs import Jobs
 from bridge.client.transport import Transport
 from bridge.config import Config, NatsConfig
 from bridge.errors import ConfigError
 from bridge.jetstream import connection
+from bridge.jetstream.checkpoints import read_checkpoints
 from bridge.jetstream.commands import JetStreamCommands
 from bridge.jetstream.embedded import embedded_config
 from bridge.jetstream.inspection import JetStreamInspector
@@ -38,6 +41,7 @@ async def connect(
     root: str = "containerd",
     state_dir: Path = STATE_DIR,
     name: str = "containerd-bridge client",
+    checkpoint_key: Path | None = None,
 ) -> AsyncIterator[Bus]:
     """Connect to NATS and yield the bus; leaving the context closes the connection.
 
@@ -47,6 +51,7 @@ async def connect(
         root: first token of every subject.
         state_dir: that bridge's state directory, for `embedded`.
         name: what the server calls this connection in its own reports.
+        checkpoint_key: file of the key that archives of checkpoints are encrypted with.
 
     Raises:
         ConfigError: the server cannot be reached, or does not let us in.
@@ -67,6 +72,7 @@ async def connect(
             jobs=Jobs(subjects, store=JetStreamJobStore(opened, subjects), states=JetStreamCommands(opened, subjects)),
             transport=Transport(subjects, NatsProgress(opened, subjects), JetStreamObjects(opened)),
             stdio=NatsStdio(opened, subjects),
+            checkpoints=Checkpoints(partial(read_checkpoints, opened, subjects), key=checkpoint_key),
         )
 
 

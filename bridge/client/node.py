@@ -10,6 +10,7 @@ from typing import Final, Literal, TypedDict, TypeVar, Unpack
 import msgspec
 from msgspec import Struct
 
+from bridge.client.checkpointing import MakesCheckpoints
 from bridge.client.commanding import AWAY, TakesCommands, failed
 from bridge.client.making import MakesContainers
 from bridge.client.running import RunsProcesses
@@ -54,7 +55,7 @@ class Limits(TypedDict, total=False):
     annotations: dict[str, str]
 
 
-class Node(TakesCommands, MakesContainers, RunsProcesses):
+class Node(TakesCommands, MakesContainers, MakesCheckpoints, RunsProcesses):
     """A node by its name; nothing is sent until a method is called.
 
     Every method raises `CommandFailed`: with the node's own code and sentence where it failed there, `unavailable` where nobody

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from bridge.model.nanos import Nanos, now, parse_rfc3339
+from bridge.ports import Start
 
-__all__ = ["Point", "read_duration", "read_point", "show_point"]
+__all__ = ["Point", "is_before", "read_duration", "read_point", "show_point", "start_at"]
 
 Point: TypeAlias = Nanos | datetime | timedelta | int | str
 """A time (`Nanos`, `datetime`), how long ago (`timedelta`), a stream sequence (`int`), or any of them as text."""
@@ -94,3 +95,21 @@ def _loose_time(text: str) -> Nanos:
 
 def _moment(moment: datetime) -> Nanos:
     return Nanos(int(moment.timestamp()) * _UNITS["s"] + moment.microsecond * _UNITS["us"])
+
+
+def is_before(end: Nanos | int | None, begin: Nanos | int | None) -> bool:
+    """Return whether the one is known to lie before the other: a time and a sequence number do not compare."""
+    if end is None or begin is None or isinstance(end, Nanos) != isinstance(begin, Nanos):
+        return False
+    return end < begin
+
+
+def start_at(point: Nanos | int | None, *, follow: bool) -> Start:
+    """Return where reading begins: at this point, else at what comes next, or at the first event of all."""
+    match point:
+        case None:
+            return Start() if follow else Start(sequence=1)
+        case Nanos():
+            return Start(time=point)
+        case _:
+            return Start(sequence=point)

@@ -26,6 +26,7 @@ _TIMEOUTS = {
     "pull": 3600.0,
     "import": 3600.0,
     "rmi": 120.0,
+    "checkpoint-remove": 120.0,
     "attach": 15.0,
     "resize": 30.0,
     "close-stdin": 30.0,

@@ -99,7 +99,7 @@ class ArchiveStore:
                 raise CommandFailed(
                     "exhausted",
                     f"the archive does not fit: of the {most} bytes that node {node} may have in the catalogue "
-                    f"(checkpoints_node_max_bytes) {stored} are taken: remove checkpoints (containerd-bridge checkpoint rm)",
+                    f"(checkpoints_quota) {stored} are taken: remove checkpoints (containerd-bridge checkpoint rm)",
                 )
 
         return room

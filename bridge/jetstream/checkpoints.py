@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -41,7 +42,7 @@ from bridge.model.subjects import NONE, Subjects
 from bridge.ports import Archive
 from bridge.ports.checkpoints import CheckpointCatalogue, Keeping
 
-__all__ = ["JetStreamCheckpoints", "open_checkpoints", "sweeping"]
+__all__ = ["JetStreamCheckpoints", "open_checkpoints", "read_checkpoints", "sweeping"]
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +82,22 @@ def open_checkpoints(connection: Connection, config: Config) -> JetStreamCheckpo
         node=config.node,
         secret=None if config.checkpoint_key is None else read_secret(config.checkpoint_key),
         keeping=Keeping(
-            max_bytes=config.checkpoints_node_max_bytes,
+            max_bytes=config.checkpoints_quota,
             most=config.checkpoints_keep,
             max_age_s=config.checkpoints_max_age_s,
         ),
         making=CheckpointMaking(config.nats.replicas, config.checkpoints_max_bytes),
     )
+
+
+def read_checkpoints(connection: Connection, subjects: Subjects, key: Path | None = None) -> JetStreamCheckpoints:
+    """Return the catalogue as a client has it, with the file of its key where archives are to be read or written.
+
+    Raises:
+        ConfigError: the file is no key.
+    """
+    secret = None if key is None else read_secret(key)
+    return JetStreamCheckpoints(connection, subjects, secret=secret, direct=True)
 
 
 class JetStreamCheckpoints:

@@ -1,4 +1,4 @@
-"""Looking at what the command side keeps on the bus: jobs, those that were put aside, output, and how commands stand."""
+"""Looking at what the command side keeps on the bus: jobs, output, how commands stand, and checkpoints."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 from bridge.errors import LogError
 from bridge.jetstream.api import api
 from bridge.jetstream.buckets import COMMANDS_KEPT, bucket_stream, weaknesses
+from bridge.jetstream.checkpoint_buckets import archive_faults, object_stream, record_faults
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import ApiError, log_errors
 from bridge.jetstream.job_streams import declared_jobs, declared_quarantine, jobs_stream, quarantine_stream, weak
@@ -28,6 +29,8 @@ _FAULTS: Final[Mapping[Holds, Faults]] = {
     "quarantined": lambda there, subjects: weak(there, declared_quarantine(subjects, replicas=1)),
     "output": output_faults,
     "commands": lambda there, subjects: weaknesses(there, subjects.command_bucket, replicas=1, max_age=COMMANDS_KEPT),
+    "checkpoints": record_faults,
+    "archives": archive_faults,
 }
 """What each is held to: the same that a bridge holds it to when it starts, but for replicas."""
 
@@ -53,6 +56,11 @@ def command_needs(subjects: Subjects, prefix: str) -> list[tuple[str, str, str]]
         ("read the output of processes", f"{prefix}CONSUMER.CREATE.{names['output']}.>"),
         ("read the output of processes", f"{prefix}CONSUMER.MSG.NEXT.{names['output']}.*"),
         ("write to processes", f"{subjects.root}.stdio.*.*.*.*.stdin"),
+        ("look at checkpoints", f"{prefix}CONSUMER.CREATE.{names['checkpoints']}.>"),
+        ("look at checkpoints", f"{prefix}DIRECT.GET.{names['checkpoints']}.>"),
+        ("export checkpoints", f"{prefix}DIRECT.GET.{names['archives']}.$O.{subjects.checkpoint_bucket}.M.*"),
+        ("export checkpoints", f"{prefix}CONSUMER.CREATE.{names['archives']}.>"),
+        ("export checkpoints", f"{prefix}CONSUMER.MSG.NEXT.{names['archives']}.*"),
     ]
     return [(what, "publish", subject) for what, subject in needs]
 
@@ -63,6 +71,8 @@ def _names(subjects: Subjects) -> Mapping[Holds, str]:
         "quarantined": quarantine_stream(subjects),
         "output": output_stream_name(subjects),
         "commands": bucket_stream(subjects.command_bucket),
+        "checkpoints": bucket_stream(subjects.checkpoint_bucket),
+        "archives": object_stream(subjects.checkpoint_bucket),
     }
 
 

@@ -1,6 +1,6 @@
 """What NATS has to permit each role: the first line of defence, since verb and container stand in the subject.
 
-    reader       reads the log, the states and the nodes; commands nothing
+    reader       reads the log, the states, the nodes and the records of checkpoints; commands nothing
     namespace    looks at, starts, stops and deletes the containers of one namespace, reads what happens to them, waits for the
                  outcomes of its commands and lists them
     container    the same for one container
@@ -22,6 +22,9 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from bridge.jetstream.api import PREFIX
+from bridge.jetstream.buckets import bucket_stream, key_subject
+from bridge.jetstream.checkpoint_buckets import chunk_subject, object_stream
+from bridge.jetstream.checkpoint_records import IMPORTED as IMPORTED_KEY
 from bridge.jetstream.micro import SERVICE
 from bridge.jetstream.output_stream import output_stream_name
 from bridge.jetstream.streams import stream_name
@@ -50,7 +53,7 @@ VARIABLES: Final[dict[Role, str]] = {
     "node": "CONTAINERD_NODE",
 }
 _SAYS: Final[dict[Role, str]] = {
-    "reader": "Reads the log of container events, the states and the nodes. Commands nothing.",
+    "reader": "Reads the log of container events, the states, the nodes and the records of checkpoints. Commands nothing.",
     "namespace": "Looks at and changes the containers of NAMESPACE on every node, and reads what happens to them.",
     "container": "Looks at and changes the container CONTAINER of NAMESPACE on every node, and reads what happens to it.",
     "node": "The bridge of node NODE.",
@@ -107,7 +110,7 @@ def _permitted(
     look = [USER_INFO, f"{PREFIX}INFO", f"$SRV.INFO.{SERVICE}"]
     match role:
         case "reader":
-            return Permitted([*look, *_reading(subjects)], [f"{inbox}.>"])
+            return Permitted([*look, *_reading(subjects), *_looking_at_checkpoints(subjects)], [f"{inbox}.>"])
         case "namespace" | "container":
             only = container if role == "container" else None
             followed = f"$KV.{subjects.command_bucket}.*.{_place(namespace, only)}.*"
@@ -120,6 +123,9 @@ def _permitted(
             subscribe = [f"{inbox}.>", followed]
             if "exec" in groups:
                 publish += _at_stdio(subjects, namespace, only)
+            if "checkpoint" in groups:
+                publish += _looking_at_checkpoints(subjects, namespace, only)
+                publish += _reading_checkpoints(subjects, namespace, only)
             if "create" in groups and only is None:
                 publish += _sending_archives(subjects)
                 subscribe.append(f"{subjects.root}.progress.*.*")
@@ -201,6 +207,48 @@ def _sending_archives(subjects: Subjects) -> list[str]:
     ]
 
 
+def _looking_at_checkpoints(
+    subjects: Subjects, namespace: str | None = None, container: str | None = None
+) -> Iterator[str]:
+    """Iterate over what it takes to read records of checkpoints; those that were imported have a word more in their keys."""
+    bucket = subjects.checkpoint_bucket
+    stream = bucket_stream(bucket)
+    yield f"{PREFIX}STREAM.INFO.{stream}"
+    yield f"{PREFIX}STREAM.INFO.{object_stream(bucket)}"
+    yield f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*"
+    yield f"{PREFIX}CONSUMER.DELETE.{stream}.*"
+    if namespace is None:
+        yield f"{PREFIX}CONSUMER.CREATE.{stream}.>"
+        yield f"{PREFIX}DIRECT.GET.{stream}.>"
+        return
+    for key in (f"*.{_place(namespace, container)}.*", f"{IMPORTED_KEY}.*.{_place(namespace, container)}.*"):
+        yield f"{PREFIX}CONSUMER.CREATE.{stream}.*.{key_subject(bucket, key)}"
+        yield f"{PREFIX}DIRECT.GET.{stream}.{key_subject(bucket, key)}"
+
+
+def _reading_checkpoints(subjects: Subjects, namespace: str, container: str | None) -> list[str]:
+    """Return what it takes to read archives of checkpoints: of all it can be told how large they are, and these can be read."""
+    bucket = subjects.checkpoint_bucket
+    stream = object_stream(bucket)
+    return [
+        f"{PREFIX}DIRECT.GET.{stream}.$O.{bucket}.M.*",
+        f"{PREFIX}CONSUMER.CREATE.{stream}.*.{chunk_subject(bucket, f'*.{_place(namespace, container)}.*')}",
+        f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*",
+        f"{PREFIX}CONSUMER.DELETE.{stream}.*",
+    ]
+
+
+def _keeping_checkpoints(subjects: Subjects, own: str) -> Iterator[str]:
+    """Iterate over what a bridge needs of the catalogue: it reads and removes all of it, and adds what is its node's own."""
+    bucket = subjects.checkpoint_bucket
+    for stream in (bucket_stream(bucket), object_stream(bucket)):
+        yield from (f"{PREFIX}STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "MSG.GET", "PURGE"))
+        yield from (f"{PREFIX}CONSUMER.{verb}.{stream}.>" for verb in ("CREATE", "DELETE", "MSG.NEXT"))
+    yield key_subject(bucket, f"{own}.*.*.*")
+    yield chunk_subject(bucket, f"{own}.*.*.*")
+    yield f"$O.{bucket}.M.*"
+
+
 def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     root, own = subjects.root, quote(node)
     upper = root.upper()
@@ -217,6 +265,7 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     publish += [f"{root}.events.{own}.>", f"{root}.nodes.{own}.*", f"{root}.stdio.{own}.>", f"{root}.progress.{own}.>"]
     publish.append(f"{root}.quarantine.{own}")
     publish += [f"$KV.{root}-state.{own}.>", f"$KV.{root}-nodes.{own}", f"$KV.{root}-commands.{own}.>"]
+    publish += _keeping_checkpoints(subjects, own)
     publish += [f"$JS.ACK.{upper}_JOBS.>", "_INBOX.>", "_R_.>"]
     subscribe = [f"{root}.commands.{own}.>", f"{root}.stdio.{own}.>", "$SRV.>", f"{inbox}.>"]
     return Permitted(publish, subscribe)

@@ -30,7 +30,7 @@ class RoleAt(NamedTuple):
     container: str = ""
 
 
-Holds: TypeAlias = Literal["jobs", "quarantined", "output", "commands"]
+Holds: TypeAlias = Literal["jobs", "quarantined", "output", "commands", "checkpoints", "archives"]
 
 
 class CommandStore(Struct, frozen=True, kw_only=True):
@@ -38,7 +38,8 @@ class CommandStore(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: as nats-server knows it.
-        holds: jobs that wait, jobs that were put aside, the output of processes, or how each command stands.
+        holds: jobs that wait, jobs that were put aside, the output of processes, how each command stands, the records of
+            checkpoints, or their archives.
         absent: whether it is known not to be there.
         unknown: why it cannot be looked at.
         faults: in what it is weaker than a bridge needs.
@@ -67,7 +68,7 @@ class BusFacts(Struct, frozen=True, kw_only=True):
         discards_new: whether a full stream refuses new events rather than forget old ones.
         extent: how far it reaches.
         buckets: name of each bucket of states and nodes, and why it cannot be used.
-        stores: the streams and the bucket of the command side.
+        stores: the streams and buckets of the command side.
         grants: what this login may do, None where the server does not tell.
     """
 

@@ -11,6 +11,7 @@ import pytest
 from bridge.cli import main
 from bridge.jetstream.api import api
 from bridge.jetstream.buckets import ensure_buckets
+from bridge.jetstream.checkpoint_buckets import CheckpointMaking, ensure_checkpoints
 from bridge.jetstream.inspection import granted
 from bridge.jetstream.job_store import JetStreamJobStore
 from bridge.jetstream.job_streams import ensure_jobs
@@ -129,18 +130,27 @@ def test_the_command_side_is_looked_at(doctor: Any, nats_url: str) -> None:
         "CONTAINERD_QUARANTINE has 0 jobs that were put aside",
         "CONTAINERD_STDIO has 0 pieces of output",
         "KV_containerd-commands has 0 commands that are told of",
+        "KV_containerd-checkpoints is not there: no bridge on this bus makes checkpoints yet",
+        "OBJ_containerd-checkpoints is not there: no bridge on this bus makes checkpoints yet",
     ]
 
     async def spoil() -> None:
         async with connected(nats_url) as connection:
+            await ensure_checkpoints(connection, SUBJECTS, CheckpointMaking())
+            archives = (await api(connection, "STREAM.INFO.OBJ_containerd-checkpoints"))["config"]
+            await api(connection, "STREAM.UPDATE.OBJ_containerd-checkpoints", archives | {"allow_direct": False})
             there = (await api(connection, "STREAM.INFO.CONTAINERD_STDIO"))["config"]
             await api(connection, "STREAM.UPDATE.CONTAINERD_STDIO", there | {"discard": "new", "max_bytes": 1 << 20})
 
     asyncio.run(spoil())
     said = doctor(nats_url)
-    assert (said.status, said.wrong) == (1, [("fail", "commands")])
-    [(_, message)] = [(level, text) for level, text in said.of("commands") if level == "fail"]
-    assert message.startswith("CONTAINERD_STDIO: discard is new, needed is old")
+    assert (said.status, said.wrong) == (1, [("fail", "commands"), ("fail", "commands")])
+    output, archives = [text for level, text in said.of("commands") if level == "fail"]
+    assert output.startswith("CONTAINERD_STDIO: discard is new, needed is old")
+    assert archives.startswith("OBJ_containerd-checkpoints: allow_direct is ")
+    assert "KV_containerd-checkpoints has 0 records of checkpoints, 0 bytes, without another limit" in [
+        text for _, text in said.of("commands")
+    ]
 
 
 def test_older_servers_do_not_tell_what_a_login_may_do(doctor: Any, nats_server_factory: NatsServerFactory) -> None:
@@ -227,6 +237,8 @@ def test_what_a_login_may_not_do_is_told_of(doctor: Any, nats_server_factory: Na
         ("warn", "this login may not look after jobs"),
         ("ok", "this login may read the output of processes"),
         ("warn", "this login may not write to processes"),
+        ("warn", "this login may not look at checkpoints"),
+        ("warn", "this login may not export checkpoints"),
     ]
 
 

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from bridge.cli import main
+from bridge.client.checkpoints import Checkpoints
 from bridge.config import NatsConfig
 from bridge.errors import LogError
 from bridge.model.nodes import NodeRecord
 from bridge.ports import BusInspector, JobStore, StateStore, StdioClient, StoredEvent
+from bridge.ports.checkpoints import CheckpointCatalogue
 from tests.unit.client.small_bus import Answer, SmallReader, SmallSender, bus
 
 __all__ = ["Cli", "Said"]
@@ -78,11 +80,16 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
         reader: SmallReader | None = None,
         stdio: StdioClient | None = None,
         store: JobStore | None = None,
+        checkpoints: CheckpointCatalogue | None = None,
     ) -> Said:
         @asynccontextmanager
-        async def connect(nats: NatsConfig, *, root: str, state_dir: Path) -> AsyncIterator[Any]:
+        async def connect(
+            nats: NatsConfig, *, root: str, state_dir: Path, checkpoint_key: Path | None
+        ) -> AsyncIterator[Any]:
             log, nodes_ = reader or SmallReader(events), sender or SmallSender(answer, nodes)
-            yield bus(log, nodes_, records, states, inspector, stdio, store)
+            given = bus(log, nodes_, records, states, inspector, stdio, store)
+            given.checkpoints = Checkpoints(None if checkpoints is None else lambda _: checkpoints)
+            yield given
 
         capsys.readouterr()
         return Said(main(arguments, connect=connect), *capsys.readouterr())

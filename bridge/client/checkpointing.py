@@ -1,0 +1,32 @@
+"""What a node does about checkpoints."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TypeVar
+
+from msgspec import Struct
+
+from bridge.model import outcomes
+from bridge.model.commands import Command
+from bridge.model.commands.checkpointing import CheckpointRemove
+
+__all__ = ["MakesCheckpoints"]
+
+R = TypeVar("R", bound=Struct)
+
+
+class MakesCheckpoints(ABC):
+    """The part of `bridge.client.Node` that is about checkpoints."""
+
+    name: str
+
+    @abstractmethod
+    async def _ask(self, command: Command, kind: type[R], namespace: str | None, container: str | None) -> R: ...
+
+    async def checkpoint_remove(
+        self, container: str, name: str, *, namespace: str = "default", of: str = ""
+    ) -> outcomes.CheckpointRemoved:
+        """Remove a checkpoint of this container, made by the node `of`, or by this one."""
+        command = CheckpointRemove(name=name, of="" if of == self.name else of)
+        return await self._ask(command, outcomes.CheckpointRemoved, namespace, container)
