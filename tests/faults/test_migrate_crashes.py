@@ -17,7 +17,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
 
+import nats
 import pytest
+from nats.js.errors import NotFoundError
 
 from bridge.client import CommandFailed, Node, connect
 from bridge.control.migration.source import SourceAct
@@ -143,6 +145,16 @@ async def watched(ends: tuple[End, End], container: str) -> AsyncIterator[Watch]
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def forget(url: str) -> None:
+    """Empty the register: a bridge that starts looks at what stands there, and is not to die over that."""
+    client = await nats.connect(url)
+    try:
+        with contextlib.suppress(NotFoundError):
+            await client.jetstream().purge_stream("KV_containerd-migrations")
+    finally:
+        await client.close()
+
+
 async def until_settled(first: End, second: End) -> End:
     """Wait until one of them has it running and the other nothing; return which."""
     found: tuple[object, ...] = ()
@@ -175,6 +187,7 @@ def test_both_ends_die_behind_everything_that_they_do() -> None:
 async def test_exactly_one_runs(harbours: Harbours, number: int, place: str) -> None:
     dying = "n1" if place.startswith("migrate-") else "n2"
     trouble = OF_WAY_BACK.get(place, "")
+    await forget(harbours.url)
     await harbours.with_failpoint(dying, place)
     with harbours.hosts["n1"].fresh_namespace() as ctr:
         first, second = (
@@ -192,7 +205,8 @@ async def test_exactly_one_runs(harbours: Harbours, number: int, place: str) -> 
                 died = harbours.bridges[dying].process
                 dead = asyncio.create_task(asyncio.to_thread(died.wait))
                 await asyncio.wait({dead, sent}, timeout=WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
-                assert dead.done(), (sent, [bridge.log[-8:] for bridge in harbours.bridges.values()])
+                said = "\n".join(line for bridge in harbours.bridges.values() for line in bridge.log[-12:])
+                assert dead.done(), f"it did not die: {sent.result() if sent.done() else 'nothing came'}\n{said}"
                 assert dead.result() == -signal.SIGKILL
                 harbours.bridges.pop(dying)
             await harbours.start(dying)

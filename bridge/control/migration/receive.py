@@ -28,6 +28,7 @@ NOTHING = Verdict(findings=[])
 
 async def receive(place: Place, command: Receive) -> Received:
     """Do the target's part of a migration."""
+    await place.permit(begins=False)  # whether anything may come here at all; what it is, is judged when it is known
     harbour = harbour_at(place)
     key = key_of(place, command)
     entry = await harbour.entry(key)

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 
+from bridge.control.policy import ASKING
 from bridge.errors import CommandFailed
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded
@@ -55,7 +56,7 @@ async def test_what_is_carried_out_is_recorded_before_and_after(here: Side, verb
     assert outcome.outcome in {"ok", "error"}, outcome
     *before, after = here.of("a-1")
     is_whole(after, outcome, verb)
-    asked_first = outcome.error is not None and verb in {"exec", "create", "run", "start", "restart", "update"}
+    asked_first = outcome.error is not None and verb in ASKING
     assert phases(before) == ([] if asked_first else [("started", None)])
 
 
