@@ -3,10 +3,10 @@
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # How long an example takes says more about what else the machine does; pytest's own time-out finds what hangs.
-settings.register_profile("without deadline", deadline=None)
+settings.register_profile("without deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("without deadline")
 
 # A shell without job control has what it puts into the background ignore SIGINT, and so would every program that we interrupt.
