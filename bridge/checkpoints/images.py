@@ -1,7 +1,7 @@
 """What CRIU's own files say of a dump: its figures, what it was made with, and its version.
 
 An image of CRIU's is one or two magic numbers, a length, and a protobuf message of that length. Of two of them a few fields are
-read here, by a reader of a page, so that no generated code is needed. The files may have come from anywhere: whatever stands in
+read here. The files may have come from anywhere: whatever stands in
 them, what comes back is a struct or a refusal.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from bridge.checkpoints.layout import STATS, refusal
+from bridge.checkpoints.protobuf import Value, fields
 from bridge.errors import CommandFailed
 from bridge.model.checkpoints import CriuStats
 
@@ -27,11 +27,6 @@ LARGEST: Final = 64 << 10
 INVENTORY: Final = 0x58313116
 SERVICE: Final = 0x55105940
 STATS_MAGIC: Final = 0x57093306
-
-Value: TypeAlias = int | bytes
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_LONGEST_VARINT: Final = 10
 
 _LSM: Final[dict[int, Literal["none", "selinux", "apparmor"]]] = {0: "none", 1: "selinux", 2: "apparmor"}
 _LOCKS: Final[dict[int, Literal["iptables", "nftables", "skip"]]] = {0: "iptables", 1: "nftables", 2: "skip"}
@@ -70,10 +65,10 @@ def dump_stats(data: bytes) -> CriuStats:
     dump = outer.get(1, [])
     if not dump or not isinstance(dump[-1], bytes):
         raise refusal(f"{what} has no figures of a dump")
-    fields = _fields(dump[-1], what)
+    figures = _fields(dump[-1], what)
 
     def figure(*numbers: int) -> int:
-        return sum(value for number in numbers for value in fields.get(number, [])[-1:] if isinstance(value, int))
+        return sum(value for number in numbers for value in figures.get(number, [])[-1:] if isinstance(value, int))
 
     # Pages of shared memory are counted apart.
     return CriuStats(
@@ -94,17 +89,17 @@ def inventory(data: bytes) -> Inventory:
         CommandFailed: `invalid_argument`: it says nothing of the kind.
     """
     what = "CRIU's inventory.img"
-    fields = _fields(_message(data, (INVENTORY,), what), what)
+    found = _fields(_message(data, (INVENTORY,), what), what)
 
     def number(field: int) -> int | None:
-        values = fields.get(field, [])
+        values = found.get(field, [])
         return values[-1] if values and isinstance(values[-1], int) else None
 
     version = number(1)
     if version is None:
         raise refusal(f"{what} does not say of which version it is")
     lsm, lock = number(6), number(11)
-    plugins = [value for value in fields.get(12, []) if isinstance(value, bytes)]
+    plugins = [value for value in found.get(12, []) if isinstance(value, bytes)]
     names = [name for plugin in plugins for name in _fields(plugin, what).get(12, []) if isinstance(name, bytes)]
     return Inventory(
         version=version,
@@ -147,36 +142,6 @@ def _message(data: bytes, magics: tuple[int, ...], what: str) -> bytes:
 def _fields(message: bytes, what: str) -> dict[int, list[Value]]:
     """Return the fields of a message by number, as they come: numbers and bytes."""
     found: dict[int, list[Value]] = {}
-    for number, value in _each(message, what):
+    for number, value in fields(message, what):
         found.setdefault(number, []).append(value)
     return found
-
-
-def _each(message: bytes, what: str) -> Iterator[tuple[int, Value]]:
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at, what)
-        kind = key & 7
-        if kind == _VARINT:
-            value, at = _varint(message, at, what)
-            yield key >> 3, value
-            continue
-        if kind == _BYTES:
-            length, at = _varint(message, at, what)
-        elif kind in (_FIXED64, _FIXED32):
-            length = 8 if kind == _FIXED64 else 4
-        else:
-            raise refusal(f"{what} has a field of a kind that there is not")
-        if len(message) - at < length:
-            raise refusal(f"{what} ends in the middle of a field")
-        yield key >> 3, message[at : at + length]
-        at += length
-
-
-def _varint(message: bytes, at: int, what: str) -> tuple[int, int]:
-    value = 0
-    for index, byte in enumerate(message[at : at + _LONGEST_VARINT]):
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return value & (1 << 64) - 1, at + index + 1
-    raise refusal(f"{what} has a number without an end")

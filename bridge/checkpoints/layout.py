@@ -22,6 +22,7 @@ __all__ = [
     "DELETED",
     "FACTS",
     "IMAGES",
+    "INVENTORY",
     "LAYER",
     "LIMITS",
     "LOG",
@@ -53,6 +54,8 @@ LOG: Final = "dump.log"
 STATS: Final = "stats-dump"
 IMAGES: Final = "checkpoint"
 LAYER: Final = "rootfs-diff.tar"
+INVENTORY: Final = "inventory.img"
+"""The file that every dump has; CRIU writes it last, so one that was broken off has none."""
 
 ARCHIVE: Final = "the archive"
 """What is read, in sentences about it, unless it is something else."""
@@ -170,8 +173,8 @@ def place_in_directory(name: str, *, what: str) -> Place:
 
 def check_dump(images: Container[str], what: str) -> None:
     """Refuse what has not the file that every dump has."""
-    if "inventory.img" not in images:
-        raise refusal(f"{what} holds no dump of CRIU's: there is no inventory.img in it")
+    if INVENTORY not in images:
+        raise refusal(f"{what} holds no dump of CRIU's: there is no {INVENTORY} in it")
 
 
 def shown(name: bytes | str) -> str:

@@ -182,6 +182,10 @@ class TarReader:
         total = sum(header[:148]) + 8 * 0x20 + sum(header[156:])
         if header[257:262] != b"ustar" or self._number(header[148:156]) != total:
             raise refusal(f"{self._what} is no tar archive, or it is damaged: there is no header where one should be")
+        for begin in (100, 108, 116, 329, 337):  # mode, owner, device: others stop at a header that is wrong there
+            self._number(header[begin : begin + 8])
+        if header[136] != 0xFF:  # a time before 1970
+            self._number(header[136:148])
 
     def _number(self, field: bytes) -> int:
         """Read a number as tar writes it: octal digits, or where that is too short 0x80 and the bytes of the number."""

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from bridge.checkpoints import layout
 from bridge.checkpoints.facts import described
-from bridge.checkpoints.layout import is_image_name, shown, trouble
+from bridge.checkpoints.layout import INVENTORY, is_image_name, shown, trouble
 from bridge.checkpoints.packing import Packing, packer
 from bridge.checkpoints.pump import produced, thread
 from bridge.checkpoints.tar import BLOCK
@@ -27,7 +27,7 @@ from bridge.errors import CommandFailed
 from bridge.model.checkpoints import ArchiveFacts, CheckpointRecord
 from bridge.model.nanos import Nanos
 
-__all__ = ["Contents", "PackedArchive", "pack"]
+__all__ = ["Contents", "PackedArchive", "pack", "pack_criu_tar"]
 
 PIECE: Final = 1 << 20
 LONGEST_LOG: Final = 8 << 20
@@ -142,6 +142,16 @@ async def pack(contents: Contents, packing: Packing = "zstd") -> PackedArchive:
     return PackedArchive(parts, contents.record.created_at // 1_000_000_000, packing)
 
 
+async def pack_criu_tar(images: Path) -> PackedArchive:
+    """Return the tar of a dump as containerd keeps it in its content store: CRIU's files, in no directory, not packed.
+
+    Raises:
+        CommandFailed: as in `pack`.
+    """
+    parts = await thread(lambda: _images(images))
+    return PackedArchive(parts, 0, "none")
+
+
 def _parts(contents: Contents) -> list[_Part]:
     tables = described(contents.record, contents.spec, contents.container_created_at)
     parts = [_Part(name, len(data), data) for name, data in tables.items()]
@@ -151,20 +161,24 @@ def _parts(contents: Contents) -> list[_Part]:
         parts.append(_Part(layout.LOG, size - offset, contents.log, offset))
     if contents.stats is not None:
         parts.append(_Part(layout.STATS, _size(contents.stats), contents.stats))
-    try:
-        names = sorted(os.listdir(contents.images))
-    except OSError as error:
-        raise trouble(error, f"the dump in {shown(str(contents.images))} cannot be read") from error
-    if not any(name.endswith(".img") for name in names):
-        raise CommandFailed("failed_precondition", f"there is no dump in {shown(str(contents.images))}")
-    for name in names:
-        if not is_image_name(name):
-            raise CommandFailed("failed_precondition", f"{shown(name)} in the dump is no name of a file of CRIU's")
-        file = contents.images / name
-        parts.append(_Part(f"{layout.IMAGES}/{name}", _size(file), file))
+    parts += [part._replace(name=f"{layout.IMAGES}/{part.name}") for part in _images(contents.images)]
     if contents.layer is not None:
         parts.append(_Part(layout.LAYER, _size(contents.layer), contents.layer))
     return parts
+
+
+def _images(directory: Path) -> list[_Part]:
+    """Return CRIU's files in their order. One that is not whole is no dump: CRIU writes its inventory last."""
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError as error:
+        raise trouble(error, f"the dump in {shown(str(directory))} cannot be read") from error
+    if INVENTORY not in names:
+        raise CommandFailed("failed_precondition", f"there is no whole dump in {shown(str(directory))}")
+    for name in names:
+        if not is_image_name(name):
+            raise CommandFailed("failed_precondition", f"{shown(name)} in the dump is no name of a file of CRIU's")
+    return [_Part(name, _size(directory / name), directory / name) for name in names]
 
 
 def _size(file: Path) -> int:

@@ -82,6 +82,31 @@ class Content:
             raise CommandFailed("failed_precondition", f"content {digest} is damaged: its bytes have another digest")
         return bytes(data)
 
+    async def stream(self, namespace: str, digest: str, *, size: int) -> AsyncIterator[bytes]:
+        """Return the bytes of a blob of any size, piece by piece; it ends with an error if they are not what its digest says.
+
+        Raises:
+            CommandFailed: `not_found`; `failed_precondition` where it is damaged, or not of this size.
+        """
+        if not is_digest(digest) or await self.size(namespace, digest) is None:
+            raise CommandFailed("not_found", f"content {digest} is not in {namespace}")
+        total, read = hashlib.sha256(), 0
+        if size:
+            with look_errors(f"read content {digest} in {namespace}"):
+                request = content_pb2.ReadContentRequest(digest=digest)
+                call = self._content.Read(request, timeout=UNPACK_S, metadata=in_namespace(namespace))
+                try:
+                    async for part in call:
+                        total.update(part.data)
+                        read += len(part.data)
+                        yield part.data
+                finally:
+                    call.cancel()
+        if read != size or f"sha256:{total.hexdigest()}" != digest:
+            raise CommandFailed(
+                "failed_precondition", f"content {digest} is damaged: {read} bytes of {size}, or of another digest"
+            )
+
     async def label(self, namespace: str, digest: str, labels: Mapping[str, str]) -> None:
         """Give a blob these labels beside its others."""
         if not labels:
@@ -142,6 +167,16 @@ class Content:
             await self._hold(namespace, digest, lease)
         await self.label(namespace, digest, labels or {})
         return Written(digest, size)
+
+    async def write_whole(
+        self, namespace: str, ref: str, data: bytes, *, lease: str, labels: Mapping[str, str] | None = None
+    ) -> Written:
+        """Store a small blob; see `write`."""
+
+        async def once() -> AsyncIterator[bytes]:
+            yield data
+
+        return await self.write(namespace, ref, once(), lease=lease, labels=labels)
 
     async def _hold(self, namespace: str, digest: str, lease: str) -> None:
         """Put a blob that was there already under the lease, and see that it was not garbage that has gone meanwhile.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CHANGE_S", "LOOK_S", "MOUNT_S", "UNPACK_S"]
+__all__ = ["CHANGE_S", "CRIU_S", "LOOK_S", "MOUNT_S", "UNPACK_S"]
 
 LOOK_S: Final = 30.0
 """Deadline of what only looks. A list asks every shim, and containerd gives one that hangs two seconds before it goes on
@@ -18,3 +18,6 @@ MOUNT_S: Final = 120.0
 
 UNPACK_S: Final = 1_800.0
 """Deadline of what moves the whole of an image: a layer that is unpacked, a blob that is written."""
+
+CRIU_S: Final = 6 * 3600.0
+"""Deadline of a dump or a restore: as much as there is memory. CRIU does not end with it, so it is for what hangs for good."""

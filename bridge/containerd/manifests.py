@@ -137,7 +137,7 @@ class Manifests:
         Raises:
             CommandFailed: `failed_precondition`: it is not all there, is none for this platform, or not well-formed.
         """
-        manifest = await self._manifest(namespace, name, target, DEEPEST)
+        manifest = await self._manifest(namespace, name, target)
         if manifest.config is None:
             raise _malformed(name, "its manifest has no config")
         configuration = await self._read(namespace, name, manifest.config.digest)
@@ -154,11 +154,31 @@ class Manifests:
             diff_ids=tuple(diff_ids),
         )
 
+    async def blobs(
+        self, namespace: str, name: str, target: Descriptor, platforms: Sequence[str] = ()
+    ) -> Sequence[Descriptor]:
+        """Return all blobs of an image that these platforms need, this host's for none, each once; indexes come first.
+
+        Raises:
+            CommandFailed: `failed_precondition`: they are not all there, or there is none for one of the platforms.
+        """
+        found: dict[str, Descriptor] = {}
+        for platform_name in platforms or [""]:
+            way = await self._way(namespace, name, target, read_platform(platform_name))
+            found |= {each.digest: each for each, _ in way}
+            found |= {blob.digest: blob.descriptor for _, blob in way[-1][1].children}
+        for digest, each in found.items():
+            size = await self._size(namespace, digest)
+            if size is None:
+                raise _missing(name, digest)
+            found[digest] = each._replace(size=size)
+        return list(found.values())
+
     async def size(self, namespace: str, name: str, target: Descriptor) -> int | None:
         """Return what the image's manifest, config and layers for this host take; None where they are not all there."""
         async with self._measuring:
             try:
-                manifest = await self._manifest(namespace, name, target, DEEPEST)
+                manifest = await self._manifest(namespace, name, target)
             except CommandFailed:
                 return None
         sizes = await asyncio.gather(*[self._size(namespace, blob.digest) for _, blob in manifest.children])
@@ -168,21 +188,32 @@ class Manifests:
         async with self._measuring:
             return await self._content.size(namespace, digest)
 
-    async def _manifest(self, namespace: str, name: str, target: Descriptor, deep: int) -> Manifest:
-        data = await self._read(namespace, name, target.digest)
-        manifest: Manifest = _decoded(name, data, Manifest)
-        if manifest.manifests is None:
-            return manifest
-        for choice in _best_first(manifest.manifests):
-            if deep and (is_manifest(choice.media_type) or is_index(choice.media_type)):
-                if await self._content.size(namespace, choice.digest) is None:
-                    continue
-                return await self._manifest(namespace, name, choice.descriptor, deep - 1)
-        here = host_platform()
+    async def _manifest(self, namespace: str, name: str, target: Descriptor) -> Manifest:
+        return (await self._way(namespace, name, target, host_platform()))[-1][1]
+
+    async def _way(
+        self, namespace: str, name: str, target: Descriptor, wanted: Platform
+    ) -> list[tuple[Descriptor, Manifest]]:
+        """Return the indexes that lead to the manifest for a platform, and last that manifest."""
+        way: list[tuple[Descriptor, Manifest]] = []
+        choice: Descriptor | None = target
+        while choice is not None:
+            manifest: Manifest = _decoded(name, await self._read(namespace, name, choice.digest), Manifest)
+            way.append((choice, manifest))
+            if manifest.manifests is None:
+                return way
+            choice = await self._choice(namespace, manifest.manifests, wanted) if len(way) <= DEEPEST else None
         raise CommandFailed(
             "failed_precondition",
-            f"image {name} has nothing for {here.os}/{here.architecture} here: pull it for this platform",
+            f"image {name} has nothing for {wanted.os}/{wanted.architecture} here: pull it for this platform",
         )
+
+    async def _choice(self, namespace: str, manifests: Sequence[Blob], wanted: Platform) -> Descriptor | None:
+        for each in _best_first(manifests, wanted):
+            known = is_manifest(each.media_type) or is_index(each.media_type)
+            if known and await self._content.size(namespace, each.digest) is not None:
+                return each.descriptor
+        return None
 
     async def _read(self, namespace: str, name: str, digest: str) -> bytes:
         try:
@@ -190,14 +221,17 @@ class Manifests:
         except CommandFailed as error:
             if error.code != "not_found":
                 raise
-            raise CommandFailed(
-                "failed_precondition", f"image {name} is not all there, {digest} is missing: pull or import it again"
-            ) from error
+            raise _missing(name, digest) from error
 
 
-def _best_first(manifests: Sequence[Blob]) -> list[Blob]:
-    """Return those that this host can run: of its very variant first, then those that name no platform."""
-    here = host_platform()
+def _missing(name: str, digest: str) -> CommandFailed:
+    return CommandFailed(
+        "failed_precondition", f"image {name} is not all there, {digest} is missing: pull or import it again"
+    )
+
+
+def _best_first(manifests: Sequence[Blob], here: Platform) -> list[Blob]:
+    """Return those that a platform can run: of its very variant first, then those that name no platform."""
 
     def rank(blob: Blob) -> int | None:
         if blob.platform is None:

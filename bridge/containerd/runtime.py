@@ -15,6 +15,7 @@ from bridge._pb.containerd.services import version_pb2
 from bridge._pb.google.protobuf.empty_pb2 import Empty
 from bridge.containerd.bundles import Bundles
 from bridge.containerd.channel import aio_channel
+from bridge.containerd.checkpoints import Checkpoints
 from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.containers import Containers
 from bridge.containerd.content import Content
@@ -37,7 +38,7 @@ __all__ = ["ContainerdRuntime"]
 class ContainerdRuntime:
     """The containerd behind one socket. Connects when first used, and again by itself after a loss.
 
-    Its parts, `containers`, `tasks`, `images`, `snapshots` and `leases`, are there once it is entered.
+    Its parts, `containers`, `tasks`, `images`, `snapshots`, `leases` and `checkpoints`, are there once it is entered.
     """
 
     containers: Containers
@@ -45,6 +46,7 @@ class ContainerdRuntime:
     images: Images
     snapshots: Snapshots
     leases: Leases
+    checkpoints: Checkpoints
 
     def __init__(self, address: Path, *, bundle_root: Path | None = None) -> None:
         """Take the path of containerd's gRPC socket. Nothing is opened before `async with`.
@@ -66,6 +68,9 @@ class ContainerdRuntime:
         self.images = Images(channel, content, unpacking, Transfer(channel, self.version))
         self.tasks = Tasks(channel, records, self.snapshots, HostProcesses(self._address))
         self.containers = Containers(channel, records, self.snapshots, self.tasks, Bundles(self._bundle_root))
+        self.checkpoints = Checkpoints(
+            channel, self._address, records=records, content=content, tasks=self.tasks, version=self.version
+        )
         self._version = version_pb2.VersionStub(channel)
         return self
 

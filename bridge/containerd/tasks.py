@@ -13,7 +13,7 @@ import grpc
 import msgspec
 from msgspec import structs
 
-from bridge._pb.containerd.services import tasks_pb2
+from bridge._pb.containerd.services import containers_pb2, tasks_pb2
 from bridge._pb.google.protobuf.any_pb2 import Any as Packed
 from bridge.containerd.channel import in_namespace
 from bridge.containerd.container_records import ContainerRecords
@@ -66,21 +66,26 @@ class Tasks:
         A terminal cannot be without output all the same, since the shim copies it to a path that must exist: it
         goes to /dev/null. Its input must stay empty: the end of /dev/null would hang it up.
         """
-        record = await self._records.one(namespace, container)
+        request = await self.request(namespace, await self._records.one(namespace, container), stdio)
+        with command_errors(f"create a task of {container} in {namespace}"):
+            answer = await self._tasks.Create(request, timeout=MOUNT_S, metadata=in_namespace(namespace))
+        return answer.pid
+
+    async def request(
+        self, namespace: str, record: containers_pb2.Container, stdio: Stdio | None
+    ) -> tasks_pb2.CreateTaskRequest:
+        """Return what containerd is asked for a task of this record."""
         wanted, output = needs(record), record.labels.get(labels.STDIO, "")
         if output == labels.ON_THE_BUS:  # and nobody made a way there: somebody else than us runs it
             output = ""
-        request = tasks_pb2.CreateTaskRequest(
-            container_id=container,
+        return tasks_pb2.CreateTaskRequest(
+            container_id=record.id,
             rootfs=await self._snapshots.rootfs(namespace, record, wanted.mount_label),
             terminal=wanted.terminal,
             stdin=stdio.stdin if stdio else "",
             stdout=stdio.stdout if stdio else output or (NULL if wanted.terminal else ""),
             stderr=stdio.stderr if stdio else "" if wanted.terminal else output,
         )
-        with command_errors(f"create a task of {container} in {namespace}"):
-            answer = await self._tasks.Create(request, timeout=MOUNT_S, metadata=in_namespace(namespace))
-        return answer.pid
 
     async def exec(self, namespace: str, container: str, exec_id: str, spec: Mapping[str, Any], stdio: Stdio) -> None:
         """Register a process; see the port."""

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from bridge.model.checkpoints import ArchiveFacts, CheckpointKey, CheckpointOptions, CheckpointRecord, HostFacts
 from bridge.ports.images import Archive, Descriptor
+from bridge.ports.processes import Stdio
 
 __all__ = [
+    "CRIU_TAR",
     "CheckpointCatalogue",
     "CheckpointImage",
     "Checkpointer",
     "CriuCheck",
     "Keeping",
+    "OPTIONS_PART",
+    "RUNTIME_OPTIONS_PART",
+    "RW_LAYER",
+    "SPEC_PART",
 ]
+
+CRIU_TAR: Final = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
+SPEC_PART: Final = "application/vnd.containerd.container.checkpoint.config.v1+proto"
+OPTIONS_PART: Final = "application/vnd.containerd.container.checkpoint.options.v1+proto"
+RUNTIME_OPTIONS_PART: Final = "application/vnd.containerd.container.checkpoint.runtime.options+proto"
+RW_LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
+"""What the parts of a checkpoint image are (containerd, core/images/mediatypes.go): CRIU's images as an uncompressed tar, the
+spec, how it was dumped, the runtime's options, and what the container wrote."""
 
 
 class CriuCheck(NamedTuple):
@@ -65,14 +79,29 @@ class Checkpointer(Protocol):
         container: str,
         directory: Path,
         *,
-        stdio: Any = None,
+        stdio: Stdio | None = None,
+        start: Callable[[], Awaitable[int]] | None = None,
     ) -> int:
         """Make a task from a dump and start it; return its pid, which is never 0.
 
         How CRIU restores is in the file that the spec's annotation `org.criu.config` names (`criu_config`).
 
+        Args:
+            namespace: where the container is.
+            container: whose record is there, with a snapshot as it was at the dump, and which has no task.
+            directory: the dump.
+            stdio: as in `Tasks.create`; its FIFOs are opened at the start here.
+            start: starts the task once it is made; as `Tasks.start` does it unless given.
+
         Raises:
             CommandFailed: the message ends with the last lines of CRIU's log. There is no task then.
+        """
+        ...
+
+    async def until_over(self, directory: Path) -> None:
+        """Wait, after a crash, until no dump into this directory is under way any more: nothing stops CRIU.
+
+        `deadline_exceeded` where that takes half an hour.
         """
         ...
 
@@ -88,8 +117,11 @@ class Checkpointer(Protocol):
         """Ask CRIU on containerd's host whether the kernel has what it needs."""
         ...
 
-    async def changes(self, namespace: str, container: str, *, lease: str) -> Descriptor | None:
-        """Return the layer that the container wrote on top of its image, None where it has no snapshot. Under the lease."""
+    async def changes(self, namespace: str, container: str, *, packed: bool = False, lease: str) -> Descriptor | None:
+        """Return the layer that the container wrote on top of its image, None where it has no snapshot. Under the lease.
+
+        A plain tar, or with `packed` one compressed with gzip, as a checkpoint image has to have it (`RW_LAYER`).
+        """
         ...
 
     async def apply(self, namespace: str, snapshotter: str, key: str, layer: Descriptor, *, lease: str) -> None:
@@ -117,7 +149,26 @@ class Checkpointer(Protocol):
     async def make_image(
         self, namespace: str, image: CheckpointImage, *, labels: Mapping[str, str], lease: str
     ) -> None:
-        """Write the index and the image's record; one with the same content is as good, another is `already_exists`."""
+        """Write the index and the image's record; one with the same content is as good, another is `already_exists`.
+
+        The record gets the label by which containerd's clients know checkpoints besides `labels`.
+        """
+        ...
+
+    def pack_spec(self, spec: Mapping[str, Any]) -> bytes:
+        """Return a spec as it stands in a checkpoint image (`SPEC_PART`)."""
+        ...
+
+    def unpack_spec(self, data: bytes) -> dict[str, Any]:
+        """Return the spec of a checkpoint image; `failed_precondition` where it is none."""
+        ...
+
+    def unpack_options(self, data: bytes) -> CheckpointOptions:
+        """Return how a task was dumped, of a checkpoint image; `failed_precondition` where it says nothing of the kind."""
+        ...
+
+    def pack_options(self, options: CheckpointOptions, *, ends: bool) -> bytes:
+        """Return how a task was dumped as it stands in a checkpoint image (`OPTIONS_PART`)."""
         ...
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStats
+from bridge.ports.checkpoints import Checkpointer
 from bridge.ports.images import Defaults, ImageStore, LeaseStore, NewContainer, SnapshotStore
 from bridge.ports.processes import Processes, Stdio
 
@@ -189,6 +190,11 @@ class ContainerRuntime(Protocol):
     @property
     def leases(self) -> LeaseStore:
         """Its leases."""
+        ...
+
+    @property
+    def checkpoints(self) -> Checkpointer:
+        """CRIU behind it."""
         ...
 
     async def privileges(self) -> Privileges:

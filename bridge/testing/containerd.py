@@ -34,13 +34,16 @@ from bridge.model.events import (
     RuntimeOptions,
     TaskCreate,
     TaskIO,
+    TaskRestored,
 )
+from bridge.model.foreign_checkpoints import foreign_checkpoint
 from bridge.model.identity import check_identifier
 from bridge.model.naming import name_from_labels
 from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import ImageCreate, ImageDelete, ImageUpdate
 from bridge.model.outcomes import ContainerInfo
 from bridge.ports import HostDevice, Observed, Privileges, RuntimeVersion, Stdio, UserIds
+from bridge.testing.criu import MemoryCriu
 from bridge.testing.exchange import MemoryExchange
 from bridge.testing.images import GC_ROOT, MemoryImage, MemorySnapshot
 from bridge.testing.inventory import MemoryInventory
@@ -81,6 +84,10 @@ class MemoryContainerd:
         """What can be pulled, by its whole name."""
         self.leases: dict[tuple[str, str], dict[str, str]] = {}
         """Labels by namespace and id."""
+        self.content: dict[tuple[str, str], bytes] = {}
+        """Blobs by namespace and digest, as far as they are anybody's bytes: those of checkpoints."""
+        self.criu = MemoryCriu()
+        """How its CRIU works, and where it fails."""
         self.exchange = MemoryExchange()
         self.up = True
         self.starts = 1
@@ -156,9 +163,12 @@ class MemoryContainerd:
     def put_image(self, namespace: str, image: MemoryImage) -> None:
         """Make an image's record, from `bridge.testing.images.memory_image`; one of the same name is replaced."""
         key = (namespace, image.info.name)
-        event = ImageUpdate if key in self.images else ImageCreate
+        kind = ImageUpdate if key in self.images else ImageCreate
         self.images[key] = image
-        self.emit(event(name=image.info.name), namespace=namespace)
+        event = kind(name=image.info.name, labels=image.info.labels)
+        self.emit(event, namespace=namespace)
+        if (checkpointed := foreign_checkpoint(event)) is not None:
+            self.emit(checkpointed, namespace=namespace, container=checkpointed.container_id)
 
     def label(self, namespace: str, container: str, labels: Mapping[str, str]) -> None:
         """Add labels to a container; an empty value takes one away."""
@@ -240,8 +250,10 @@ class MemoryContainerd:
         if not self.up:
             raise SourceLost("containerd cannot be reached: it is down")
 
-    def make_task(self, namespace: str, container: str, stdio: Stdio | None = None) -> MemoryTask:
-        """Make a container's task.
+    def make_task(
+        self, namespace: str, container: str, stdio: Stdio | None = None, *, checkpoint: str = ""
+    ) -> MemoryTask:
+        """Make a container's task; from a checkpoint it is one that has no process yet.
 
         Raises:
             Refusal: there is one, or the program cannot be run.
@@ -256,15 +268,19 @@ class MemoryContainerd:
             self.emit(event, namespace=namespace, container=container)
 
         given = stdio or Stdio()
-        task = found.task = MemoryTask(container, found.program, self._pids, emit, found.record.spec or {}, stdio=stdio)
+        task = found.task = MemoryTask(
+            container, found.program, self._pids, emit, found.record.spec or {}, stdio=stdio, restored=bool(checkpoint)
+        )
         directory = f"/run/containerd/io.containerd.runtime.v2.task/{namespace}/{container}"
         upper = f"upperdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/{container}/fs"
+        kind = TaskRestored if checkpoint else TaskCreate
         emit(
-            TaskCreate(
+            kind(
                 container_id=container,
                 bundle=directory,
                 rootfs=[Mount(type="overlay", source="overlay", options=[upper])],
                 io=TaskIO(stdin=given.stdin, stdout=given.stdout, stderr=given.stderr, terminal=given.terminal),
+                checkpoint=checkpoint,
                 pid=task.pid,
             )
         )
@@ -307,13 +323,17 @@ class MemoryContainerd:
         )
 
     def collect_garbage(self, namespace: str) -> None:
-        """Remove the snapshots of a namespace that neither a record nor, while there is one, a lease refers to."""
+        """Remove the snapshots and blobs of a namespace that no record and no image refers to, unless there is a lease."""
         if any(where == namespace for where, _ in self.leases):
             return
         used = {one.record.snapshot_key for (where, _), one in self.containers.items() if where == namespace}
         for (where, key), snapshot in list(self.snapshots.items()):
             if where == namespace and key not in used and GC_ROOT not in snapshot.labels:
                 del self.snapshots[where, key]
+        held = {digest for (where, _), one in self.images.items() if where == namespace for digest in one.holds}
+        for where, digest in list(self.content):
+            if where == namespace and digest not in held:
+                del self.content[where, digest]
 
     # -- inside
 

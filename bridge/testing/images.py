@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GC_ROOT",
+    "MANIFEST",
     "MemoryImage",
     "MemoryImages",
     "MemoryLeases",
     "MemorySnapshot",
     "MemorySnapshots",
+    "digest_of",
+    "manifest_of",
     "memory_image",
 ]
 
@@ -43,11 +46,12 @@ GC_ROOT = "containerd.io/gc.root"
 
 
 class MemoryImage(Struct, frozen=True, kw_only=True):
-    """An image: its record, its configuration, and the small files in it by their absolute paths."""
+    """An image: its record, its configuration, the small files in it by their absolute paths, and the blobs that it keeps."""
 
     info: ImageInfo
     config: dict[str, Any]
     files: dict[str, bytes] = {}
+    holds: tuple[str, ...] = ()
 
 
 class MemorySnapshot(Struct, frozen=True, kw_only=True):
@@ -65,11 +69,22 @@ def memory_image(
     digest: str | None = None,
 ) -> MemoryImage:
     """Return an image of this name; `config` says how to run it, in the words of an image configuration (`Cmd`, `User`)."""
-    body = {"config": dict(config or {}), "rootfs": {"type": "layers", "diff_ids": [_digest(f"layer {name}".encode())]}}
-    digest = digest or _digest(msgspec.json.encode([name, body]))
+    body = {
+        "config": dict(config or {}),
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(f"layer {name}".encode())]},
+    }
+    digest = digest or digest_of(manifest_of(body)[0])
     moment = now()
     info = ImageInfo(name=name, digest=digest, media_type=MANIFEST, created_at=moment, updated_at=moment)
     return MemoryImage(info=info, config=body, files=dict(files or {}))
+
+
+def manifest_of(config: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """Return the manifest of an image with this configuration, and the configuration, as bytes."""
+    body = msgspec.json.encode(config, order="sorted")
+    layers = [{"mediaType": LAYER, "digest": each, "size": 0} for each in config["rootfs"]["diff_ids"]]
+    blob = {"digest": digest_of(body), "size": len(body)}
+    return msgspec.json.encode({"config": blob, "layers": layers, "mediaType": MANIFEST}, order="sorted"), body
 
 
 class MemoryImages:
@@ -103,7 +118,7 @@ class MemoryImages:
             return ImageContent(
                 name=name,
                 digest=image.info.digest,
-                config_digest=_digest(msgspec.json.encode(image.config)),
+                config_digest=digest_of(manifest_of(image.config)[1]),
                 config=image.config,
                 layers=tuple(Descriptor(LAYER, each, 0) for each in diff_ids),
                 diff_ids=diff_ids,
@@ -272,7 +287,7 @@ def _images_in(data: bytes, name: str) -> Sequence[MemoryImage]:
         found = []
         for entry in index["manifests"]:
             manifest = files[f"blobs/{entry['digest'].replace(':', '/')}"]
-            if _digest(manifest) != entry["digest"]:
+            if digest_of(manifest) != entry["digest"]:
                 raise Refusal("invalid_argument", f"content that should be {entry['digest']} is damaged")
             config = msgspec.json.decode(
                 files[f"blobs/{msgspec.json.decode(manifest)['config']['digest'].replace(':', '/')}"]
@@ -292,5 +307,6 @@ def _labelled(image: MemoryImage, labels: Mapping[str, str]) -> MemoryImage:
     return msgspec.structs.replace(image, info=info)
 
 
-def _digest(data: bytes) -> str:
+def digest_of(data: bytes) -> str:
+    """Return the digest of some bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"

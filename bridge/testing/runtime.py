@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bridge.ports import Privileges, RuntimeVersion
 from bridge.testing.calls import Calls
+from bridge.testing.checkpointer import MemoryCheckpointer
 from bridge.testing.containers import MemoryContainers
 from bridge.testing.images import MemoryImages, MemoryLeases, MemorySnapshots
 from bridge.testing.tasks import MemoryTasks
@@ -27,6 +28,7 @@ class MemoryRuntime:
         self.images = MemoryImages(containerd, self._calls)
         self.snapshots = MemorySnapshots(containerd, self._calls)
         self.leases = MemoryLeases(containerd, self._calls)
+        self.checkpoints = MemoryCheckpointer(containerd, self._calls)
 
     async def privileges(self) -> Privileges:
         """Return what root is said to be allowed on its host."""

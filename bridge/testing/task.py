@@ -31,19 +31,11 @@ from bridge.model.events import (
     TaskStart,
 )
 from bridge.model.nanos import Nanos, now
-from bridge.model.outcomes import (
-    CpuStats,
-    ExitInfo,
-    IoStats,
-    MemoryStats,
-    PidsStats,
-    ProcessInfo,
-    TaskInfo,
-    TaskStats,
-)
+from bridge.model.outcomes import ExitInfo, ProcessInfo, TaskInfo, TaskStats
 from bridge.ports import Stdio
 from bridge.testing.program import KILLED, Program
 from bridge.testing.shim import MemoryShim
+from bridge.testing.stats import task_stats
 
 __all__ = ["MemoryProcess", "MemoryTask", "Refusal"]
 
@@ -114,6 +106,7 @@ class MemoryTask:
         spec: Mapping[str, Any] | None = None,
         *,
         stdio: Stdio | None = None,
+        restored: bool = False,
     ) -> None:
         """Take what it runs.
 
@@ -124,15 +117,18 @@ class MemoryTask:
             emit: takes the events, in order.
             spec: the container's, for its limits.
             stdio: the FIFOs of its first process, which are opened now.
+            restored: it comes from a checkpoint, and has no process until it is started.
         """
         self.resources: dict[str, Any] = _merged({}, ((spec or {}).get("linux") or {}).get("resources") or {})
         """Its limits, as an OCI LinuxResources."""
         self.annotations: dict[str, str] = {}
         """Those that came with updates."""
+        self.memory = b""
+        """What its processes know: a checkpoint holds it, and a restore brings it back. A test writes what it likes."""
         self._container = container
         self._pids = pids
         self._emit = emit
-        self._init = MemoryProcess(next(pids), program, stdio)
+        self._init = MemoryProcess(0 if restored else next(pids), program, stdio)
         self._execs: dict[str, MemoryProcess] = {}
         self._known: dict[str, MemoryProcess] = {}
         if self._init.shim is not None:
@@ -176,21 +172,7 @@ class MemoryTask:
 
     def stats(self, namespace: str) -> TaskStats:
         """What it uses, by the count of its processes: nothing is measured here, but the limits are its own."""
-        count = len(self.processes)
-        limit = (self.resources.get("memory") or {}).get("limit")
-        pids = (self.resources.get("pids") or {}).get("limit")
-        return TaskStats(
-            namespace=namespace,
-            container=self._container,
-            read_at=now(),
-            cgroup="v2",
-            cpu=CpuStats(usage_ns=count * 1_000_000, user_ns=count * 600_000, system_ns=count * 400_000),
-            memory=MemoryStats(
-                usage=count << 20, working_set=count << 19, limit=limit if limit and limit > 0 else None, oom_kills=0
-            ),
-            pids=PidsStats(current=count, limit=pids if pids and pids > 0 else None),
-            io=IoStats(read_bytes=0, write_bytes=0, reads=0, writes=0),
-        )
+        return task_stats(namespace, self._container, len(self.processes), self.resources)
 
     async def wait(self) -> ExitInfo:
         """Wait for the end of the first process."""
@@ -206,6 +188,7 @@ class MemoryTask:
         """Run it. A program that ends by itself has ended when this returns."""
         self._demand("created", "start")
         self._init.status = "running"
+        self._init.pid = self._init.pid or next(self._pids)
         self._emit(TaskStart(container_id=self._container, pid=self.pid))
         if self._init.shim is not None:
             self._init.shim.run(self.end)

@@ -1,6 +1,7 @@
 """What the suites run on: memory always, the real servers where the machine has them."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ async def host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     if request.param == "memory":
         yield MemoryHost(tmp_path)
         return
-    async for real in _real(request.getfixturevalue("ctr")):
+    async with real_host(request.getfixturevalue("ctr")) as real:
         yield real
 
 
@@ -50,11 +51,13 @@ async def own_host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         return
     factory: ContainerdFactory = request.getfixturevalue("containerd_factory")
     with factory("2.1").fresh_namespace() as ctr:
-        async for real in _real(ctr):
+        async with real_host(ctr) as real:
             yield real
 
 
-async def _real(ctr: Ctr) -> AsyncIterator[Host]:
+@asynccontextmanager
+async def real_host(ctr: Ctr) -> AsyncIterator[RealHost]:
+    """The containerd that a `ctr` talks to."""
     address = ctr.host.address
     async with ContainerdRuntime(address) as runtime, ContainerdInventory(address) as inventory:
         with ContainerdLookup(address) as lookup, RealHost(ctr, runtime, lookup, inventory).closing() as host:

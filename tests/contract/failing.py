@@ -1,7 +1,10 @@
 """How the tests of the runtime's contract tell failures."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 from bridge.errors import CommandFailed
 
@@ -16,3 +19,12 @@ async def code_of(call: Awaitable[Any]) -> str | None:
         return None
     assert len(failure.message) > 20
     return failure.code
+
+
+@contextmanager
+def failing(code: str) -> Iterator[None]:
+    """A block that ends with a failure of this code, and a sentence."""
+    with pytest.raises(CommandFailed) as failed:
+        yield
+    assert failed.value.code == code
+    assert len(failed.value.message) > 20

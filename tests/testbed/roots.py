@@ -73,7 +73,17 @@ ROOTS = (
     Root(
         suite="forky",
         containerd="2.1",
-        packages=("containerd", "runc", "criu", "iptables", "busybox-static"),
+        # Docker Engine and checkpointctl: checkpoints go to them and come from them.
+        packages=(
+            "containerd",
+            "runc",
+            "criu",
+            "iptables",
+            "busybox-static",
+            "docker.io",
+            "docker-cli",
+            "checkpointctl",
+        ),
         signed_by="trixie",
         nats=None,
     ),

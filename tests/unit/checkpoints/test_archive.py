@@ -15,8 +15,20 @@ import msgspec
 import pytest
 import zstandard
 
-from bridge.checkpoints import LIMITS, Contents, Packing, keep_layer, layer_stream, pack, unpack, writing
+from bridge.checkpoints import (
+    LIMITS,
+    Contents,
+    Packing,
+    keep_layer,
+    layer_stream,
+    pack,
+    pack_criu_tar,
+    read_criu_tar,
+    unpack,
+    writing,
+)
 from bridge.errors import CommandFailed
+from bridge.model.checkpoints import ArchiveFacts
 from tests.unit.checkpoints.archives import IMAGES, RECORD, SPEC, contents, packed, pieces, tree, unpacked
 
 LAYER_FILES = {"etc/hostname": b"web", "tmp/.wh.file": b"", "data": bytes(3000)}
@@ -134,8 +146,33 @@ async def test_a_directory_that_is_no_whole_dump_is_told(tmp_path: Path) -> None
         await pack(given)
     with pytest.raises(CommandFailed, match="No such file or directory"):
         await pack(msgspec.structs.replace(given, images=tmp_path / "nowhere"))
-    with pytest.raises(CommandFailed, match="there is no dump in"):
+    with pytest.raises(CommandFailed, match="there is no whole dump in"):
         await pack(msgspec.structs.replace(given, images=tmp_path))
+    (given.images / "parent").unlink()
+    (given.images / "inventory.img").rename(tmp_path / "inventory.img")  # CRIU was ended before it was through
+    for packing in (pack(given), pack_criu_tar(given.images)):
+        with pytest.raises(CommandFailed, match="there is no whole dump in") as failed:
+            await packing
+        assert failed.value.code == "failed_precondition"
+
+
+async def test_a_dump_goes_to_containerd_and_back(tmp_path: Path) -> None:
+    given = contents(tmp_path)
+    tar = await pack_criu_tar(given.images)
+    data = b"".join([piece async for piece in tar()])
+    with tarfile.open(fileobj=io.BytesIO(data)) as other:
+        assert {member.name: member.isreg() for member in other} == dict.fromkeys(sorted(IMAGES), True)
+    assert tar.facts == ArchiveFacts(
+        size=len(data),
+        digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
+        unpacked=sum(map(len, IMAGES.values())),
+        compression="none",
+    )
+    (tmp_path / "out").mkdir()
+    descriptor = os.open(tmp_path / "out", os.O_RDONLY)
+    assert await read_criu_tar(pieces(data), descriptor) == {name: len(data) for name, data in IMAGES.items()}
+    assert tree(tmp_path / "out") == IMAGES
+    os.close(descriptor)
 
 
 async def test_an_archive_that_is_not_the_records_is_refused(tmp_path: Path) -> None:

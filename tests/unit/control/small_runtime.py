@@ -179,6 +179,7 @@ class SmallRuntime:
         self.images: Any = None
         self.snapshots: Any = None
         self.leases: Any = None
+        self.checkpoints: Any = None
 
     def add(
         self,

@@ -1,0 +1,40 @@
+"""What CRIU says went wrong: the end of its log, as part of a sentence for people. Pure.
+
+A log is a hundred kilobytes of what went well; the lines of its errors say what did not. Names of files and processes in it
+are the container's, so control characters are taken out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["log_end"]
+
+MOST: Final = 2048
+"""Characters: an outcome has to fit into a message with much else, and is read by people."""
+
+_STAMP: Final = re.compile(r"^\(\d+\.\d+\)\s*(?:\d+:\s*)?")
+"""Seconds since CRIU's start, and the process in question by its number inside."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+_HARMLESS: Final = ("rlimit: Can't setup RLIMIT_NOFILE",)
+"""Errors that stand in logs of dumps that went well, too."""
+
+
+def log_end(log: str) -> str:
+    """Return the last errors in a log of CRIU's, or its last lines where it names none; empty for an empty one."""
+    lines = [_CONTROL.sub(" ", _STAMP.sub("", line)).strip() for line in log.split("\n")]
+    lines = [line for line in lines if line and not any(each in line for each in _HARMLESS)]
+    told = [line for line in lines if line.startswith("Error")] or lines[-5:]
+    kept: list[str] = []
+    room = MOST
+    for line in reversed(told):
+        if len(line) + 2 > room:
+            if not kept:
+                kept.append(line[-MOST:])
+            break
+        kept.append(line)
+        room -= len(line) + 2
+    return "; ".join(reversed(kept))

@@ -1,0 +1,139 @@
+"""Making a task from a dump, with CRIU, out of a directory that containerd's host sees under the same path.
+
+The directory is named by runc's options, which go before a checkpoint in the content store: nothing is unpacked into a temporary
+directory that containerd would forget. Options of a request replace those of the container's record as a whole, so all of the
+record's are sent along.
+
+`Tasks.Create` only makes the bundle: there is a task without a process, pid 0. CRIU runs in `Tasks.Start`, and that is also when
+the shim opens the FIFOs. Where the first process had a pipe for its output, the new one gets the new pipe; where it had
+/dev/null it keeps that, whatever is given now. A terminal goes to a terminal.
+
+CRIU makes the container's network namespace anew where its spec names none by path, and runc leaves its loopback interface down,
+which it brings up in every other container; so that is done here (`Networks`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from bridge._pb.containerd import runc_pb2
+from bridge._pb.containerd.services import containers_pb2, tasks_pb2
+from bridge._pb.google.protobuf.any_pb2 import Any as Packed
+from bridge.containerd.channel import in_namespace
+from bridge.containerd.checkpoint_dumps import WORK, criu_failed, make_private, read_log
+from bridge.containerd.checkpoint_networks import Network, Networks
+from bridge.containerd.container_records import ContainerRecords
+from bridge.containerd.deadlines import CRIU_S, MOUNT_S
+from bridge.containerd.errors import command_errors
+from bridge.containerd.tasks import Tasks
+from bridge.containerd.to_the_end import to_the_end
+from bridge.errors import CommandFailed
+from bridge.ports import Stdio
+
+__all__ = ["Restores"]
+
+log = logging.getLogger(__name__)
+
+SIGKILL: Final = 9
+
+
+class Restores:
+    """Restores tasks of one containerd."""
+
+    def __init__(self, channel: Any, records: ContainerRecords, tasks: Tasks, networks: Networks) -> None:
+        self._stub = tasks_pb2.TasksStub(channel)
+        self._records = records
+        self._tasks = tasks
+        self._networks = networks
+
+    async def restore(
+        self,
+        namespace: str,
+        container: str,
+        directory: Path,
+        *,
+        stdio: Stdio | None = None,
+        start: Callable[[], Awaitable[int]] | None = None,
+    ) -> int:
+        """Make a task from a dump and start it; see the port."""
+        record = await self._records.one(namespace, container)
+        work = directory.parent / WORK
+        try:
+            await asyncio.to_thread(work.mkdir, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise CommandFailed(
+                "failed_precondition", f"cannot restore {container} in {namespace} from {directory}: {error.strerror}"
+            ) from error
+        request = await self._tasks.request(namespace, record, stdio)
+        request.options.CopyFrom(_options(record, directory, work))
+        network = await self._networks.look(namespace, record)
+        return await to_the_end(self._restore(request, work, network, start or self._starts(namespace, container)))
+
+    def _starts(self, namespace: str, container: str) -> Callable[[], Awaitable[int]]:
+        async def start() -> int:
+            request = tasks_pb2.StartRequest(container_id=container)
+            with command_errors(f"restore {container} in {namespace}"):
+                answer = await self._stub.Start(request, timeout=CRIU_S, metadata=in_namespace(namespace))
+            pid: int = answer.pid
+            return pid
+
+        return start
+
+    async def _restore(
+        self, request: tasks_pb2.CreateTaskRequest, work: Path, network: Network, start: Callable[[], Awaitable[int]]
+    ) -> int:
+        namespace, container = network.namespace, network.container
+        doing = f"restore {container} in {namespace}"
+        with command_errors(doing):
+            await self._stub.Create(request, timeout=MOUNT_S, metadata=in_namespace(namespace))
+        started = False
+        try:
+            pid = await start()
+            if not pid:
+                raise CommandFailed("failed_precondition", f"cannot {doing}: the runtime gave it no process")
+            started = True
+        except CommandFailed as error:
+            raise criu_failed(doing, error, await asyncio.to_thread(read_log, work / "restore.log")) from error
+        finally:
+            if not started:
+                await self._take_away(namespace, container)
+                await self._networks.put_back(network, 0)
+            await asyncio.to_thread(make_private, work)
+        await self._networks.open_up(network, pid)
+        return pid
+
+    async def _take_away(self, namespace: str, container: str) -> None:
+        """Remove what is left of a task that could not be restored. Whatever happens here, the first error is the one to tell."""
+        try:
+            task = await self._tasks.get(namespace, container)
+            if task is not None and task.pid:
+                await self._tasks.kill(namespace, container, SIGKILL, all_processes=True)
+                await self._tasks.wait(namespace, container)
+            await self._tasks.delete(namespace, container)
+        except CommandFailed as error:
+            log.warning("what is left of a restore of %s in %s stays: %s", container, namespace, error)
+
+
+def _options(record: containers_pb2.Container, directory: Path, work: Path) -> Packed:
+    """Return runc's options of the record, and where the dump is."""
+    there = record.runtime.options
+    kind = runc_pb2.Options.DESCRIPTOR.full_name
+    if there.type_url.rpartition("/")[2] not in {"", kind}:
+        raise CommandFailed(
+            "unimplemented",
+            f"container {record.id} has options of {there.type_url}, and only runc's tell where a dump is: it cannot be restored",
+        )
+    try:
+        options = runc_pb2.Options.FromString(there.value)
+    except DecodeError as error:
+        raise CommandFailed(
+            "failed_precondition", f"the runtime options of container {record.id} cannot be read: make it anew"
+        ) from error
+    options.criu_image_path, options.criu_work_path = str(directory), str(work)
+    return Packed(type_url=kind, value=options.SerializeToString())

@@ -1,0 +1,207 @@
+"""What the suite of `Checkpointer` needs beside a containerd: containers that know something that only their memory holds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from bridge.model.outcomes import ContainerInfo
+from bridge.ports import NewContainer
+from bridge.ports.checkpoints import Checkpointer
+from bridge.testing import Program
+from bridge.testing.images import MemorySnapshot, memory_image
+from bridge.testing.task import MemoryTask
+from tests.contract.hosts import Host, MemoryHost, RealHost
+from tests.testbed import BUSYBOX
+
+LEASE = "checkpoint-1"
+
+# Programs that are dumped start no others while they wait: CRIU does not always get hold of one in the middle of a vfork, with
+# control groups of the first version; and a `sleep` ends early when it is dumped.
+WAITS = "busybox mkfifo /waits 2>/dev/null; exec 4<>/waits; waits() { read -t 0.02 nothing <&4; }"
+
+# It writes down again and again what it was given at its start, and has one file open all along.
+KNOWS = f"""
+{WAITS}
+read x </proc/sys/kernel/random/uuid; exec 3>/log; echo begun >&3
+while :; do echo $x >/knows; waits; done
+"""
+
+# An open file without a name that has another name, which CRIU does not dump unless it is told to.
+STUBBORN = f"""
+{WAITS}
+rm -f /b; echo x >/a; exec 3</a; busybox ln /a /b; rm /a; echo ready >/ready; while :; do waits; done
+"""
+
+
+class Place(ABC):
+    """A containerd with CRIU, and a directory that both its host and the test see."""
+
+    def __init__(self, host: Host, directory: Path) -> None:
+        self.host = host
+        self.namespace = host.namespace
+        self.runtime = host.runtime
+        self.directory = directory
+
+    @property
+    def checkpoints(self) -> Checkpointer:
+        return self.runtime.checkpoints
+
+    @abstractmethod
+    async def run(self, container: str) -> None:
+        """Run a container that knows something."""
+
+    @abstractmethod
+    async def run_stubborn(self, container: str) -> str:
+        """Run one that CRIU does not dump; return a word of why."""
+
+    @abstractmethod
+    async def knows(self, container: str) -> str:
+        """What a running container knows, as it says now."""
+
+    @abstractmethod
+    async def damage(self, images: Path) -> None:
+        """See that CRIU does not restore what is in this directory."""
+
+    @abstractmethod
+    async def dumping(self, work: Path) -> None:
+        """Wait until a dump is under way, which `dump_slowly` began."""
+
+    @abstractmethod
+    def slowly(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Dumps in this block take until its end, where that can be had."""
+
+    def images(self, name: str) -> Path:
+        """An empty directory to dump into, in one of its own."""
+        made = self.directory / name / "images"
+        made.mkdir(mode=0o700, parents=True)
+        return made
+
+    async def copy(self, container: str, other: str) -> None:
+        """Make another container of the same image, with what this one has written."""
+        runtime, namespace = self.runtime, self.namespace
+        record: ContainerInfo = await runtime.containers.get(namespace, container)
+        image = await runtime.images.resolve(namespace, record.image)
+        await runtime.snapshots.prepare(namespace, record.snapshotter, other, image, labels={}, lease=LEASE)
+        layer = await self.checkpoints.changes(namespace, container, lease=LEASE)
+        assert layer is not None
+        await self.checkpoints.apply(namespace, record.snapshotter, other, layer, lease=LEASE)
+        spec = dict(record.spec or {})
+        spec["linux"] = {**spec["linux"], "cgroupsPath": f"/{namespace}/{other}"}
+        wanted = NewContainer(
+            id=other,
+            spec=spec,
+            runtime=record.runtime,
+            image=record.image,
+            snapshotter=record.snapshotter,
+            snapshot_key=other,
+        )
+        await runtime.containers.create(namespace, wanted, lease=LEASE)
+
+    async def end(self, container: str) -> None:
+        """Kill a task and remove it."""
+        tasks = self.runtime.tasks
+        await tasks.kill(self.namespace, container, 9)
+        await tasks.wait(self.namespace, container)
+        await tasks.delete(self.namespace, container)
+
+
+class MemoryPlace(Place):
+    """The one of `bridge.testing`."""
+
+    def __init__(self, host: MemoryHost, directory: Path) -> None:
+        super().__init__(host, directory)
+        self.containerd = host.containerd
+        self.criu = host.containerd.criu
+        self.containerd.put_image(self.namespace, memory_image(BUSYBOX, {"Cmd": ["sh"]}, {"/etc/passwd": b"root"}))
+
+    async def run(self, container: str) -> None:
+        await self.containerd.run(self.namespace, container, Program(ends_on={}), image=BUSYBOX)
+        files = {"/etc/passwd": b"root", "/log": b"begun\n"}
+        self.containerd.snapshots[self.namespace, container] = MemorySnapshot(files=files)
+        self._task(container).memory = os.urandom(16).hex().encode()
+
+    async def run_stubborn(self, container: str) -> str:
+        await self.run(container)
+        self.criu.fails = "dump"
+        return "tcp-established"
+
+    async def knows(self, container: str) -> str:
+        task = self._task(container)
+        assert task.info.status == "running"
+        return task.memory.decode()
+
+    async def damage(self, images: Path) -> None:
+        self.criu.fails = "restore"
+
+    async def dumping(self, work: Path) -> None:
+        await self.criu.busy.wait()
+
+    @contextlib.asynccontextmanager
+    async def slowly(self) -> AsyncIterator[None]:
+        held = self.criu.held = asyncio.Event()
+        try:
+            yield
+        finally:
+            held.set()
+
+    def _task(self, container: str) -> MemoryTask:
+        task = self.containerd.containers[self.namespace, container].task
+        assert task is not None
+        return task
+
+
+class RealPlace(Place):
+    """A containerd of the test host; it sees its containers' files as root on that host does."""
+
+    def __init__(self, host: RealHost) -> None:
+        super().__init__(host, host.ctr.host.shared / "checkpoints" / host.namespace)
+        self.ctr = host.ctr
+
+    async def run(self, container: str) -> None:
+        await asyncio.to_thread(self.ctr.run, container, "sh", "-c", KNOWS)
+        await self.knows(container)
+
+    async def run_stubborn(self, container: str) -> str:
+        await asyncio.to_thread(self.ctr.run, container, "sh", "-c", STUBBORN)
+        await self.file(container, "ready")
+        return "link remap for /a"
+
+    async def knows(self, container: str) -> str:
+        await self.inside(container, "rm", "-f", "knows")
+        return await self.file(container, "knows")
+
+    async def damage(self, images: Path) -> None:
+        await asyncio.to_thread(_cut_short, images)
+
+    async def dumping(self, work: Path) -> None:
+        async with asyncio.timeout(60):
+            while not await asyncio.to_thread((work / "dump.log").exists):
+                await asyncio.sleep(0.002)
+
+    @contextlib.asynccontextmanager
+    async def slowly(self) -> AsyncIterator[None]:
+        yield  # CRIU takes its time by itself
+
+    async def file(self, container: str, name: str) -> str:
+        """A file at a container's root, as soon as there is something in it."""
+        async with asyncio.timeout(60):
+            while not (text := await self.inside(container, "cat", name)):
+                await asyncio.sleep(0.02)
+        return text
+
+    async def inside(self, container: str, program: str, *arguments: str) -> str:
+        """Run a program of the host in the root directory of a container's process."""
+        task = await self.runtime.tasks.get(self.namespace, container)
+        assert task is not None
+        command = ("sh", "-c", f'cd /proc/{task.pid}/root && "$0" "$@"', program, *arguments)
+        return (await asyncio.to_thread(lambda: self.ctr.host.run(*command, check=False))).stdout.strip()
+
+
+def _cut_short(images: Path) -> None:
+    for core in images.glob("core-*.img"):
+        core.write_bytes(core.read_bytes()[:-8])
