@@ -16,8 +16,10 @@ from bridge.jetstream.checkpoint_buckets import CheckpointMaking
 from bridge.jetstream.checkpoint_objects import nuid_of
 from bridge.jetstream.checkpoints import JetStreamCheckpoints
 from bridge.jetstream.connection import connect as connect_to
+from bridge.jetstream.permissions import ROLES as PERMITTED_ROLES
 from bridge.jetstream.permissions import listed, permitted
 from bridge.model.checkpoints import CheckpointKey
+from bridge.model.commands import GROUPS
 from bridge.model.subjects import Subjects
 from tests.contract.catalogues import MIB, archive, broken_off, record, text, unheard, until_it_fails, whole
 from tests.fix_nats import NatsServerFactory
@@ -48,7 +50,7 @@ IMPORTING = [
     f"$JS.API.CONSUMER.CREATE.OBJ_{BUCKET}.*.$O.{BUCKET}.C.*.*.*.*",
     f"$JS.API.CONSUMER.MSG.NEXT.OBJ_{BUCKET}.*",
     f"$JS.API.CONSUMER.DELETE.OBJ_{BUCKET}.*",
-    f"$KV.{BUCKET}.imported.>",
+    f"$KV.{BUCKET}.imported.*.*.*.*",
     f"$O.{BUCKET}.>",
 ]
 """As docs/security.md says."""
@@ -182,3 +184,9 @@ async def test_who_may_import_brings_what_nobody_vouches_for(server: NatsServer,
             assert await other.remove(RECORD.key) == len(data)
         _, failure = await until_it_fails(catalogue.load(RECORD.key))
         assert failure.code == "not_found"
+
+
+@pytest.mark.parametrize("role", PERMITTED_ROLES)
+def test_nobody_may_use_direct_gets(role: Any) -> None:
+    # Their answer goes wherever whoever asks says, and is what somebody else may have written.
+    assert "DIRECT.GET" not in "".join(permitted(role, SUBJECTS, inbox="_INBOX", groups=GROUPS).publish)
