@@ -6,19 +6,23 @@ import asyncio
 import io
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import bridge.jetstream.checkpoints as checkpoints_module
+from bridge.config import Config, Size
 from bridge.errors import CommandFailed, ConfigError
 from bridge.jetstream.api import api
 from bridge.jetstream.checkpoint_buckets import CHUNK, CheckpointMaking, ensure_checkpoints, meta_subject
 from bridge.jetstream.checkpoint_cipher import CheckpointSecret
 from bridge.jetstream.checkpoint_objects import Objects, nuid_of
-from bridge.jetstream.checkpoints import JetStreamCheckpoints
+from bridge.jetstream.checkpoints import JetStreamCheckpoints, open_checkpoints, read_checkpoints, sweeping
 from bridge.jetstream.connection import Connection
 from bridge.model.subjects import Subjects
 from bridge.ports.checkpoints import Keeping
+from bridge.testing import MemoryCheckpoints
 from tests.contract.catalogues import MIB, archive, broken_off, key, record, text, unheard, until_it_fails, whole
 from tests.fix_nats import NatsServerFactory
 from tests.integration.jetstream_entries import connected
@@ -77,7 +81,7 @@ async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secre
     async with Proxy(nats_url.removeprefix("nats://")) as proxy, connected(f"nats://{proxy.address}") as connection:
         catalogue = catalogue_at(connection, secret=secret)
         await catalogue.ensure()
-        cuts = iter((300_000, 700_000, 1_100_000))
+        cuts = iter((200_000,) * 3)  # each within the next piece
 
         def tell(_size: int) -> None:
             for after in cuts:
@@ -86,6 +90,7 @@ async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secre
 
         facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=tell)
         assert next(cuts, None) is None
+        assert proxy.accepted >= 4
         await catalogue.put(record(key(), facts))
         async with connected(nats_url) as other:
             assert await whole(catalogue_at(other, secret=secret), key()) == DATA
@@ -93,7 +98,9 @@ async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secre
             assert (await store.get(key().token)).info.size == facts.size
 
         proxy.cut_after(1_000_000, "to_client")
+        accepted = proxy.accepted
         assert await whole(catalogue, key()) == DATA
+        assert proxy.accepted > accepted
 
 
 async def test_archives_that_are_stored_side_by_side_are_each_whole(nats_url: str) -> None:
@@ -362,3 +369,63 @@ async def test_a_store_that_is_deleted_meanwhile_is_made_again(nats_url: str) ->
         await api(connection, f"STREAM.DELETE.OBJ_{BUCKET}")
         await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
         assert await whole(catalogue, key()) == DATA
+
+
+# -- as the daemon has it
+
+
+async def test_a_bridge_keeps_what_its_settings_say(nats_url: str, tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text(bytes(range(32)).hex())
+    key_file.chmod(0o600)
+    config = Config(
+        node="n1",
+        checkpoint_key=key_file,
+        checkpoints_quota=Size(4 * MIB),
+        checkpoints_max_bytes=Size(64 * MIB),
+        checkpoints_max_age_s=60,
+        checkpoints_keep=1,
+    )
+    async with connected(nats_url) as connection:
+        catalogue = open_checkpoints(connection, config)
+        await catalogue.ensure()
+        assert (await api(connection, f"STREAM.INFO.OBJ_{BUCKET}"))["config"]["max_bytes"] == 64 * MIB
+        facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
+        assert facts.key == SECRET.fingerprint
+        assert (await catalogue.put(record(key(), facts))).expires_at == 1 + 60 * 10**9
+        with pytest.raises(CommandFailed, match="checkpoints_quota"):
+            await catalogue.store(key("c2"), archive(DATA), upload="a-2", tell=unheard)
+        read = read_checkpoints(connection, SUBJECTS, key_file)
+        assert await whole(read, key()) == DATA
+        key_file.chmod(0o644)
+        with pytest.raises(ConfigError, match="is open to others"):
+            open_checkpoints(connection, config)
+
+
+async def test_it_sweeps_while_it_has_its_node_and_goes_on_when_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints_module, "SWEEP_S", 0)
+    held = False
+    swept: list[bool] = []
+    enough = asyncio.Event()
+
+    class Swept(MemoryCheckpoints):
+        async def sweep(self) -> int:
+            swept.append(held)
+            if len(swept) == 2:
+                raise CommandFailed("unavailable", "the bus is away")
+            if len(swept) == 3:
+                enough.set()
+            return 7
+
+    asked = 0
+
+    def allowed() -> bool:
+        nonlocal held, asked
+        asked += 1
+        held = asked > 3
+        return held
+
+    sweeping_ = asyncio.create_task(sweeping(Swept(), allowed))
+    await enough.wait()
+    sweeping_.cancel()
+    assert swept[:3] == [True] * 3
