@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.contract.catalogues import MIB, archive, broken_off, key, record, tex
 from tests.fix_nats import NatsServerFactory
 from tests.integration.jetstream_entries import connected
 from tests.testbed import Proxy
+from tests.testbed.proxy import Direction
 
 SUBJECTS = Subjects()
 BUCKET = "containerd-checkpoints"
@@ -81,16 +83,17 @@ async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secre
     async with Proxy(nats_url.removeprefix("nats://")) as proxy, connected(f"nats://{proxy.address}") as connection:
         catalogue = catalogue_at(connection, secret=secret)
         await catalogue.ensure()
-        cuts = iter((200_000,) * 3)  # each within the next piece
+        # Within the next piece, or before anybody hears that what is sent next is stored.
+        cuts: Iterator[tuple[int, Direction]] = iter(((200_000, "to_server"), (1, "to_client")) * 2)
 
         def tell(_size: int) -> None:
-            for after in cuts:
-                proxy.cut_after(after, "to_server")
+            for after, direction in cuts:
+                proxy.cut_after(after, direction)
                 break
 
         facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=tell)
         assert next(cuts, None) is None
-        assert proxy.accepted >= 4
+        assert proxy.accepted >= 5
         await catalogue.put(record(key(), facts))
         async with connected(nats_url) as other:
             assert await whole(catalogue_at(other, secret=secret), key()) == DATA
@@ -101,6 +104,28 @@ async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secre
         accepted = proxy.accepted
         assert await whole(catalogue, key()) == DATA
         assert proxy.accepted > accepted
+
+
+async def test_what_is_taken_away_under_an_upload_ends_it_and_the_next_one_begins_anew(nats_url: str) -> None:
+    async with connected(nats_url) as connection:
+        catalogue, stored = catalogue_at(connection), asyncio.Event()
+        half = len(DATA) // 2
+
+        async def read() -> AsyncIterator[bytes]:
+            yield DATA[:half]
+            await stored.wait()
+            await Objects(connection, BUCKET).purge(nuid_of(key(), "a-1"))
+            yield DATA[half:]
+
+        def tell(size: int) -> None:
+            if size:
+                stored.set()
+
+        with pytest.raises(CommandFailed, match="that were stored are gone") as failed:
+            await catalogue.store(key(), read, upload="a-1", tell=tell)
+        assert failed.value.code == "unavailable"
+        await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
+        assert await whole(catalogue, key()) == DATA
 
 
 async def test_archives_that_are_stored_side_by_side_are_each_whole(nats_url: str) -> None:
