@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
@@ -201,7 +201,7 @@ async def commanding(
         )
         await _recover(dispatcher, journal, inbox, repaired)
         if catalogue is not None:
-            await workshop.sweep([row.id for row in await journal.unfinished()])
+            await _swept(workshop, runtime, [row.id for row in await journal.unfinished()])
         recovered.set()
         async with inbox.serve(list(COMMANDS), dispatcher.handle):
             try:
@@ -221,6 +221,17 @@ async def commanding(
             await asyncio.wait_for(worker.finish(), min(COMMANDS_S, watch.time_left()))
             if teller.refused is None:  # else waiting is in vain, and the journal keeps it
                 await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
+
+
+async def _swept(workshop: Workshop, runtime: ContainerRuntime, keep: Sequence[str]) -> None:
+    """Clear away what commands that are over have left, and let run on what they had frozen: nobody else will."""
+    for one in await workshop.frozen(keep):
+        with suppress(CommandFailed):  # it runs, or is gone
+            await runtime.tasks.resume(one.namespace, one.container)
+            log.warning(
+                "container %s of %s was frozen by a command that is over: it runs on", one.container, one.namespace
+            )
+    await workshop.sweep(keep)
 
 
 async def _catalogue(
