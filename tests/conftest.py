@@ -1,12 +1,15 @@
 """What every test can ask for. The fixtures are in the modules `fix_*`, one per server; see tests/README.md."""
 
+import os
 import signal
 
 import pytest
 from hypothesis import settings
 
 # How long an example takes says more about what else the machine does; pytest's own time-out finds what hangs.
-settings.register_profile("without deadline", deadline=None)
+# The build machine tries the same examples each time, so that what it says is about the change; everybody else tries new ones.
+STEADY = bool(os.environ.get("CI"))
+settings.register_profile("without deadline", deadline=None, derandomize=STEADY)
 settings.load_profile("without deadline")
 
 # A shell without job control has what it puts into the background ignore SIGINT, and so would every program that we interrupt.

@@ -54,11 +54,11 @@ __all__ = [
     "pack_criu_tar",
     "peek",
     "read_criu_tar",
-    "recoded",
-    "survey",
     "read_directory",
     "rebuild",
+    "recoded",
     "stats_of",
+    "survey",
     "told",
     "unpack",
 ]

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import grpc
+from msgspec import structs
 
 from bridge._pb.containerd.services.events_pb2 import Events, SubscribeRequest
 from bridge._pb.containerd.services.version_pb2 import Version
@@ -28,11 +29,15 @@ from bridge._pb.google.protobuf.empty_pb2 import Empty
 from bridge.containerd.channel import answer, blocking_channel, in_namespace
 from bridge.containerd.envelope import read_envelope
 from bridge.containerd.errors import source_errors, source_lost
+from bridge.containerd.foreign_checkpoints import container_of
 from bridge.containerd.normalize import normalize, unreadable
 from bridge.containerd.probe import PROBE_NAMESPACE, PROBE_TOPIC, Nonces, probe_request
 from bridge.errors import SourceLost
+from bridge.model.events import TaskCheckpointed
+from bridge.model.foreign_checkpoints import foreign_checkpoint, may_be_checkpoint
 from bridge.model.nanos import now
-from bridge.ports import Deliver
+from bridge.model.node_events import ImageCreate
+from bridge.ports import Deliver, Observed
 
 __all__ = ["ContainerdSubscription"]
 
@@ -47,6 +52,9 @@ UNPROVEN_PAUSE_S: Final = 0.02
 PATIENCE: Final = 12
 """How often a probe's time may begin anew. A stream that delivers events for a minute and no probe is not the one that was
 asked for."""
+
+LOOKING: Final = 64
+"""Images that wait to be looked into. They come one by one, but for archives with many, which are no checkpoints."""
 
 CLOSING_S: Final = 2.0
 """How long the thread may take to end once its channel is closed; it needs as long as the delivery of one event."""
@@ -74,6 +82,8 @@ class ContainerdSubscription:
         self._waiting: set[asyncio.Future[int | None]] = set()
         self._live = False
         self._delivered = 0
+        self._looking: set[asyncio.Task[None]] = set()
+        self._one_by_one = asyncio.Lock()
         self._thread = threading.Thread(target=self._read, name="containerd-events", daemon=True)
         self._loop: asyncio.AbstractEventLoop
         self._over: asyncio.Future[SourceLost]
@@ -100,6 +110,8 @@ class ContainerdSubscription:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self._end(SourceLost(f"the subscription was closed ({self._address})"))
+        for looking in self._looking:
+            looking.cancel()
         # Nothing is awaited here: whoever leaves the context may be under cancellation.
         self._thread.join(CLOSING_S)
         if self._thread.is_alive():
@@ -211,4 +223,36 @@ class ContainerdSubscription:
             if envelope.value in self._published:
                 self._loop.call_soon_threadsafe(self._came_back, envelope.value, time.monotonic_ns())
         else:
-            self._deliver(normalize(envelope, recorded))
+            observed = normalize(envelope, recorded)
+            self._deliver(observed)
+            if may_be_checkpoint(observed.event):
+                self._checkpointed(observed, foreign_checkpoint(observed.event))
+
+    # -- checkpoints by others
+
+    def _checkpointed(self, image: Observed, event: TaskCheckpointed | None) -> None:
+        if event is not None:
+            self._deliver(structs.replace(image, event=event, container=event.container_id))
+        elif image.namespace is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._look_into, image)
+
+    def _look_into(self, image: Observed) -> None:
+        """Find out beside the stream whether an image is a checkpoint; what comes of it is delivered when it is known."""
+        if self._over.done():
+            return
+        if len(self._looking) >= LOOKING:
+            log.debug("image %s is not looked into: too many were made at once", image.event)
+            return
+        looking = asyncio.create_task(self._find_container(image))
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
+
+    async def _find_container(self, image: Observed) -> None:
+        assert isinstance(image.event, ImageCreate)
+        assert image.namespace is not None
+        async with self._one_by_one:
+            container = await asyncio.to_thread(container_of, self._address, image.namespace, image.event.name)
+        if container is not None and not self._over.done():
+            event = TaskCheckpointed(container_id=container, checkpoint=image.event.name)
+            self._deliver(structs.replace(image, event=event, container=container))

@@ -203,6 +203,9 @@ class EventSource(Protocol):
         Events are delivered in the order in which containerd sent them, each exactly once, whatever they hold: what cannot
         be decoded comes as a `RawEvent`. Delivery never waits for anything but `deliver` itself.
 
+        A checkpoint that another client has made, which containerd tells by an image alone, is delivered as `TaskCheckpointed`
+        besides: right behind the image where its name says whose it is, and later where that has to be found out.
+
         Raises:
             SourceLost: on entering, when containerd cannot be reached.
         """

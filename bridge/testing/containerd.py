@@ -36,6 +36,7 @@ from bridge.model.events import (
     TaskIO,
     TaskRestored,
 )
+from bridge.model.foreign_checkpoints import foreign_checkpoint
 from bridge.model.identity import check_identifier
 from bridge.model.naming import name_from_labels
 from bridge.model.nanos import Nanos, now
@@ -162,9 +163,12 @@ class MemoryContainerd:
     def put_image(self, namespace: str, image: MemoryImage) -> None:
         """Make an image's record, from `bridge.testing.images.memory_image`; one of the same name is replaced."""
         key = (namespace, image.info.name)
-        event = ImageUpdate if key in self.images else ImageCreate
+        kind = ImageUpdate if key in self.images else ImageCreate
         self.images[key] = image
-        self.emit(event(name=image.info.name, labels=image.info.labels), namespace=namespace)
+        event = kind(name=image.info.name, labels=image.info.labels)
+        self.emit(event, namespace=namespace)
+        if (checkpointed := foreign_checkpoint(event)) is not None:
+            self.emit(checkpointed, namespace=namespace, container=checkpointed.container_id)
 
     def label(self, namespace: str, container: str, labels: Mapping[str, str]) -> None:
         """Add labels to a container; an empty value takes one away."""

@@ -133,7 +133,7 @@ class JetStreamBuckets(Buckets):
         return JetStreamLease(self._connection, SUBJECTS, ours, ended=ended)
 
     def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(state_module, "PATIENCE_S", 0.5)
+        monkeypatch.setattr(state_module, "PATIENCE_S", 2.0)
         monkeypatch.setattr(state_module, "GONE_S", 0.1)
 
     @contextlib.asynccontextmanager

@@ -33,7 +33,8 @@ def trial_factory(tmp_path: Path) -> Iterator[TrialFactory]:
 
 
 def tell(trial: Trial) -> None:
-    """Write the end of the bridge's log, which pytest shows where the test failed."""
+    """Write what was found, and the end of the bridge's log, which pytest shows where the test failed."""
+    sys.stdout.write("".join(f"{violation}\n" for violation in trial.found))
     if hasattr(trial, "bridge"):
         lines = [f"{line.get('time', '')} {line['message']}" for line in trial.bridge.lines[-40:]]
         sys.stdout.write("\n".join(["the bridge's last words:", *lines, ""]))

@@ -19,6 +19,9 @@ __all__ = ["COMMANDED"]
 HARMLESS: Final = {"stale", "refused"}
 """Outcomes that say that nothing was done."""
 
+TOO_MANY: Final = "exhausted"
+"""The code of an error that says that the node took it not, since so many wait already."""
+
 
 def _once(history: History, _log: Log) -> Iterator[Violation]:
     for sent in history.orders:
@@ -28,7 +31,9 @@ def _once(history: History, _log: Log) -> Iterator[Violation]:
             yield Violation("I5", f"{_name(sent)} was carried out {sent.effects} times")
         if sent.effects == 0 and "ok" in sent.words and sent.verb != "kill":
             yield Violation("I5", f"{_name(sent)} is said to be done, and was not")
-        nothing = HARMLESS & set(sent.words) or ({"unavailable", "cancelled"} & set(sent.codes) and sent.verb == "exec")
+        nothing = HARMLESS & set(sent.words) or (
+            {"unavailable", "cancelled", TOO_MANY} & set(sent.codes) and sent.verb == "exec"
+        )
         if sent.effects and nothing:
             yield Violation("I5", f"{_name(sent)} is said to have had no effect ({', '.join(sent.words)}), and had one")
 
@@ -40,6 +45,8 @@ def _one_outcome(history: History, log: Log) -> Iterator[Violation]:
         if one.word == "command":
             data = one.event["data"]
             if data["phase"] == "finished":
+                if (data.get("error") or {}).get("code") == TOO_MANY:
+                    continue  # it was not accepted; sent again, by who did not wait to hear that, it may be
                 ended.setdefault(data["command_id"], set()).add(data["outcome"])
             else:
                 started.add(data["command_id"])

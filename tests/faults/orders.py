@@ -206,6 +206,8 @@ class Orders:
                 continue
             else:
                 self._replies.setdefault(command.id, []).append(outcome)
+                if outcome.error is not None and outcome.error.code == "exhausted":
+                    break  # it was not accepted; who wants it done sends it under another id
             self.done += 1
             await asyncio.sleep(self._lot.uniform(0, 0.5))
 

@@ -47,6 +47,7 @@ def test_a_command_that_was_done_once_and_told_as_that_is_right() -> None:
         (harmed(effects=0), "I5"),
         (harmed(words=("stale",), kept="stale", reported=()), "I5"),
         (harmed(words=("error",), kept="error", codes=("unavailable",), reported=()), "I5"),
+        (harmed(words=("error",), kept="error", codes=("exhausted",), reported=()), "I5"),
         (harmed(words=("ok", "unknown")), "I6"),
         (harmed(kept=None, words=()), "I6"),
         (harmed(reported=(Printed(size=4, sha256="abd"),)), "I9"),
@@ -71,9 +72,11 @@ def test_what_is_said_honestly_is_right(sent: Ordered) -> None:
     assert found(sent) == []
 
 
-def test_a_command_that_the_log_leaves_open_is_found() -> None:
-    event = {"data": {"command_id": "o-1", "phase": "started"}, "origin": "command"}
-    message = Message(1, "containerd.events.n1.ns.web.command", json.dumps(event).encode())
+def told(data: dict[str, Any]) -> list[str]:
+    """What is found where the log has this event of the command."""
+    message = Message(
+        1, "containerd.events.n1.ns.web.command", json.dumps({"data": data, "origin": "command"}).encode()
+    )
 
     class Told:
         word, container, event = "command", "web", message.event
@@ -82,5 +85,14 @@ def test_a_command_that_the_log_leaves_open_is_found() -> None:
         firsts = (Told,)
 
     history = History(orders=[DONE])
-    told = [each for judge in COMMANDED for each in judge(history, Few)]  # type: ignore[arg-type]
-    assert [violation.invariant for violation in told] == ["I6"]
+    return [each.invariant for judge in COMMANDED for each in judge(history, Few)]  # type: ignore[arg-type]
+
+
+def test_a_command_that_the_log_leaves_open_is_found() -> None:
+    assert told({"command_id": "o-1", "phase": "started"}) == ["I6"]
+
+
+def test_a_command_that_the_log_ends_otherwise_is_found_but_not_where_it_was_not_accepted_at_first() -> None:
+    end = {"command_id": "o-1", "phase": "finished", "outcome": "error"}
+    assert told({**end, "error": {"code": "internal", "message": "x"}}) == ["I6"]
+    assert told({**end, "error": {"code": "exhausted", "message": "x"}}) == []

@@ -127,6 +127,8 @@ class Trial:
         self.directory = directory
         self.history = History(in_one_order=version not in {"2.9", "2.10"}, repaired=True)
         self.injected: list[str] = []
+        self.found: list[Violation] = []
+        """What the verdict was."""
         self.stretch = stretch
         self.starts_s: list[float] = []
         """How long the bridge took from a start to a proven subscription, where both ends could be reached."""
@@ -538,7 +540,8 @@ class Trial:
 
     def verdict(self) -> list[Violation]:
         """`finish`, and what the checker says."""
-        return check(self.finish())
+        self.found = check(self.finish())
+        return self.found
 
     def stop_for_good(self, again: Callable[[], None] = lambda: None) -> None:
         """Stop the bridge until nothing waits in its outbox.

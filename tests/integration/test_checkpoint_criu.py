@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from bridge.containerd.foreign_checkpoints import container_of
 from bridge.containerd.visits import Visits
 from bridge.errors import CommandFailed
 from bridge.model.checkpoints import CheckpointOptions
+from bridge.model.events import TaskCheckpointed
 from bridge.ports import Descriptor, NewContainer, Stdio
 from bridge.ports.checkpoints import CRIU_TAR, OPTIONS_PART, RW_LAYER, SPEC_PART, CheckpointImage
 from tests.contract.checkpointing import LEASE, WAITS, RealPlace
 from tests.contract.conftest import real_host
+from tests.contract.test_event_source import Heard
 from tests.testbed import BUSYBOX, Ctr
 
 PLAIN = CheckpointOptions()
@@ -248,7 +251,14 @@ async def test_we_restore_what_ctr_put_into_an_image(place: RealPlace) -> None:
     await place.run("web.1")
     known = await place.knows("web.1")
     name = "example.org/checkpoint/by-ctr:1"
-    await asyncio.to_thread(place.ctr, "containers", "checkpoint", "--rw", "--image", "--task", "web.1", name)
+    heard = Heard()
+    async with place.host.source.subscribe(heard.deliver) as subscription:
+        await subscription.probe()
+        await asyncio.to_thread(place.ctr, "containers", "checkpoint", "--rw", "--image", "--task", "web.1", name)
+        await heard.until("checkpointed")
+    told = heard.the("checkpointed")
+    assert (told.container, told.time) == ("web.1", heard.the("image-create").time)
+    assert told.event == TaskCheckpointed(container_id="web.1", checkpoint=name)
     image = await checkpoints.image(namespace, name)
     parts = {part.media_type: part for part in image.manifests}
     assert image.annotations["org.opencontainers.image.ref.name"] == BUSYBOX
@@ -267,6 +277,23 @@ async def test_we_restore_what_ctr_put_into_an_image(place: RealPlace) -> None:
     await place.runtime.containers.create(namespace, wanted, lease=LEASE)
     await checkpoints.restore(namespace, "web.2", directory)
     assert await place.knows("web.2") == known
+
+
+async def test_a_checkpoint_by_containerd_s_client_is_told_of_its_container(place: RealPlace) -> None:
+    """`ctr task checkpoint` makes the image as docker and nerdctl do; and no other image is taken for one."""
+    await place.run("web.1")
+    heard = Heard()
+    async with place.host.source.subscribe(heard.deliver) as subscription:
+        await subscription.probe()
+        await asyncio.to_thread(place.ctr, "tasks", "checkpoint", "web.1")
+        await heard.until("checkpointed")
+        await asyncio.to_thread(place.ctr, "images", "tag", BUSYBOX, "example.org/other:1")
+        await subscription.probe()
+    told = heard.the("checkpointed")
+    assert told.container == "web.1"
+    assert told.event.checkpoint.startswith("containerd.io/checkpoint/web.1:")  # type: ignore[union-attr]
+    assert container_of(place.ctr.host.address, place.namespace, BUSYBOX) is None
+    assert container_of(place.ctr.host.address, place.namespace, "example.org/nothing:1") is None
 
 
 async def once(data: bytes) -> AsyncIterator[bytes]:

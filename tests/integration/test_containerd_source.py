@@ -196,7 +196,7 @@ async def test_after_a_restart_a_new_subscription_is_live_at_once(containerd_fac
 
 async def test_a_containerd_that_hangs_is_found_out_by_a_probe(containerd_factory: ContainerdFactory) -> None:
     host = containerd_factory("2.1")
-    source = ContainerdSource(host.address, probe_timeout_s=0.3)
+    source = ContainerdSource(host.address, probe_timeout_s=2.0)
     async with source.subscribe(Delivered()) as subscription:
         await subscription.probe()
         host.freeze()

@@ -345,15 +345,19 @@ async def test_kill_9_of_the_bridge_loses_and_repeats_nothing(
     assert await execs(ctr) == []
 
 
+GATED = "echo early; while [ ! -e /go ]; do sleep 0.05; done; echo late; exit 6"
+
+
 async def test_what_ended_while_the_bridge_was_away_is_said_to_be_perhaps_more(
     node: Node, web: str, ctr: Ctr, bridge: Bridge
 ) -> None:
-    process = await node.exec(web, ["sh", "-c", "echo early; sleep 2; echo late; exit 6"], namespace=ctr.namespace)
+    process = await node.exec(web, ["sh", "-c", GATED], namespace=ctr.namespace)
     reading = asyncio.create_task(text_of(process))
     while not (await node.attach(web, process.exec_id, namespace=ctr.namespace)).started.stdout.size:
         await asyncio.sleep(0.02)
     await asyncio.to_thread(bridge.kill)
-    while "late" not in await asyncio.to_thread(ctr, "tasks", "ps", "web") and await execs(ctr):
+    await asyncio.to_thread(ctr, "tasks", "exec", "--exec-id", "go", "web", "touch", "/go")
+    while await execs(ctr):
         await asyncio.sleep(0.1)
     bridge.start()
     async with asyncio.timeout(90):

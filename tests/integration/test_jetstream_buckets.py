@@ -154,7 +154,7 @@ async def test_reading_a_bucket_that_is_not_there(nats_url: str) -> None:
 async def test_a_write_without_an_answer_is_reported(
     nats_server_factory: NatsServerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(lanes_module, "PATIENCE_S", 1.5)
     server = nats_server_factory()
     async with connected(server.url) as connection:
         states = await states_on(connection)
@@ -414,7 +414,7 @@ async def test_a_record_that_cannot_be_read_is_waited_for_like_any_other(
     async with connected(nats_url) as connection:
         await ensure_buckets(connection, SUBJECTS)
         await Key(connection, "containerd-nodes", "n1").put(b"{}", expected=0)
-        lease = JetStreamLease(connection, SUBJECTS, record(lease_s=0.5))
+        lease = JetStreamLease(connection, SUBJECTS, record(lease_s=2.0))
         await asyncio.wait_for(lease.acquire(), 90)
         assert lease.held
     assert "record of node n1 cannot be read" in caplog.text

@@ -117,8 +117,8 @@ async def test_what_is_not_replicated_is_not_stored_though_the_server_says_so(
 ) -> None:
     # The leader skips the second append's messages as duplicates of those that it has proposed and nobody has confirmed,
     # and acknowledges it (nats-server 2.15).
-    monkeypatch.setattr(fast_ingest_module, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(fast_ingest_module, "STALL_S", 0.8)
+    monkeypatch.setattr(fast_ingest_module, "PATIENCE_S", 0.6)
+    monkeypatch.setattr(fast_ingest_module, "STALL_S", 2.0)
     monkeypatch.setattr(fast_ingest_module, "CONFIRM_S", 0.5)
     async with log_on(cluster.url) as (connection, _):
         leader = await cluster.leader(connection)

@@ -32,9 +32,9 @@ def server(request: pytest.FixtureRequest, nats_server_factory: NatsServerFactor
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_ingest_module, "PATIENCE_S", 0.2)
-    monkeypatch.setattr(fast_ingest_module, "STALL_S", 0.5)
-    monkeypatch.setattr(lanes_module, "PATIENCE_S", 0.6)
+    monkeypatch.setattr(fast_ingest_module, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(fast_ingest_module, "STALL_S", 1.0)
+    monkeypatch.setattr(lanes_module, "PATIENCE_S", 1.0)
 
 
 class Writer:

@@ -126,7 +126,7 @@ async def test_message_by_message_the_old_one_is_refused_too(nats_url: str) -> N
 
 async def test_without_a_lease_in_force_nothing_is_sent(nats_url: str) -> None:
     sent = entries(10)
-    async with writing(nats_url, lease_s=0.5) as writer:
+    async with writing(nats_url, lease_s=2.0) as writer:
         async with asyncio.timeout(90):
             while writer.lease.held:
                 await asyncio.sleep(0.02)
@@ -140,7 +140,7 @@ async def test_without_a_lease_in_force_nothing_is_sent(nats_url: str) -> None:
 
 async def test_on_older_servers_the_lease_alone_decides(older_nats_server: NatsServer) -> None:
     url, sent = older_nats_server.url, entries(10)
-    async with writing(url, lease_s=0.5) as first:
+    async with writing(url, lease_s=2.0) as first:
         await first.log.append(sent[:5])
         async with writing(url) as second, asyncio.timeout(90):
             while first.lease.held:

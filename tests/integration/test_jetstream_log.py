@@ -312,7 +312,7 @@ def stands(pid: int) -> bool:
 @pytest.mark.usefixtures("impatient")
 async def test_a_server_that_says_nothing_is_no_refusal(log: EventLog, server: NatsServer) -> None:
     sent = entries(5)
-    await log.append(sent[:1])
+    await eventually(log, sent[:1])
     await frozen(server)
     with pytest.raises(LogUnavailable, match="does not acknowledge within"):
         await log.append(sent)
@@ -337,7 +337,6 @@ ROGUES: dict[str, Callable[[Msg], bytes]] = {
 }
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("rogue", ROGUES)
 async def test_who_else_answers_is_not_taken_for_the_stream(rogue: str, log: EventLog, server: NatsServer) -> None:
     client = await connect(server.url)

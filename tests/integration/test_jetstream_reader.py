@@ -294,14 +294,19 @@ async def test_following_goes_on_with_what_comes(reader: JetStreamReader, log: E
         assert ids(await follower.until(1500)) == ids(sent)
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_quiet_stream_keeps_its_consumer(
-    reader: JetStreamReader, connection: Connection, log: EventLog, caplog: pytest.LogCaptureFixture
+    reader: JetStreamReader,
+    connection: Connection,
+    log: EventLog,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(consumer_module, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(consumer_module, "SILENCE_S", 3.0)
     caplog.set_level(logging.DEBUG, "bridge.jetstream.reader")
     async with following(reader) as follower:
         await until_consumers(connection, 1)
-        await asyncio.sleep(1.2)  # two and a half times the silence that would be the end of it
+        await asyncio.sleep(4.5)  # one and a half times the silence that would be the end of it
         await log.append(entries(1))
         await follower.until(1)
     assert "with another consumer" not in caplog.text

@@ -14,6 +14,7 @@ Only the standard library is used, so `make` can build the roots while the virtu
 from tests.testbed.certificates import Certificates
 from tests.testbed.containerd import Containerd
 from tests.testbed.ctr import Ctr, CtrFailedError
+from tests.testbed.docker import Docker, docker_on
 from tests.testbed.errors import DiedError, UnavailableError
 from tests.testbed.image import BUSYBOX
 from tests.testbed.nats import NatsServer
@@ -29,8 +30,10 @@ __all__ = [
     "Ctr",
     "CtrFailedError",
     "DiedError",
+    "Docker",
     "NatsServer",
     "Proxy",
     "Registry",
     "UnavailableError",
+    "docker_on",
 ]

@@ -2,5 +2,7 @@
 
 from hypothesis import settings
 
-settings.register_profile("bridge", deadline=None, max_examples=50)
+from tests.conftest import STEADY
+
+settings.register_profile("bridge", deadline=None, max_examples=50, derandomize=STEADY)
 settings.load_profile("bridge")
