@@ -32,6 +32,9 @@ MOST_CLONES: Final = 100
 
 _DUMP = "How it is dumped"
 _WHERE = "Where it goes"
+_MAKING: Final = [each for each in MAKING if each.name != "sender"]
+"""Of `restore`, whose `--as` is the container's id."""
+
 _HOW: Final = [each for each in SENDING if each.name != "label"]
 
 
@@ -154,7 +157,7 @@ async def create(
         _made(made, check=check, as_json=as_json)
 
 
-@_command(MAKING)
+@_command(_MAKING)
 async def restore(
     bus: Bus,
     given: Mapping[str, Any],
@@ -209,7 +212,7 @@ async def restore(
         command_id = first if clones is None else derived_id(first, at.name, namespace, one)
         command = _read({"id": command_id, **source, **common}, Restore)
         how = sending({**given, "command_id": command_id})
-        sender = at.sending(how).remarking(remarks(given))
+        sender = at.sending(how).remarking(remarks({**given, "sender": None}))
         await _restored(bus, sender, one, command, namespace=namespace, as_json=as_json)
 
 
