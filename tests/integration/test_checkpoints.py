@@ -20,13 +20,18 @@ from bridge.model import labels
 from bridge.model.checkpoints import CheckpointKey
 from bridge.model.commands import Checkpoint, CheckpointRemove, Restore
 from bridge.model.outcomes import Outcome
+from tests.contract.checkpointing import WAITS
 from tests.fix_bridge import Bridge, Stored, until_stored
 from tests.integration.every_verb import LENIENT
 from tests.testbed import Containerd, Ctr, NatsServer
 
 pytestmark = pytest.mark.containerd
 
-COUNTER = ["sh", "-c", "n=0; echo began >> /log; while :; do n=$((n+1)); echo $n > /dev/shm/n; sleep 0.05; done"]
+# It starts nothing else while it waits: see tests/contract/checkpointing.py.
+COUNTER = [
+    *("sh", "-c"),
+    f"{WAITS}\nn=0; echo began >> /log; while :; do n=$((n+1)); echo $n > /dev/shm/n; waits; done",
+]
 """Counts in memory; a file in its layer says how often it began."""
 
 CONNECTED = [
@@ -241,7 +246,7 @@ async def test_where_criu_fails_it_runs_on_and_nothing_is_left(here: Here) -> No
 
     target = here.ctr.host.shared / f"{here.ctr.namespace}.dir"
     await here.ok(Checkpoint(to="dir", target=str(target), tcp_established=True), "web.1")
-    (target / "pages-1.img").write_bytes(b"")
+    (target / "core-1.img").write_bytes(b"nothing of the kind")
     code, sentence = await here.failure(Restore(dir=str(target), trust=True, force=True), "web.2")
     assert (code, "Error" in sentence) == ("failed_precondition", True), sentence
     assert await asyncio.to_thread(here.ctr, "containers", "ls", "-q") == "web.1\n"
