@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
@@ -215,7 +215,7 @@ async def commanding(
         )
         await _recover(dispatcher, journal, inbox, repaired)
         if harbour is not None:
-            await workshop.sweep([row.id for row in await journal.unfinished()])
+            await _swept(workshop, runtime, [row.id for row in await journal.unfinished()])
             await stack.enter_async_context(watch.task(harbour.run(), "migrations"))
         recovered.set()
         async with inbox.serve(list(COMMANDS), dispatcher.handle):
@@ -242,6 +242,17 @@ def _harbour(config: Config, connection: Connection, lanes: Lanes, place: Place)
     register = JetStreamMigrations(connection, config.subjects)
     sender = NatsSender(connection, config.subjects)
     return Harbour(config.node, register, sender, config.subjects, lanes=lanes, place=place)
+
+
+async def _swept(workshop: Workshop, runtime: ContainerRuntime, keep: Sequence[str]) -> None:
+    """Clear away what commands that are over have left, and let run on what they had frozen: nobody else will."""
+    for one in await workshop.frozen(keep):
+        with suppress(CommandFailed):  # it runs, or is gone
+            await runtime.tasks.resume(one.namespace, one.container)
+            log.warning(
+                "container %s of %s was frozen by a command that is over: it runs on", one.container, one.namespace
+            )
+    await workshop.sweep(keep)
 
 
 async def _catalogue(

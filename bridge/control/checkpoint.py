@@ -155,7 +155,10 @@ async def finish(place: Place, command: Checkpoint, bench: Bench, note: Note) ->
 
 @asynccontextmanager
 async def bench_of(place: Place, kit: Checkpointing) -> AsyncIterator[Bench]:
-    """Have a directory of the command's own, which is gone afterwards; but not what would be lost with it."""
+    """Have a directory of the command's own, which is gone afterwards; but not what would be lost with it.
+
+    Where the bridge stops in the middle, whoever looks for the outcome has to know what stands in it, and removes it.
+    """
     bench = await kit.workshop.open(place.command_id)
     try:
         yield bench
@@ -167,7 +170,7 @@ async def bench_of(place: Place, kit: Checkpointing) -> AsyncIterator[Bench]:
             raise CommandFailed(error.code, sentence, containerd=error.containerd) from error
         await undo(str(bench.path), kit.workshop.close(place.command_id))
         raise
-    except BaseException:
+    except Exception:
         if not await only_here(place, bench):
             await undo(str(bench.path), kit.workshop.close(place.command_id))
         raise
@@ -175,8 +178,8 @@ async def bench_of(place: Place, kit: Checkpointing) -> AsyncIterator[Bench]:
 
 
 async def only_here(place: Place, bench: Bench) -> bool:
-    """Tell whether what lies in a directory is all there is of a task."""
-    if not (await bench.noted()).ended:
+    """Tell whether what lies in a directory is all there is of a task: CRIU has ended it, and its dump is whole."""
+    if not (await bench.noted()).ended or not await bench.is_whole():
         return False
     try:
         task = await place.runtime.tasks.get(*place.target)

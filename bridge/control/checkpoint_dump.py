@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,7 +18,7 @@ from msgspec import Struct
 
 from bridge.checkpoints import LOG, STATS, Contents, keep_layer, stats_of
 from bridge.control.execution import session_of_task
-from bridge.control.leases import undo
+from bridge.control.leases import PASSING, insist, taken_back
 from bridge.control.verb import Checkpointing, Place
 from bridge.control.workshop import Bench, Note
 from bridge.errors import CommandFailed
@@ -148,8 +149,10 @@ class Pause:
             self._began = time.monotonic_ns()
             try:
                 await self._place.runtime.tasks.pause(*self._place.target)
-            except BaseException:
-                await self._release()  # it may have been frozen before the answer was lost
+            except BaseException as error:
+                if isinstance(error, CommandFailed) and error.code not in {*PASSING, "unknown"}:
+                    self._began = None  # refused: it has ended, or somebody else froze it
+                await self._release(error)  # it may have been frozen before the answer was lost
                 raise
             failpoint("paused")
         return self
@@ -157,12 +160,12 @@ class Pause:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        await self._release()
+        await self._release(error)
 
     async def over(self) -> None:
         """Let it run on, if it was us who froze it."""
         if self._began is not None:
-            await resume(self._place)
+            await insist(f"{self._place}, which is frozen,", partial(resume, self._place))
             self.interrupted_ns = time.monotonic_ns() - self._began
             self._began = None
             failpoint("resumed")
@@ -171,10 +174,11 @@ class Pause:
         """Note that there is no task any more that could run on."""
         self._began = None
 
-    async def _release(self) -> None:
+    async def _release(self, error: BaseException | None) -> None:
+        """Let it run on whatever has happened: for as long as it takes, or, where the bridge stops, as the next one finds it."""
         if self._began is not None:
+            await taken_back(error or Exception(), f"{self._place}, which is frozen,", partial(resume, self._place))
             self._began = None
-            await undo(f"{self._place} of {self._place.namespace}, which is frozen,", resume(self._place))
 
 
 async def resume(place: Place) -> None:

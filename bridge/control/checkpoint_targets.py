@@ -6,30 +6,28 @@ never replaced.
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from msgspec import structs
 
-from bridge.checkpoints import LAYER, Contents, PackedArchive, described, pack
+from bridge.checkpoints import Contents, pack
 from bridge.control.checkpoint_dump import Dump, checkpointing_at, contents_of
+from bridge.control.checkpoint_host import check_free, taken, write_directory, write_file
 from bridge.control.checkpoint_image import make_checkpoint_image
-from bridge.control.leases import undo
+from bridge.control.leases import taken_back, undo
 from bridge.control.verb import Place
-from bridge.control.workshop import Bench, disk
+from bridge.control.workshop import Bench
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
+from bridge.model import labels
 from bridge.model.checkpoints import CheckpointKey, CheckpointRecord
 from bridge.model.commands import Checkpoint
 from bridge.model.outcomes import Progress
 from bridge.ports import Archive
 
-__all__ = ["beside", "check_target", "keep", "name_of"]
+__all__ = ["check_target", "keep", "name_of"]
 
 TOLD_EVERY: Final = 4 << 20
 """Bytes of an archive after which it is told how far that has come."""
@@ -62,17 +60,9 @@ async def check_target(place: Place, command: Checkpoint, key: CheckpointKey) ->
         case "image":
             assert place.namespace is not None
             if any(one.name == command.target for one in await place.runtime.images.list(place.namespace)):
-                raise _taken(f"image {command.target}")
+                raise taken(f"image {command.target}")
         case "dir" | "file":
-            path = Path(command.target)
-            if not await asyncio.to_thread(path.parent.is_dir):
-                raise CommandFailed("not_found", f"there is no directory {path.parent} on the host of {place.node}")
-            if await asyncio.to_thread(os.path.lexists, path):
-                raise _taken(str(path))
-
-
-def _taken(what: str) -> CommandFailed:
-    return CommandFailed("already_exists", f"{what} is there already, and is not replaced: give another name")
+            await check_free(Path(command.target))
 
 
 async def keep(place: Place, command: Checkpoint, bench: Bench, dumped: Dump, *, lease: str) -> CheckpointRecord:
@@ -113,6 +103,7 @@ async def _into_catalogue(place: Place, dumped: Dump, contents: Contents) -> Che
         facts = structs.replace(facts, unpacked=archive.unpacked)
         record = await catalogue.put(structs.replace(draft, archive=facts))
     except BaseException:
+        # What the catalogue cannot be told now it sweeps away by itself.
         await undo(f"checkpoint {key.token}", catalogue.abandon(key, upload=draft.id))
         raise
     failpoint("recorded")
@@ -153,13 +144,21 @@ async def _read(archive: AsyncIterator[bytes]) -> None:
 
 async def _into_image(place: Place, name: str, bench: Bench, dumped: Dump, lease: str) -> CheckpointRecord:
     assert place.namespace is not None
-    namespace, checkpoints = place.namespace, place.runtime.checkpoints
-    await place.interruption.through(make_checkpoint_image(place, name, bench, dumped, lease), otherwise=CANCELLED)
+    namespace, checkpoints, images = place.namespace, place.runtime.checkpoints, place.runtime.images
+
+    async def away() -> None:
+        if any(
+            one.name == name and one.labels.get(labels.COMMAND) == dumped.draft.id
+            for one in await images.list(namespace)
+        ):
+            await images.delete(namespace, name)
 
     try:
+        making = make_checkpoint_image(place, name, bench, dumped, lease)
+        await place.interruption.through(making, otherwise=CANCELLED)
         await checkpoints.image(namespace, name)
-    except BaseException:
-        await undo(f"image {name}", place.runtime.images.delete(namespace, name))
+    except BaseException as error:
+        await taken_back(error, f"image {name}", away)
         raise
     failpoint("recorded")
     return dumped.draft
@@ -170,89 +169,13 @@ async def _into_image(place: Place, name: str, bench: Bench, dumped: Dump, lease
 
 async def _into_file(place: Place, target: Path, contents: Contents) -> CheckpointRecord:
     archive = await pack(contents)
-    fresh = beside(target, contents.record.id)
-    try:
-        await place.interruption.through(_write(archive, fresh), otherwise=CANCELLED)
-        assert archive.facts is not None
-        await disk(lambda: _put(fresh, target))
-    finally:
-        await undo(str(fresh), disk(lambda: fresh.unlink(missing_ok=True)))
+    await place.interruption.through(write_file(archive, target, contents.record.id), otherwise=CANCELLED)
+    assert archive.facts is not None
     failpoint("recorded")
     return structs.replace(contents.record, archive=archive.facts)
 
 
-async def _write(archive: PackedArchive, path: Path) -> None:
-    file = await disk(lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-    try:
-        async for piece in archive():
-            await disk(partial(_all, file, piece))
-        await disk(lambda: os.fsync(file))
-    finally:
-        os.close(file)
-
-
-def _all(file: int, piece: bytes) -> None:
-    left = memoryview(piece)
-    while left:
-        left = left[os.write(file, left) :]
-
-
-def _put(fresh: Path, target: Path) -> None:
-    """Give a file its name, which nobody else has; it is on disk then."""
-    try:
-        os.link(fresh, target, follow_symlinks=False)
-    except FileExistsError as error:
-        raise _taken(str(target)) from error
-    _settle(target.parent)
-
-
 async def _into_directory(place: Place, target: Path, contents: Contents) -> CheckpointRecord:
-    fresh = beside(target, contents.record.id)
-
-    def copy() -> None:
-        fresh.mkdir(mode=0o700)
-        for name, data in described(contents.record, contents.spec, contents.container_created_at).items():
-            _copied(fresh / name, data)
-        sources = [*sorted(contents.images.iterdir()), *([contents.layer] if contents.layer else [])]
-        for source in sources:
-            _copied(fresh / (LAYER if source is contents.layer else source.name), source)
-        _settle(fresh)
-
-    def put() -> None:
-        if os.path.lexists(target):
-            raise _taken(str(target))
-        fresh.rename(target)
-        _settle(target.parent)
-
-    try:
-        await place.interruption.through(disk(copy), otherwise=CANCELLED)
-        await disk(put)
-    finally:
-        await undo(str(fresh), disk(lambda: shutil.rmtree(fresh, ignore_errors=True)))
+    await place.interruption.through(write_directory(contents, target, contents.record.id), otherwise=CANCELLED)
     failpoint("recorded")
     return contents.record
-
-
-def _copied(path: Path, source: bytes | Path) -> None:
-    """Write a file anew; it is on disk then."""
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        if isinstance(source, bytes):
-            file.write(source)
-        else:
-            with source.open("rb") as read:
-                shutil.copyfileobj(read, file, 1 << 20)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _settle(directory: Path) -> None:
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def beside(target: Path, command_id: str) -> Path:
-    """Return where what becomes `target` is written first, in the same directory."""
-    return target.with_name(f".{target.name[:180]}.{command_id}")

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from bridge.control.order import Order
 from bridge.errors import CommandFailed
-from bridge.model.commands import Group
+from bridge.model.commands import Group, Restore
 from bridge.model.outcomes import Judged
 from bridge.policy import (
     NO_RULES,
@@ -28,6 +28,7 @@ from bridge.policy import (
     Show,
     anchored,
     asks_of,
+    asks_of_checkpoint,
     asks_of_options,
     asks_of_output,
     asks_of_process,
@@ -133,6 +134,8 @@ class Policy:
         subject = order.subject
         asks: tuple[Ask, ...] = asks_of_options(order.command) + asks_of_output(output)
         asks += asks_of_runtime(runtime, runtime_options)
+        if isinstance(order.command, Restore):
+            asks += asks_of_checkpoint(order.command.checkpoint, subject.namespace)
         if spec is not None:
             asks += asks_of(spec, cgroups_path=f"/{subject.namespace}/{subject.container}", existing=existing)
             asks += moved(spec, self._resolve) if ours else ()

@@ -123,7 +123,8 @@ async def permit_plan(place: Place, plan: Plan) -> None:
         runtime=runtime,
         runtime_options=None if there is None else there.runtime_options,
         output="" if plan.stdio in {"", "null", labels.ON_THE_BUS} else plan.stdio,
-        existing=there is not None,
+        # Whoever made the container wanted what its spec asks; not that somebody else's program has it.
+        existing=plan.same,
         ours=there is None or labels.COMMAND in there.labels,
     )
 

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct, structs
@@ -20,9 +21,9 @@ from bridge.control import lifecycle
 from bridge.control.checkpoint_dump import checkpointing_at
 from bridge.control.creation import RUNC, created_by
 from bridge.control.execution import session_for_task
-from bridge.control.leases import undo
+from bridge.control.leases import taken_back, undo
 from bridge.control.restore_source import Taken
-from bridge.control.restore_spec import adapted_labels, adapted_spec, with_config, without_config
+from bridge.control.restore_spec import adapted_labels, adapted_spec, same_spec, with_config
 from bridge.control.verb import Place
 from bridge.control.workshop import Bench, Note
 from bridge.errors import CommandFailed
@@ -50,7 +51,8 @@ class Plan(Struct, frozen=True, kw_only=True):
         taken: the checkpoint, in the command's directory.
         wanted: the container as it is to be.
         there: the one that is there without a task, and is used.
-        fresh: whether it has a new snapshot: its own is only as it was at the dump where that ended it.
+        fresh: whether it has a new snapshot; its own is used where the checkpoint has nothing of its files.
+        same: whether its spec is the one that the checkpoint was made with, where it is there.
         image: its image's record here; None where it has to be brought, or the container has none.
         stdio: `null`, `bus`, or the URI that the output goes to.
         stdin: whether it takes input from the bus.
@@ -61,6 +63,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     wanted: NewContainer
     there: ContainerInfo | None
     fresh: bool
+    same: bool
     image: ImageInfo | None
     stdio: str
     stdin: bool
@@ -85,7 +88,7 @@ async def plan_of(place: Place, command: Restore, taken: Taken, there: Container
     marks = _marks(place, taken)
     stdio, stdin = _stdio(command, taken, there)
     options = structs.replace(taken.options, tcp_close=taken.options.tcp_close or command.tcp_close)
-    fresh = bool(taken.image) and (there is None or (taken.with_layer and not taken.exited))
+    fresh = bool(taken.image) and (there is None or taken.with_layer)
     image = await _image_here(place, taken) if fresh else None
     if there is not None:
         wanted = NewContainer(
@@ -121,7 +124,15 @@ async def plan_of(place: Place, command: Restore, taken: Taken, there: Container
             snapshot_key=container if taken.image else "",
         )
     return Plan(
-        taken=taken, wanted=wanted, there=there, fresh=fresh, image=image, stdio=stdio, stdin=stdin, options=options
+        taken=taken,
+        wanted=wanted,
+        there=there,
+        fresh=fresh,
+        same=there is not None and same_spec(taken.spec or {}, there.spec or {}),
+        image=image,
+        stdio=stdio,
+        stdin=stdin,
+        options=options,
     )
 
 
@@ -178,9 +189,9 @@ async def _image(place: Place, plan: Plan, lease: str) -> AsyncIterator[ImageCon
         await place.interruption.through(bring_image(place, plan, lease), otherwise=CANCELLED)
     try:
         yield await place.runtime.images.resolve(namespace, name)
-    except BaseException:
+    except BaseException as error:
         if plan.image is None:
-            await undo(f"image {name}", place.runtime.images.delete(namespace, name))
+            await taken_back(error, f"image {name}", partial(place.runtime.images.delete, namespace, name))
         raise
 
 
@@ -199,19 +210,18 @@ async def bring_image(place: Place, plan: Plan, lease: str) -> None:
         raise missing
     archive = checkpointing_at(place).catalogue.load_image(record.image_digest)
     try:
-        images = await place.runtime.images.take_in(
-            namespace, archive, name=name, lease=lease, command_id=place.command_id
+        await place.runtime.images.take_in(
+            namespace,
+            archive,
+            name=name,
+            lease=lease,
+            command_id=place.command_id,
+            digest=record.image_digest,
         )
     except CommandFailed as error:
         if error.code == "not_found":
             raise missing from error
         raise
-    if not any(one.name == name and one.digest == record.image_digest for one in images):
-        for one in images:
-            await undo(f"image {one.name}", place.runtime.images.delete(namespace, one.name))
-        raise CommandFailed(
-            "failed_precondition", f"what the catalogue has as image {name} is not {record.image_digest}: pull it first"
-        )
 
 
 # -- the container
@@ -245,12 +255,11 @@ async def carried_out(place: Place, plan: Plan, bench: Bench, lease: str) -> Res
 @asynccontextmanager
 async def _container(place: Place, plan: Plan, bench: Bench, lease: str) -> AsyncIterator[None]:
     """Have the container, with what CRIU is to read; where the block fails it is as before, or gone."""
-    spec = with_config(plan.wanted.spec, str(bench.config))
     if plan.there is None:
-        async with _made(place, plan, spec, lease):
+        async with _made(place, plan, with_config(plan.wanted.spec, str(bench.config)), lease):
             yield
     else:
-        async with _changed(place, plan, plan.there, spec, bench):
+        async with _changed(place, plan, plan.there, bench=bench, lease=lease):
             yield
 
 
@@ -276,8 +285,8 @@ async def _snapshot(place: Place, plan: Plan, image: ImageContent | None, lease:
         failpoint("snapshot-made")
         await place.interruption.through(_apply(place, plan, lease), otherwise=CANCELLED)
         yield
-    except BaseException:
-        await undo(f"snapshot {plan.wanted.snapshot_key} of {namespace}", remove())
+    except BaseException as error:
+        await taken_back(error, f"snapshot {plan.wanted.snapshot_key} of {namespace}", remove)
         raise
 
 
@@ -294,15 +303,13 @@ async def _made(place: Place, plan: Plan, spec: dict[str, Any], lease: str) -> A
         await place.runtime.containers.create(namespace, structs.replace(plan.wanted, spec=spec), lease=lease)
         failpoint("record-made")
         yield
-    except BaseException:
-        await undo(f"{place} of {namespace}", remove())
+    except BaseException as error:
+        await taken_back(error, f"{place} of {namespace}", remove)
         raise
 
 
 @asynccontextmanager
-async def _changed(
-    place: Place, plan: Plan, there: ContainerInfo, spec: dict[str, Any], bench: Bench
-) -> AsyncIterator[None]:
+async def _changed(place: Place, plan: Plan, there: ContainerInfo, *, bench: Bench, lease: str) -> AsyncIterator[None]:
     """Have the record of a container that is there say what is restored; it says what it said where the block fails."""
     namespace, container = place.target
     containers = place.runtime.containers
@@ -310,13 +317,17 @@ async def _changed(
         await lifecycle.remove_task(place, task)
     key = plan.wanted.snapshot_key
     given = {mark: plan.wanted.labels[mark] for mark in MARKS}
+    spec = with_config(plan.wanted.spec, str(bench.config))
     await bench.note(Note(before=there))
+    if key != there.snapshot_key:
+        # Nothing would keep it once the record names another one; under the lease it is there to be put back, after a crash too.
+        await place.runtime.leases.hold(namespace, lease, there.snapshotter, there.snapshot_key)
     try:
         await containers.respec(namespace, container, spec, labels=given, snapshot_key=key)
         failpoint("record-made")
         yield
-    except BaseException:
-        await undo(f"the record of {place}", put_back(place, there))
+    except BaseException as error:
+        await taken_back(error, f"the record of {place}", partial(put_back, place, there))
         raise
     if key != there.snapshot_key:
         await undo(
@@ -379,6 +390,6 @@ async def _task(place: Place, plan: Plan) -> tuple[int, StdioSession | None]:
 async def _forget_config(place: Place, plan: Plan) -> None:
     """Take CRIU's configuration out of the record: the file goes, and nobody else is to be judged by it."""
     try:
-        await place.runtime.containers.respec(*place.target, without_config(plan.wanted.spec))
+        await place.runtime.containers.respec(*place.target, plan.wanted.spec)
     except CommandFailed as error:
         log.warning("%s still names a configuration of CRIU's that is gone: %s", place, error)

@@ -7,7 +7,6 @@ checkpoint is run.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +17,14 @@ from msgspec import Struct, structs
 
 from bridge.checkpoints import IMAGES, Told, peek, read_criu_tar, read_directory, told, unpack
 from bridge.control.checkpoint_dump import NOTHING, checkpointing_at
+from bridge.control.checkpoint_host import bytes_of, directory_at, is_directory
 from bridge.control.checkpoint_image import parts_of_image
 from bridge.control.verb import Place
 from bridge.control.workshop import Bench, disk
 from bridge.errors import CommandFailed
 from bridge.model.checkpoints import CheckpointKey, CheckpointOptions, CheckpointRecord
 from bridge.model.commands import Restore
-from bridge.ports import Archive, Descriptor
+from bridge.ports import Descriptor
 
 __all__ = ["Source", "Taken", "bring", "look_at", "source_of", "told_at"]
 
@@ -168,10 +168,10 @@ async def bring(place: Place, command: Restore, taken: Taken) -> Taken:
                 await read_criu_tar(place.runtime.checkpoints.read(place.namespace, taken.dump), images)
             return taken
         if command.dir:
-            with _open(Path(command.dir), follow=False) as found:
+            with directory_at(Path(command.dir)) as found:
                 arrived = await read_directory(found, target, what=f"the directory {command.dir}")
         elif command.file:
-            arrived = await unpack(_bytes_of(Path(command.file)), target, what=f"the file {command.file}")
+            arrived = await unpack(bytes_of(Path(command.file)), target, what=f"the file {command.file}")
         else:
             assert taken.record is not None
             loaded = checkpointing_at(place).catalogue.load(taken.record.key)
@@ -189,38 +189,25 @@ async def told_at(path: Path) -> Told:
     Raises:
         CommandFailed: it is none, or cannot be read.
     """
-    if not await asyncio.to_thread(path.is_dir):
-        return await peek(_bytes_of(path), what=f"the file {path}")
-    if not await asyncio.to_thread((path / TABLES[-1]).exists):
-        return Told(record=None, spec={}, config={})  # a dump and nothing else
+    if not await is_directory(path):
+        return await peek(bytes_of(path), what=f"the file {path}")
     tables = {}
     for name in TABLES:
-        pieces = [piece async for piece in _bytes_of(path / name)]
-        tables[name] = b"".join(pieces)
+        try:
+            tables[name] = b"".join([piece async for piece in bytes_of(path / name)])
+        except CommandFailed as error:
+            if error.code != "not_found":
+                raise
+    if TABLES[-1] not in tables:
+        return Told(record=None, spec={}, config={})  # a dump and nothing else
     return told(tables, NOTHING, what=f"the directory {path}")
 
 
 @contextmanager
-def _open(path: Path, *, follow: bool = True) -> Iterator[int]:
-    try:
-        found = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
-    except FileNotFoundError as error:
-        raise CommandFailed("not_found", f"there is no directory {path}") from error
-    except OSError as error:
-        raise CommandFailed("failed_precondition", f"{path} cannot be read: {error.strerror}") from error
+def _open(path: Path) -> Iterator[int]:
+    """Have a directory of our own open."""
+    found = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield found
     finally:
         os.close(found)
-
-
-async def _bytes_of(path: Path) -> Archive:
-    try:
-        file = await disk(lambda: os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
-    except CommandFailed as error:
-        raise CommandFailed("not_found", f"{path} cannot be read: {error.message}") from error
-    try:
-        while piece := await disk(lambda: os.read(file, PIECE)):
-            yield piece
-    finally:
-        os.close(file)

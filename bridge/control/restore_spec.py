@@ -14,7 +14,7 @@ from bridge.control.checkpoint_dump import CONFIG
 from bridge.model import labels
 from bridge.model.naming import NAME_LABELS
 
-__all__ = ["adapted_labels", "adapted_spec", "with_config", "without_config"]
+__all__ = ["adapted_labels", "adapted_spec", "same_spec", "with_config", "without_config"]
 
 _LEFT_OUT: Final = ("org.criu.", "cdi.k8s.io/")
 """Beginnings of annotations that somebody acts on as root."""
@@ -42,9 +42,23 @@ def _moved(path: str, old: tuple[str, str], new: tuple[str, str]) -> str:
         return f"/{new[0]}/{new[1]}"
     if path.count(":") == 2:  # systemd's: SLICE:PREFIX:NAME
         head, _, name = path.rpartition(":")
-        return f"{head}:{new[1]}" if name == old[1] else path
+        return f"{head}:{new[1]}" if name == old[1] else path if new[1] == old[1] else f"{path}-{new[1]}"
     head, _, name = path.rpartition("/")
-    return f"{head}/{new[1]}" if name == old[1] else path
+    if name == old[1]:
+        return f"{head}/{new[1]}"
+    # One of its own, in any case: two containers in one control group are ended together.
+    return path if new[1] == old[1] or not path else f"{path}-{new[1]}"
+
+
+def same_spec(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two specs ask the same of their host: all but the control group's name and the annotations is equal."""
+
+    def bare(spec: Mapping[str, Any]) -> dict[str, Any]:
+        linux = spec.get("linux")
+        own = {key: value for key, value in linux.items() if key != "cgroupsPath"} if isinstance(linux, dict) else linux
+        return {**{key: value for key, value in spec.items() if key != "annotations"}, "linux": own}
+
+    return bare(one) == bare(other)
 
 
 def with_config(spec: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -38,6 +38,10 @@ T = TypeVar("T")
 
 NOTE: Final = "note"
 
+FINISHED: Final = b"Dumping finished successfully"
+LOG_END: Final = 4096
+"""What CRIU's log ends with where it has dumped everything, and how near its end that stands."""
+
 
 class Note(Struct, frozen=True, kw_only=True):
     """What a command has done that cannot be seen from elsewhere.
@@ -87,6 +91,20 @@ class Bench(Struct, frozen=True, kw_only=True):
     async def noted(self) -> Note:
         """Return what was written down; the default where nothing was, or nothing that can be read."""
         return await asyncio.to_thread(_noted, self.path)
+
+    async def is_whole(self) -> bool:
+        """Tell whether CRIU's log says that the dump has come to its end."""
+
+        def look() -> bool:
+            try:
+                with (self.work / "dump.log").open("rb") as file:
+                    file.seek(0, os.SEEK_END)
+                    file.seek(max(0, file.tell() - LOG_END))
+                    return FINISHED in file.read() and (self.images / "inventory.img").is_file()
+            except OSError:
+                return False
+
+        return await asyncio.to_thread(look)
 
     @property
     def there(self) -> bool:
@@ -144,6 +162,17 @@ class Workshop:
             return found.f_bavail * found.f_frsize
 
         return await disk(free)
+
+    async def frozen(self, keep: Collection[str] = ()) -> list[CheckpointRecord]:
+        """Return whose tasks commands that are over had frozen, as far as their directories are there still."""
+        kept = {quote(one) for one in keep}
+
+        def look() -> list[CheckpointRecord]:
+            found = self._directory.iterdir() if self._directory.is_dir() else ()
+            notes = [_noted(path) for path in found if path.name not in kept]
+            return [note.draft for note in notes if note.paused and note.draft is not None and not note.ended]
+
+        return await disk(look)
 
     async def sweep(self, keep: Collection[str] = ()) -> None:
         """Remove the directories of commands that are none of `keep`, but for those that have all there is of a task.

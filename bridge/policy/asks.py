@@ -18,6 +18,7 @@ AskKind: TypeAlias = Literal[
     "capabilities",
     "cgroup_paths",
     "checkpoint_paths",
+    "checkpoints",
     "devices",
     "fields",
     "file_systems",

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from bridge.model.checkpoints import CheckpointKey
 from bridge.model.commands import Checkpoint, Command, Create, Pull, Restore
 from bridge.model.labels import OF_OTHERS, ON_THE_BUS
 from bridge.policy.asks import Ask, Asks, shown
 
 __all__ = [
+    "asks_of_checkpoint",
     "asks_of_hosts",
     "asks_of_labels",
     "asks_of_options",
@@ -91,6 +93,22 @@ def asks_of_target(path: str, *, write: bool = True) -> tuple[Ask, ...]:
     found, clean = _cleaned(path)
     text = f"{'writes a checkpoint to' if write else 'restores a checkpoint from'} {shown(found)} of the host, as root"
     asks.add("checkpoint_paths", text, found, write=write, grantable=clean)
+    return asks.every()
+
+
+def asks_of_checkpoint(token: str, namespace: str | None) -> tuple[Ask, ...]:
+    """Return what it asks to restore a checkpoint of the catalogue into a namespace: nothing, where it is from there. Total."""
+    if not token:
+        return ()
+    asks = Asks()
+    try:
+        key = CheckpointKey.parse(token)
+    except ValueError:
+        asks.add("checkpoints", f"restores {shown(token)}, which is no checkpoint", token, grantable=False)
+        return asks.every()
+    if key.namespace != namespace:
+        name = f"{key.namespace}/{key.container}"
+        asks.add("checkpoints", f"restores a checkpoint of {shown(name)}, whose memory can be read then", name)
     return asks.every()
 
 

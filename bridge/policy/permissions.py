@@ -87,6 +87,8 @@ class Permissions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Directories that may say how `pull` reaches registries."""
     checkpoint_paths: list[HostPath] = []
     """Where checkpoints may be written to, and restored from: a file or directory, or everything below it."""
+    checkpoints: list[Pattern] = []
+    """Checkpoints of other namespaces that may be restored, as `NAMESPACE/CONTAINER`: who restores one can read its memory."""
     trust: bool = False
     """Restoring what the catalogue does not vouch for: what is in a checkpoint is run, by CRIU, which is root."""
     fields: list[Pattern] = []

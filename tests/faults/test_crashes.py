@@ -50,6 +50,8 @@ class House:
         self.ctr = ctr
         self.url = url
         self.state = directory / "state"
+        self.dumps = ctr.host.shared / f"{ctr.namespace}.dumps"
+        """Where dumps lie while a command works with them."""
         self.patches = ""
         """Names of `tests.faults.broken`, for a bridge with a mistake in it."""
         self._factory = factory
@@ -61,7 +63,7 @@ class House:
         options = (
             *("--containerd", self.ctr.host.address, "--nats", self.url, "--node", "n1", "--lease", "2"),
             *("--namespace", self.ctr.namespace, "--state-dir", self.state, "--commands", "all"),
-            *("--fifo-dir", self.ctr.host.fifo_dir),
+            *("--fifo-dir", self.ctr.host.fifo_dir, "--checkpoint-dir", self.dumps),
         )
         program = ("-m", "tests.faults.broken", self.patches) if self.patches else ("-m", "bridge")
         self.bridge = await asyncio.to_thread(self._factory, *options, environ=environ, program=program)
@@ -96,9 +98,14 @@ class House:
         found += [f"snapshot {line[0]}" for line in lines if line[-1] == "Active" and line[0] not in records]
         found += [f"ingest {line}" for line in self.ctr("content", "active").splitlines()[1:]]
         found += [f"fifo {name}" for name in os.listdir(self.ctr.host.fifo_dir)]
+        found += [f"dump {path}" for path in self.dumps.glob("*/*")]
         found += [f"spool {path}" for path in (self.state / "stdio").glob("*/std*")]
         for task in self.ctr("tasks", "ls", "-q").split():
-            found += [f"exec of {task}" for line in self.ctr("tasks", "ps", task).splitlines() if "exec_id" in line]
+            found += [
+                f"exec of {task}"
+                for line in self.ctr("tasks", "ps", task, check=False).splitlines()
+                if "exec_id" in line
+            ]
         return found
 
 

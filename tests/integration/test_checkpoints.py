@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.client import Bus, Node, connect
@@ -20,13 +21,18 @@ from bridge.model import labels
 from bridge.model.checkpoints import CheckpointKey
 from bridge.model.commands import Checkpoint, CheckpointRemove, Restore
 from bridge.model.outcomes import Outcome
+from tests.contract.checkpointing import WAITS
 from tests.fix_bridge import Bridge, Stored, until_stored
 from tests.integration.every_verb import LENIENT
 from tests.testbed import Containerd, Ctr, NatsServer
 
 pytestmark = pytest.mark.containerd
 
-COUNTER = ["sh", "-c", "n=0; echo began >> /log; while :; do n=$((n+1)); echo $n > /dev/shm/n; sleep 0.05; done"]
+# It starts nothing else while it waits: see tests/contract/checkpointing.py.
+COUNTER = [
+    *("sh", "-c"),
+    f"{WAITS}\nn=0; echo began >> /log; while :; do n=$((n+1)); echo $n > /dev/shm/n; waits; done",
+]
 """Counts in memory; a file in its layer says how often it began."""
 
 CONNECTED = [
@@ -212,15 +218,20 @@ async def test_what_lies_elsewhere_is_restored_by_who_trusts_it(here: Here, to: 
     target = (
         "docker.io/test/checkpoint:1" if to == "image" else str(here.ctr.host.shared / f"{here.ctr.namespace}.{to}")
     )
-    made = await here.ok(Checkpoint(to=to, target=target), "web.1")
+    wanted = msgspec.convert({"to": to, "target": target}, Checkpoint)
+    made = await here.ok(wanted, "web.1")
     assert (made["image"] or made["path"]) == target
-    assert (await here.failure(Checkpoint(to=to, target=target), "web.1"))[0] == "already_exists"
+    assert (await here.failure(wanted, "web.1"))[0] == "already_exists"
     if to != "image":
         assert os.stat(target).st_mode & 0o077 == 0
         assert not [path for path in Path(target).parent.iterdir() if path.name.startswith(".")]
-    code, sentence = await here.failure(Restore(**{to: target}), "web.2")
+
+    def restoring(**more: Any) -> Restore:
+        return msgspec.convert({to: target, **more}, Restore)
+
+    code, sentence = await here.failure(restoring(), "web.2")
     assert (code, "give trust" in sentence) == ("failed_precondition", True)
-    await here.ok(Restore(**{to: target}, trust=True), "web.2")
+    await here.ok(restoring(trust=True), "web.2")
     first = await here.count("web.2")
     assert await here.count("web.2", beyond=first) > first
     assert here.read("web.2", "/log") == "began\n"
@@ -241,7 +252,7 @@ async def test_where_criu_fails_it_runs_on_and_nothing_is_left(here: Here) -> No
 
     target = here.ctr.host.shared / f"{here.ctr.namespace}.dir"
     await here.ok(Checkpoint(to="dir", target=str(target), tcp_established=True), "web.1")
-    (target / "pages-1.img").write_bytes(b"")
+    (target / "core-1.img").write_bytes(b"nothing of the kind")
     code, sentence = await here.failure(Restore(dir=str(target), trust=True, force=True), "web.2")
     assert (code, "Error" in sentence) == ("failed_precondition", True), sentence
     assert await asyncio.to_thread(here.ctr, "containers", "ls", "-q") == "web.1\n"

@@ -6,6 +6,8 @@ says whether the task stands still because of it. A restored container carries t
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,9 +16,9 @@ from types import MappingProxyType
 from bridge.control import lifecycle
 from bridge.control.checkpoint import finish, only_here, result_of, tell_of
 from bridge.control.checkpoint_dump import resume
-from bridge.control.checkpoint_targets import beside
+from bridge.control.checkpoint_host import taken_away
 from bridge.control.creation import created_by
-from bridge.control.leases import lease_of
+from bridge.control.leases import AGAIN_S, MOST_S, PASSING, lease_of
 from bridge.control.lifecycle import end_task
 from bridge.control.recovery.finding import GoesOn, NotDone, Recover, Undecided, seen, task_of
 from bridge.control.restore import restored_by
@@ -24,7 +26,6 @@ from bridge.control.restore_container import put_back, snapshot_key_of
 from bridge.control.restore_source import told_at
 from bridge.control.restore_spec import without_config
 from bridge.control.verb import Checkpointing, Place
-from bridge.control.workshop import disk, removed
 from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.checkpoints import CheckpointKey, CheckpointRecord, Verdict
@@ -33,6 +34,8 @@ from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Checkpointed, CheckpointRemoved, Restored
 
 __all__ = ["CHECKPOINTING"]
+
+log = logging.getLogger(__name__)
 
 
 def _kit(place: Place) -> Checkpointing:
@@ -47,21 +50,50 @@ def _kit(place: Place) -> Checkpointing:
 async def recover_checkpoint(place: Place, command: Checkpoint, _started_at: Nanos) -> Checkpointed:
     """It is where it was to go, under this command's id; or the task runs on, and nothing of it is left.
 
-    Where CRIU has ended the task, and nothing but the directory has it, that is gone on with.
+    Whatever else is found, what stands still because of it runs on first, unless it was to end. Where CRIU has ended the task,
+    and nothing but the directory has it, that is gone on with. What cannot be asked for now is asked for until it can.
     """
     if command.check:
         raise NotDone("the bridge ended while it looked at what a checkpoint would meet")
     kit = _kit(place)
+    try:
+        return await _looked_for(place, kit, command)
+    except CommandFailed as error:
+        if error.code not in PASSING:
+            raise
+        raise GoesOn(partial(_insisted, place, kit, command), place.interruption) from error
+
+
+async def _insisted(place: Place, kit: Checkpointing, command: Checkpoint) -> Checkpointed:
+    pause = AGAIN_S
+    while True:
+        await asyncio.sleep(pause)
+        try:
+            return await _looked_for(place, kit, command)
+        except GoesOn as found:
+            result = await found.result()
+            assert isinstance(result, Checkpointed)
+            return result
+        except CommandFailed as error:
+            if error.code not in PASSING:
+                raise
+            log.info("what became of command %s is not known yet: %s", place.command_id, error)
+        pause = min(2 * pause, MOST_S)
+
+
+async def _looked_for(place: Place, kit: Checkpointing, command: Checkpoint) -> Checkpointed:
     bench = kit.workshop.bench(place.command_id)
     note = await bench.noted()
     if bench.there:
         await place.runtime.checkpoints.until_over(bench.images)
+    if note.paused and not command.exit:
+        await resume(place)
     record = await _made(place, kit, command)
+    if command.to in {"dir", "file"}:
+        await taken_away(Path(command.target), place.command_id)
     if record is not None:
         if command.exit:
             await _end(place)
-        elif note.paused:
-            await resume(place)
         await _tell(place, command, record)
         await _clear(place, kit)
         return result_of(command, record, Verdict(findings=[]), already=True)
@@ -71,12 +103,10 @@ async def recover_checkpoint(place: Place, command: Checkpoint, _started_at: Nan
         await resume(place)
     if command.to == "catalogue" and note.draft is not None:
         await kit.catalogue.abandon(note.draft.key, upload=place.command_id)
-    if command.to in {"dir", "file"}:
-        fresh = beside(Path(command.target), place.command_id)
-        await disk(lambda: removed(fresh))
     await _clear(place, kit)
     raise NotDone(
-        f"the bridge ended before the checkpoint of {place} was made: nothing of it is left; {seen(place, await task_of(place))}"
+        f"the bridge ended before the checkpoint of {place} was made: nothing of it is left; "
+        f"{seen(place, await task_of(place))}"
     )
 
 
@@ -159,7 +189,9 @@ async def recover_restore(place: Place, command: Restore, _started_at: Nanos) ->
     found = await restored_by(place, place.command_id)
     if found is not None:
         record = await place.runtime.containers.get(*place.target)
-        await place.runtime.containers.respec(*place.target, without_config(record.spec or {}))
+        before = (await kit.workshop.bench(place.command_id).noted()).before
+        spec = without_config(record.spec or {}) if before is None else before.spec or {}
+        await place.runtime.containers.respec(*place.target, spec)
         await _clear(place, kit)
         return found
     bench = kit.workshop.bench(place.command_id)
