@@ -150,12 +150,12 @@ def test_every_failpoint_stands_in_the_list_and_is_tried() -> None:
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "failpoint"):
                 continue
             if isinstance(name := node.args[0], ast.Constant):
-                called.add(name.value)
+                called.add(str(name.value))
             else:  # f"migrate-{act}": both ends of a migration come to one behind everything that they do
                 assert isinstance(name, ast.JoinedStr)
                 [head, _] = name.values
                 assert isinstance(head, ast.Constant)
-                called |= {place for place in FAILPOINTS if place.startswith(head.value)}
+                called |= {place for place in FAILPOINTS if place.startswith(str(head.value))}
     assert called == set(FAILPOINTS)
     assert untried() == set()
 

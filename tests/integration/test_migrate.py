@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 from bridge.client import Bus, Node, connect
 from bridge.model.commands import Command, Migrate
 from bridge.model.outcomes import Outcome
-from tests.fix_bridge import Bridge, stored
+from tests.fix_bridge import Bridge
 from tests.integration.every_verb import LENIENT
 from tests.testbed import Containerd, Ctr, NatsServer
 
