@@ -229,6 +229,7 @@ async def commanding(
                         worker=worker,
                         ruling=ruling,
                         sessions=sessions,
+                        harbour=harbour,
                     )
             finally:
                 await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))

@@ -147,6 +147,11 @@ class Departure:
         """The entry as it is known, None where there is none."""
         return self._entry.migration
 
+    @property
+    def undecided(self) -> bool:
+        """Whether it stands still because the register does not answer."""
+        return self.view.task == "paused" and self._entry.silent_s > 0
+
     def give_up(self, why: CommandFailed) -> None:
         """Take it back, as far as that is still the source's to say."""
         if not self.view.back:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, structs
 
@@ -31,7 +31,7 @@ from bridge.model.nanos import Nanos, now
 from bridge.model.subjects import Subjects
 from bridge.ports import CommandSender, MigrationRegister, MovedOn
 
-__all__ = ["Berth", "Harbour"]
+__all__ = ["Berth", "Harbour", "HarbourFigures"]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,14 @@ KEPT_S: Final = 86_400.0
 
 PROMISED_S: Final = 7_200.0
 """How long a promise is kept of which nothing more is heard. Nothing is decided by that: what is not taken is not ours."""
+
+
+class HarbourFigures(NamedTuple):
+    """Migrations under way at either end, and containers that stand still here because nobody can say whose they are."""
+
+    leaving: int
+    arriving: int
+    undecided: int
 
 
 class Berth(Struct, kw_only=True):
@@ -252,6 +260,7 @@ class Harbour:
             if entry is not None:
                 self._seen.add(f"{migration.id} {entry.state}")
 
-    def figures(self) -> Mapping[str, int]:
-        """Return how many migrations are under way at either end."""
-        return {"leaving": len(self.leaving), "arriving": len(self.berths)}
+    def figures(self) -> HarbourFigures:
+        """Return how many migrations are under way now."""
+        undecided = sum(departure.undecided for departure in self.leaving.values())
+        return HarbourFigures(len(self.leaving), len(self.berths), undecided)
