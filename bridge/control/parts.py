@@ -24,7 +24,7 @@ class Ruling(NamedTuple):
 
 
 class Control(NamedTuple):
-    """What takes commands, what remembers them, what tells how they stand, what is allowed, whose stdio is on the bus, and what moves."""
+    """What takes, remembers and tells of commands, what is allowed, whose stdio is on the bus, and what moves."""
 
     dispatcher: Dispatcher
     journal: Journal

@@ -6,6 +6,7 @@ Both hosts are on this machine, and the second one has control groups of its own
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 
 from bridge.client import Bus, Node, connect
-from bridge.model.commands import Command, Migrate
+from bridge.failpoint import VARIABLE
+from bridge.model.commands import Command, Delete, Migrate, MigrateAbandon
 from bridge.model.outcomes import Outcome
-from tests.fix_bridge import Bridge
+from tests.fix_bridge import WITHIN_S, Bridge, Stored, is_end, until_stored
 from tests.integration.every_verb import LENIENT
 from tests.testbed import Containerd, Ctr, NatsServer
 
@@ -67,6 +69,14 @@ NOTHING: dict[str, list[str]] = {"containers": [], "tasks": [], "snapshots": [],
 
 def only(container: str) -> dict[str, list[str]]:
     return {**NOTHING, "containers": [container], "tasks": [container], "snapshots": [container]}
+
+
+def started(bridge: Bridge, environ: dict[str, str] | None) -> None:
+    """Start a bridge again, with another environment."""
+    before = len(bridge.lines)
+    bridge.environ = environ
+    bridge.start()
+    bridge.live(after=before)
 
 
 class Two:
@@ -206,3 +216,72 @@ async def test_what_would_fail_is_said_before_and_nothing_is_done(two: Two) -> N
         "failed_precondition",
         "container web.1 is paused, and only what runs is moved: resume it first",
     )
+
+
+async def test_both_nodes_tell_one_story(two: Two) -> None:
+    await two.start("web.1")
+    await two.ok(Migrate(id=f"move-{two.namespace}", to="n2"), "web.1")
+
+    def mine(message: Stored) -> bool:
+        return message.event.get("correlationid") == f"move-{two.namespace}"
+
+    def is_over(message: Stored) -> bool:
+        return mine(message) and is_end(message) and message.data["verb"] == "migrate"
+
+    told = await asyncio.to_thread(until_stored, two.url, is_over, "containerd.events.>")
+    commands = [
+        (message.event["source"], message.data["verb"]) for message in told if mine(message) and is_end(message)
+    ]
+    at = [f"/containerd/{node}/{two.namespace}" for node in ("n1", "n2")]
+    assert commands == [*[(at[1], "receive")] * 3, (at[0], "migrate")]
+    restored = [message for message in told if mine(message) and message.word == "restored"]
+    assert [message.event["source"] for message in restored] == [at[1]]
+    # It is the next life of the one that it was made of.
+    lives = {
+        message.event["incarnation"] for message in told if message.event["source"] == at[0] and message.word == "start"
+    }
+    assert {message.data["parent"] for message in restored} == lives
+
+
+async def test_what_is_killed_while_it_stands_still_does_nothing_any_more(two: Two) -> None:
+    """As the source removes its copy once it runs elsewhere: not one of many processes runs on for a moment."""
+    host, shared = two.source.ctr.host, two.source.ctr.host.shared / two.namespace
+    shared.mkdir()
+    loops = "for i in 1 2 3 4 5; do (while :; do echo >> /shared/$i; done) & done; wait"
+    mount = f"type=bind,src={shared},dst=/shared,options=rbind:rw"
+    await asyncio.to_thread(two.source.ctr.run, "web.1", "sh", "-c", loops, options=("--mount", mount))
+    while len(list(shared.iterdir())) < 5:
+        await asyncio.sleep(0.02)
+    two.source.ctr("tasks", "pause", "web.1")
+    before = {path.name: path.stat().st_size for path in shared.iterdir()}
+    await two.ok(Delete(force=True), "web.1")
+    assert {path.name: path.stat().st_size for path in shared.iterdir()} == before
+    assert two.source.there() == NOTHING
+    host.run("rm", "-rf", str(shared))
+
+
+async def test_an_operator_decides_where_a_target_stays_away(two: Two) -> None:
+    """Until then it stands still at the source, and a target that comes back after that removes what it has."""
+    before = await two.start("web.1")
+    stopped = two.target.bridge
+    await asyncio.to_thread(stopped.stop)
+    await asyncio.to_thread(started, stopped, {**os.environ, VARIABLE: "receive-take"})
+    moving = asyncio.create_task(two.send(Migrate(to="n2"), "web.1"))
+    await asyncio.to_thread(stopped.process.wait)
+    while two.source.tasks()["web.1"][1] != "PAUSED":
+        await asyncio.sleep(0.05)
+    code, said = await two.failure(MigrateAbandon(), "web.1")
+    assert (code, "has taken container web.1 and may run it" in said) == ("failed_precondition", True)
+    await two.ok(MigrateAbandon(force=True), "web.1")
+    outcome = await moving
+    assert outcome.error is not None
+    assert outcome.error.message.endswith("runs on on node n1: an operator has taken it back")
+    await two.source.count("web.1", beyond=before)
+    assert await two.failure(MigrateAbandon(), "web.1") == (
+        "not_found",
+        "no migration of container web.1 away from node n1 is under way",
+    )
+    await asyncio.to_thread(started, stopped, None)
+    async with asyncio.timeout(WITHIN_S):
+        while (two.source.there(), two.target.there()) != (only("web.1"), NOTHING):
+            await asyncio.sleep(0.05)

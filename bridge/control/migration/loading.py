@@ -214,7 +214,23 @@ class Loading:
         if record is None or (record.created_at or 0) != self._migration.born:
             return
         self._kit.ending(*self._place.target, self._migration.id)
+        await self._end_still()
         await lifecycle.delete(self._place, Delete(force=True))
+
+    async def _end_still(self) -> None:
+        """End it as it stands. Where its processes are out of sight CRIU does it, which ends them when it has dumped them."""
+        task = await self._place.runtime.tasks.get(*self._place.target)
+        if task is None or task.status != "paused" or await self._place.runtime.tasks.kill_frozen(*self._place.target):
+            return
+        namespace, container = self._place.target
+        bench, checkpoints = await self._bench("end"), self._place.runtime.checkpoints
+        try:
+            options = self._record.options
+            await checkpoints.dump(namespace, container, bench.images, options, ends=True, lease=self._lease)
+        except CommandFailed as error:
+            log.warning("%s runs at its target, and may do something here before it ends: %s", self._place, error)
+        finally:
+            await disk(lambda: removed(bench.path))
 
     async def tell(self) -> None:
         """Tell the target that nothing comes."""
@@ -239,6 +255,8 @@ class Loading:
         bench = Bench(path=self._kit.workshop.bench(self._migration.id).path / name)
 
         def make() -> None:
+            bench.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            removed(bench.path)
             for path in (bench.path, bench.images, bench.work):
                 path.mkdir(mode=0o700)
 
