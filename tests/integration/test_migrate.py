@@ -6,6 +6,7 @@ Both hosts are on this machine, and the second one has control groups of its own
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
@@ -15,8 +16,10 @@ import pytest
 
 from bridge.client import Bus, Node, connect
 from bridge.failpoint import VARIABLE
+from bridge.jetstream.permissions import permitted
 from bridge.model.commands import Command, Delete, Migrate, MigrateAbandon
 from bridge.model.outcomes import Outcome
+from bridge.model.subjects import Subjects
 from tests.fix_bridge import WITHIN_S, Bridge, Stored, is_end, until_stored
 from tests.integration.every_verb import LENIENT
 from tests.testbed import Containerd, Ctr, NatsServer
@@ -25,6 +28,17 @@ pytestmark = pytest.mark.containerd
 
 COUNTER = "n=0; echo began >> /log; while :; do n=$((n+1)); echo $n > /dev/shm/n; sleep 0.05; done"
 """Counts in memory; a file in its layer says how often it began."""
+
+
+def of_node(name: str) -> str:
+    """A login with the permissions of a node."""
+    allowed = permitted("node", Subjects(), inbox=f"_INBOX.{name}", node=name)
+    publish, subscribe = (json.dumps(subjects) for subjects in allowed)
+    permissions = f"{{ publish: {{ allow: {publish} }}, subscribe: {{ allow: {subscribe} }} }}"
+    return f"{{ user: {name}, password: x, permissions: {permissions} }}"
+
+
+AUTHORIZATION = f"authorization {{ users: [ {{ user: all, password: x }}, {of_node('n1')}, {of_node('n2')} ] }}"
 
 
 class End:
@@ -114,12 +128,16 @@ def harbours(
     directory = tmp_path_factory.mktemp("harbours")
     (directory / "policy.toml").write_text(LENIENT)
     with ExitStack() as closing:
-        url = closing.enter_context(NatsServer()).url
+        # Each bridge has the permissions of a node, and no more.
+        server = closing.enter_context(NatsServer(config=AUTHORIZATION))
+        port = server.url.rpartition(":")[2]
+        url = f"nats://all:x@127.0.0.1:{port}"
         hosts = {"n1": _containerds("2.1"), "n2": closing.enter_context(Containerd("2.1", own_cgroups=True))}
         found = {}
         for name, host in hosts.items():
             bridge = Bridge(
-                *("--containerd", host.address, "--fifo-dir", host.fifo_dir / name, "--nats", url, "--node", name),
+                *("--containerd", host.address, "--fifo-dir", host.fifo_dir / name, "--node", name),
+                *("--nats", server.url, "--nats-user", name, "--nats-password", "x", "--nats-inbox", f"_INBOX.{name}"),
                 *("--state-dir", directory / name, "--commands", "all", "--policy", directory / "policy.toml"),
                 *("--checkpoint-dir", host.shared / "checkpoints"),
             )
