@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -34,6 +33,7 @@ from tests.faults.subject import Boot, Clock, Subject
 from tests.faults.witness import Witness
 from tests.fix_bridge import WITHIN_S
 from tests.testbed import Containerd, Ctr, NatsServer
+from tests.testbed.ports import port_of, reserved
 
 __all__ = ["NODE", "STREAM", "UNBROKEN", "Fault", "Trial"]
 
@@ -221,7 +221,7 @@ class Trial:
         if self._with_disk:
             self.disk = Disk(self.directory / "state", self.directory / "disk")
             patches, environ = f"{patches}+recorded".lstrip("+"), {**environ, **self.disk.environ}
-            self._metrics = _free_address()
+            self._metrics = f"127.0.0.1:{port_of(closing.enter_context(reserved()))}"
             metrics = ("--http", self._metrics)
         if self._with_clock:
             self.clock = Clock(self.directory / "clock")
@@ -583,12 +583,6 @@ class Trial:
         self._measure("MiB of memory", int(status["VmRSS"].split()[0]) / 1024, RSS_MIB)
         self._measure("threads", int(status["Threads"]), THREADS)
         self._measure("open files", len(os.listdir(process / "fd")), FILES)
-
-
-def _free_address() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 def _recorded(address: str) -> int:
