@@ -156,7 +156,7 @@ def cancelling() -> None:
                     heard = time.monotonic()
                     self._take(wire)
             if not self._over.done():
-                time.sleep(0.02)  # as whoever connects again does, who does not want to do it in a tight loop
+                time.sleep(0.1)  # as whoever connects again does, who does not want to do it in a tight loop
                 self._channel = blocking_channel(self._address)
                 self._publish = Events.Publish.bind(self._channel)
                 self._stream = Events.Subscribe.bind(self._channel, raw=True)(SubscribeRequest(filters=self._filters))

@@ -587,7 +587,7 @@ class Trial:
 
 def _recorded(address: str) -> int:
     """Return how many events the bridge says that it has committed since its start."""
-    with urlopen(f"http://{address}/metrics", timeout=5) as answer:
+    with urlopen(f"http://{address}/metrics", timeout=WITHIN_S) as answer:
         text = answer.read().decode()
     [line] = [line for line in text.splitlines() if line.startswith("containerd_bridge_events_recorded_total ")]
     return int(float(line.split()[1]))
