@@ -55,7 +55,7 @@ RESIGNED_S = 180.0
 AGREED_S = 30.0
 """How long log, lists and states may differ at the end of a `timed` trial, and of one whose bridge is broken on purpose."""
 
-HARMLESS = frozenset({"impatient", "auditing", "recorded", "unhurried"})
+HARMLESS = frozenset({"impatient", "auditing", "recorded", "stepped", "unhurried"})
 """Patches that are no mistakes."""
 
 UNBROKEN = "impatient+auditing"
@@ -225,7 +225,7 @@ class Trial:
             metrics = ("--http", self._metrics)
         if self._with_clock:
             self.clock = Clock(self.directory / "clock")
-            environ = {**environ, **self.clock.environ}
+            patches, environ = f"stepped+{patches}".rstrip("+"), {**environ, **self.clock.environ}
         self._where = ("--containerd", str(socket), "--nats", url, "--node", NODE, *options)
         self.bridge = Subject(
             patches,
