@@ -82,9 +82,8 @@ def record(**changed: str) -> bytes:
     return tables(bridge_json=json.dumps({"format": 1, "named": False, "record": RECORD | changed}).encode())
 
 
-def zstd(data: bytes, *, level: int = 3, window: int = 0) -> bytes:
-    parameters = zstandard.ZstdCompressionParameters.from_level(level, **({"window_log": window} if window else {}))
-    return zstandard.ZstdCompressor(compression_params=parameters).compress(data)
+def zstd(data: bytes, *, checksum: bool = False) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=checksum).compress(data)
 
 
 def zeros(count: int) -> bytes:
@@ -165,6 +164,7 @@ CORPUS: dict[str, tuple[Callable[[], bytes], str]] = {
     "escapes in a name": (lambda: GOOD + entry(ESCAPES, b"x") + END, r"'\\r\\n\\x1b\[2J\\x1b\]0;owned\\x07'"),
     "escapes in an image's name": (lambda: GOOD + entry(f"checkpoint/{ESCAPES}", b"x") + END, r"'checkpoint/\\r\\n"),
     "a right-to-left name": (lambda: GOOD + entry("gmi.\u202etac", b"x") + END, r"'gmi\.\\u202etac'"),
+    "a name beyond ASCII": (lambda: GOOD + entry("checkpoint/ä.img", b"x") + END, r"'checkpoint/\\xe4\.img'"),
     "no UTF-8 in a name": (lambda: GOOD + entry("\udcff\udcfe", b"x", form=tarfile.GNU_FORMAT) + END, "xff"),
     "a mark of a deleted file": (
         lambda: GOOD + entry("checkpoint/.wh..wh..opq", b"x") + END,
@@ -198,6 +198,10 @@ CORPUS: dict[str, tuple[Callable[[], bytes], str]] = {
             + entry("dump.log", b"x")
             + END
         ),
+        "more than one header about it",
+    ),
+    "two long names": (
+        lambda: GOOD + entry("h", b"b\0", kind=tarfile.GNUTYPE_LONGNAME) * 2 + entry("dump.log", b"x") + END,
         "more than one header about it",
     ),
     "a name said twice": (
@@ -275,6 +279,7 @@ CORPUS: dict[str, tuple[Callable[[], bytes], str]] = {
     "half an entry": (lambda: GOOD + entry("checkpoint/a", b"x" * 5000)[:2000], "ends in the middle"),
     "no end": (lambda: GOOD, "ends in the middle"),
     "half an end": (lambda: GOOD + bytes(512), "ends in the middle"),
+    "half a sum at the end": (lambda: zstd(GOOD + END, checksum=True)[:-2], "ends in the middle"),
     "half a frame": (lambda: zstd(GOOD + os.urandom(5000) + END)[:-9], "ends in the middle"),
     "something behind the end": (lambda: GOOD + END + b"x", "goes on behind its end"),
     "an entry behind the end": (lambda: GOOD + END + entry("a", b"x"), "goes on behind its end"),
