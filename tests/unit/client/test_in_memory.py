@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, aclosing
 import pytest
 
 from bridge.client import Bus
-from bridge.control.dispatch import VERBS, Dispatcher
+from bridge.control.dispatch import Dispatcher
+from bridge.control.verbs import VERBS
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
 from bridge.errors import CommandFailed, LogUnavailable

@@ -14,7 +14,8 @@ import pytest
 import bridge
 from bridge.control import dispatch
 from bridge.control.creation import VERBS as CREATE
-from bridge.control.dispatch import VERBS, Dispatcher
+from bridge.control.dispatch import Dispatcher
+from bridge.control.verbs import VERBS
 from bridge.control.images import VERBS as IMAGES
 from bridge.control.lanes import Lanes
 from bridge.control.lifecycle import VERBS as LIFECYCLE
