@@ -33,8 +33,8 @@ from tests.testbed.nats import NatsServer
 
 __all__ = ["FULL", "USUAL", "Size", "measure"]
 
-AIM: Final = 2.0
-"""Times nats-py's bytes each second, in and out."""
+AIMS: Final = (1.0, 2.0)
+"""Times nats-py's bytes each second, in and out: to be able to go on where an upload was broken off shall cost nothing."""
 
 MIB: Final = 1 << 20
 THEIRS, OURS, ENCRYPTED = "nats-py", "catalogue", "encrypted"
@@ -92,9 +92,9 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
     return [
         Finding(
             what=f"{size.size // MIB:,} MiB of an archive into the catalogue and out of it",
-            aim=f">= {AIM:g} times nats-py's object store, each way",
+            aim=f"in >= {AIMS[0]:g}, out >= {AIMS[1]:g} times nats-py's object store",
             figure="; ".join(figures),
-            met=min(shares) >= AIM,
+            met=all(share >= aim for share, aim in zip(shares, AIMS, strict=True)),
             numbers={
                 "bytes": size.size,
                 "seconds": {name: each._asdict() for name, each in times.items()},

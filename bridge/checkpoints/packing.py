@@ -23,8 +23,8 @@ Packing: TypeAlias = Literal["zstd", "gzip", "none"]
 LEVEL: Final = 1
 """Memory packs nearly as well with the quickest level as with the next ones, and somebody waits for it."""
 
-WINDOW: Final = 1 << 27
-"""Bytes that unpacking zstd may take: what `zstd --ultra` needs."""
+WINDOW: Final = 1 << 25
+"""Bytes that unpacking zstd may take: four times what `zstd -19` asks for. `--ultra -22` and `--long` ask for more."""
 
 STEP: Final = 2 << 10
 """Packed bytes that are unpacked at once. Four of them can stand for 128 KiB, so this is what bounds memory."""

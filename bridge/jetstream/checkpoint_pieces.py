@@ -59,6 +59,11 @@ class Reached(Struct, frozen=True, kw_only=True):
         return {HEADER: encode_any(self).decode()}
 
 
+class _Part(NamedTuple):
+    data: bytes
+    last: bool
+
+
 class Piece(NamedTuple):
     """One piece, as it is stored."""
 
@@ -94,7 +99,8 @@ async def pieces(
             raise AnotherArchive
 
     def made(data: bytes, *, last: bool) -> Piece:
-        nonlocal offset
+        nonlocal number, offset
+        number += 1
         if sealing is not None:
             prefix = next(bytes.fromhex(prefix) for first, prefix in reversed(prefixes) if first <= number - 1)
             data = sealing.seal(data, prefix=prefix, number=number - 1, last=last)
@@ -110,14 +116,17 @@ async def pieces(
         )
         return Piece(data, reached)
 
-    async with aclosing(_cut(archive, length if sealing is None else sealing.room)) as parts:
-        async for data, last in parts:
-            number += 1
-            piece = await asyncio.to_thread(made, data, last=last)
-            if behind is None or number > behind.number:
-                yield piece
-            elif number == behind.number and _differ(piece.reached, behind):
-                raise AnotherArchive
+    def all_made(parts: list[_Part]) -> list[Piece]:
+        return [made(data, last=last) for data, last in parts]
+
+    async with aclosing(_cut(archive, length if sealing is None else sealing.room)) as cut:
+        async for parts in cut:
+            for piece in await asyncio.to_thread(all_made, parts):
+                reached = piece.reached
+                if behind is None or reached.number > behind.number:
+                    yield piece
+                elif reached.number == behind.number and _differ(reached, behind):
+                    raise AnotherArchive
     if behind is not None and number < behind.number:
         raise AnotherArchive
 
@@ -126,18 +135,20 @@ def _differ(one: Reached, other: Reached) -> bool:
     return (one.offset, one.sha256, one.last) != (other.offset, other.sha256, other.last)
 
 
-async def _cut(archive: Archive, length: int) -> AsyncGenerator[tuple[bytes, bool], None]:
-    """Iterate over an archive in parts of this length, each with whether it is the last. An empty archive has none."""
-    waiting, size = bytearray(), 0
+async def _cut(archive: Archive, length: int) -> AsyncGenerator[list[_Part], None]:
+    """Iterate over an archive in parts of this length, as many at once as there are; an empty archive has none."""
+    waiting = bytearray()
     async for data in archive:
+        parts: list[_Part] = []
         view = memoryview(data)
         while view:
             if len(waiting) == length:  # there is more: this was not the last
-                yield bytes(waiting), False
-                size += length
+                parts.append(_Part(bytes(waiting), last=False))
                 waiting.clear()
             taken = length - len(waiting)
             waiting += view[:taken]
             view = view[taken:]
+        if parts:
+            yield parts
     if waiting:
-        yield bytes(waiting), True
+        yield [_Part(bytes(waiting), last=True)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -93,9 +94,10 @@ class House:
     def litter(self) -> list[str]:
         """What is left of commands that it should not be."""
         found = [f"lease {name}" for name in self.ctr("leases", "ls", "-q").split()]
-        records = set(self.ctr("containers", "ls", "-q").split())
+        records = self.ctr("containers", "ls", "-q").split()
+        keys = {json.loads(self.ctr("containers", "info", name))["SnapshotKey"] for name in records}
         lines = [line.split() for line in self.ctr("snapshots", "ls").splitlines()[1:]]
-        found += [f"snapshot {line[0]}" for line in lines if line[-1] == "Active" and line[0] not in records]
+        found += [f"snapshot {line[0]}" for line in lines if line[-1] == "Active" and line[0] not in keys]
         found += [f"ingest {line}" for line in self.ctr("content", "active").splitlines()[1:]]
         found += [f"fifo {name}" for name in os.listdir(self.ctr.host.fifo_dir)]
         found += [f"dump {path}" for path in self.dumps.glob("*/*")]
