@@ -73,7 +73,12 @@ class Restores:
         request = await self._tasks.request(namespace, record, stdio)
         request.options.CopyFrom(_options(record, directory, work))
         network = await self._networks.look(namespace, record)
-        return await to_the_end(self._restore(request, work, network, start or self._starts(namespace, container)))
+        restoring = self._restore(request, work, network, start or self._starts(namespace, container))
+        try:
+            return await to_the_end(restoring)
+        except asyncio.CancelledError:
+            await self._take_away(namespace, container)
+            raise
 
     def _starts(self, namespace: str, container: str) -> Callable[[], Awaitable[int]]:
         async def start() -> int:
@@ -109,10 +114,12 @@ class Restores:
         return pid
 
     async def _take_away(self, namespace: str, container: str) -> None:
-        """Remove what is left of a task that could not be restored. Whatever happens here, the first error is the one to tell."""
+        """Remove a task that is not to be. Whatever happens here, the first error is the one to tell."""
         try:
             task = await self._tasks.get(namespace, container)
-            if task is not None and task.pid:
+            if task is None:
+                return
+            if task.pid and task.status != "stopped":
                 await self._tasks.kill(namespace, container, SIGKILL, all_processes=True)
                 await self._tasks.wait(namespace, container)
             await self._tasks.delete(namespace, container)

@@ -91,6 +91,23 @@ class MemoryCheckpointer:
         start: Callable[[], Awaitable[int]] | None = None,
     ) -> int:
         """Make a task from a dump; see the port. `MemoryCriu` says whether it goes well."""
+        restoring = asyncio.ensure_future(self._restored(namespace, container, directory, stdio, start))
+        try:
+            return await asyncio.shield(restoring)
+        except asyncio.CancelledError:
+            await asyncio.wait({restoring})
+            if self._containerd.containers[namespace, container].task is not None:
+                self._drop(namespace, container)
+            raise
+
+    async def _restored(
+        self,
+        namespace: str,
+        container: str,
+        directory: Path,
+        stdio: Stdio | None,
+        start: Callable[[], Awaitable[int]] | None,
+    ) -> int:
         criu, doing = self._containerd.criu, f"restore {container} in {namespace}"
 
         def make() -> MemoryTask:
@@ -309,6 +326,8 @@ class MemoryCheckpointer:
     def _drop(self, namespace: str, container: str) -> None:
         found = self._containerd.containers[namespace, container]
         assert found.task is not None
+        if found.task.info.status == "running":
+            found.task.signal(9)
         found.task.delete()
         found.task = None
 
