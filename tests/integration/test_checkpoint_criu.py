@@ -19,7 +19,7 @@ from bridge.model.checkpoints import CheckpointOptions
 from bridge.model.events import TaskCheckpointed
 from bridge.ports import Descriptor, NewContainer, Stdio
 from bridge.ports.checkpoints import CRIU_TAR, OPTIONS_PART, RW_LAYER, SPEC_PART, CheckpointImage
-from tests.contract.checkpointing import LEASE, WAITS, RealPlace
+from tests.contract.checkpointing import LEASE, STUBBORN, WAITS, RealPlace
 from tests.contract.conftest import real_host
 from tests.contract.test_event_source import Heard
 from tests.fix_containerd import ContainerdFactory
@@ -146,17 +146,14 @@ async def grows(place: RealPlace) -> None:
 async def test_what_containerd_cannot_say_to_criu_the_file_of_the_annotation_does(place: RealPlace) -> None:
     namespace, checkpoints = place.namespace, place.checkpoints
     config = place.ctr.host.shared / f"{namespace}.conf"
-    await place.run_stubborn("first")
+    await asyncio.to_thread(place.ctr, "containers", "create", BUSYBOX, "first", "sh", "-c", STUBBORN)
     record = await place.runtime.containers.get(namespace, "first")
-    await place.end("first")
     await place.runtime.containers.respec(
         namespace, "first", {**(record.spec or {}), "annotations": {CONFIG: str(config)}}
     )
     await place.runtime.tasks.create(namespace, "first")
     await place.runtime.tasks.start(namespace, "first")
-    async with asyncio.timeout(60):
-        while "b" not in (await place.inside("first", "ls")).split():
-            await asyncio.sleep(0.02)
+    await place.file("first", "ready")
     options = CheckpointOptions(link_remap=True)
     with pytest.raises(CommandFailed, match="link remap"):  # no such file yet, which is no failure of its own
         await checkpoints.dump(namespace, "first", place.images("1"), options, ends=False, lease=LEASE)
