@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -100,9 +100,10 @@ class Checkpointer(Protocol):
         """
         ...
 
-    async def until_over(self, directory: Path) -> None:
+    async def until_over(self, directory: Path) -> Literal["finished", "failed", "unknown"]:
         """Wait, after a crash, until nobody dumps into this directory or restores from it any more: nothing stops CRIU.
 
+        Return how the dump ended by CRIU's log: `finished` is whole. `unknown` where the log does not say, or there is none.
         `deadline_exceeded` where that takes half an hour.
         """
         ...
