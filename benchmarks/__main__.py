@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks import backlog, commands, cost, execs, fold, latency, memory, report, start, throughput
+from benchmarks import backlog, checkpoints, commands, cost, execs, fold, latency, memory, report, start, throughput
 from benchmarks.findings import Finding, Tell, plain, print_findings
 from benchmarks.processes import RunFailed
 from benchmarks.report import Summary
@@ -51,6 +51,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "fold": Benchmark(fold.measure, fold.USUAL, fold.FULL),
     "execs": Benchmark(execs.measure, execs.USUAL, execs.FULL),
     "cost": Benchmark(cost.measure, cost.USUAL, cost.FULL),
+    "checkpoints": Benchmark(checkpoints.measure, checkpoints.USUAL, checkpoints.FULL),
     "commands": Benchmark(commands.measure, commands.USUAL, commands.FULL),
 }
 THROUGHPUT: Final = "throughput"

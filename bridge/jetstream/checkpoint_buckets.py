@@ -76,7 +76,8 @@ async def ensure_checkpoints(connection: Connection, subjects: Subjects, making:
     """
     bucket = subjects.checkpoint_bucket
     said = "Checkpoints of containers (containerd-bridge)"
-    records = declared_bucket(bucket, said, replicas=making.replicas)
+    # Nobody needs direct gets here, and whoever may use them can have the server write what he reads under any subject.
+    records = declared_bucket(bucket, said, replicas=making.replicas) | {"allow_direct": False}
     found = await _made(connection, records, f"the bucket {bucket}")
     _refuse(f"bucket {bucket}", bucket_stream(bucket), record_faults(found, subjects, replicas=making.replicas))
     archives = _declared(bucket, making)
@@ -103,7 +104,6 @@ def archive_faults(there: dict[str, Any], subjects: Subjects, *, replicas: int =
     bounded = there.get("max_msgs", -1) > 0 or there.get("max_bytes", -1) > 0
     need("discard", not bounded or there.get("discard") == "new", "new: a full store may not forget pieces of archives")
     need("allow_rollup_hdrs", bool(there.get("allow_rollup_hdrs")), "true: an object store's own way to replace")
-    need("allow_direct", bool(there.get("allow_direct")), "true: who may read a part only reads it so")
     need("deny_purge", not there.get("deny_purge"), "unset: what is removed is purged")
     need.subjects(_subjects(subjects.checkpoint_bucket))
     need.unset()
@@ -120,7 +120,7 @@ def _declared(bucket: str, making: CheckpointMaking) -> dict[str, Any]:
         discard="new",
         max_bytes=making.max_bytes or -1,
         allow_rollup_hdrs=True,
-        allow_direct=True,
+        allow_direct=False,
     )
 
 

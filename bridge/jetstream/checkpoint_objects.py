@@ -33,6 +33,7 @@ from bridge.model.subjects import NONE, quote
 
 __all__ = [
     "COMPRESSION",
+    "ECHO",
     "KEY",
     "Chunking",
     "ObjectInfo",
@@ -45,6 +46,9 @@ __all__ = [
     "nuid_of_image",
     "size_of",
 ]
+
+ECHO: Final = "Nats-Stream"
+"""A header that only the answer to a direct get has: nats-server writes it under whatever subject somebody gives for it."""
 
 COMPRESSION: Final = "Containerd-Bridge-Compression"
 KEY: Final = "Containerd-Bridge-Key"
@@ -137,12 +141,12 @@ def nuid_of_image(node: str, digest: str, upload: str) -> str:
 class Objects:
     """The objects of one store."""
 
-    def __init__(self, connection: Connection, bucket: str, *, direct: bool = False) -> None:
-        """Take where they are; `direct` for who may not read all of the store."""
+    def __init__(self, connection: Connection, bucket: str, *, filtered: bool = False) -> None:
+        """Take where they are; `filtered` for who may not read all of the store."""
         self.connection: Final = connection
         self.bucket: Final = bucket
         self.stream: Final = object_stream(bucket)
-        self._direct = direct
+        self._filtered = filtered
 
     async def find(self, name: str) -> StandingObject | None:
         """Return what is said of an object, None where there is none.
@@ -170,14 +174,14 @@ class Objects:
 
     async def last(self, subject: str) -> Last | None:
         """Return the last message under one of the store's subjects; raises as `last_of` does."""
-        return await last_of(self.connection, self.stream, subject, direct=self._direct)
+        return await last_of(self.connection, self.stream, subject, filtered=self._filtered)
 
     async def all(self) -> list[StandingObject]:
         """Return what is said of every object; what describes none is left out."""
         found = []
         async with aclosing(each_of(self.connection, self.stream, f"$O.{self.bucket}.M.>")) as messages:
             async for message, place in messages:
-                last = Last(message.data, {}, place.stream_sequence, Nanos(place.stored_at))
+                last = Last(message.data, message.headers, place.stream_sequence, Nanos(place.stored_at))
                 try:
                     standing = _standing(last)
                 except BadEnvelope:
@@ -209,7 +213,8 @@ class Objects:
         Pieces that are not of the object's container stay too: whoever named them may have meant somebody else's.
         """
         subject = meta_subject(self.bucket, standing.info.name)
-        await self._purge({"filter": subject, "seq": standing.revision + 1})
+        if not await self._purge({"filter": subject, "seq": standing.revision + 1}):
+            return 0  # something else has been said of it since, and perhaps of the same pieces
         await self.purge_own(standing.info)
         return standing.info.size
 
@@ -279,4 +284,6 @@ def is_own(info: ObjectInfo) -> bool:
 
 
 def _standing(last: Last) -> StandingObject:
+    if ECHO in last.headers:
+        raise BadEnvelope("nats-server wrote it, as the answer to somebody's question", data=last.data)
     return StandingObject(decode_as(last.data, ObjectInfo), last.sequence, last.stored_at)

@@ -57,8 +57,6 @@ def command_needs(subjects: Subjects, prefix: str) -> list[tuple[str, str, str]]
         ("read the output of processes", f"{prefix}CONSUMER.MSG.NEXT.{names['output']}.*"),
         ("write to processes", f"{subjects.root}.stdio.*.*.*.*.stdin"),
         ("look at checkpoints", f"{prefix}CONSUMER.CREATE.{names['checkpoints']}.>"),
-        ("look at checkpoints", f"{prefix}DIRECT.GET.{names['checkpoints']}.>"),
-        ("export checkpoints", f"{prefix}DIRECT.GET.{names['archives']}.$O.{subjects.checkpoint_bucket}.M.*"),
         ("export checkpoints", f"{prefix}CONSUMER.CREATE.{names['archives']}.>"),
         ("export checkpoints", f"{prefix}CONSUMER.MSG.NEXT.{names['archives']}.*"),
     ]

@@ -219,11 +219,9 @@ def _looking_at_checkpoints(
     yield f"{PREFIX}CONSUMER.DELETE.{stream}.*"
     if namespace is None:
         yield f"{PREFIX}CONSUMER.CREATE.{stream}.>"
-        yield f"{PREFIX}DIRECT.GET.{stream}.>"
         return
     for key in (f"*.{_place(namespace, container)}.*", f"{IMPORTED_KEY}.*.{_place(namespace, container)}.*"):
         yield f"{PREFIX}CONSUMER.CREATE.{stream}.*.{key_subject(bucket, key)}"
-        yield f"{PREFIX}DIRECT.GET.{stream}.{key_subject(bucket, key)}"
 
 
 def _reading_checkpoints(subjects: Subjects, namespace: str, container: str | None) -> list[str]:
@@ -231,7 +229,7 @@ def _reading_checkpoints(subjects: Subjects, namespace: str, container: str | No
     bucket = subjects.checkpoint_bucket
     stream = object_stream(bucket)
     return [
-        f"{PREFIX}DIRECT.GET.{stream}.$O.{bucket}.M.*",
+        f"{PREFIX}CONSUMER.CREATE.{stream}.*.$O.{bucket}.M.*",
         f"{PREFIX}CONSUMER.CREATE.{stream}.*.{chunk_subject(bucket, f'*.{_place(namespace, container)}.*')}",
         f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*",
         f"{PREFIX}CONSUMER.DELETE.{stream}.*",

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 import benchmarks.__main__ as command
 from benchmarks import (
     backlog,
+    checkpoints,
     checkups,
     commands,
     cost,
@@ -96,7 +97,7 @@ def test_a_small_run_measures_every_way_and_prints_json() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
@@ -114,6 +115,7 @@ SMALL: dict[str, Any] = {
     "start": start.Size(running=5, repeat=1),
     "fold": fold.Size(events=240),
     "execs": execs.Size(size=300_000, repeat=1),
+    "checkpoints": checkpoints.Size(size=3_000_000, repeat=1),
     "cost": cost.Size(known=(2, 12), rounds=2, events=20, rate=1_000),
     "commands": commands.Size(rounds=3, by_ctr=1, containers=3),
 }
