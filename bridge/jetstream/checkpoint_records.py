@@ -11,6 +11,7 @@ nats-server itself wrote there as the answer to a direct get: whoever asks for o
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from typing import Final, NamedTuple
@@ -20,7 +21,7 @@ from msgspec.structs import replace
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.jetstream.api import api
 from bridge.jetstream.buckets import bucket_stream, key_subject
-from bridge.jetstream.checkpoint_objects import ECHO
+from bridge.jetstream.checkpoint_objects import ECHO, SHA256
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import ApiError
 from bridge.jetstream.keys import Key, WrongRevision, is_mark
@@ -177,4 +178,6 @@ def _record(place: str, body: bytes, headers: Mapping[str, str]) -> CheckpointRe
         raise BadEnvelope(str(error), data=body) from error
     if record.key != key:
         raise BadEnvelope("it is another checkpoint's", data=body)
+    if record.archive.size < 0 or not re.match(SHA256, record.archive.digest):
+        raise BadEnvelope("it does not say which archive is its own", data=body)
     return record
