@@ -4,12 +4,14 @@ import os
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # How long an example takes says more about what else the machine does; pytest's own time-out finds what hangs.
 # The build machine tries the same examples each time, so that what it says is about the change; everybody else tries new ones.
 STEADY = bool(os.environ.get("CI"))
-settings.register_profile("without deadline", deadline=None, derandomize=STEADY)
+settings.register_profile(
+    "without deadline", deadline=None, derandomize=STEADY, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("without deadline")
 
 # A shell without job control has what it puts into the background ignore SIGINT, and so would every program that we interrupt.

@@ -174,7 +174,7 @@ def stored(url: str, subject: str = ">", *, stream: str = "CONTAINERD_EVENTS") -
 async def _stored(url: str, subject: str, stream: str) -> list[Stored]:
     client = await nats.connect(url)
     try:
-        js = client.jetstream()
+        js = client.jetstream(timeout=60)
         try:
             await js.stream_info(stream)
         except NotFoundError:
@@ -184,7 +184,7 @@ async def _stored(url: str, subject: str, stream: str) -> list[Stored]:
         found: list[Stored] = []
         pending = (await consumer.consumer_info()).num_pending or 0
         while pending:
-            for message in await consumer.fetch(min(500, pending), timeout=10):
+            for message in await consumer.fetch(min(500, pending), timeout=60):
                 told = message.metadata
                 at = round(told.timestamp.timestamp() * 1e6) * 1000
                 found.append(Stored(message.subject, message.headers or {}, message.data, told.sequence.stream, at))

@@ -17,15 +17,13 @@ MOST: Final = 2048
 _STAMP: Final = re.compile(r"^\(\d+\.\d+\)\s*(?:\d+:\s*)?")
 """Seconds since CRIU's start, and the process in question by its number inside."""
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-
 _HARMLESS: Final = ("rlimit: Can't setup RLIMIT_NOFILE",)
 """Errors that stand in logs of dumps that went well, too."""
 
 
 def log_end(log: str) -> str:
     """Return the last errors in a log of CRIU's, or its last lines where it names none; empty for an empty one."""
-    lines = [_CONTROL.sub(" ", _STAMP.sub("", line)).strip() for line in log.split("\n")]
+    lines = [_plain(_STAMP.sub("", line)) for line in log.split("\n")]
     lines = [line for line in lines if line and not any(each in line for each in _HARMLESS)]
     told = [line for line in lines if line.startswith("Error")] or lines[-5:]
     kept: list[str] = []
@@ -38,3 +36,7 @@ def log_end(log: str) -> str:
         kept.append(line)
         room -= len(line) + 2
     return "; ".join(reversed(kept))
+
+
+def _plain(line: str) -> str:
+    return " ".join("".join(each if each.isprintable() else " " for each in line).split())

@@ -16,7 +16,7 @@ from typing import Any
 
 __all__ = ["Bridge", "NotSeenError", "Witness"]
 
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 Event = Mapping[str, Any]
 
 
@@ -59,7 +59,13 @@ class Bridge:
         """Run one command of the command line to its end."""
         argv = [sys.executable, "-m", "bridge", *args]
         return subprocess.run(
-            argv, env=self._environ, capture_output=True, text=True, check=False, timeout=60, start_new_session=True
+            argv,
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WITHIN_S,
+            start_new_session=True,
         )
 
     @contextmanager

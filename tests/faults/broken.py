@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -40,6 +41,7 @@ from bridge.model.outcomes import Done, ExecResult
 from bridge.ports import Entry
 from bridge.stdio.output import Output
 from tests.faults.disk import record_changes
+from tests.faults.subject import CLOCK
 from tests.fix_bridge import UNHURRIED_S
 
 
@@ -74,6 +76,21 @@ def auditing() -> None:
 def unhurried() -> None:
     """Take a minute for a stop, and not the seconds that a supervisor gives: a machine that does much else may need it."""
     set_constant(watch, "STOP_S", UNHURRIED_S)
+
+
+def stepped() -> None:
+    """Have a wall clock of one's own: the machine's, and what a file adds to it. To come before what keeps the clock.
+
+    The bridge's own code has it. grpc says by `time.time` when a call is to end, to C code that looks at the machine's clock.
+    """
+    file = Path(os.environ[CLOCK])
+    seconds, nanoseconds = time.time, time.time_ns
+
+    def wrong_by() -> int:
+        return int(file.read_text()) if sys._getframe(2).f_globals["__name__"].startswith("bridge.") else 0
+
+    set_constant(time, "time", lambda: seconds() + wrong_by())
+    set_constant(time, "time_ns", lambda: nanoseconds() + wrong_by() * 1_000_000_000)
 
 
 def recorded() -> None:
@@ -156,7 +173,7 @@ def cancelling() -> None:
                     heard = time.monotonic()
                     self._take(wire)
             if not self._over.done():
-                time.sleep(0.02)  # as whoever connects again does, who does not want to do it in a tight loop
+                time.sleep(0.1)  # as whoever connects again does, who does not want to do it in a tight loop
                 self._channel = blocking_channel(self._address)
                 self._publish = Events.Publish.bind(self._channel)
                 self._stream = Events.Subscribe.bind(self._channel, raw=True)(SubscribeRequest(filters=self._filters))
@@ -305,6 +322,7 @@ PATCHES: Final[dict[str, Callable[[], None]]] = {
     "impatient": impatient,
     "auditing": auditing,
     "recorded": recorded,
+    "stepped": stepped,
     "unhurried": unhurried,
     "pipelined": pipelined,
     "unproven": unproven,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,6 +19,7 @@ import nats.errors
 
 from tests.faults.network import Network
 from tests.testbed import NatsServer
+from tests.testbed.ports import port_of, reserved
 
 STREAM = "CONTAINERD_EVENTS"
 NOWHERE = "127.0.0.1:1"
@@ -36,7 +36,8 @@ class Cluster:
 
     def __enter__(self) -> Self:
         with ExitStack() as closing:
-            ports = _free_ports(3)
+            places = [closing.enter_context(reserved()) for _ in range(3)]
+            ports = [port_of(place) for place in places]
             for later in range(3):
                 routes = [f'"nats://127.0.0.1:{ports[later]}"']  # to itself: one has to be named, also by the first
                 for earlier in range(later):
@@ -116,11 +117,3 @@ async def _api(url: str, question: str, body: bytes) -> dict[str, Any]:
         return told
     finally:
         await client.close()
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as closing:
-        probes = [closing.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]

@@ -241,7 +241,8 @@ class History:
     `in_one_order` is what the event log promises about events of different containers. `repaired` tells whether the bridge
     deduces after a gap what it missed: then the fold has to be what the lists say in every case, and else only where there
     was no gap but the first. Without a `true_clock` the bridge's times cannot be held against the others'; then a gap excuses
-    whatever is missing. An event may wait for the stream up to `most_wait_s`, where that is bounded at all.
+    whatever is missing. An event may wait for the stream up to `most_wait_s`, where that is bounded at
+    all, or thrice as long as nearly all of them.
     """
 
     made: list[Made] = field(default_factory=list)

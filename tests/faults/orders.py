@@ -88,8 +88,8 @@ class Orders:
             raise failed[0]
 
     @contextmanager
-    def writing(self, size: int) -> Iterator[Callable[[], None]]:
-        """Run a process that has begun and waits; the function lets it write so much and returns when it has.
+    def writing(self, size: int) -> Iterator[Callable[[], str]]:
+        """Run a process that has begun and waits; the function lets it write so much, and returns its name when it has.
 
         Behind the block its outcome is there, or is missing.
         """
@@ -107,9 +107,10 @@ class Orders:
         asyncio.run(self._submit(Exec(id=name, args=["sh", "-c", script], mode="attached"), container))
         _until(lambda: _lines(self._out / name) == 1)
 
-        def write() -> None:
+        def write() -> str:
             go.touch()
             _until(done.exists)
+            return name
 
         yield write
         _until(done.exists)

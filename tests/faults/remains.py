@@ -132,13 +132,13 @@ async def _states(url: str) -> list[Kept]:
     """Read what stands under every key of the bucket of states; a word of this node and nothing else is there."""
     client = await nats.connect(url)
     try:
-        js = client.jetstream()
+        js = client.jetstream(timeout=60)
         config = ConsumerConfig(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, ack_policy=AckPolicy.NONE)
         consumer = await js.pull_subscribe("$KV.containerd-state.>", stream=STATES, config=config)
         info = await consumer.consumer_info()
         found, pending = [], info.num_pending or 0
         while pending:
-            for message in await consumer.fetch(min(500, pending), timeout=10):
+            for message in await consumer.fetch(min(500, pending), timeout=60):
                 pending = message.metadata.num_pending
                 if "KV-Operation" not in (message.headers or {}):  # else it says that there is nothing any more
                     namespace, container = (unquote(token) for token in message.subject.split(".")[3:])
@@ -154,7 +154,7 @@ async def _consumers(url: str, *, lingers_s: float) -> list[str]:
     """Say which consumers are left that do not go by themselves within so many seconds."""
     client = await nats.connect(url)
     try:
-        js = client.jetstream()
+        js = client.jetstream(timeout=60)
         found: list[str] = []
         for stream in await js.streams_info():
             name = stream.config.name

@@ -1,7 +1,8 @@
-"""Five bridges that are broken on purpose: the checker finds each, by the right invariant, and has nothing against the real one.
+"""Bridges that are broken on purpose: the checker finds each, by the right invariant, and has nothing against the real one.
 
 A suite that never failed proves little. Each case is one mistake of `tests.faults.broken` and a fault that brings it out; the
-unbroken bridge goes through the same with the same seed.
+unbroken bridge goes through the same with the same seed. Whether a fault meets the moment in which the mistake does harm is up to
+the machine; so the broken bridge goes through it again where it was lucky, a few times.
 """
 
 from __future__ import annotations
@@ -88,6 +89,21 @@ class Case(NamedTuple):
     options: tuple[str, ...] = ()
 
 
+FIRST_SEED, TIMES = 5, 5
+
+
+def is_found(case: Case, begin: Callable[[int], Trial]) -> bool:
+    """Tell whether the mistake is found by its invariant in one of a few trials."""
+    for seed in range(FIRST_SEED, FIRST_SEED + TIMES):
+        trial = begin(seed)
+        case.happen(trial)
+        found = trial.verdict()
+        trial.close()
+        if set(case.invariant.split()) & {violation.invariant for violation in found}:
+            return True
+    return False
+
+
 CASES = (
     Case("pipelined", cuts, "I2"),
     Case("unproven", late_subscriptions, "I4"),
@@ -167,10 +183,7 @@ def test_a_mistake_about_commands_is_found(
     trial_factory: TrialFactory, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
     monkeypatch.setattr(orders_module, "INPUT_S", 15.0)  # an input that has no end is to be found, not to be waited for
-    trial = trial_factory(seed=5, patches=f"{UNBROKEN}+{case.mistake}", commands=True)
-    case.happen(trial)
-    found = trial.verdict()
-    assert set(case.invariant.split()) & {violation.invariant for violation in found}, found
+    assert is_found(case, lambda seed: trial_factory(seed=seed, patches=f"{UNBROKEN}+{case.mistake}", commands=True))
 
 
 def test_a_bridge_that_a_bad_peer_makes_resign_is_found(
@@ -187,12 +200,12 @@ def test_a_bridge_that_a_bad_peer_makes_resign_is_found(
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.mistake)
 def test_the_mistake_is_found_and_the_bridge_without_it_is_not_blamed(trial_factory: TrialFactory, case: Case) -> None:
-    found = {}
-    for patches in (UNBROKEN, f"{UNBROKEN}+{case.mistake}"):
+    def trial_of(patches: str, seed: int) -> Trial:
         proxied = case.happen is late_subscriptions
-        trial = trial_factory(seed=5, patches=patches, proxied_containerd=proxied, options=case.options)
-        case.happen(trial)
-        found[patches] = trial.verdict()
-        trial.close()
-    assert found[UNBROKEN] == []
-    assert case.invariant in {violation.invariant for violation in found[f"{UNBROKEN}+{case.mistake}"]}
+        return trial_factory(seed=seed, patches=patches, proxied_containerd=proxied, options=case.options)
+
+    unbroken = trial_of(UNBROKEN, FIRST_SEED)
+    case.happen(unbroken)
+    assert unbroken.verdict() == []
+    unbroken.close()
+    assert is_found(case, lambda seed: trial_of(f"{UNBROKEN}+{case.mistake}", seed))

@@ -121,7 +121,7 @@ async def put_archive(url: str, ctr: Ctr) -> None:
     busybox = (with_containerd(ctr.host.version) / "bin" / "busybox").read_bytes()
     client = await nats.connect(url)
     try:
-        store = await client.jetstream().create_object_store(BUCKET)
+        store = await client.jetstream(timeout=60).create_object_store(BUCKET)
         await store.put(OBJECT, BytesIO(archive(busybox, name=IMPORTED)))
     finally:
         await client.close()

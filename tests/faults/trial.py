@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -34,6 +33,7 @@ from tests.faults.subject import Boot, Clock, Subject
 from tests.faults.witness import Witness
 from tests.fix_bridge import WITHIN_S
 from tests.testbed import Containerd, Ctr, NatsServer
+from tests.testbed.ports import port_of, reserved
 
 __all__ = ["NODE", "STREAM", "UNBROKEN", "Fault", "Trial"]
 
@@ -55,7 +55,7 @@ RESIGNED_S = 180.0
 AGREED_S = 30.0
 """How long log, lists and states may differ at the end of a `timed` trial, and of one whose bridge is broken on purpose."""
 
-HARMLESS = frozenset({"impatient", "auditing", "recorded", "unhurried"})
+HARMLESS = frozenset({"impatient", "auditing", "recorded", "stepped", "unhurried"})
 """Patches that are no mistakes."""
 
 UNBROKEN = "impatient+auditing"
@@ -221,11 +221,11 @@ class Trial:
         if self._with_disk:
             self.disk = Disk(self.directory / "state", self.directory / "disk")
             patches, environ = f"{patches}+recorded".lstrip("+"), {**environ, **self.disk.environ}
-            self._metrics = _free_address()
+            self._metrics = f"127.0.0.1:{port_of(closing.enter_context(reserved()))}"
             metrics = ("--http", self._metrics)
         if self._with_clock:
             self.clock = Clock(self.directory / "clock")
-            environ = {**environ, **self.clock.environ}
+            patches, environ = f"stepped+{patches}".rstrip("+"), {**environ, **self.clock.environ}
         self._where = ("--containerd", str(socket), "--nats", url, "--node", NODE, *options)
         self.bridge = Subject(
             patches,
@@ -585,15 +585,9 @@ class Trial:
         self._measure("open files", len(os.listdir(process / "fd")), FILES)
 
 
-def _free_address() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
-
-
 def _recorded(address: str) -> int:
     """Return how many events the bridge says that it has committed since its start."""
-    with urlopen(f"http://{address}/metrics", timeout=5) as answer:
+    with urlopen(f"http://{address}/metrics", timeout=WITHIN_S) as answer:
         text = answer.read().decode()
     [line] = [line for line in text.splitlines() if line.startswith("containerd_bridge_events_recorded_total ")]
     return int(float(line.split()[1]))

@@ -208,9 +208,10 @@ def subject_denied(trial: Trial) -> None:
 def output_is_held_up(trial: Trial) -> None:
     """A process writes more than the bridge takes without the bus, and ends, while the bus says nothing."""
     assert trial.orders is not None
-    with trial.orders.writing(4 * 1024 * 1024 + trial.random.randint(0, 48) * 1024) as write:
+    with trial.orders.writing(4 * 1024 * 1024 + trial.random.randint(8, 48) * 1024) as write:
         trial.network.hold()
-        write()
+        name = write()
+        trial.witness.until_ended(name)
         wait(trial, 0.0, 0.5)
         trial.network.release()
 

@@ -44,6 +44,13 @@ class Witness:
 
         self._events.until(wanted, timeout=WITHIN_S)
 
+    def until_ended(self, process: str) -> None:
+        """Wait until it has seen the end of this process."""
+        assert self._events is not None
+        self._events.until(
+            lambda event: event.topic == "/tasks/exit" and event.data.get("id") == process, timeout=WITHIN_S
+        )
+
     def end(self, *, complete: bool) -> None:
         """Stop watching; `complete` when everything that was sent so far has been seen."""
         events, self._events = self._events, None

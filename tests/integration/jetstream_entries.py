@@ -103,7 +103,7 @@ async def kept(url: str, stream: str = STREAM) -> list[Kept]:
     """Read the whole stream with a client that is not ours."""
     client = await nats.connect(url)
     try:
-        js = client.jetstream()
+        js = client.jetstream(timeout=60)
         found: list[Kept] = []
         if (await js.stream_info(stream)).state.messages == 0:
             return found

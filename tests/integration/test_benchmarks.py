@@ -97,7 +97,7 @@ def test_a_small_run_measures_every_way_and_prints_json() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)

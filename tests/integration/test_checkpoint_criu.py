@@ -165,7 +165,8 @@ async def test_what_containerd_cannot_say_to_criu_the_file_of_the_annotation_doe
 async def test_output_goes_on_into_the_pipes_of_the_restored_task(place: RealPlace, runtime_pipes: Path) -> None:
     namespace, tasks = place.namespace, place.runtime.tasks
     says = f"{WAITS}; i=0; while :; do i=$((i+1)); echo out $i; echo err $i >&2; waits; done"
-    await asyncio.to_thread(place.ctr, "containers", "create", BUSYBOX, "says", "sh", "-c", says)
+    root = f"/run/runc-of-{namespace}"  # an option for runc, that a restore has to have too
+    await asyncio.to_thread(place.ctr, "containers", "create", "--runc-root", root, BUSYBOX, "says", "sh", "-c", says)
     first, out, _ = pipes(runtime_pipes / "1")
     await tasks.create(namespace, "says", stdio=first)
     await tasks.start(namespace, "says")
@@ -180,6 +181,10 @@ async def test_output_goes_on_into_the_pipes_of_the_restored_task(place: RealPla
     task = await tasks.get(namespace, "says")
     assert task is not None
     assert (task.stdout, task.stderr) == (second.stdout, second.stderr)
+    run = place.ctr.host.run
+    assert (await asyncio.to_thread(run, "ls", f"{root}/{namespace}")).stdout.split() == ["says"]
+    network = f"--net=/proc/{task.pid}/ns/net"
+    assert ",UP" in (await asyncio.to_thread(run, "nsenter", network, "busybox", "ip", "link", "show", "lo")).stdout
 
 
 @pytest.fixture

@@ -549,8 +549,8 @@ async def test_what_a_server_says_of_itself_is_no_command(nats_url: str) -> None
             came.append(message)
 
         await client.subscribe(PAUSE, cb=on_message)
-        await client.jetstream().add_stream(name="S", subjects=["s.>"])
-        await client.jetstream().add_consumer("S", durable_name="c", ack_policy="none")
+        await client.jetstream(timeout=60).add_stream(name="S", subjects=["s.>"])
+        await client.jetstream(timeout=60).add_consumer("S", durable_name="c", ack_policy="none")
         await client.publish("$JS.API.CONSUMER.MSG.NEXT.S.c", b'{"batch":1,"no_wait":true}', reply=PAUSE)
         async with asyncio.timeout(90):
             while not came:

@@ -418,7 +418,6 @@ async def test_an_account_without_room_refuses_and_events_wait(
     judge(await kept(server.url), node.sent)
 
 
-@pytest.mark.timeout(120)
 async def test_ten_thousand_containers_are_taken_over_from_the_log(server: NatsServer) -> None:
     async with log_on(server.url) as (_, log):
         await log.append(entries(30_000, containers=10_000))

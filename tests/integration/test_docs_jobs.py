@@ -92,7 +92,7 @@ def printed(command: str, namespace: str, nats_url: str, capsys: pytest.CaptureF
 
 async def publish(url: str, subject: str, body: bytes) -> None:
     async with await nats.connect(url) as client:
-        await client.jetstream().publish(subject, body, headers={"Nats-Msg-Id": subject})
+        await client.jetstream(timeout=60).publish(subject, body, headers={"Nats-Msg-Id": subject})
 
 
 def test_what_the_page_shows_is_what_happens(place: str, nats_url: str, capsys: pytest.CaptureFixture[str]) -> None:

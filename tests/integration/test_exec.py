@@ -485,10 +485,10 @@ async def test_a_stream_that_is_deleted_in_the_middle_is_said_with_how_much_is_m
         await asyncio.sleep(0.02)
     client = await nats.connect(nats_url)
     try:
-        config = (await client.jetstream().stream_info("CONTAINERD_STDIO")).config
-        await client.jetstream().delete_stream("CONTAINERD_STDIO")
+        config = (await client.jetstream(timeout=60).stream_info("CONTAINERD_STDIO")).config
+        await client.jetstream(timeout=60).delete_stream("CONTAINERD_STDIO")
         if made_anew:
-            await client.jetstream().add_stream(config)
+            await client.jetstream(timeout=60).add_stream(config)
     finally:
         await client.close()
     await node.capture(web, ["touch", "/go"], namespace=ctr.namespace)

@@ -68,7 +68,9 @@ async def test_the_session_that_everybody_sees_is_not_enough_to_write(
     async with asyncio.timeout(90):
         while process.started.session.encode() not in kept:
             with suppress(NotFoundError):  # it is written soon
-                last = await nats.jetstream().get_last_msg("KV_containerd-commands", "$KV.containerd-commands.n1.>")
+                last = await nats.jetstream(timeout=60).get_last_msg(
+                    "KV_containerd-commands", "$KV.containerd-commands.n1.>"
+                )
                 kept = last.data or b""
     assert key.encode() not in kept
 

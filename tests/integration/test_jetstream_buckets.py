@@ -49,7 +49,7 @@ async def test_another_client_reads_what_stands_there(any_server: NatsServer) ->
     async with connected(any_server.url) as connection, await nats.connect(any_server.url) as theirs:
         states = await states_on(connection)
         await states.write([put(b"one", "a"), put(b"two", "b"), gone("b")])
-        kv = await theirs.jetstream().key_value("containerd-state")
+        kv = await theirs.jetstream(timeout=60).key_value("containerd-state")
         assert (await kv.get(Subjects.state_key(key("a")))).value == b"one"
         with pytest.raises(KeyNotFoundError):
             await kv.get(Subjects.state_key(key("b")))
@@ -62,7 +62,7 @@ async def test_another_client_watches_what_changes(any_server: NatsServer) -> No
     async with connected(any_server.url) as connection, await nats.connect(any_server.url) as theirs:
         states = await states_on(connection)
         await states.write([put(b"one", "a")])
-        kv = await theirs.jetstream().key_value("containerd-state")
+        kv = await theirs.jetstream(timeout=60).key_value("containerd-state")
         watcher: Any = await kv.watch("n1.*.*")
         seen: list[Any] = [await watcher.updates(timeout=90), await watcher.updates(timeout=90)]
         for change in (put(b"two", "a"), gone("a")):  # one by one: of a key that changes quickly only the last is seen
@@ -80,7 +80,7 @@ async def test_another_client_watches_what_changes(any_server: NatsServer) -> No
 async def test_we_see_what_another_client_writes_deletes_and_purges(any_server: NatsServer) -> None:
     async with connected(any_server.url) as connection, await nats.connect(any_server.url) as theirs:
         states = await states_on(connection)
-        kv = await theirs.jetstream().key_value("containerd-state")
+        kv = await theirs.jetstream(timeout=60).key_value("containerd-state")
         for name in ("a", "b", "c"):
             await kv.put(Subjects.state_key(key(name)), b"x")
         await kv.put("no-key-of-ours", b"x")
@@ -99,7 +99,7 @@ async def test_another_client_reads_who_holds_a_node(any_server: NatsServer) -> 
         await ensure_buckets(connection, SUBJECTS)
         lease = JetStreamLease(connection, SUBJECTS, record("a.b"))
         await lease.acquire()
-        kv = await theirs.jetstream().key_value("containerd-nodes")
+        kv = await theirs.jetstream(timeout=60).key_value("containerd-nodes")
         value = (await kv.get("a=2Eb")).value
         assert value is not None
         assert decode_as(value, NodeRecord) == lease.record
@@ -121,7 +121,7 @@ async def test_buckets_that_are_there_are_taken_as_they_are(nats_url: str) -> No
 
 async def test_a_bucket_that_forgets_is_refused_and_left_as_it_is(nats_url: str) -> None:
     async with connected(nats_url) as connection, await nats.connect(nats_url) as theirs:
-        await theirs.jetstream().create_key_value(bucket="containerd-nodes", ttl=60)
+        await theirs.jetstream(timeout=60).create_key_value(bucket="containerd-nodes", ttl=60)
         with pytest.raises(
             ConfigError, match=r"bucket containerd-nodes is not strong enough: max_age is 60 s.*stream edit"
         ):

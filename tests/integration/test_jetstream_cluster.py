@@ -3,9 +3,8 @@
 import asyncio
 import random
 import re
-import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -23,6 +22,7 @@ from bridge.ports import Change, Entry, EventLog
 from tests.fix_nats import NatsServerFactory
 from tests.integration.jetstream_entries import STREAM, SUBJECTS, connected, entries, judge, kept
 from tests.testbed import NatsServer
+from tests.testbed.ports import port_of, reserved
 
 pytestmark = pytest.mark.slow
 
@@ -31,11 +31,8 @@ class Cluster:
     """Three nats-servers that are one."""
 
     def __init__(self, make: NatsServerFactory) -> None:
-        with ExitStack() as closing:
-            probes = [closing.enter_context(socket.socket()) for _ in range(3)]
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            ports = [probe.getsockname()[1] for probe in probes]
+        self.places = [reserved() for _ in range(3)]
+        ports = [port_of(place) for place in self.places]
         routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
         self.servers: list[NatsServer] = [
             make(config=f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}') for port in ports
@@ -65,6 +62,8 @@ def cluster(nats_server_factory: NatsServerFactory) -> Iterator[Cluster]:
     for server in made.servers:
         with suppress(ProcessLookupError):
             server.thaw()
+    for place in made.places:
+        place.close()
 
 
 @asynccontextmanager

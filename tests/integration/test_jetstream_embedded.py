@@ -24,6 +24,7 @@ from bridge.jetstream.embedded import EmbeddedServer, embedded_config
 from bridge.jetstream.log import open_log
 from bridge.jetstream.streams import ensure_events
 from tests.integration.jetstream_entries import SUBJECTS, entries, judge, kept
+from tests.testbed.ports import port_of, reserved
 
 pytestmark = pytest.mark.nats
 
@@ -133,11 +134,9 @@ async def test_the_next_one_has_the_same_address_and_password(state: Path) -> No
 
 
 async def test_its_port_may_be_chosen(state: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    async with EmbeddedServer(state, port=port) as server:
-        assert server.config.url == f"nats://127.0.0.1:{port}"
+    with reserved() as place:
+        async with EmbeddedServer(state, port=port_of(place)) as server:
+            assert server.config.url == f"nats://127.0.0.1:{port_of(place)}"
 
 
 # -- its secrets

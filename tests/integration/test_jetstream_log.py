@@ -105,7 +105,7 @@ async def test_messages_say_what_they_are(log: EventLog, server: NatsServer) -> 
     (entry,) = entries(1)
     await log.append([entry])
     client = await nats.connect(server.url)
-    message = await client.jetstream().get_msg(STREAM, 1)
+    message = await client.jetstream(timeout=60).get_msg(STREAM, 1)
     await client.close()
     assert message.headers == {"Nats-Msg-Id": entry.id, "Content-Type": "application/cloudevents+json"}
 

@@ -571,6 +571,6 @@ async def test_a_login_that_may_not_read_is_told_so_at_once(
 async def test_what_a_client_that_is_not_ours_appends_is_read(reader: JetStreamReader, server: NatsServer) -> None:
     (entry,) = entries(1)
     client = await nats.connect(server.url)
-    await client.jetstream().publish(entry.subject, entry.body)
+    await client.jetstream(timeout=60).publish(entry.subject, entry.body)
     await client.close()
     assert ids(await read(reader)) == [entry.id]

@@ -146,7 +146,9 @@ async def test_poison_is_put_aside_with_its_reason_and_holds_up_nothing(
         with ctr.events() as seen:
             async with connect(nats_url) as bus:
                 for subject, body, headers in POISON:
-                    await client.jetstream().publish(subject.format(ns=ctr.namespace), body, headers=headers or None)
+                    await client.jetstream(timeout=60).publish(
+                        subject.format(ns=ctr.namespace), body, headers=headers or None
+                    )
                 await job(bus, ctr, Resume(id="a-1"))
                 assert (await outcome(bus, "a-1")).outcome == "ok"
                 await drained(bus)
@@ -172,7 +174,7 @@ async def test_what_was_put_aside_can_be_shown_tried_again_and_dropped(
     try:
         async with connect(nats_url) as bus:
             subject = f"containerd.jobs.n1.{ctr.namespace}.web=2E1.pause"
-            await client.jetstream().publish(subject, b'{"id":"p-1","future":1}')
+            await client.jetstream(timeout=60).publish(subject, b'{"id":"p-1","future":1}')
 
             async def aside() -> bool:
                 return [view.standing for view in await bus.jobs.show("p-1")] == ["quarantined"]

@@ -234,7 +234,7 @@ async def test_every_verb_works_and_nothing_secret_is_kept_anywhere(place: Place
 async def events_of_commands(place: Place) -> list[dict[str, Any]]:
     client = await nats.connect(place.server.url, user="witness", password="x")
     try:
-        stream = client.jetstream()
+        stream = client.jetstream(timeout=60)
         found: list[dict[str, Any]] = []
         consumer = await stream.pull_subscribe("containerd.events.*.*.*.command", stream="CONTAINERD_EVENTS")
         pending = (await consumer.consumer_info()).num_pending or 0

@@ -70,7 +70,7 @@ def gapless(messages: list[Stored], *, in_one_order: bool = True) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_300_containers_as_fast_as_ctr_can_are_in_the_stream_as_ctr_events_saw_them(
     bridge: Bridge, ctr: Ctr, nats_url: str
 ) -> None:
@@ -80,15 +80,13 @@ def test_300_containers_as_fast_as_ctr_can_are_in_the_stream_as_ctr_events_saw_t
         "ctr run --rm --null-io docker.io/library/busybox:local c{} sh -c 'exit \\$(({} % 100))' || true\""
     )
     with ctr.events() as events:
-        ctr.host.run("sh", "-c", churn, "churn", ctr.namespace, check=True, timeout=280)
+        ctr.host.run("sh", "-c", churn, "churn", ctr.namespace, check=True, timeout=500)
         for _ in range(300):
             events.until_topic("/containers/delete")
     expected = told_by_ctr(events.seen)
     assert len(expected) == 300
     last = events.seen[-1].data["id"]
-    messages = until_stored(
-        nats_url, lambda m: m.word == "container-delete" and m.event["subject"] == last, ">", within=30
-    )
+    messages = until_stored(nats_url, lambda m: m.word == "container-delete" and m.event["subject"] == last, ">")
     assert told_by_us([m for m in messages if m.event["source"].endswith("/" + ctr.namespace)]) == expected
     gapless(messages)
 

@@ -244,7 +244,7 @@ def test_an_archive_leaves_no_object_behind(cli: Cli, ours: Ctr, nats_url: str, 
 
         client = await nats.connect(nats_url)
         try:
-            store = await client.jetstream().object_store("containerd-archives")
+            store = await client.jetstream(timeout=60).object_store("containerd-archives")
             return [str(each.name) for each in await store.list(ignore_deletes=True)]
         except nats.js.errors.NotFoundError:
             return []

@@ -325,7 +325,7 @@ def delete_stream(server: NatsServer) -> None:
 
     async def delete() -> None:
         client = await nats.connect(server.url)
-        await client.jetstream().delete_stream("CONTAINERD_EVENTS")
+        await client.jetstream(timeout=60).delete_stream("CONTAINERD_EVENTS")
         await client.close()
 
     asyncio.run(delete())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from pathlib import Path
 
 import httpx
@@ -11,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fix_bridge import BridgeFactory, until_stored
 from tests.testbed import Ctr
+from tests.testbed.ports import port_of, reserved
 
 PREFIX = "containerd_bridge_"
 
@@ -26,14 +26,13 @@ def documented() -> set[str]:
 def test_they_are_those_that_are_documented(
     bridge_factory: BridgeFactory, ctr: Ctr, nats_url: str, tmp_path: Path
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    bridge = bridge_factory(
-        *("--containerd", ctr.host.address, "--nats", nats_url, "--node", "n1"),
-        *("--state-dir", tmp_path / "state", "--http", address, "--commands", "all"),
-    )
-    bridge.live()
+    with reserved() as place:
+        address = f"127.0.0.1:{port_of(place)}"
+        bridge = bridge_factory(
+            *("--containerd", ctr.host.address, "--nats", nats_url, "--node", "n1"),
+            *("--state-dir", tmp_path / "state", "--http", address, "--commands", "all"),
+        )
+        bridge.live()
     ctr.run("web.1", "true")
     until_stored(nats_url, lambda message: message.word == "exit")
     families = {

@@ -33,7 +33,7 @@ def on_jetstream(url: str, work: Callable[[Any], Any]) -> Any:
     async def connected() -> Any:
         client = await nats.connect(url)
         try:
-            return await work(client.jetstream())
+            return await work(client.jetstream(timeout=60))
         finally:
             await client.close()
 

@@ -1,7 +1,7 @@
 """The test host: real containerds of three generations, real nats-servers of four, and a network that can break.
 
 Nothing in here is a mock and nothing imports `bridge`: what the bridge says about a containerd is checked against that
-containerd's own `ctr`. Everything is started privately (own sockets, own `/run`, own store, port 0) and goes away with
+containerd's own `ctr`. Everything is started privately (own sockets, own `/run`, own store, own ports) and goes away with
 the process that started it, also when that process is killed.
 
     with Containerd("2.1") as host:

@@ -5,7 +5,6 @@ that crashed and came back. It is killed, and its directory removed, when this p
 """
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -21,6 +20,7 @@ from typing import Self
 
 from tests.testbed import roots
 from tests.testbed.errors import DiedError, UnavailableError
+from tests.testbed.ports import port_of, reserved
 
 EMBEDDED = "2.15"
 READY_WITHIN_S = 60.0
@@ -59,7 +59,7 @@ class NatsServer:
         self.jetstream = jetstream
         self._port: int | None = None
         self._monitor_port: int | None = None
-        self._listen = (-1, -1)  # as in the file; a reload may not change it
+        self._places: list[socket.socket] = []
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -129,6 +129,8 @@ class NatsServer:
         binary = executable(self.version)
         self._directory = Path(tempfile.mkdtemp(prefix="cb-nats-", dir="/tmp"))
         try:
+            self._places = [reserved(), reserved()]
+            self._port, self._monitor_port = map(port_of, self._places)
             self.start(binary)
         except BaseException:
             self.close()
@@ -137,6 +139,8 @@ class NatsServer:
     def close(self) -> None:
         """Kill the server and remove its store; a second time does nothing."""
         self.kill()
+        while self._places:
+            self._places.pop().close()
         directory, self._directory = self._directory, None
         if directory is not None:
             shutil.rmtree(directory)
@@ -145,10 +149,9 @@ class NatsServer:
         """Start again after `stop` or `kill`, on the same ports and the same store; return when it answers clients.
 
         Raises:
-            DiedError: it ended instead (the configuration is wrong, somebody took the port).
+            DiedError: it ended instead (the configuration is wrong).
         """
         directory = self.directory
-        self._listen = (self._port or -1, self._monitor_port or -1)
         self._configure()
         with (directory / "server.log").open("ab") as log:
             process = subprocess.Popen(
@@ -163,7 +166,7 @@ class NatsServer:
         self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)
         ports = directory / f"nats-server_{process.pid}.ports"
         deadline = time.monotonic() + READY_WITHIN_S
-        while not (self._learn_ports(ports) and _greets(self.port)):
+        while not (ports.exists() and _greets(self.port)):  # the file is written when all of it listens
             if process.poll() is not None or time.monotonic() > deadline:
                 told = self.log[-2000:]
                 self.kill()
@@ -208,11 +211,10 @@ class NatsServer:
         self.start()
 
     def _configure(self) -> None:
-        port, monitor_port = self._listen
         text = CONFIG.format(
             name=self.directory.name,
-            port=port,
-            monitor_port=monitor_port,
+            port=self._port,
+            monitor_port=self._monitor_port,
             directory=self.directory,
             jetstream=""
             if self.jetstream is None
@@ -230,16 +232,6 @@ class NatsServer:
         guard, self._guard = self._guard, None
         if guard is not None:
             guard.communicate(b"done\n")
-
-    def _learn_ports(self, ports: Path) -> bool:
-        """Take over the ports the server chose, from the file it writes when it listens; False until then."""
-        try:
-            told = json.loads(ports.read_bytes())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return False
-        self._port = int(told["nats"][0].rpartition(":")[2])
-        self._monitor_port = int(told["monitoring"][0].rpartition(":")[2])
-        return True
 
 
 def executable(version: str = EMBEDDED) -> Path:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from tests.testbed.ports import port_of, reserved
+
 Direction = Literal["to_server", "to_client"]
 BOTH: tuple[Direction, ...] = ("to_server", "to_client")
 
@@ -38,12 +40,14 @@ class Proxy:
         self._bytes_per_s: float | None = None
         self._links: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._place: socket.socket | None = None
         self._directory: Path | None = None
 
     async def __aenter__(self) -> Self:
         if self._to_unix:
             self._directory = Path(tempfile.mkdtemp(prefix="cb-proxy-", dir="/tmp"))
+        else:
+            self._place = reserved()
         self.release()
         await self.accept()
         return self
@@ -52,6 +56,8 @@ class Proxy:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.refuse()
+        if self._place is not None:
+            self._place.close()
         if self._directory is not None:
             shutil.rmtree(self._directory)
 
@@ -59,6 +65,11 @@ class Proxy:
     def address(self) -> str:
         """Where it listens: "127.0.0.1:port", or the path of a socket; the same through `refuse` and `accept`."""
         return str(self._directory / "socket") if self._directory is not None else f"127.0.0.1:{self._port}"
+
+    @property
+    def _port(self) -> int:
+        assert self._place is not None
+        return port_of(self._place)
 
     @property
     def connections(self) -> int:
@@ -93,7 +104,6 @@ class Proxy:
             self._server = await asyncio.start_unix_server(self._serve, self._directory / "socket")
         else:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-            self._port = self._server.sockets[0].getsockname()[1]
 
     @contextlib.asynccontextmanager
     async def refusing(self) -> AsyncIterator[None]:

@@ -1,0 +1,41 @@
+"""What is told of CRIU's logs."""
+
+import pytest
+
+from bridge.containerd.checkpoint_log import MOST, log_end
+
+LOG = """\
+(00.000073) Version: 4.1.1 (gitid 0)
+(00.000740) Error (criu/util.c:1533): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted
+(00.000746) Running pre-dump scripts
+(00.010902) Warn  (compel/arch/x86/src/lib/infect.c:418): Will restore 1371 with interrupted system call
+(00.493067)      1: Error (criu/files-reg.c:2353): Can't open file \x1b[31mfile\r on restore: No such file or directory
+(00.079186) Error (criu/cr-dump.c:2111): Dumping FAILED.
+"""
+
+
+def test_the_errors_are_told_without_stamps_and_control_characters() -> None:
+    assert log_end(LOG) == (
+        "Error (criu/files-reg.c:2353): Can't open file [31mfile on restore: No such file or directory; "
+        "Error (criu/cr-dump.c:2111): Dumping FAILED."
+    )
+
+
+def test_of_a_log_without_errors_the_last_lines_are_told() -> None:
+    assert log_end("(00.000073) Version: 4.1.1\n(00.1) Unseizing 7 into 1\n") == "Version: 4.1.1; Unseizing 7 into 1"
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "(00.000740) Error (x): rlimit: Can't setup RLIMIT_NOFILE for self\n"])
+def test_of_nothing_nothing_is_told(text: str) -> None:
+    assert log_end(text) == ""
+
+
+def test_what_is_told_is_short_and_the_end_of_it_is_there() -> None:
+    many = "".join(f"(00.1) Error (criu/x.c:{n}): {'y' * 300}\n" for n in range(100))
+    told = log_end(many)
+    assert len(told) <= MOST
+    assert told.count("Error") > 3
+    assert "x.c:99)" in told
+    long = log_end("Error " + "z" * 5000 + "end")
+    assert len(long) <= MOST
+    assert long.endswith("end")

@@ -1,0 +1,97 @@
+"""The process that enters containerd's namespaces, as far as it can be tried without entering any."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.containerd import visitor
+from bridge.containerd.visits import Unseen, Visits
+
+TABLE = """\
+-P INPUT ACCEPT
+-N CRIU
+-N DOCKER
+-A INPUT -j CRIU
+-A INPUT -j DOCKER
+-A INPUT -s 127.0.0.1/32 -p tcp -m mark ! --mark 0xc114 -m tcp --sport 5 -j DROP
+-A OUTPUT -j CRIU
+-A OUTPUT -m mark ! --mark 0xc115 -j DROP
+-A CRIU -m mark --mark 0xc114 -j ACCEPT
+-A CRIU -j DROP
+-A CRIUS -j DROP
+"""
+CRIUS = [
+    "-N CRIU",
+    "-A INPUT -j CRIU",
+    "-A INPUT -s 127.0.0.1/32 -p tcp -m mark ! --mark 0xc114 -m tcp --sport 5 -j DROP",
+    "-A OUTPUT -j CRIU",
+    "-A CRIU -m mark --mark 0xc114 -j ACCEPT",
+    "-A CRIU -j DROP",
+]
+
+
+class Programs:
+    """Stands for the programs that there are, and what they were asked to do."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def __call__(self, *argv: str) -> list[Any]:
+        line = " ".join(argv)
+        if line == "iptables -w -S":
+            return [0, TABLE]
+        if line == "nft list tables":
+            return [0, "table inet CRIU-77\ntable ip filter\n"]
+        if argv[0] == "ip6tables":
+            return [127, "ip6tables: not found"]
+        self.done.append(line)
+        return [0, ""]
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
+    programs = Programs()
+    monkeypatch.setattr(visitor, "run", programs)
+    return programs
+
+
+def test_the_rules_of_criu_are_told_from_all_others(programs: Programs) -> None:
+    assert visitor.rules() == {"iptables": CRIUS, "nft": ["table inet CRIU-77"]}
+
+
+def test_only_what_was_not_there_before_is_removed(programs: Programs) -> None:
+    visitor.unlock({"iptables": CRIUS, "nft": ["table inet CRIU-77"]})
+    assert programs.done == []
+    visitor.unlock({"iptables": [line for line in CRIUS if "OUTPUT" not in line]})
+    assert programs.done == ["iptables -w -D OUTPUT -j CRIU", "nft delete table inet CRIU-77"]
+
+
+def test_the_chain_goes_when_all_that_leads_to_it_has_gone(programs: Programs) -> None:
+    visitor.unlock({})
+    assert programs.done[:5] == [f"iptables -w -D {line[3:]}" for line in CRIUS[1:]]
+    assert programs.done[5:] == ["iptables -w -X CRIU", "nft delete table inet CRIU-77"]
+
+
+def test_it_answers_in_one_line_whatever_comes() -> None:
+    def ask(request: dict[str, Any]) -> dict[str, Any]:
+        argv = [sys.executable, "-I", "-S", visitor.__file__, json.dumps(request)]
+        ran = subprocess.run(argv, capture_output=True, check=True)
+        answer: dict[str, Any] = json.loads(ran.stdout)
+        return answer
+
+    steps = [["run", "sh", "-c", "echo out; echo err >&2; exit 3"], ["run", "no-such-program"]]
+    assert ask({"namespaces": {}, "steps": steps}) == {
+        "results": [[3, "out\nerr\n"], [127, "no-such-program: not found"]]
+    }
+    assert "No such file" in ask({"namespaces": {"net": "/proc/0/ns/net"}, "steps": []})["error"]
+
+
+async def test_where_nobody_listens_nothing_is_visited(tmp_path: Path) -> None:
+    with pytest.raises(Unseen, match="out of sight"):
+        await Visits(tmp_path / "containerd.sock").do(("run", "true"))
