@@ -34,6 +34,7 @@ from bridge.model.subjects import NONE, quote
 __all__ = [
     "COMPRESSION",
     "KEY",
+    "SHA256",
     "Chunking",
     "ObjectInfo",
     "Objects",
@@ -50,7 +51,7 @@ COMPRESSION: Final = "Containerd-Bridge-Compression"
 KEY: Final = "Containerd-Bridge-Key"
 
 _IMAGE: Final = r"^image\.[0-9a-f]{64}(?!\n)$"
-_SHA256: Final = r"^sha256:[0-9a-f]{64}(?!\n)$"
+SHA256: Final = r"^sha256:[0-9a-f]{64}(?!\n)$"
 _NUID: Final = r"^[A-Za-z0-9_=-]+(\.[A-Za-z0-9_=-]+)*(?!\n)$"
 _DIGEST: Final = r"^(?i:SHA-256)=[A-Za-z0-9_-]{43}=?(?!\n)$"
 _replies: Final = msgspec.json.Decoder(Reply)
@@ -117,7 +118,7 @@ def image_object(digest: str) -> str:
     Raises:
         CommandFailed: it is no digest.
     """
-    if not re.match(_SHA256, digest):
+    if not re.match(SHA256, digest):
         raise CommandFailed(
             "invalid_argument", f"{digest!r} is no digest of an image: sha256: and 64 hex digits are one"
         )

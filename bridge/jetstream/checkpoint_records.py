@@ -10,7 +10,9 @@ What stands there is decoded strictly and has to be of its key; all else is left
 from __future__ import annotations
 
 import logging
-from contextlib import aclosing
+import re
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -18,6 +20,7 @@ from msgspec.structs import replace
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.jetstream.api import api
 from bridge.jetstream.buckets import bucket_stream, key_subject
+from bridge.jetstream.checkpoint_objects import ECHO, SHA256
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import ApiError
 from bridge.jetstream.keys import Key, WrongRevision, is_mark
@@ -149,4 +152,6 @@ def _record(place: str, body: bytes) -> CheckpointRecord:
         raise BadEnvelope(str(error), data=body) from error
     if record.key != key:
         raise BadEnvelope("it is another checkpoint's", data=body)
+    if record.archive.size < 0 or not re.match(SHA256, record.archive.digest):
+        raise BadEnvelope("it does not say which archive is its own", data=body)
     return record

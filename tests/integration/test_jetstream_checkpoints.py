@@ -52,6 +52,8 @@ async def test_any_client_of_object_stores_reads_an_archive(
         assert found.data == DATA
         assert (found.info.size, found.info.chunks, found.info.bucket) == (len(DATA), -(-len(DATA) // CHUNK), BUCKET)
         assert [info.name for info in await store.list()] == [key().token]
+        bucket = await connection.jetstream.key_value(BUCKET)
+        assert json.loads((await bucket.get(key().token)).value or b"")["archive"]["digest"] == facts.digest
 
         assert await whole(catalogue_at(connection, filtered=True), key()) == DATA
         assert await whole(catalogue, key(), offset=MIB + 1) == DATA[MIB + 1 :]
@@ -131,6 +133,10 @@ async def test_what_is_no_record_is_left_out_and_told_of(nats_url: str) -> None:
             "n1.k8s=2Eio.web=2E1.deep": b"[" * 100_000,
             "n1.k8s=2Eio.web=2E1.another": json.dumps(body).encode(),
             "n1.k8s=2Eio.web=2E1.imported": json.dumps(body | {"name": "imported", "imported": True}).encode(),
+            "imported.k8s=2Eio.web=2E1.c9": json.dumps(body | {"node": "imported", "name": "c9"}).encode(),
+            "n1.k8s=2Eio.web=2E1.digest": json.dumps(
+                body | {"name": "digest", "archive": body["archive"] | {"digest": ""}}
+            ).encode(),
             "n1.k8s=2Eio.web=2E1.size": json.dumps(body | {"name": "size", "archive": {"size": "many"}}).encode(),
         }
         for place, found in wrong.items():
