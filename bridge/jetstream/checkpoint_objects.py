@@ -33,6 +33,7 @@ from bridge.model.subjects import NONE, quote
 
 __all__ = [
     "COMPRESSION",
+    "ECHO",
     "KEY",
     "SHA256",
     "Chunking",
@@ -46,6 +47,9 @@ __all__ = [
     "nuid_of_image",
     "size_of",
 ]
+
+ECHO: Final = "Nats-Stream"
+"""A header that only the answer to a direct get has: nats-server writes it under whatever subject somebody gives for it."""
 
 COMPRESSION: Final = "Containerd-Bridge-Compression"
 KEY: Final = "Containerd-Bridge-Key"
@@ -178,7 +182,7 @@ class Objects:
         found = []
         async with aclosing(each_of(self.connection, self.stream, f"$O.{self.bucket}.M.>")) as messages:
             async for message, place in messages:
-                last = Last(message.data, {}, place.stream_sequence, Nanos(place.stored_at))
+                last = Last(message.data, message.headers, place.stream_sequence, Nanos(place.stored_at))
                 try:
                     standing = _standing(last)
                 except BadEnvelope:
@@ -210,7 +214,8 @@ class Objects:
         Pieces that are not of the object's container stay too: whoever named them may have meant somebody else's.
         """
         subject = meta_subject(self.bucket, standing.info.name)
-        await self._purge({"filter": subject, "seq": standing.revision + 1})
+        if not await self._purge({"filter": subject, "seq": standing.revision + 1}):
+            return 0  # something else has been said of it since, and perhaps of the same pieces
         await self.purge_own(standing.info)
         return standing.info.size
 
@@ -280,4 +285,6 @@ def is_own(info: ObjectInfo) -> bool:
 
 
 def _standing(last: Last) -> StandingObject:
+    if ECHO in last.headers:
+        raise BadEnvelope("nats-server wrote it, as the answer to somebody's question", data=last.data)
     return StandingObject(decode_as(last.data, ObjectInfo), last.sequence, last.stored_at)
