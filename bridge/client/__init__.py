@@ -12,6 +12,7 @@ Errors are those of `bridge.errors`; values are the frozen structs of `bridge.mo
 """
 
 from bridge.client.bus import Bus
+from bridge.client.checkpoints import Checkpoints
 from bridge.client.checkup import Finding
 from bridge.client.connect import connect
 from bridge.client.containers import Listing, Place
@@ -35,6 +36,7 @@ __all__ = [
     "Accepted",
     "BridgeError",
     "Bus",
+    "Checkpoints",
     "CommandFailed",
     "ConfigError",
     "Difference",

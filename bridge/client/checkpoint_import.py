@@ -46,6 +46,8 @@ async def bring(
     catalogue: CheckpointCatalogue, file: Path, into: Into, tell: Callable[[int], None]
 ) -> CheckpointRecord:
     """Put an archive into the catalogue; see `Checkpoints.bring`."""
+    if str(file) == "-":
+        raise CommandFailed("invalid_argument", "an archive is read twice, which standard input cannot be: give a file")
     said, facts = await survey(_read(file), what=str(file))
     record = _record(said, facts, file, into)
     digests = [facts.digest]

@@ -76,7 +76,8 @@ async def ensure_checkpoints(connection: Connection, subjects: Subjects, making:
     """
     bucket = subjects.checkpoint_bucket
     said = "Checkpoints of containers (containerd-bridge)"
-    records = declared_bucket(bucket, said, replicas=making.replicas)
+    # Nobody needs direct gets here, and whoever may use them can have the server write what he reads under any subject.
+    records = declared_bucket(bucket, said, replicas=making.replicas) | {"allow_direct": False}
     found = await _made(connection, records, f"the bucket {bucket}")
     _refuse(f"bucket {bucket}", bucket_stream(bucket), record_faults(found, subjects, replicas=making.replicas))
     archives = _declared(bucket, making)
@@ -119,7 +120,7 @@ def _declared(bucket: str, making: CheckpointMaking) -> dict[str, Any]:
         discard="new",
         max_bytes=making.max_bytes or -1,
         allow_rollup_hdrs=True,
-        allow_direct=True,
+        allow_direct=False,
     )
 
 

@@ -33,7 +33,9 @@ from bridge.model.subjects import NONE, quote
 
 __all__ = [
     "COMPRESSION",
+    "ECHO",
     "KEY",
+    "SHA256",
     "Chunking",
     "ObjectInfo",
     "Objects",
@@ -46,11 +48,14 @@ __all__ = [
     "size_of",
 ]
 
+ECHO: Final = "Nats-Stream"
+"""A header that only the answer to a direct get has: nats-server writes it under whatever subject somebody gives for it."""
+
 COMPRESSION: Final = "Containerd-Bridge-Compression"
 KEY: Final = "Containerd-Bridge-Key"
 
 _IMAGE: Final = r"^image\.[0-9a-f]{64}(?!\n)$"
-_SHA256: Final = r"^sha256:[0-9a-f]{64}(?!\n)$"
+SHA256: Final = r"^sha256:[0-9a-f]{64}(?!\n)$"
 _NUID: Final = r"^[A-Za-z0-9_=-]+(\.[A-Za-z0-9_=-]+)*(?!\n)$"
 _DIGEST: Final = r"^(?i:SHA-256)=[A-Za-z0-9_-]{43}=?(?!\n)$"
 _replies: Final = msgspec.json.Decoder(Reply)
@@ -117,7 +122,7 @@ def image_object(digest: str) -> str:
     Raises:
         CommandFailed: it is no digest.
     """
-    if not re.match(_SHA256, digest):
+    if not re.match(SHA256, digest):
         raise CommandFailed(
             "invalid_argument", f"{digest!r} is no digest of an image: sha256: and 64 hex digits are one"
         )
@@ -177,7 +182,7 @@ class Objects:
         found = []
         async with aclosing(each_of(self.connection, self.stream, f"$O.{self.bucket}.M.>")) as messages:
             async for message, place in messages:
-                last = Last(message.data, {}, place.stream_sequence, Nanos(place.stored_at))
+                last = Last(message.data, message.headers, place.stream_sequence, Nanos(place.stored_at))
                 try:
                     standing = _standing(last)
                 except BadEnvelope:
@@ -209,7 +214,8 @@ class Objects:
         Pieces that are not of the object's container stay too: whoever named them may have meant somebody else's.
         """
         subject = meta_subject(self.bucket, standing.info.name)
-        await self._purge({"filter": subject, "seq": standing.revision + 1})
+        if not await self._purge({"filter": subject, "seq": standing.revision + 1}):
+            return 0  # something else has been said of it since, and perhaps of the same pieces
         await self.purge_own(standing.info)
         return standing.info.size
 
@@ -279,4 +285,6 @@ def is_own(info: ObjectInfo) -> bool:
 
 
 def _standing(last: Last) -> StandingObject:
+    if ECHO in last.headers:
+        raise BadEnvelope("nats-server wrote it, as the answer to somebody's question", data=last.data)
     return StandingObject(decode_as(last.data, ObjectInfo), last.sequence, last.stored_at)

@@ -4,13 +4,16 @@ A record's key is the checkpoint's, `<node>.<namespace>.<container>.<name>`, and
 there: that is what it means that the catalogue vouches for a checkpoint. What somebody brings from elsewhere has `imported` in
 front of the same key, and is `imported` whatever the record itself says. So whoever may import can pretend nothing.
 
-What stands there is decoded strictly and has to be of its key; all else is left out of lists, with a line in the log.
+What stands there is decoded strictly and has to be of its key; all else is left out of lists, with a line in the log. So is what
+nats-server itself wrote there as the answer to a direct get: whoever asks for one chooses the subject of the answer.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import aclosing
+import re
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -18,6 +21,7 @@ from msgspec.structs import replace
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.jetstream.api import api
 from bridge.jetstream.buckets import bucket_stream, key_subject
+from bridge.jetstream.checkpoint_objects import ECHO, SHA256
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import ApiError
 from bridge.jetstream.keys import Key, WrongRevision, is_mark
@@ -66,7 +70,7 @@ class Records:
             ApiError: JetStream refuses.
             nats.errors.Error: no answer.
         """
-        for place in (key.token, f"{IMPORTED}.{key.token}"):
+        for place in _places(key):
             try:
                 last = await last_of(
                     self._connection, self._stream, key_subject(self._bucket, place), filtered=self._filtered
@@ -78,7 +82,7 @@ class Records:
             if last is None or any(is_mark(*header) for header in last.headers.items()):
                 continue
             try:
-                return StandingRecord(_record(place, last.data), place, last.sequence)
+                return StandingRecord(_record(place, last.data, last.headers), place, last.sequence)
             except BadEnvelope as error:
                 raise CommandFailed(
                     "failed_precondition", f"what stands under {place} in {self._bucket} is no record: {error}"
@@ -96,7 +100,7 @@ class Records:
                         continue
                     key = message.subject.removeprefix(key_subject(self._bucket, ""))
                     try:
-                        record = _record(key, message.data)
+                        record = _record(key, message.data, message.headers)
                     except BadEnvelope as error:
                         log.warning("skipping what stands under %s in %s: %s", key, self._bucket, error)
                         continue
@@ -107,9 +111,13 @@ class Records:
         """Write a record where none is, or where the one of the same id is.
 
         Raises:
-            CommandFailed: `already_exists`.
+            CommandFailed: `already_exists`; `invalid_argument` where no node may be called so.
             LogError: it cannot be written, or that is open.
         """
+        if record.node == IMPORTED and not record.imported:
+            raise CommandFailed(
+                "invalid_argument", f"a node called {IMPORTED} has no checkpoints in the catalogue: rename it"
+            )
         place, body = record_key(record), encode_any(record)
         for _ in range(TRIES):
             there = await self.find(record.key)
@@ -127,6 +135,20 @@ class Records:
             "already_exists", f"there is a checkpoint {record.key.token} already: give another name, or remove it"
         )
 
+    async def keys(self) -> set[CheckpointKey]:
+        """Return the checkpoints that something stands for, whatever it is: what cannot be read may have been overwritten."""
+        prefix = len(key_subject(self._bucket, ""))
+        found = set()
+        async with aclosing(
+            each_of(self._connection, self._stream, key_subject(self._bucket, ">"), headers_only=True)
+        ) as messages:
+            async for message, _ in messages:
+                if any(is_mark(*header) for header in message.headers.items()):
+                    continue
+                with suppress(ValueError):
+                    found.add(CheckpointKey.parse(message.subject[prefix:].removeprefix(f"{IMPORTED}.")))
+        return found
+
     async def remove(self, standing: StandingRecord) -> None:
         """Take a record away, and not one that has been written there since."""
         request = {"filter": key_subject(self._bucket, standing.key), "seq": standing.revision + 1}
@@ -137,9 +159,16 @@ class Records:
         return 0 if last is None else last.sequence
 
 
-def _record(place: str, body: bytes) -> CheckpointRecord:
+def _places(key: CheckpointKey) -> list[str]:
+    """Return under which keys of the bucket a checkpoint may stand; nobody vouches for what a node of that name would make."""
+    return [*([] if key.node == IMPORTED else [key.token]), f"{IMPORTED}.{key.token}"]
+
+
+def _record(place: str, body: bytes, headers: Mapping[str, str]) -> CheckpointRecord:
+    if ECHO in headers:
+        raise BadEnvelope("nats-server wrote it, as the answer to somebody's question", data=body)
     record = decode_as(body, CheckpointRecord)
-    if place.startswith(f"{IMPORTED}.") and place.count(".") == len(CheckpointKey._fields):
+    if place.startswith(f"{IMPORTED}."):
         record, place = replace(record, imported=True), place.partition(".")[2]
     elif record.imported:
         raise BadEnvelope("it says that it was imported, and stands where a node's own are", data=body)
@@ -149,4 +178,6 @@ def _record(place: str, body: bytes) -> CheckpointRecord:
         raise BadEnvelope(str(error), data=body) from error
     if record.key != key:
         raise BadEnvelope("it is another checkpoint's", data=body)
+    if record.archive.size < 0 or not re.match(SHA256, record.archive.digest):
+        raise BadEnvelope("it does not say which archive is its own", data=body)
     return record

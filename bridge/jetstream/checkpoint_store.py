@@ -14,9 +14,9 @@ from bridge.errors import CommandFailed
 from bridge.jetstream.chain import Chain
 from bridge.jetstream.checkpoint_cipher import CheckpointSecret
 from bridge.jetstream.checkpoint_objects import COMPRESSION, KEY, Chunking, ObjectInfo, Objects, StandingObject
+from bridge.jetstream.checkpoint_records import Records
 from bridge.jetstream.checkpoint_upload import Upload, Uploaded
 from bridge.jetstream.keys import WrongRevision
-from bridge.model.subjects import quote
 from bridge.ports import Archive
 
 __all__ = ["ArchiveStore", "Overtaken"]
@@ -31,22 +31,34 @@ class Overtaken(Exception):
 class ArchiveStore:
     """The object store, written to."""
 
-    def __init__(self, objects: Objects, *, node: str | None, secret: CheckpointSecret | None, max_bytes: int) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        records: Records,
+        *,
+        node: str | None,
+        secret: CheckpointSecret | None,
+        max_bytes: int,
+    ) -> None:
         """Take where it is.
 
         Args:
             objects: what is in it.
+            records: whose they are.
             node: whose quota it is; none for no quota.
             secret: what archives are encrypted with.
             max_bytes: the quota, 0 for none.
         """
         self._objects = objects
+        self._records = records
         self._chain = Chain(objects.connection, objects.stream)
         self._node = node
         self._secret = secret
         self._max_bytes = max_bytes
         self.under_way: Final[dict[str, int]] = {}
         """Bytes of the uploads that are under way here, by nuid."""
+        self.unnamed: Final[dict[str, int]] = {}
+        """Bytes of the objects that were stored here and have no record yet, by name."""
 
     async def store(
         self,
@@ -75,7 +87,9 @@ class ArchiveStore:
             sent = await Upload(
                 self._objects, self._chain, nuid, name=name, secret=self._secret, room=room, tell=tell
             ).run(archive)
-            return await self._say(name, nuid, sent, before)
+            info = await self._say(name, nuid, sent, before)
+            self.unnamed[name] = info.size
+            return info
         finally:
             del self.under_way[nuid]
 
@@ -86,16 +100,19 @@ class ArchiveStore:
         self.under_way[nuid] = 0
         if self._node is None or not self._max_bytes:
             return lambda size: self.under_way.update({nuid: size})
-        node, most, mine = self._node, self._max_bytes, f"{quote(self._node)}."
+        node, most = self._node, self._max_bytes
         try:
-            stored = sum(one.info.size for one in await self._objects.all() if one.info.nuid.startswith(mine))
+            # By records, which nobody else may write: anybody may say of an object that it is large.
+            stored = sum(
+                one.record.archive.size for one in await self._records.all(node, None, None) if not one.record.imported
+            )
         except BaseException:
             del self.under_way[nuid]
             raise
 
         def room(size: int) -> None:
             self.under_way[nuid] = size
-            if stored + sum(self.under_way.values()) > most:
+            if stored + sum(self.under_way.values()) + sum(self.unnamed.values()) > most:
                 raise CommandFailed(
                     "exhausted",
                     f"the archive does not fit: of the {most} bytes that node {node} may have in the catalogue "

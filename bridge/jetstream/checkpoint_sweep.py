@@ -2,7 +2,8 @@
 
 Left over are pieces that belong to no object, of an upload that was broken off and not taken up for a day, and objects that no
 record names, which a crash between the two leaves. Each bridge looks after its own node's records, and after what is left over of
-any, since the node that left it may be gone. What is younger is somebody's who is at work.
+any, since the node that left it may be gone. What is younger is somebody's who is at work. It goes by nats-server's clock, and by
+the order in which records were written: a host that boots with a wrong clock removes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from bridge.errors import CommandFailed
 from bridge.jetstream.checkpoint_objects import Objects, image_object, is_image
 from bridge.jetstream.checkpoint_records import Records, StandingRecord
 from bridge.model.checkpoints import CheckpointKey, CheckpointRecord
-from bridge.model.nanos import now
+from bridge.model.nanos import Nanos
 from bridge.ports.checkpoints import Keeping
 
 __all__ = ["Sweep"]
@@ -39,13 +40,14 @@ class Sweep:
         """Take away what has expired, what is too many, and what is left over; return how many bytes are free again."""
         freed = 0
         records = await self._records.all(None, None, None)
+        moment = await self._objects.time()
         gone = set()
-        for one in self._expired(records) + self._too_many(records):
+        for one in self._expired(records, moment) + self._too_many(records):
             log.info("removing the checkpoint %s: its time is over, or there are too many of its container", one.key)
             freed += await self.remove(one.record.key)
             gone.add(one.record.key)
         named = {name for one in records if one.record.key not in gone for name in _named(one.record)}
-        return freed + await self._left_over(named)
+        return freed + await self._left_over(named, moment)
 
     async def beyond(self, record: CheckpointRecord) -> None:
         """Take away what is too many of a record's container."""
@@ -70,8 +72,7 @@ class Sweep:
 
     # -- inside
 
-    def _expired(self, records: list[StandingRecord]) -> list[StandingRecord]:
-        moment = now()
+    def _expired(self, records: list[StandingRecord], moment: Nanos) -> list[StandingRecord]:
         return [
             one
             for one in records
@@ -84,14 +85,15 @@ class Sweep:
         if not self._keeping.most:
             return []
         of: dict[tuple[str, str], list[StandingRecord]] = {}
-        for one in sorted(records, key=lambda one: one.record.created_at):
+        for one in sorted(records, key=lambda one: one.revision):  # clocks are set back
             if one.record.node == self._node and not one.record.imported:
                 of.setdefault((one.record.namespace, one.record.container), []).append(one)
         return [one for each in of.values() for one in each[: -self._keeping.most]]
 
-    async def _left_over(self, named: set[str]) -> int:
+    async def _left_over(self, named: set[str], moment: Nanos) -> int:
         """Take away what no record names and nobody is at work on; return how many bytes are free again."""
-        before = await self._objects.time() - int(self._keeping.abandoned_s * 1e9)
+        named |= {key.token for key in await self._records.keys()}
+        before = moment - int(self._keeping.abandoned_s * 1e9)
         freed, used = 0, set(self._under_way)
         for one in await self._objects.all():
             used.add(one.info.nuid)

@@ -106,8 +106,10 @@ class Upload:
                 sequence = await self._begin_anew("the archive is another one than before")
                 return await self._from(archive, most, sequence, None)
         except (CommandFailed, LogRefused):
-            with suppress(LogError), log_errors(self._objects.stream):  # else the sweep does it
-                await self._objects.purge(self._nuid)
+            with suppress(LogError, CommandFailed), log_errors(self._objects.stream):  # else the sweep does it
+                standing = await self._objects.find(self._name)
+                if standing is None or standing.info.nuid != self._nuid:  # nobody else has stored the same meanwhile
+                    await self._objects.purge(self._nuid)
             raise
 
     # -- inside

@@ -134,7 +134,9 @@ class JetStreamCheckpoints:
         self._making = making
         self._records = Records(connection, bucket, filtered=filtered)
         self._objects = Objects(connection, bucket, filtered=filtered)
-        self._store = ArchiveStore(self._objects, node=node, secret=secret, max_bytes=self._keeping.max_bytes)
+        self._store = ArchiveStore(
+            self._objects, self._records, node=node, secret=secret, max_bytes=self._keeping.max_bytes
+        )
         self._sweep = Sweep(self._records, self._objects, node, self._keeping, self._store.under_way)
 
     async def ensure(self) -> None:
@@ -182,12 +184,14 @@ class JetStreamCheckpoints:
         with self._failures():
             await self.ensure()
             await self._records.write(record)
+            self._store.unnamed.pop(record.key.token, None)
             await self._sweep.beyond(record)
         return record
 
     async def remove(self, key: CheckpointKey) -> int:
         """Remove a record, then its archive; see the port."""
         with self._failures():
+            self._store.unnamed.pop(key.token, None)
             return await self._sweep.remove(key)
 
     # -- archives
@@ -218,19 +222,21 @@ class JetStreamCheckpoints:
         """Remove the pieces of an upload that nobody goes on with; see the port."""
         nuid = nuid_of(key, upload)
         with self._failures():
+            self._store.unnamed.pop(key.token, None)
             standing = await self._objects.find(key.token)
             if standing is not None and standing.info.nuid == nuid:
                 return await self._objects.remove(standing)
             return await self._sweep.purge(nuid)
 
-    async def load(self, key: CheckpointKey, *, offset: int = 0) -> AsyncGenerator[bytes, None]:
+    async def load(self, key: CheckpointKey, *, offset: int = 0, expected: str = "") -> AsyncGenerator[bytes, None]:
         """Return the bytes of an archive; see the port."""
         with self._failures():
             standing = await self._objects.find(key.token)
             if standing is None:
                 raise CommandFailed("not_found", f"there is no archive {key.token} in the catalogue")
-            found = await self._records.find(key)
-            if found is not None and found.record.archive.digest != standing.info.sha256:
+            found = None if expected else await self._records.find(key)
+            named = found.record.archive.digest if found is not None else expected
+            if named and named != standing.info.sha256:
                 raise CommandFailed(
                     "failed_precondition",
                     f"the archive {key.token} is not the one of its record: somebody else has written it. Remove the checkpoint",
@@ -258,7 +264,9 @@ class JetStreamCheckpoints:
                     continue
                 return before.info.size
             try:
-                return (await self._store.store(name, nuid, archive, tell=tell, before=None)).size
+                size = (await self._store.store(name, nuid, archive, tell=tell, before=None)).size
+                self._store.unnamed.pop(name, None)  # it is everybody's
+                return size
             except Overtaken:
                 standing = await self._objects.find(name)
                 return 0 if standing is None else standing.info.size

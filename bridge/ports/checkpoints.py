@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -100,9 +100,10 @@ class Checkpointer(Protocol):
         """
         ...
 
-    async def until_over(self, directory: Path) -> None:
+    async def until_over(self, directory: Path) -> Literal["finished", "failed", "unknown"]:
         """Wait, after a crash, until nobody dumps into this directory or restores from it any more: nothing stops CRIU.
 
+        Return how the dump ended by CRIU's log: `finished` is whole. `unknown` where the log does not say, or there is none.
         `deadline_exceeded` where that takes half an hour.
         """
         ...
@@ -249,11 +250,17 @@ class CheckpointCatalogue(Protocol):
         """Remove what an upload has stored that nobody goes on with, whole or not; return how many bytes are free again."""
         ...
 
-    def load(self, key: CheckpointKey, *, offset: int = 0) -> Archive:
+    def load(self, key: CheckpointKey, *, offset: int = 0, expected: str = "") -> Archive:
         """Return the bytes of an archive, from `offset` on; its record need not be there.
 
         The end does not come before all of it was compared with its digest, where `offset` is 0. `failed_precondition` where it
-        is damaged, or is not the one of the record.
+        is damaged, or is not the one that is expected.
+
+        Args:
+            key: whose archive it is.
+            offset: how much of it is left out.
+            expected: the digest of what is stored (`ArchiveFacts.digest`), as whoever reads knows it. Without, that of the record
+                if there is one. So an archive that somebody has put in its place is not read for it.
         """
         ...
 

@@ -7,7 +7,7 @@ import io
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct, structs
@@ -134,10 +134,11 @@ class MemoryCheckpointer:
                 self._drop(namespace, container)
         return pid
 
-    async def until_over(self, directory: Path) -> None:
+    async def until_over(self, directory: Path) -> Literal["finished", "failed", "unknown"]:
         """Wait until a dump that `MemoryCriu.held` holds up is over; see the port."""
         if directory in self._under_way:
             await asyncio.wait({self._under_way[directory]})
+        return self._containerd.criu.ended(directory.parent / "work" / "dump.log")
 
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return the options that are not as they always are, one a line; see the port."""

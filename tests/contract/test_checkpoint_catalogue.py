@@ -415,3 +415,11 @@ async def test_what_is_no_digest_names_no_image(catalogues: Catalogues, digest: 
     with pytest.raises(CommandFailed) as failed:
         await catalogue.store_image(digest, archive(DATA), upload="a-1", tell=unheard)
     assert failed.value.code == "invalid_argument"
+
+
+async def test_who_knows_which_archive_it_is_reads_no_other(catalogues: Catalogues) -> None:
+    catalogue = await catalogues.another()
+    facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)  # no record names it
+    assert b"".join([piece async for piece in catalogue.load(key(), expected=facts.digest)]) == DATA
+    _, failure = await until_it_fails(catalogue.load(key(), expected=f"sha256:{'0' * 64}"))
+    assert failure.code == "failed_precondition"

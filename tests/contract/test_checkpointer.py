@@ -113,6 +113,7 @@ async def test_a_dump_that_fails_says_what_criu_says_and_changes_nothing(place: 
         assert why in failed.value.message
         assert failed.value.message.isprintable()
         assert len(failed.value.message) < 2300
+        assert await place.checkpoints.until_over(place.directory / status / "images") == "failed"
         assert await _status(place, "web.1") == status
         if status == "running":
             await tasks.pause(namespace, "web.1")
@@ -173,6 +174,8 @@ async def test_a_cancelled_dump_is_seen_to_its_end_and_the_task_runs(place: Plac
     for log in (await cancelled, await over):
         assert log.endswith("Dumping finished successfully\n")
     assert dump.cancelled()
+    assert await place.checkpoints.until_over(images) == "finished"
+    assert await place.checkpoints.until_over(place.images("other")) == "unknown"
     assert await _status(place, "web.1") == "running"
     await place.knows("web.1")
 
@@ -294,7 +297,7 @@ async def test_the_host_says_what_it_is_and_criu_whether_it_works(place: Place) 
     )
 
 
-async def _log_after(ending: Awaitable[None], images: Path) -> str:
+async def _log_after(ending: Awaitable[object], images: Path) -> str:
     with contextlib.suppress(asyncio.CancelledError):
         await ending
     return await asyncio.to_thread((images.parent / "work" / "dump.log").read_text, "utf-8", "replace")

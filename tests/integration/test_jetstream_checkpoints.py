@@ -6,23 +6,29 @@ import asyncio
 import io
 import json
 import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import bridge.jetstream.checkpoints as checkpoints_module
+from bridge.config import Config, Size
 from bridge.errors import CommandFailed, ConfigError
 from bridge.jetstream.api import api
 from bridge.jetstream.checkpoint_buckets import CHUNK, CheckpointMaking, ensure_checkpoints, meta_subject
 from bridge.jetstream.checkpoint_cipher import CheckpointSecret
 from bridge.jetstream.checkpoint_objects import Objects, nuid_of
-from bridge.jetstream.checkpoints import JetStreamCheckpoints
+from bridge.jetstream.checkpoints import JetStreamCheckpoints, open_checkpoints, read_checkpoints, sweeping
 from bridge.jetstream.connection import Connection
 from bridge.model.subjects import Subjects
 from bridge.ports.checkpoints import Keeping
+from bridge.testing import MemoryCheckpoints
 from tests.contract.catalogues import MIB, archive, broken_off, key, record, text, unheard, until_it_fails, whole
 from tests.fix_nats import NatsServerFactory
 from tests.integration.jetstream_entries import connected
 from tests.testbed import Proxy
+from tests.testbed.proxy import Direction
 
 SUBJECTS = Subjects()
 BUCKET = "containerd-checkpoints"
@@ -52,6 +58,8 @@ async def test_any_client_of_object_stores_reads_an_archive(
         assert found.data == DATA
         assert (found.info.size, found.info.chunks, found.info.bucket) == (len(DATA), -(-len(DATA) // CHUNK), BUCKET)
         assert [info.name for info in await store.list()] == [key().token]
+        bucket = await connection.jetstream.key_value(BUCKET)
+        assert json.loads((await bucket.get(key().token)).value or b"")["archive"]["digest"] == facts.digest
 
         assert await whole(catalogue_at(connection, filtered=True), key()) == DATA
         assert await whole(catalogue, key(), offset=MIB + 1) == DATA[MIB + 1 :]
@@ -77,15 +85,17 @@ async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secre
     async with Proxy(nats_url.removeprefix("nats://")) as proxy, connected(f"nats://{proxy.address}") as connection:
         catalogue = catalogue_at(connection, secret=secret)
         await catalogue.ensure()
-        cuts = iter((300_000, 700_000, 1_100_000))
+        # Within the next piece, or before anybody hears that what is sent next is stored.
+        cuts: Iterator[tuple[int, Direction]] = iter(((200_000, "to_server"), (1, "to_client")) * 2)
 
         def tell(_size: int) -> None:
-            for after in cuts:
-                proxy.cut_after(after, "to_server")
+            for after, direction in cuts:
+                proxy.cut_after(after, direction)
                 break
 
         facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=tell)
         assert next(cuts, None) is None
+        assert proxy.accepted >= 5
         await catalogue.put(record(key(), facts))
         async with connected(nats_url) as other:
             assert await whole(catalogue_at(other, secret=secret), key()) == DATA
@@ -93,6 +103,30 @@ async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secre
             assert (await store.get(key().token)).info.size == facts.size
 
         proxy.cut_after(1_000_000, "to_client")
+        accepted = proxy.accepted
+        assert await whole(catalogue, key()) == DATA
+        assert proxy.accepted > accepted
+
+
+async def test_what_is_taken_away_under_an_upload_ends_it_and_the_next_one_begins_anew(nats_url: str) -> None:
+    async with connected(nats_url) as connection:
+        catalogue, stored = catalogue_at(connection), asyncio.Event()
+        half = len(DATA) // 2
+
+        async def read() -> AsyncIterator[bytes]:
+            yield DATA[:half]
+            await stored.wait()
+            await Objects(connection, BUCKET).purge(nuid_of(key(), "a-1"))
+            yield DATA[half:]
+
+        def tell(size: int) -> None:
+            if size:
+                stored.set()
+
+        with pytest.raises(CommandFailed, match="that were stored are gone") as failed:
+            await catalogue.store(key(), read, upload="a-1", tell=tell)
+        assert failed.value.code == "unavailable"
+        await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
         assert await whole(catalogue, key()) == DATA
 
 
@@ -131,6 +165,10 @@ async def test_what_is_no_record_is_left_out_and_told_of(nats_url: str) -> None:
             "n1.k8s=2Eio.web=2E1.deep": b"[" * 100_000,
             "n1.k8s=2Eio.web=2E1.another": json.dumps(body).encode(),
             "n1.k8s=2Eio.web=2E1.imported": json.dumps(body | {"name": "imported", "imported": True}).encode(),
+            "imported.k8s=2Eio.web=2E1.c9": json.dumps(body | {"node": "imported", "name": "c9"}).encode(),
+            "n1.k8s=2Eio.web=2E1.digest": json.dumps(
+                body | {"name": "digest", "archive": body["archive"] | {"digest": ""}}
+            ).encode(),
             "n1.k8s=2Eio.web=2E1.size": json.dumps(body | {"name": "size", "archive": {"size": "many"}}).encode(),
         }
         for place, found in wrong.items():
@@ -138,7 +176,10 @@ async def test_what_is_no_record_is_left_out_and_told_of(nats_url: str) -> None:
         await published(connection, f"$KV.{BUCKET}.what.ever", b"{}")
 
         assert await catalogue.list() == [good]
-        for place in wrong:
+        with pytest.raises(CommandFailed) as failed:
+            await catalogue.get(key("c9", node="imported"))
+        assert failed.value.code == "not_found"
+        for place in [each for each in wrong if each.startswith("n1.")]:
             with pytest.raises(CommandFailed, match="is no record") as failed:
                 await catalogue.get(key(place.rpartition(".")[2]))
             assert failed.value.code == "failed_precondition"
@@ -238,6 +279,71 @@ async def test_a_piece_that_is_not_ours_is_not_gone_on_behind(nats_url: str) -> 
         assert await whole(catalogue, key()) == DATA
 
 
+async def test_what_the_server_answers_somebody_is_neither_record_nor_object(nats_url: str) -> None:
+    async with connected(nats_url) as connection:
+        catalogue = catalogue_at(connection)
+        facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
+        await catalogue.put(record(key(), facts, imported=True))
+        # As for whoever may use direct gets of a stream that allows them.
+        for stream in (f"KV_{BUCKET}", f"OBJ_{BUCKET}"):
+            there = (await api(connection, f"STREAM.INFO.{stream}"))["config"]
+            assert not there.get("allow_direct")
+            await api(connection, f"STREAM.UPDATE.{stream}", there | {"allow_direct": True})
+        for stream, source, target in (
+            (f"KV_{BUCKET}", f"$KV.{BUCKET}.imported.{key().token}", f"$KV.{BUCKET}.{key().token}"),
+            (f"OBJ_{BUCKET}", meta_subject(BUCKET, key().token), meta_subject(BUCKET, key("copy").token)),
+        ):
+            await connection.client.publish(f"$JS.API.DIRECT.GET.{stream}.{source}", b"", reply=target)
+            await until(connection, f"{stream.partition('_')[0]}_{BUCKET}", target)
+
+        assert [one.imported for one in await catalogue.list()] == [True]
+        with pytest.raises(CommandFailed, match="as the answer to somebody's question"):
+            await catalogue.get(key())
+        _, failure = await until_it_fails(catalogue.load(key("copy")))
+        assert "as the answer to somebody's question" in failure.message
+
+
+async def until(connection: Connection, stream: str, subject: str) -> None:
+    """Wait until something stands there."""
+    async with asyncio.timeout(90):
+        while not (await api(connection, f"STREAM.INFO.{stream}", {"subjects_filter": subject}))["state"].get(
+            "subjects"
+        ):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_record_that_somebody_overwrote_costs_no_archive(nats_url: str) -> None:
+    async with connected(nats_url) as connection:
+        catalogue = catalogue_at(connection)
+        facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
+        await catalogue.put(record(key(), facts))
+        await published(connection, f"$KV.{BUCKET}.{key().token}", b"nothing")
+        assert await catalogue_at(connection, keeping=Keeping(abandoned_s=0)).sweep() == 0
+        objects = Objects(connection, BUCKET)
+        assert await objects.count(nuid_of(key(), "a-1")) > 0
+
+
+async def test_an_object_that_was_touched_meanwhile_is_not_taken_away(nats_url: str) -> None:
+    async with connected(nats_url) as connection:
+        catalogue, objects = catalogue_at(connection), Objects(connection, BUCKET)
+        digest = f"sha256:{'ab' * 32}"
+        await catalogue.store_image(digest, archive(DATA), upload="a-1", tell=unheard)
+        [before] = await objects.all()
+        await catalogue.store_image(digest, archive(DATA), upload="a-2", tell=unheard)
+        assert await objects.remove(before) == 0
+        assert b"".join([piece async for piece in catalogue.load_image(digest)]) == DATA
+
+
+async def test_nobody_fills_a_quota_by_what_he_says(nats_url: str) -> None:
+    async with connected(nats_url) as connection:
+        catalogue = catalogue_at(connection, keeping=Keeping(max_bytes=4 * MIB))
+        await catalogue.ensure()
+        nuid = nuid_of(key("huge"), "a-1")
+        body = {"name": key("huge").token, "nuid": nuid, "size": 10**18, "chunks": 1}
+        await published(connection, meta_subject(BUCKET, key("huge").token), json.dumps(body).encode())
+        await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
+
+
 # -- full, weak, gone
 
 
@@ -293,3 +399,63 @@ async def test_a_store_that_is_deleted_meanwhile_is_made_again(nats_url: str) ->
         await api(connection, f"STREAM.DELETE.OBJ_{BUCKET}")
         await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
         assert await whole(catalogue, key()) == DATA
+
+
+# -- as the daemon has it
+
+
+async def test_a_bridge_keeps_what_its_settings_say(nats_url: str, tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text(bytes(range(32)).hex())
+    key_file.chmod(0o600)
+    config = Config(
+        node="n1",
+        checkpoint_key=key_file,
+        checkpoints_quota=Size(4 * MIB),
+        checkpoints_max_bytes=Size(64 * MIB),
+        checkpoints_max_age_s=60,
+        checkpoints_keep=1,
+    )
+    async with connected(nats_url) as connection:
+        catalogue = open_checkpoints(connection, config)
+        await catalogue.ensure()
+        assert (await api(connection, f"STREAM.INFO.OBJ_{BUCKET}"))["config"]["max_bytes"] == 64 * MIB
+        facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
+        assert facts.key == SECRET.fingerprint
+        assert (await catalogue.put(record(key(), facts))).expires_at == 1 + 60 * 10**9
+        with pytest.raises(CommandFailed, match="checkpoints_quota"):
+            await catalogue.store(key("c2"), archive(DATA), upload="a-2", tell=unheard)
+        read = read_checkpoints(connection, SUBJECTS, key_file)
+        assert await whole(read, key()) == DATA
+        key_file.chmod(0o644)
+        with pytest.raises(ConfigError, match="is open to others"):
+            open_checkpoints(connection, config)
+
+
+async def test_it_sweeps_while_it_has_its_node_and_goes_on_when_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints_module, "SWEEP_S", 0)
+    held = False
+    swept: list[bool] = []
+    enough = asyncio.Event()
+
+    class Swept(MemoryCheckpoints):
+        async def sweep(self) -> int:
+            swept.append(held)
+            if len(swept) == 2:
+                raise CommandFailed("unavailable", "the bus is away")
+            if len(swept) == 3:
+                enough.set()
+            return 7
+
+    asked = 0
+
+    def allowed() -> bool:
+        nonlocal held, asked
+        asked += 1
+        held = asked > 3
+        return held
+
+    sweeping_ = asyncio.create_task(sweeping(Swept(), allowed))
+    await enough.wait()
+    sweeping_.cancel()
+    assert swept[:3] == [True] * 3

@@ -273,5 +273,7 @@ async def test_a_file_that_changes_meanwhile_is_not_kept(tmp_path: Path) -> None
 
 
 async def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="give a file"):
+        await of(MemoryCheckpoints()).bring(Path("-"))
     with pytest.raises(CommandFailed, match="cannot be read: No such file"):
         await of(MemoryCheckpoints()).bring(tmp_path / "missing")
