@@ -200,16 +200,16 @@ async def test_exactly_one_runs(harbours: Harbours, number: int, place: str) -> 
             command = Migrate(to="n2", pre_copy=number % 2, verify=True, force=True)
             died = asyncio.create_task(asyncio.to_thread(harbours.bridges[dying].process.wait))
             with harbours.broken(BROKEN[trouble]):
-                while True:
-                    sending = node.send(command, container="web.1", namespace=ctr.namespace, timeout=WITHIN_S)
-                    sent = asyncio.create_task(sending)
-                    await asyncio.wait({died, sent}, timeout=WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
-                    if died.done() or not sent.done():
-                        break
-                    # Nothing came of it before it got there: its lease had just run out, say.
-                    outcome = sent.result()
-                    assert outcome.error is not None, outcome
-                    assert outcome.error.code == "unavailable", outcome
+                async with asyncio.timeout(WITHIN_S):
+                    while not died.done():
+                        sending = node.send(command, container="web.1", namespace=ctr.namespace, timeout=WITHIN_S)
+                        sent = asyncio.create_task(sending)
+                        await asyncio.wait({died, sent}, return_when=asyncio.FIRST_COMPLETED)
+                        if not died.done():
+                            # Nothing came of it before it got there: on a busy machine CRIU gives up, or a lease runs out.
+                            outcome = sent.result()
+                            assert outcome.error is not None, outcome
+                            sys.stdout.write(f"again: {outcome.error.message}\n")
                 assert died.done(), [bridge.log[-8:] for bridge in harbours.bridges.values()]
                 assert died.result() == -signal.SIGKILL
                 harbours.bridges.pop(dying)
