@@ -492,10 +492,10 @@ def test_whoever_folds_the_log_comes_to_the_same_states(
 def test_a_restore_of_a_bridge_is_told_with_its_checkpoint_and_its_parent() -> None:
     """containerd names the directory of the dump; the record says what lay there, and the path whether it speaks of this one."""
     marks = {labels.CHECKPOINT: "n1.k8s=2Eio.web=2E1.kept", labels.PARENT: "01PARENT", labels.RESTORE: "c-1"}
-    book = Book()
     made = observed(events.ContainerCreate(id="web.1", labels=marks), container="web.1")
     told = []
     for path in ("/dumps/n1/c-1/archive/checkpoint", "/dumps/n1/c-2/archive/checkpoint"):
+        book = Book()
         restored = events.TaskRestored(container_id="web.1", checkpoint=path)
         [*_, one] = book.place(made, observed(restored, container="web.1"))
         told.append((one.data.checkpoint, one.data.parent, one.correlationid))
