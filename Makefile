@@ -4,6 +4,8 @@
 PYTHON := .venv/bin/python
 # Tests mostly wait for servers: twice as many side by side as there are processors.
 PYTEST := $(PYTHON) -m pytest --numprocesses $(shell echo $$((2 * $$(nproc)))) --dist loadgroup
+# A trial keeps a processor busy: more of them side by side are not done sooner, and each start in them takes many seconds.
+TRIALS := $(PYTHON) -m pytest --numprocesses $(shell echo $$((1 + $$(nproc)))) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-faults test-crashes test-older faults lint types generated unit bench format setup roots lock clean clean-roots
@@ -19,10 +21,10 @@ test: setup roots lint types generated ## ruff, mypy, the generated files, the t
 	@$(PYTEST) -m "not older and not faults" $(ARGS)
 
 test-faults: setup roots ## real bridges in trouble under load, and an offline look at what they leave behind
-	@$(PYTEST) -m faults $(ARGS)
+	@$(TRIALS) -m faults $(ARGS)
 
 test-crashes: setup roots ## a bridge dies at every failpoint of every verb; test-faults tries some of them
-	@EVERY_PLACE=1 $(PYTEST) tests/faults/test_crashes.py $(ARGS)
+	@EVERY_PLACE=1 $(TRIALS) tests/faults/test_crashes.py $(ARGS)
 
 test-older: setup roots ## the command side on containerd 1.6 and 1.7 too
 	@$(PYTEST) -m older $(ARGS)

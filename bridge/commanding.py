@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
@@ -24,7 +24,8 @@ from bridge.control.record import CommandRecord, Take
 from bridge.control.removal import Removal
 from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import OnceRecorded, Teller
-from bridge.control.verb import Known
+from bridge.control.verb import Checkpointing, Ending, Known
+from bridge.control.workshop import Workshop
 from bridge.errors import CommandFailed, ConfigError
 from bridge.jetstream.checkpoints import open_checkpoints, sweeping
 from bridge.jetstream.commands import JetStreamCommands
@@ -35,7 +36,7 @@ from bridge.jetstream.lines import OutputMaking, open_stdio
 from bridge.jetstream.objects import JetStreamObjects
 from bridge.jetstream.progress import ProgressTeller
 from bridge.model.commands import COMMANDS
-from bridge.model.events import CommandRecorded
+from bridge.model.events import CommandRecorded, TaskCheckpointed
 from bridge.model.nanos import now
 from bridge.ports import ContainerRuntime, InputTold, NodeLease, Observed, OnInputTold, Tasks
 from bridge.ports.checkpoints import CheckpointCatalogue
@@ -88,6 +89,7 @@ async def commanding(
     submit: Callable[[Observed], None],
     recorded: Callable[[Callable[[], None]], None],
     known: Known,
+    ending: Ending,
     repaired: Callable[[], Awaitable[object]],
     lease: NodeLease,
     boot: str | None,
@@ -103,6 +105,7 @@ async def commanding(
         submit: takes the events of commands.
         recorded: calls back when all events that were submitted before are on disk.
         known: tells the states of containers as the log has them.
+        ending: told before a task is ended that has a checkpoint.
         repaired: waits until the log says what containerd lists.
         lease: the node's.
         boot: the kernel's id of this boot, None where it tells none.
@@ -112,7 +115,12 @@ async def commanding(
     """
     loop = asyncio.get_running_loop()
 
-    def take(namespace: str | None, container: str | None, event: CommandRecorded, command_id: str) -> None:
+    def happened(event: TaskCheckpointed, namespace: str, container: str, command_id: str) -> None:
+        take(namespace, container, event, command_id)
+
+    def take(
+        namespace: str | None, container: str | None, event: CommandRecorded | TaskCheckpointed, command_id: str
+    ) -> None:
         moment = now()
         submit(
             Observed(
@@ -141,7 +149,7 @@ async def commanding(
         progress = await stack.enter_async_context(ProgressTeller(connection, config.subjects, config.node))
         lanes, removal, recovered = Lanes(), None, asyncio.Event()
         sessions = await _sessions(config, connection, runtime.tasks, boot, stack, told=partial(_record_input, take))
-        if "create" in config.groups:
+        if {"create", "checkpoint"} & config.groups:
             removal = await stack.enter_async_context(
                 Removal(
                     config.node,
@@ -152,7 +160,8 @@ async def commanding(
                     after=recovered.wait,
                 )
             )
-        await _catalogue(config, connection, watch, stack, lease)
+        catalogue = await _catalogue(config, connection, watch, stack, lease)
+        workshop = Workshop(config.checkpoint_dir, config.node)
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -164,6 +173,7 @@ async def commanding(
             objects=JetStreamObjects(connection),
             removing=removal,
             sessions=sessions,
+            checkpointing=None if catalogue is None else Checkpointing(catalogue, workshop, happened, ending),
             standing=teller.tell,
             known=known,
             bus=teller,
@@ -190,6 +200,8 @@ async def commanding(
             request_info=config.request_info,
         )
         await _recover(dispatcher, journal, inbox, repaired)
+        if catalogue is not None:
+            await _swept(workshop, runtime, [row.id for row in await journal.unfinished()])
         recovered.set()
         async with inbox.serve(list(COMMANDS), dispatcher.handle):
             try:
@@ -209,6 +221,17 @@ async def commanding(
             await asyncio.wait_for(worker.finish(), min(COMMANDS_S, watch.time_left()))
             if teller.refused is None:  # else waiting is in vain, and the journal keeps it
                 await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
+
+
+async def _swept(workshop: Workshop, runtime: ContainerRuntime, keep: Sequence[str]) -> None:
+    """Clear away what commands that are over have left, and let run on what they had frozen: nobody else will."""
+    for one in await workshop.frozen(keep):
+        with suppress(CommandFailed):  # it runs, or is gone
+            await runtime.tasks.resume(one.namespace, one.container)
+            log.warning(
+                "container %s of %s was frozen by a command that is over: it runs on", one.container, one.namespace
+            )
+    await workshop.sweep(keep)
 
 
 async def _catalogue(
@@ -234,7 +257,7 @@ async def _sessions(
     *,
     told: OnInputTold,
 ) -> Sessions | None:
-    if config.groups.isdisjoint({"lifecycle", "exec", "create"}):  # no other verb starts a process
+    if config.groups.isdisjoint({"lifecycle", "exec", "create", "checkpoint"}):  # no other verb starts a process
         return None
     limit = raise_limit()
     most = room_for(limit)

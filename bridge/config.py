@@ -87,10 +87,14 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the outbox and the embedded server keep their files."""
     fifo_dir: Path = Path("/run/containerd-bridge/fifo")
     """Where FIFOs for stdio are made; containerd's shims must see the same path."""
+    checkpoint_dir: Path = Path("/var/lib/containerd-bridge/checkpoints")
+    """Where dumps lie while a command works with them; CRIU and containerd's shims must see the same path. As large as the memory
+    of what is dumped, and nothing is left in it."""
     bundle_root: Path | None = None
     """The only directory in which `delete` removes bundles that dockerd made, `/run/docker/containerd`; none unless given."""
     commands: str = "none"
-    """Command groups that are switched on: `observe`, `lifecycle`, `exec`, `create`, separated by commas, or `all`, or `none`."""
+    """Command groups that are switched on: `observe`, `lifecycle`, `exec`, `create`, `checkpoint`, separated by commas, or `all`,
+    or `none`."""
     foreign: bool = False
     """Whether commands may change containers of `moby` and `k8s.io`, which belong to dockerd and to the kubelet."""
     policy: Path | None = None

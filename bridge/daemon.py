@@ -14,6 +14,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from functools import partial
 
 import bridge
 from bridge.capture.boot import Boot
@@ -21,6 +22,7 @@ from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.holder import boot_id, has_ended, ourselves
 from bridge.capture.knowledge import Knowledge
+from bridge.capture.ledger import Ledger
 from bridge.capture.outbox import Outbox
 from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.projection import GONE_S, Projection
@@ -165,6 +167,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
                 submit=recorder.submit,
                 recorded=lambda then: recorder.consult(lambda _ledger: _after(then)),
                 known=Knowledge(feed, recorder).state,
+                ending=partial(_ending, recorder),
                 repaired=repair.settled.wait,
                 lease=lease,
                 boot=boot_id(),
@@ -333,6 +336,16 @@ async def _recording(
                 watch.give_up(f"the disk did not take {recorder.waiting} events in time{why}")
             # What the thread handed over last has to reach delivery before that is asked whether it is done.
             await asyncio.sleep(0)
+
+
+def _ending(recorder: Recorder, namespace: str, container: str, command_id: str | None) -> None:
+    """Have the exit that comes next told as what it is."""
+
+    def expect(ledger: Ledger) -> tuple[()]:
+        ledger.expect_end(namespace, container, command_id)
+        return ()
+
+    recorder.consult(expect)
 
 
 def _after(then: Callable[[], None]) -> tuple[()]:

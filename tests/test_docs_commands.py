@@ -140,13 +140,14 @@ def test_every_verb_is_in_the_table_with_its_options_and_under_its_group() -> No
     there: dict[str, Any] = {
         verb: (kind.group, set(kind.__struct_fields__) - {*OF_EVERY, *PRECONDITIONS}) for verb, kind in COMMANDS.items()
     }
-    for verb in ("create", "run", "update"):  # a page, or a section, of their own
+    for verb in ("create", "run", "update", "checkpoint"):  # a page, or a section, of their own
         there[verb] = (COMMANDS[verb].group, None)
     assert told == there
 
 
 def test_every_verb_is_a_command() -> None:
-    assert set(COMMANDS) - set(cli.commands) == {"cancel"}
+    # `jobs cancel`, `checkpoint rm` and `checkpoint restore`
+    assert set(COMMANDS) - set(cli.commands) == {"cancel", "checkpoint-remove", "restore"}
     assert "cancel" in cli.commands["jobs"].commands
 
 

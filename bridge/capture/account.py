@@ -6,6 +6,7 @@ written.
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -25,9 +26,11 @@ from bridge.model.events import (
     TaskRestored,
     TaskStart,
 )
+from bridge.model.labels import CHECKPOINT, PARENT, RESTORE
 from bridge.model.naming import name_from_labels
 from bridge.model.outcomes import ContainerInfo
 from bridge.model.state import ContainerState
+from bridge.model.subjects import quote
 from bridge.ports import Observed
 
 __all__ = ["Account", "RECORDS", "enriched"]
@@ -106,6 +109,20 @@ class Account:
             self._describe(info.image or None, info.labels, name, info.runtime or None)
         if isinstance(event, ContainerDelete):
             self.deleted_at = int(observed.recorded)
+
+    def restored(self, observed: Observed) -> Observed:
+        """Return a restore as what it is, where a bridge did it: containerd names the directory of the dump as the checkpoint.
+
+        The record says of what; that it is this restore that it speaks of, the command's id in the path says.
+        """
+        event, labels = observed.event, self.state.labels or {}
+        command = labels.get(RESTORE)
+        if not isinstance(event, TaskRestored) or not command:
+            return observed
+        if quote(command) not in PurePosixPath(event.checkpoint).parts:
+            return observed
+        event = replace(event, checkpoint=labels.get(CHECKPOINT, ""), parent=labels.get(PARENT) or None)
+        return replace(observed, event=event, correlation_id=command)
 
     def judged(self, observed: Observed, identity: str) -> tuple[Event, str | None]:
         """Return the event as it goes into the log, and its incarnation.

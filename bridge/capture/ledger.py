@@ -26,7 +26,7 @@ from bridge.capture.oversize import parts
 from bridge.capture.reconcile import missed
 from bridge.model.codec import decode_as, encode
 from bridge.model.envelope import Event, Position, Recorded, Sequence, format_source
-from bridge.model.events import Anomaly, ContainerCreate, ContainerEvent
+from bridge.model.events import Anomaly, ContainerCreate, ContainerEvent, TaskExit, TaskRestored
 from bridge.model.fold import advance
 from bridge.model.identity import new_ulid
 from bridge.model.limits import MAX_BODY
@@ -42,6 +42,12 @@ __all__ = ["Ledger", "Memory"]
 REMEMBERED = 2_048
 """Containers whose accounts stay in memory, 2.5 KB each; the others are read from the outbox when they turn up again. That costs
 25 µs, and hosts with more containers than this that are busy at the same time are rare."""
+
+KILLED = 128 + 9
+"""How a task has ended that was killed."""
+
+_CAUSED = frozenset({TaskExit, TaskRestored})
+"""Events that may be a command's doing, and do not say so."""
 
 Key: TypeAlias = tuple[str, str]
 
@@ -82,6 +88,8 @@ class Ledger:
         self._memory = memory
         self._accounts: OrderedDict[Key, Account] = OrderedDict()
         self._touched: dict[Key, Account] = {}
+        self._ending: dict[Key, str] = {}
+        """Containers whose tasks a command is about to end, and its id."""
         self._dark: int | None = None
         """Behind which position nothing is known of containers that have not moved since; None where no gap is open."""
         self.anomalies = 0
@@ -130,6 +138,8 @@ class Ledger:
                         self._place(account, one, entries)
                 if known or type(observed.event) in RECORDS:
                     account.learn(observed, known.get(_key(account)))
+                if type(observed.event) in _CAUSED:
+                    observed = self._with_cause(account, observed)  # noqa: PLW2901 - the same event, told better
                 self._place(account, observed, entries)
         return entries
 
@@ -167,7 +177,23 @@ class Ledger:
             if (row.namespace, row.container) not in self._accounts:
                 yield decode_as(row.state, ContainerState)
 
+    def expect_end(self, namespace: str, container: str, command_id: str | None) -> None:
+        """Note that the next exit of a container's task is a command's doing, which has a checkpoint; or nobody's any more."""
+        if command_id is None:
+            self._ending.pop((namespace, container), None)
+        else:
+            self._ending[namespace, container] = command_id
+
     # -- inside
+
+    def _with_cause(self, account: Account, observed: Observed) -> Observed:
+        event = observed.event
+        if not isinstance(event, TaskExit):
+            return account.restored(observed)
+        command = self._ending.pop(_key(account), None) if self._ending else None
+        if command is None or event.exit_status != KILLED:  # it came to an end by itself first
+            return observed
+        return replace(observed, event=replace(event, cause="checkpoint"), correlation_id=command)
 
     def _look_for_gaps(self, event: Event) -> None:
         if isinstance(event, NodeStarted | NodeDisconnected):

@@ -11,6 +11,7 @@ from bridge.checkpoints.delta import Delta, DeltaFacts
 from bridge.checkpoints.directory import copy_dump, read_directory
 from bridge.checkpoints.dumpable import ToDump, before_dump
 from bridge.checkpoints.facts import Told, described, told
+from bridge.checkpoints.finding import host_paths
 from bridge.checkpoints.images import Inventory, criu_version, dump_stats, inventory, stats_of
 from bridge.checkpoints.intake import Arrived
 from bridge.checkpoints.layer import LAYER_TYPES, check_layer, keep_layer, layer_stream
@@ -47,6 +48,7 @@ __all__ = [
     "criu_version",
     "described",
     "dump_stats",
+    "host_paths",
     "inventory",
     "keep_layer",
     "layer_stream",

@@ -17,6 +17,7 @@ from bridge.checkpoints.finding import (
     found_space,
     mapping,
     network_of,
+    numbers,
     plain,
     risk,
     some,
@@ -63,7 +64,9 @@ def before_dump(facts: ToDump) -> Verdict:
             _status(facts),
             _execs(facts),
             _network(facts),
+            _sockets(facts),
             _tcp(facts),
+            _cgroup(facts),
             _terminal(facts),
             _stdio(facts),
             _mounts(facts),
@@ -103,8 +106,30 @@ def _network(facts: ToDump) -> Finding:
             return fine("network", "it has a network of its own")
 
 
+def _sockets(facts: ToDump) -> Finding:
+    criu, kernel = plain(facts.criu.version or facts.host.criu), plain(facts.host.kernel)
+    if not numbers(criu) or not numbers(kernel):
+        return unknown("sockets", "whether CRIU knows this kernel's sockets is not known", "compare `criu --version`")
+    if numbers(criu) < (4, 2) and numbers(kernel) >= (6, 16):
+        says = f"CRIU {criu} cannot dump sockets of TCP and UDP on Linux {kernel}, where it has any, listening ones too"
+        return risk("sockets", says, "install CRIU 4.2 or later")
+    return fine("sockets", f"CRIU {criu} knows the sockets of Linux {kernel}")
+
+
+def _cgroup(facts: ToDump) -> Finding:
+    if facts.options.cgroups_mode == "strict":
+        # runc has made the group before CRIU looks, and in this mode there may be none.
+        return blocks("cgroup", "what is dumped with --cgroups-mode strict is never restored", "take another mode")
+    return fine("cgroup", "its control groups are dumped with it")
+
+
 def _tcp(facts: ToDump) -> Finding:
     if facts.options.tcp_established:
+        if network_of(facts.spec) == "own":
+            says = (
+                "established TCP connections are dumped, and can only be closed at a restore: its network is made anew"
+            )
+            return risk("tcp", says, "give it a network by path, or restore with --tcp-close")
         return fine("tcp", "established TCP connections are dumped")
     if facts.connections is None:
         says = "whether it has established TCP connections is not known; with one it cannot be dumped as asked for"
@@ -119,16 +144,14 @@ def _terminal(facts: ToDump) -> Finding:
     if facts.spec is None:
         return unknown("terminal", "whether it has a terminal is not known", "look at the container's spec")
     if mapping(facts.spec, "process").get("terminal") is True:
-        return risk(
-            "terminal", "it has a terminal, which a restore has to give it again", "restore with stdio on the bus"
-        )
+        return fine("terminal", "it has a terminal, and gets another one at a restore")
     return fine("terminal", "it has no terminal")
 
 
 def _stdio(facts: ToDump) -> Finding:
     if not facts.stdio:
         return unknown("stdio", "where its output goes is not known", "say at the restore where it is to go")
-    if facts.stdio in ("null", "bus", "fifo"):
+    if facts.stdio in ("null", "bus", "fifo", "file"):
         return fine("stdio", "its stdio can be made again")
     says = f"its output goes to {plain(facts.stdio)}, which has to be there again at a restore"
     return risk("stdio", says, "say at the restore where it is to go")

@@ -22,6 +22,7 @@ __all__ = [
     "fine",
     "found_criu",
     "found_space",
+    "host_paths",
     "mapping",
     "namespaces_of",
     "network_of",
@@ -148,13 +149,21 @@ def namespaces_of(spec: Mapping[str, Any] | None) -> list[str]:
 
 def binds_of(spec: Mapping[str, Any]) -> list[str]:
     """Return where a spec mounts something of the host's in its container."""
-    found = []
-    for one in objects(spec.get("mounts")):
-        options = one.get("options")
-        bound = isinstance(options, list) and ("bind" in options or "rbind" in options)
-        if bound or one.get("type") == "bind":
-            found.append(str(one.get("destination", "")))
-    return found
+    return [str(one.get("destination", "")) for one in objects(spec.get("mounts")) if _bound(one)]
+
+
+def host_paths(spec: Mapping[str, Any]) -> list[str]:
+    """Return the paths of the host that a spec needs: what it binds into the container, and the namespaces that it joins.
+
+    Which of them are not there is `ToRestore.missing`.
+    """
+    binds = [str(one.get("source", "")) for one in objects(spec.get("mounts")) if _bound(one)]
+    return list(dict.fromkeys(path for path in [*binds, *namespaces_of(spec)] if path.startswith("/")))
+
+
+def _bound(mount: Mapping[str, Any]) -> bool:
+    options = mount.get("options")
+    return mount.get("type") == "bind" or (isinstance(options, list) and ("bind" in options or "rbind" in options))
 
 
 def objects(value: object) -> list[Mapping[str, Any]]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import zstandard
 
+from bridge.checkpoints.frame import ZSTD, Frame
 from bridge.checkpoints.layout import refusal
 
 __all__ = ["Packing", "Unpacked", "packer"]
@@ -23,12 +24,13 @@ Packing: TypeAlias = Literal["zstd", "gzip", "none"]
 LEVEL: Final = 1
 """Memory packs nearly as well with the quickest level as with the next ones, and somebody waits for it."""
 
-WINDOW: Final = 1 << 27
-"""Bytes that unpacking zstd may take: what `zstd --ultra` needs."""
+WINDOW: Final = 1 << 25
+"""Bytes that unpacking zstd may take: four times what `zstd -19` asks for. `--ultra -22` and `--long` ask for more."""
 
-STEP: Final = 2 << 10
-"""Packed bytes that are unpacked at once. Four of them can stand for 128 KiB, so this is what bounds memory."""
+PIECE: Final = 1 << 20
+"""Bytes that are unpacked at once."""
 
+_STEP: Final = 64 << 10
 _GZIP: Final = 31  # zlib's word for: with gzip's header, and its largest window
 
 
@@ -67,25 +69,26 @@ class Unpacked:
     """A file to read once, from its beginning to its end.
 
     Attributes:
-        size: packed bytes so far; `digest` is theirs.
         packing: how it is packed, once something has been read.
     """
 
     def __init__(self, more: Callable[[], bytes], what: str) -> None:
         """Take what returns the next packed bytes, none at their end, and what to call it all in sentences."""
-        self.size = 0
         self.packing: Packing | None = None
-        self._more = more
+        self._packed = _Packed(more, what)
         self._what = what
-        self._sum = hashlib.sha256()
-        self._packed = memoryview(b"")
         self._ready = memoryview(b"")
-        self._decoder: Any = None
+        self._source: _Readable = self._packed
+
+    @property
+    def size(self) -> int:
+        """How many packed bytes have been taken."""
+        return self._packed.size
 
     @property
     def digest(self) -> str:
-        """Of what has been read so far, as `sha256:` and 64 digits."""
-        return f"sha256:{self._sum.hexdigest()}"
+        """Of these bytes, as `sha256:` and 64 digits."""
+        return f"sha256:{self._packed.sum.hexdigest()}"
 
     def read(self, size: int) -> bytes:
         """Return up to so many bytes, none only at the end.
@@ -95,48 +98,89 @@ class Unpacked:
         """
         if self.packing is None:
             self._begin()
-        while not self._ready:
-            if not self._decode():
-                return b""
+        if not self._ready:
+            try:
+                self._ready = memoryview(self._source.read(PIECE))
+            except (zlib.error, zstandard.ZstdError, MemoryError) as error:
+                raise refusal(f"{self._what} cannot be unpacked: {error}") from error
+            if not self._ready and self._packed.read(1):
+                raise refusal(f"{self._what} goes on behind its end")
         data, self._ready = bytes(self._ready[:size]), self._ready[size:]
         return data
 
     def _begin(self) -> None:
-        first = b""
-        while len(first) < 4 and (piece := self._take()):
-            first += piece
-        self._packed = memoryview(first)
-        if first.startswith(b"\x28\xb5\x2f\xfd"):
+        first = self._packed.begin()
+        if first.startswith(ZSTD):
             self.packing = "zstd"
-            self._decoder = zstandard.ZstdDecompressor(max_window_size=WINDOW).decompressobj()
+            decoder = zstandard.ZstdDecompressor(max_window_size=WINDOW)
+            self._source = decoder.stream_reader(Frame(self._packed.exactly), read_size=PIECE)  # type: ignore[arg-type]
         elif first.startswith(b"\x1f\x8b"):
             self.packing = "gzip"
-            self._decoder = zlib.decompressobj(_GZIP)
+            self._source = _Gzip(self._packed)
         else:
             self.packing = "none"
 
-    def _decode(self) -> bool:
-        """Have some more ready; tell whether it may go on."""
-        if not self._packed:
-            self._packed = memoryview(self._take())
-        if self.packing == "none":
-            self._ready, self._packed = self._packed, memoryview(b"")
-            return bool(self._ready)
-        if self._decoder.eof:
-            if self._decoder.unused_data or self._packed:
-                raise refusal(f"{self._what} goes on behind its end")
-            return False
-        if not self._packed:
-            raise refusal(f"{self._what} ends in the middle, after {self.size} bytes")
-        step, self._packed = self._packed[:STEP], self._packed[STEP:]
-        try:
-            self._ready = memoryview(self._decoder.decompress(step))
-        except (zlib.error, zstandard.ZstdError, MemoryError) as error:
-            raise refusal(f"{self._what} cannot be unpacked: {error}") from error
-        return True
 
-    def _take(self) -> bytes:
-        piece = self._more()
-        self.size += len(piece)
-        self._sum.update(piece)
-        return piece
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Packed:
+    """The packed bytes, counted; what was taken too much of them can be put back."""
+
+    def __init__(self, more: Callable[[], bytes], what: str) -> None:
+        self.size = 0
+        self.sum = hashlib.sha256()
+        self._more = more
+        self._what = what
+        self._rest = memoryview(b"")
+
+    def begin(self) -> bytes:
+        """Return the first bytes, which are read again after that."""
+        first = b""
+        while len(first) < len(ZSTD) and (piece := self.read(PIECE)):
+            first += piece
+        self._rest = memoryview(first)
+        return first
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to so many bytes, none only at the end."""
+        if not self._rest:
+            piece = self._more()
+            self.size += len(piece)
+            self.sum.update(piece)
+            self._rest = memoryview(piece)
+        data, self._rest = bytes(self._rest[:size]), self._rest[size:]
+        return data
+
+    def exactly(self, size: int) -> bytes:
+        """Return so many bytes, or refuse."""
+        data = self.read(size)
+        while len(data) < size:
+            more = self.read(size - len(data))
+            if not more:
+                raise refusal(f"{self._what} ends in the middle, after {self.size} bytes")
+            data += more
+        return data
+
+    def put_back(self, data: bytes) -> None:
+        self._rest = memoryview(data + self._rest)
+
+
+class _Gzip:
+    """What gzip unpacks: one stream, as much at once as is asked for."""
+
+    def __init__(self, packed: _Packed) -> None:
+        self._packed = packed
+        self._decoder = zlib.decompressobj(_GZIP)
+        self._over = False
+
+    def read(self, size: int, /) -> bytes:
+        data = b""
+        while not data and not self._over:
+            step = self._decoder.unconsumed_tail or self._packed.exactly(1) + self._packed.read(_STEP)
+            data = self._decoder.decompress(step, size)
+            if self._decoder.eof:
+                self._over = True
+                self._packed.put_back(self._decoder.unused_data)
+        return data

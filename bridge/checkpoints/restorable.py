@@ -132,6 +132,8 @@ def _kernel(facts: ToRestore) -> Finding:
 
 
 def _cgroup(facts: ToRestore) -> Finding:
+    if facts.options.cgroups_mode == "strict":
+        return blocks("cgroup", "with --cgroups-mode strict nothing is ever restored", "take another mode")
     then, here = facts.then.cgroup, facts.host.cgroup
     if not then or not here:
         return unknown("cgroup", "which version of control groups one of the hosts has is not known", "compare them")
@@ -239,7 +241,10 @@ def _tcp(facts: ToRestore) -> Finding:
         return blocks("tcp", "its TCP connections are held by the original, which runs", "use --tcp-close, or end that")
     if facts.original_runs is None:
         return unknown("tcp", "whether the original still holds its TCP connections is not known", "use --tcp-close")
-    return risk("tcp", "its TCP connections need the address that it had, and peers that still wait", "use --tcp-close")
+    says = "its TCP connections need the address that it had, and peers that still wait"
+    if network_of(facts.spec) == "own":
+        says = "its TCP connections cannot be restored, because its network is made anew"
+    return risk("tcp", says, "use --tcp-close")
 
 
 def _lsm(facts: ToRestore) -> Finding:

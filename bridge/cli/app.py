@@ -11,6 +11,7 @@ from typer.main import get_command
 import bridge
 from bridge.cli import (
     checkpoint_files,
+    checkpoint_making,
     checkpoints,
     creating,
     doctor,
@@ -96,6 +97,8 @@ _OF_JOBS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 _OF_CHECKPOINT: Final[Mapping[str, Callable[..., Any]]] = {
+    "create": checkpoint_making.create,
+    "restore": checkpoint_making.restore,
     "ls": checkpoints.ls,
     "inspect": checkpoints.inspect,
     "rm": checkpoints.rm,

@@ -33,7 +33,7 @@ from bridge.model.outcomes import ImageInfo, Progress
 from bridge.model.references import full_reference
 from bridge.ports import Tell
 
-__all__ = ["images", "import_archive", "pull", "rmi"]
+__all__ = ["bars", "images", "import_archive", "pull", "rmi"]
 
 SHORT_DIGEST: Final = len("sha256:") + 12
 _PART: Final = re.compile(r"(\w+)-sha256:([0-9a-f]{12})[0-9a-f]*")
@@ -125,7 +125,7 @@ async def pull(
         raise typer.Exit(USAGE) from error
     at = await _node(bus, given)
     with told(command.image, as_json=given["as_json"]):
-        with _bars(quiet=given["as_json"]) as tell:
+        with bars(quiet=given["as_json"]) as tell:
             async with bus.transport.progress(at.name, command.id or "", tell):
                 pulled = await at.pull(command, namespace=given["namespace"])
         _done([pulled], as_json=given["as_json"])
@@ -154,7 +154,7 @@ async def import_archive(
     except OSError as error:
         complain(f"{file} cannot be read: {error.strerror}")
         raise typer.Exit(USAGE) from error
-    with archive, _bars(total=_size(file), quiet=given["as_json"]) as tell:
+    with archive, bars(total=_size(file), quiet=given["as_json"]) as tell:
         async with (
             bus.transport.archive(archive, tell) as command,
             bus.transport.progress(at.name, command.id or "", tell),
@@ -239,7 +239,7 @@ def _size(file: Path) -> int | None:
 
 
 @contextmanager
-def _bars(*, total: int | None = None, quiet: bool = False) -> Iterator[Tell]:
+def bars(*, total: int | None = None, quiet: bool = False) -> Iterator[Tell]:
     """Show bars on standard error, if a person looks at it, else a line for each step; yield what moves them."""
     console = Console(stderr=True, highlight=False, markup=False)
     if quiet:
@@ -250,7 +250,7 @@ def _bars(*, total: int | None = None, quiet: bool = False) -> Iterator[Tell]:
         return
     names = TextColumn("{task.fields[what]:<36}", markup=False)
     events = TextColumn("{task.fields[event]:<12}", markup=False)
-    with Bars(names, events, BarColumn(bar_width=24), DownloadColumn(), console=console, transient=True) as bars:
+    with Bars(names, events, BarColumn(bar_width=24), DownloadColumn(), console=console, transient=True) as shown:
         rows: dict[str, TaskID] = {}
 
         def tell(progress: Progress) -> None:
@@ -258,8 +258,8 @@ def _bars(*, total: int | None = None, quiet: bool = False) -> Iterator[Tell]:
                 return
             if progress.name not in rows:
                 what = _thing(progress.name)[:36]
-                rows[progress.name] = bars.add_task("", total=None, what=what, event="")
-            bars.update(
+                rows[progress.name] = shown.add_task("", total=None, what=what, event="")
+            shown.update(
                 rows[progress.name],
                 completed=progress.done,
                 total=progress.total or total,

@@ -53,10 +53,15 @@ def serve(
         Path | None,
         typer.Option(readable=False, metavar="DIR", help=f"Where stdio's FIFOs are ({_DEFAULT.fifo_dir})."),
     ] = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        typer.Option(readable=False, metavar="DIR", help=f"Where dumps lie meanwhile ({_DEFAULT.checkpoint_dir})."),
+    ] = None,
     commands: Annotated[
         str | None,
         typer.Option(
-            metavar="GROUPS", help="Commands to take: observe, lifecycle, exec, create, all; none unless given."
+            metavar="GROUPS",
+            help="Commands to take: observe, lifecycle, exec, create, checkpoint, all; none unless given.",
         ),
     ] = None,
     bundle_root: Annotated[
@@ -177,6 +182,7 @@ def serve(
         "node": node,
         "state_dir": state_dir,
         "fifo_dir": fifo_dir,
+        "checkpoint_dir": checkpoint_dir,
         "bundle_root": bundle_root,
         "commands": commands,
         "foreign": foreign,

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bridge.model import outcomes
 from bridge.model.commands import Command
-from bridge.model.commands.checkpointing import CheckpointRemove
+from bridge.model.commands.checkpointing import Checkpoint, CheckpointRemove, Restore
 
 __all__ = ["MakesCheckpoints"]
 
@@ -30,3 +30,16 @@ class MakesCheckpoints(ABC):
         """Remove a checkpoint of this container, made by the node `of`, or by this one."""
         command = CheckpointRemove(name=name, of="" if of == self.name else of)
         return await self._ask(command, outcomes.CheckpointRemoved, namespace, container)
+
+    async def checkpoint(
+        self, container: str, command: Checkpoint | None = None, *, namespace: str = "default"
+    ) -> outcomes.Checkpointed:
+        """Make a checkpoint of a running container; it stands afterwards as before, unless `command` says `exit`.
+
+        `Bus.transport.progress` tells how far it has come, where `command` has an id.
+        """
+        return await self._ask(command or Checkpoint(), outcomes.Checkpointed, namespace, container)
+
+    async def restore(self, container: str, command: Restore, *, namespace: str = "default") -> outcomes.Restored:
+        """Make this container, whose task goes on where a checkpoint was made; progress is told as of `checkpoint`."""
+        return await self._ask(command, outcomes.Restored, namespace, container)

@@ -20,6 +20,8 @@ _TIMEOUTS = {
     "update": 30.0,
     "delete": 60.0,
     "cancel": 30.0,
+    "checkpoint": 3600.0,
+    "restore": 3600.0,
     "create": 900.0,
     "run": 900.0,
     "images": 60.0,

@@ -21,12 +21,12 @@ import logging
 import os
 import stat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from bridge._pb.containerd.services import tasks_pb2
 from bridge._pb.google.protobuf.any_pb2 import Any as Packed
 from bridge.containerd.channel import in_namespace
-from bridge.containerd.checkpoint_log import log_end
+from bridge.containerd.checkpoint_log import log_end, verdict
 from bridge.containerd.checkpoint_networks import Network, Networks
 from bridge.containerd.checkpoint_options import wire_options
 from bridge.containerd.container_records import ContainerRecords
@@ -34,7 +34,7 @@ from bridge.containerd.deadlines import CRIU_S, UNPACK_S
 from bridge.containerd.errors import command_errors
 from bridge.containerd.host import listener
 from bridge.containerd.tasks import Tasks
-from bridge.containerd.to_the_end import to_the_end
+from bridge.containerd.to_the_end import is_open, patiently, to_the_end
 from bridge.errors import CommandFailed
 from bridge.model.checkpoints import CheckpointOptions
 from bridge.model.outcomes import TaskInfo
@@ -81,18 +81,19 @@ class Dumps:
         network = await self._networks.look(namespace, await self._records.one(namespace, container))
         await to_the_end(self._dump(request, directory, network, before, in_namespace(namespace, lease)))
         if ends:
-            await self._tasks.wait(namespace, container)
+            await patiently(lambda: self._tasks.wait(namespace, container))
 
-    async def until_over(self, directory: Path) -> None:
-        """Wait until no dump into a directory is under way; see the port."""
+    async def until_over(self, directory: Path) -> Literal["finished", "failed", "unknown"]:
+        """Wait until nobody works on a directory, and tell how the dump ended; see the port."""
         try:
             async with asyncio.timeout(UNPACK_S):
                 while await asyncio.to_thread(_under_way, self._address, directory):  # noqa: ASYNC110 - it is no child of ours
                     await asyncio.sleep(POLL_S)
         except TimeoutError as error:
             raise CommandFailed(
-                "deadline_exceeded", f"CRIU has been dumping into {directory} for {UNPACK_S:g} s: end it on the host"
+                "deadline_exceeded", f"CRIU has been at work on {directory} for {UNPACK_S:g} s: end it on the host"
             ) from error
+        return verdict(await asyncio.to_thread(read_log, directory.parent / WORK / "dump.log"))
 
     async def _dump(
         self,
@@ -107,9 +108,13 @@ class Dumps:
             with command_errors(doing):
                 await self._stub.Checkpoint(request, timeout=CRIU_S, metadata=metadata)
         except CommandFailed as error:
-            said = await asyncio.to_thread(read_log, directory.parent / WORK / "dump.log")
-            await self._put_back(network, before)
-            raise criu_failed(doing, error, said) from error
+            # Without an answer the shim may still be at it.
+            ended = await self.until_over(directory)
+            if not (is_open(error) and ended == "finished"):
+                said = await asyncio.to_thread(read_log, directory.parent / WORK / "dump.log")
+                if said or not is_open(error):
+                    await self._put_back(network, before)
+                raise criu_failed(doing, error, said, gave_up=ended == "failed") from error
         finally:
             await asyncio.to_thread(make_private, directory.parent)
         if not await asyncio.to_thread((directory / _INVENTORY).is_file):
@@ -125,7 +130,7 @@ class Dumps:
         if before is None or before.status not in {"running", "paused"}:
             return
         try:
-            task = await self._tasks.get(namespace, container)
+            task = await patiently(lambda: self._tasks.get(namespace, container))
             if task is None or not task.pid:
                 return
             if before.status == "running" and task.status in {"paused", "pausing"}:
@@ -136,11 +141,16 @@ class Dumps:
             log.warning("what CRIU may have left of %s in %s cannot be looked at: %s", container, namespace, error)
 
 
-def criu_failed(doing: str, error: CommandFailed, log: str) -> CommandFailed:
-    """Return the error of a dump or restore that failed, with what CRIU says of it; as it is where CRIU had no part in it."""
+def criu_failed(doing: str, error: CommandFailed, log: str, *, gave_up: bool = False) -> CommandFailed:
+    """Return the error of a dump or restore that failed, with what CRIU says of it; as it is where CRIU had no part in it.
+
+    Without an answer nothing is known, unless CRIU's log says that it `gave_up`, as it does when containerd dies.
+    """
+    said = log_end(log)
+    if is_open(error):
+        return CommandFailed("unavailable", f"{error.message}; CRIU gave up: {said}") if gave_up else error
     if error.code != "unknown" or error.containerd is None:
         return error
-    said = log_end(log)
     why = f"CRIU says: {said}" if said else error.containerd
     return CommandFailed("failed_precondition", f"cannot {doing}: {why}", containerd=error.containerd)
 
@@ -155,18 +165,30 @@ def make_private(directory: Path) -> None:
 
 
 def _under_way(address: Path, directory: Path) -> bool:
-    """Tell whether somebody dumps into a directory: runc has its name on the command line for as long as CRIU works."""
-    peer = listener(address)
-    processes = Path(f"/proc/{peer}/root/proc" if peer else "/proc")
+    """Tell whether somebody works on a directory: runc has its name on the command line, and CRIU has it open."""
     wanted = os.fsencode(directory)
-    return any(wanted in _command_line(each) for each in processes.iterdir() if each.name.isdigit())
+    for process in _processes(address):
+        if not process.name.isdigit():
+            continue
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if wanted in words or (words[0].endswith(b"criu") and wanted in _open_in(process)):
+                return True
+        except OSError:
+            continue  # it has just ended
+    return False
 
 
-def _command_line(process: Path) -> list[bytes]:
+def _processes(address: Path) -> list[Path]:
+    """Return the directories of the processes of containerd's host; of our own where that is out of sight, or just gone."""
     try:
-        return (process / "cmdline").read_bytes().split(b"\0")
+        return list(Path(f"/proc/{listener(address) or 'self'}/root/proc").iterdir())
     except OSError:
-        return []
+        return list(Path("/proc").iterdir())
+
+
+def _open_in(process: Path) -> set[bytes]:
+    return {os.fsencode(os.readlink(each)) for each in (process / "fd").iterdir()}
 
 
 def _prepare(directory: Path, work: Path) -> None:

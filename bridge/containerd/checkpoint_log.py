@@ -7,9 +7,9 @@ are the container's, so control characters are taken out.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Literal
 
-__all__ = ["log_end"]
+__all__ = ["log_end", "verdict"]
 
 MOST: Final = 2048
 """Characters: an outcome has to fit into a message with much else, and is read by people."""
@@ -36,6 +36,14 @@ def log_end(log: str) -> str:
         kept.append(line)
         room -= len(line) + 2
     return "; ".join(reversed(kept))
+
+
+def verdict(log: str) -> Literal["finished", "failed", "unknown"]:
+    """Tell how a dump has ended by its log; `unknown` where that does not come to an end, as after a loss of power."""
+    last = log.rstrip("\n").rpartition("\n")[2]
+    if last.endswith("Dumping finished successfully"):
+        return "finished"
+    return "failed" if "Dumping FAILED" in log[-MOST:] else "unknown"
 
 
 def _plain(line: str) -> str:

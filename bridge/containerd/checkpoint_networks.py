@@ -1,18 +1,17 @@
 """The network of a task that CRIU works on: locked while it does, and to be found as it was when that goes wrong.
 
 CRIU locks a network namespace with rules that let nothing pass, or, where a container has the host's network, each connection
-with rules of its own. It takes them away itself unless it is killed. A dump which ends its task leaves them on purpose, until
-the restore: nobody may answer for a connection that is to go on. That restore locks once more and unlocks once, so that empty
-rules are left, which go too.
+with rules of its own. It takes them away itself, unless it is killed, or a restore fails. A dump which ends its task leaves them
+on purpose, until the restore: nobody may answer for a connection that is to go on.
 
-Rules that were there before are others': of another container in the same network that was dumped and ended. They stay.
+Rules that were there before are of such a dump, perhaps of another container in the same network. They stay.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bridge._pb.containerd.services import containers_pb2
 from bridge.containerd.records import spec_of
@@ -22,8 +21,8 @@ __all__ = ["Network", "Networks"]
 
 log = logging.getLogger(__name__)
 
-HOSTS = None
-OWN = ""
+OWN: Final = ""
+HOSTS: Final = None
 
 
 class Network(NamedTuple):
@@ -67,11 +66,9 @@ class Networks:
         await self._do(network, pid, ("unlock", network.before), *steps)
 
     async def open_up(self, network: Network, pid: int) -> None:
-        """Let the network be used after a restore that went well."""
+        """Let a network of a container's own be used after a restore: runc has made it anew and left it down."""
         if network.path == OWN:
-            await self._do(network, pid, ("loopback",), ("unlock", {}))
-        elif network.path is not HOSTS:
-            await self._do(network, pid, ("unlock", {}))
+            await self._do(network, pid, ("loopback",))
 
     async def _do(self, network: Network, pid: int, *steps: Sequence[Any]) -> None:
         path = f"/proc/{pid}/ns/net" if network.path == OWN else network.path or ""

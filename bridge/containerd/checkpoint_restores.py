@@ -6,7 +6,8 @@ record's are sent along.
 
 `Tasks.Create` only makes the bundle: there is a task without a process, pid 0. CRIU runs in `Tasks.Start`, and that is also when
 the shim opens the FIFOs. Where the first process had a pipe for its output, the new one gets the new pipe; where it had
-/dev/null it keeps that, whatever is given now. A terminal goes to a terminal.
+/dev/null it keeps that, whatever is given now. A terminal goes to a terminal. A call without an answer may go on behind
+containerd's back, so a task that is not to be is removed only when nobody works on it any more.
 
 CRIU makes the container's network namespace anew where its spec names none by path, and runc leaves its loopback interface down,
 which it brings up in every other container; so that is done here (`Networks`).
@@ -15,11 +16,12 @@ which it brings up in every other container; so that is done here (`Networks`).
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from google.protobuf.message import DecodeError
 
 from bridge._pb.containerd import runc_pb2
@@ -32,25 +34,42 @@ from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.deadlines import CRIU_S, MOUNT_S
 from bridge.containerd.errors import command_errors
 from bridge.containerd.tasks import Tasks
-from bridge.containerd.to_the_end import to_the_end
+from bridge.containerd.to_the_end import AWAY_S, PAUSE_S, is_open, to_the_end
+from bridge.containerd.visits import Unseen, Visits
 from bridge.errors import CommandFailed
 from bridge.ports import Stdio
 
 __all__ = ["Restores"]
 
-log = logging.getLogger(__name__)
-
 SIGKILL: Final = 9
+RUNC_ROOT: Final = "/run/containerd/runc"
+"""Where runc's shim has it keep what it knows of containers, by namespace, unless the options say otherwise."""
+
+DISCARD: Final = "file:///dev/null"
+"""Where the shim takes what comes out of a pipe that nobody wants."""
+
+LARGEST: Final = 64 * 1024
 
 
 class Restores:
     """Restores tasks of one containerd."""
 
-    def __init__(self, channel: Any, records: ContainerRecords, tasks: Tasks, networks: Networks) -> None:
+    def __init__(
+        self,
+        channel: Any,
+        *,
+        records: ContainerRecords,
+        tasks: Tasks,
+        networks: Networks,
+        visits: Visits,
+        until_over: Callable[[Path], Awaitable[object]],
+    ) -> None:
         self._stub = tasks_pb2.TasksStub(channel)
         self._records = records
         self._tasks = tasks
         self._networks = networks
+        self._visits = visits
+        self._until_over = until_over
 
     async def restore(
         self,
@@ -66,14 +85,26 @@ class Restores:
         work = directory.parent / WORK
         try:
             await asyncio.to_thread(work.mkdir, mode=0o700, exist_ok=True)
+            await asyncio.to_thread(
+                (work / "restore.log").unlink, missing_ok=True
+            )  # of an earlier one: it would be told
         except OSError as error:
             raise CommandFailed(
                 "failed_precondition", f"cannot restore {container} in {namespace} from {directory}: {error.strerror}"
             ) from error
+        if await self._tasks.get(namespace, container) is not None:
+            raise CommandFailed("already_exists", f"container {container} in {namespace} has a task: delete that first")
         request = await self._tasks.request(namespace, record, stdio)
+        if await asyncio.to_thread(_wants_pipes, request, directory):
+            request.stdout = request.stderr = DISCARD
         request.options.CopyFrom(_options(record, directory, work))
         network = await self._networks.look(namespace, record)
-        return await to_the_end(self._restore(request, work, network, start or self._starts(namespace, container)))
+        restoring = self._restore(request, directory, network, start or self._starts(namespace, container))
+        try:
+            return await to_the_end(restoring)
+        except asyncio.CancelledError:
+            await self._take_away(namespace, request, directory)
+            raise
 
     def _starts(self, namespace: str, container: str) -> Callable[[], Awaitable[int]]:
         async def start() -> int:
@@ -86,38 +117,87 @@ class Restores:
         return start
 
     async def _restore(
-        self, request: tasks_pb2.CreateTaskRequest, work: Path, network: Network, start: Callable[[], Awaitable[int]]
+        self,
+        request: tasks_pb2.CreateTaskRequest,
+        directory: Path,
+        network: Network,
+        start: Callable[[], Awaitable[int]],
     ) -> int:
-        namespace, container = network.namespace, network.container
+        namespace, container, work = network.namespace, network.container, directory.parent / WORK
         doing = f"restore {container} in {namespace}"
-        with command_errors(doing):
-            await self._stub.Create(request, timeout=MOUNT_S, metadata=in_namespace(namespace))
-        started = False
+        made = started = False
         try:
+            with command_errors(doing):
+                await self._stub.Create(request, timeout=MOUNT_S, metadata=in_namespace(namespace))
+            made = True
             pid = await start()
             if not pid:
                 raise CommandFailed("failed_precondition", f"cannot {doing}: the runtime gave it no process")
             started = True
         except CommandFailed as error:
+            made = made or is_open(error)
             raise criu_failed(doing, error, await asyncio.to_thread(read_log, work / "restore.log")) from error
         finally:
-            if not started:
-                await self._take_away(namespace, container)
+            if made and not started:
+                await self._take_away(namespace, request, directory)
                 await self._networks.put_back(network, 0)
             await asyncio.to_thread(make_private, work)
         await self._networks.open_up(network, pid)
         return pid
 
-    async def _take_away(self, namespace: str, container: str) -> None:
-        """Remove what is left of a task that could not be restored. Whatever happens here, the first error is the one to tell."""
-        try:
-            task = await self._tasks.get(namespace, container)
-            if task is not None and task.pid:
-                await self._tasks.kill(namespace, container, SIGKILL, all_processes=True)
-                await self._tasks.wait(namespace, container)
-            await self._tasks.delete(namespace, container)
-        except CommandFailed as error:
-            log.warning("what is left of a restore of %s in %s stays: %s", container, namespace, error)
+    async def _take_away(self, namespace: str, request: tasks_pb2.CreateTaskRequest, directory: Path) -> None:
+        """Remove a task that is not to be, once nobody is at work on it any more.
+
+        A runc that was killed, as containerd's end does it, leaves word of a container that is none, which would be in the way of
+        every other task of this id; and the container's root mounted there. That goes first, because `runc delete` removes
+        everything below. (containerd, when it starts again, has most often done so already: what the container wrote is gone.)
+
+        Raises:
+            CommandFailed: `unavailable`: it cannot be removed, and may run.
+        """
+        container, loop = request.container_id, asyncio.get_running_loop()
+        until = loop.time() + AWAY_S
+        await self._until_over(directory)
+        options = runc_pb2.Options.FromString(request.options.value)
+        root = f"{options.root or RUNC_ROOT}/{namespace}"
+        while True:
+            try:
+                task = await self._tasks.get(namespace, container)
+                await self._on_host("run", "umount", "-l", f"{root}/{container}/criu-root")
+                if task is None:
+                    break
+                if task.pid and task.status != "stopped":
+                    await self._tasks.kill(namespace, container, SIGKILL, all_processes=True)
+                    await self._tasks.wait(namespace, container)
+                await self._tasks.delete(namespace, container)
+            except CommandFailed as error:
+                if loop.time() > until:
+                    raise CommandFailed(
+                        "unavailable",
+                        f"what is left of a restore of {container} in {namespace} cannot be removed, and may run: {error}; "
+                        "look at its task",
+                    ) from error
+                await asyncio.sleep(PAUSE_S)
+        await self._on_host("run", options.binary_name or "runc", "--root", root, "delete", container)
+
+    async def _on_host(self, *step: str) -> None:
+        with contextlib.suppress(Unseen):  # then it stays, and most often there is nothing
+            await self._visits.do(step)
+
+
+def _wants_pipes(request: tasks_pb2.CreateTaskRequest, directory: Path) -> bool:
+    """Tell whether a task that is to have no output had a pipe for it.
+
+    CRIU would give it the shim's /dev/null then, which lies outside of the container: it could not be dumped a second time.
+    """
+    if request.terminal or request.stdout or request.stderr:
+        return False
+    try:
+        with (directory / "descriptors.json").open("rb") as file:
+            had = msgspec.json.decode(file.read(LARGEST), type=list[str])
+    except (OSError, msgspec.DecodeError):
+        return False  # runc will say what is wrong
+    return any(one.startswith("pipe:") for one in had[1:3])
 
 
 def _options(record: containers_pb2.Container, directory: Path, work: Path) -> Packed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bridge._pb.containerd.services import images_pb2
 from bridge.containerd.channel import in_namespace
@@ -48,7 +48,9 @@ class Checkpoints:
         self._images = images_pb2.ImagesStub(channel)
         networks = Networks(visits)
         self._dumps = Dumps(channel, address, records=records, tasks=tasks, networks=networks)
-        self._restores = Restores(channel, records, tasks, networks)
+        self._restores = Restores(
+            channel, records=records, tasks=tasks, networks=networks, visits=visits, until_over=self._dumps.until_over
+        )
         self._host = CheckpointHost(address, visits)
         self._layers = Layers(channel, records)
         self._parts = CheckpointImages(channel, content)
@@ -73,9 +75,9 @@ class Checkpoints:
         """Make a task from a dump and start it; see the port."""
         return await self._restores.restore(namespace, container, directory, stdio=stdio, start=start)
 
-    async def until_over(self, directory: Path) -> None:
-        """Wait until no dump into this directory is under way; see the port."""
-        await self._dumps.until_over(directory)
+    async def until_over(self, directory: Path) -> Literal["finished", "failed", "unknown"]:
+        """Wait until nobody works on a directory; see the port."""
+        return await self._dumps.until_over(directory)
 
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return a configuration file of CRIU's; see the port."""

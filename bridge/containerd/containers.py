@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -90,13 +91,25 @@ class Containers:
         labels = await self._records.labels(namespace)
         return Defaults(labels.get(DEFAULT_RUNTIME) or RUNC, labels.get(DEFAULT_SNAPSHOTTER) or OVERLAYFS)
 
-    async def respec(self, namespace: str, container: str, spec: Mapping[str, Any]) -> None:
-        """Replace the spec of a container's record, and nothing else of it."""
+    async def respec(
+        self,
+        namespace: str,
+        container: str,
+        spec: Mapping[str, Any],
+        *,
+        labels: Mapping[str, str] = MappingProxyType({}),
+        snapshot_key: str | None = None,
+    ) -> None:
+        """Replace the spec of a container's record, with labels and snapshot where given, in one update."""
+        paths = ["spec", *(f"labels.{key}" for key in labels), *([] if snapshot_key is None else ["snapshotkey"])]
         request = containers_pb2.UpdateContainerRequest(
             container=containers_pb2.Container(
-                id=container, spec=WireAny(type_url=SPEC, value=msgspec.json.encode(spec))
+                id=container,
+                labels=labels,
+                snapshot_key=snapshot_key or "",
+                spec=WireAny(type_url=SPEC, value=msgspec.json.encode(spec)),
             ),
-            update_mask=FieldMask(paths=["spec"]),
+            update_mask=FieldMask(paths=paths),
         )
         with command_errors(f"change the spec of {container} in {namespace}"):
             await self._containers.Update(request, timeout=CHANGE_S, metadata=in_namespace(namespace))

@@ -53,6 +53,13 @@ class Leases:
                 if error.code() is not grpc.StatusCode.NOT_FOUND:
                     raise
 
+    async def hold(self, namespace: str, lease: str, snapshotter: str, key: str) -> None:
+        """Put a snapshot under a lease; see the port."""
+        resource = leases_pb2.Resource(id=key, type=f"snapshots/{snapshotter}")
+        with command_errors(f"hold snapshot {key} in {namespace}"):
+            request = leases_pb2.AddResourceRequest(id=lease, resource=resource)
+            await self._leases.AddResource(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
+
     async def list(self, namespaces: Sequence[str], label: str) -> Sequence[Leased]:
         """Return the leases that have this label, of these namespaces or, with none, of all."""
         found: list[Leased] = []

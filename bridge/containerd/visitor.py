@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-ORDER: Final = ("net", "uts", "cgroup", "pid", "mnt")
+ORDER: Final = ("net", "cgroup", "pid", "mnt")
 """The mount namespace last: with it the paths of the others are gone. The PID namespace is that of children only."""
 
 CHAIN: Final = "CRIU"
@@ -33,13 +33,19 @@ SIOCSIFFLAGS: Final = 0x8914
 IFF_UP: Final = 1
 
 
-def enter(namespaces: dict[str, str]) -> None:
-    """Enter namespaces, each by the path of its file."""
+def enter(namespaces: dict[str, str], network: str) -> None:
+    """Enter namespaces, each by the path of its file; and another network, by its path in the file system that is entered."""
     libc = ctypes.CDLL(None, use_errno=True)
-    for descriptor in [os.open(namespaces[kind], os.O_RDONLY) for kind in ORDER if kind in namespaces]:
+
+    def set_to(descriptor: int) -> None:
         if libc.setns(descriptor, 0):
-            raise OSError(ctypes.get_errno(), "setns")
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "setns")
+
+    for descriptor in [os.open(namespaces[kind], os.O_RDONLY) for kind in ORDER if kind in namespaces]:
+        set_to(descriptor)
     os.chdir("/")
+    if network:
+        set_to(os.open(network, os.O_RDONLY))
 
 
 def run(*argv: str) -> list[Any]:
@@ -132,7 +138,7 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     answer: dict[str, Any]
     try:
-        enter(request["namespaces"])
+        enter(request["namespaces"], request["network"])
         answer = {"results": [STEPS[name](*arguments) for name, *arguments in request["steps"]]}
     except OSError as error:
         answer = {"error": f"{error.strerror or error} ({error.filename})" if error.filename else str(error)}

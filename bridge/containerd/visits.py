@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,9 +61,7 @@ class Visits:
             raise Unseen("who listens on containerd's socket is out of sight from here")
         process = Path("/proc") / str(peer)
         namespaces = {kind: str(process / "ns" / kind) for kind in visitor.ORDER}
-        if net:
-            namespaces["net"] = f"{process}/root{net}"
-        request = msgspec.json.encode({"namespaces": namespaces, "steps": steps})
+        request = msgspec.json.encode({"namespaces": namespaces, "network": net, "steps": steps})
         return await _visit(request, await asyncio.to_thread(_path_of, process))
 
 
@@ -73,6 +72,7 @@ async def _visit(request: bytes, path: str) -> list[Any]:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # what it has started ends with it
     )
     try:
         async with asyncio.timeout(WITHIN_S):
@@ -80,9 +80,10 @@ async def _visit(request: bytes, path: str) -> list[Any]:
     except TimeoutError:
         raise Unseen(f"what was asked there did not come to an end within {WITHIN_S:g} s") from None
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            await child.wait()
     try:
         answer = msgspec.json.decode(out, type=_Answer)
     except msgspec.DecodeError:

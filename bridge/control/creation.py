@@ -36,7 +36,7 @@ from bridge.model.outcomes import ContainerInfo, Created, Ran, TaskStarted
 from bridge.model.users import GROUP, LARGEST_LIST, PASSWD, process_user
 from bridge.ports import ImageContent, NewContainer, Privileges
 
-__all__ = ["VERBS", "created_by"]
+__all__ = ["RUNC", "VERBS", "created_by"]
 
 log = logging.getLogger(__name__)
 

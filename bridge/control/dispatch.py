@@ -18,12 +18,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from bridge.control import conditions, creation, execution, images, lifecycle, limits, observe, stats, waiting
+from bridge.control import conditions
 from bridge.control.aftermath import Aftermath, Answer, nobody_waits
 from bridge.control.conditions import Stale
 from bridge.control.desk import Bus
@@ -36,7 +35,17 @@ from bridge.control.order import Order, read_order
 from bridge.control.policy import JudgedOnly, Permit, Policy
 from bridge.control.record import CommandRecord
 from bridge.control.running import BrokenOff, LeftOpen, Postponed
-from bridge.control.verb import Known, Permission, Place, Removing, Verb, hush, nobody_judges, nobody_knows
+from bridge.control.verb import (
+    Checkpointing,
+    Known,
+    Permission,
+    Place,
+    Removing,
+    hush,
+    nobody_judges,
+    nobody_knows,
+)
+from bridge.control.verbs import VERBS
 from bridge.errors import CommandFailed
 from bridge.model.commands import Cancel, Command, Rmi
 from bridge.model.events import Failure
@@ -55,7 +64,7 @@ from bridge.ports import (
     Tell,
 )
 
-__all__ = ["VERBS", "DispatchStatistics", "Dispatcher"]
+__all__ = ["DispatchStatistics", "Dispatcher"]
 
 log = logging.getLogger(__name__)
 
@@ -78,21 +87,6 @@ NAMES_WAITING = 64
 LASTING_WIDTH = 512
 """Commands that only wait, at the same time: each is a call to containerd that stays open, and a task here, 20 KiB together.
 A quarter of what the inbox takes, so that there is always room for others."""
-
-VERBS: Mapping[str, Verb] = MappingProxyType(
-    {
-        **observe.VERBS,
-        **stats.VERBS,
-        **waiting.VERBS,
-        **lifecycle.VERBS,
-        **limits.VERBS,
-        **creation.VERBS,
-        **images.VERBS,
-        **execution.VERBS,
-    }
-)
-"""Verb -> coroutine, of every family; `cancel` is the dispatcher's own."""
-
 
 NOT_AS_A_JOB = "a job lies in its stream with all its options, a password too: send the command as a request"
 
@@ -132,6 +126,7 @@ class Dispatcher:
         objects: ObjectSource | None = None,
         removing: Removing | None = None,
         sessions: StdioSessions | None = None,
+        checkpointing: Checkpointing | None = None,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -151,6 +146,7 @@ class Dispatcher:
             objects: the bus's object stores.
             removing: deletes containers that were run with `rm`.
             sessions: the processes whose stdio is on the bus; none unless given.
+            checkpointing: what commands about checkpoints need; there are none of them unless given.
         """
         self._node = node
         self._runtime = runtime
@@ -158,7 +154,13 @@ class Dispatcher:
         self._record = record
         self._clock = clock
         self._lanes = lanes or Lanes()
-        self._given: dict[str, Any] = {"tell": tell, "objects": objects, "removing": removing, "sessions": sessions}
+        self._given: dict[str, Any] = {
+            "tell": tell,
+            "objects": objects,
+            "removing": removing,
+            "sessions": sessions,
+            "checkpointing": checkpointing,
+        }
         self._images = SharedLanes(
             "images",
             width=IMAGES_WIDTH,

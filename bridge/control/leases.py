@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -17,12 +17,30 @@ from bridge.failpoint import failpoint
 from bridge.model import labels
 from bridge.model.identity import new_ulid
 
-__all__ = ["INSTANCE", "held", "lease_labels", "lease_of", "undo"]
+__all__ = [
+    "AGAIN_S",
+    "INSTANCE",
+    "MOST_S",
+    "PASSING",
+    "held",
+    "insist",
+    "lease_labels",
+    "lease_of",
+    "taken_back",
+    "undo",
+]
 
 log = logging.getLogger(__name__)
 
 INSTANCE: Final = new_ulid()
 """What this process is called on its leases."""
+
+AGAIN_S: Final = 0.2
+MOST_S: Final = 5.0
+"""Pauses before a step of undoing is tried again; each one is twice as long as the one before."""
+
+PASSING: Final = frozenset({"unavailable", "deadline_exceeded"})
+"""Why a step fails that may succeed a moment later: containerd is being started again."""
 
 UNDO_S: Final = 20.0
 """How long undoing may take when the bridge is told to stop meanwhile; what is left then is found at the next start."""
@@ -49,6 +67,28 @@ async def held(place: Place, command_id: str) -> AsyncIterator[str]:
         yield lease
     finally:
         await undo(f"lease {lease}", place.runtime.leases.delete(namespace, lease))
+
+
+async def insist(what: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Carry out a step of undoing, again and again while containerd cannot be reached; what it refuses is told in the log."""
+    pause = AGAIN_S
+    while True:
+        try:
+            await work()
+        except CommandFailed as error:
+            if error.code not in PASSING:
+                log.warning("%s is left: %s", what, error)
+                return
+            log.info("%s is left for now: %s", what, error)
+        else:
+            return
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, MOST_S)
+
+
+async def taken_back(error: BaseException, what: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Undo a step that a later one's `error` came after: until it is done, or once where the bridge stops and looks again."""
+    await (insist(what, work) if isinstance(error, Exception) else undo(what, work()))
 
 
 async def undo(what: str, work: Coroutine[Any, Any, object]) -> None:

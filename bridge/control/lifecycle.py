@@ -36,7 +36,7 @@ from bridge.model.outcomes import (
 )
 from bridge.policy import RUNTIME
 
-__all__ = ["STOP_SIGNAL_LABEL", "VERBS", "remove_task", "run_task"]
+__all__ = ["STOP_SIGNAL_LABEL", "VERBS", "end_task", "remove_task", "run_task"]
 
 log = logging.getLogger(__name__)
 
@@ -305,6 +305,12 @@ async def remove_task(place: Place, task: TaskInfo) -> ExitInfo:
 
 
 # -- how a container ends
+
+
+async def end_task(place: Place) -> ExitInfo:
+    """Kill every process of a container, frozen or not, and wait for its end; the task is still there."""
+    async with _exit_awaited(place) as exited:
+        return await _kill(place, exited)
 
 
 @asynccontextmanager

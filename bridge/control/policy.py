@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from bridge.control.order import Order
 from bridge.errors import CommandFailed
-from bridge.model.commands import Group
+from bridge.model.commands import Group, Restore
 from bridge.model.outcomes import Judged
 from bridge.policy import (
     NO_RULES,
@@ -28,6 +28,7 @@ from bridge.policy import (
     Show,
     anchored,
     asks_of,
+    asks_of_checkpoint,
     asks_of_options,
     asks_of_output,
     asks_of_process,
@@ -39,9 +40,13 @@ from bridge.ports import ContainerStore
 
 __all__ = ["ASKING", "JudgedOnly", "Permit", "Policy"]
 
-ASKING: Final = frozenset({"create", "run", "start", "restart", "update", "exec"})
+ASKING: Final = frozenset({"create", "run", "start", "restart", "update", "exec", "restore"})
 """The verbs that await `place.permit` with what they ask of the host before they change anything. That question has the last
 word: with its answer they begin, and a dry run of them goes as far as there."""
+
+
+LATER: Final = frozenset({"restore"})
+"""Those of them which make a container of what they have to look for first: rules about labels and images wait for that."""
 
 
 class JudgedOnly(Exception):
@@ -129,6 +134,8 @@ class Policy:
         subject = order.subject
         asks: tuple[Ask, ...] = asks_of_options(order.command) + asks_of_output(output)
         asks += asks_of_runtime(runtime, runtime_options)
+        if isinstance(order.command, Restore):
+            asks += asks_of_checkpoint(order.command.checkpoint, subject.namespace)
         if spec is not None:
             asks += asks_of(spec, cgroups_path=f"/{subject.namespace}/{subject.container}", existing=existing)
             asks += moved(spec, self._resolve) if ours else ()
@@ -190,11 +197,14 @@ class Permit:
         return self._admitted is not None and self._admitted.show == "full"
 
     async def admit(self) -> None:
-        """Ask with what is known before the verb is called.
+        """Ask with what is known before the verb is called; a verb that finds out later what it makes asks once more anyway.
 
         Raises:
             CommandFailed: `refused`, or what containerd says where the container cannot be asked about.
         """
+        if self._order.subject.verb in LATER and self._policy.judge(self._order, None) is None:
+            self._admitted = Decision(allowed=True, rule="", reason="what it makes is not known yet")
+            return
         self._admitted = await self._decide(brought(self._order))
 
     async def begin(self) -> None:
@@ -276,6 +286,6 @@ class Permit:
 def brought(order: Order) -> Facts | None:
     """Return what a command itself says of the container that it would make or of the image that it is about; else None."""
     command = order.command
-    if command is None or not hasattr(command, "image"):
+    if command is None or not hasattr(command, "image") or command.verb in LATER:
         return None
     return Facts(getattr(command, "labels", None) or {}, command.image or "")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
+from bridge.control.workshop import Workshop
 from bridge.errors import CommandFailed
+from bridge.model.events import TaskCheckpointed
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
 from bridge.model.state import ContainerState
 from bridge.ports import ContainerRuntime, ObjectSource, StdioSessions, Tell
+from bridge.ports.checkpoints import CheckpointCatalogue
 
 __all__ = [
+    "Checkpointing",
     "Interruption",
     "Known",
     "Permission",
@@ -157,6 +161,38 @@ def hush(_progress: Progress) -> None:
     """Tell nobody."""
 
 
+class Happened(Protocol):
+    """Takes an event that a command made and containerd does not tell of, for the log."""
+
+    def __call__(self, event: TaskCheckpointed, namespace: str, container: str, command_id: str) -> None:
+        """Take it. Returns at once."""
+        ...
+
+
+class Ending(Protocol):
+    """Takes what the end of a container's task is to be put down to."""
+
+    def __call__(self, namespace: str, container: str, command_id: str | None) -> None:
+        """Note that the task is about to be ended by a command that has a checkpoint of it; by none again with None."""
+        ...
+
+
+class Checkpointing(NamedTuple):
+    """What commands about checkpoints need besides containerd.
+
+    Attributes:
+        catalogue: the catalogue on the bus.
+        workshop: where dumps lie while a command works with them.
+        happened: takes `checkpointed`, which containerd does not tell.
+        ending: told before a task is ended on purpose.
+    """
+
+    catalogue: CheckpointCatalogue
+    workshop: Workshop
+    happened: Happened
+    ending: Ending
+
+
 async def _stay() -> None:
     """Leave no lane, for a command that is in none."""
 
@@ -175,6 +211,7 @@ class Place(Struct, frozen=True, kw_only=True):
         known: asks for the state of a container as the log has it.
         interruption: where a verb that waits hears that the command was taken back.
         sessions: the processes with their stdio on the bus; None where nobody looks after any.
+        checkpointing: what commands about checkpoints need; None where there are none.
         leave: gives the turn in the container's lane to the next one, for a verb that has done what needs it; once more does
             nothing.
     """
@@ -193,6 +230,7 @@ class Place(Struct, frozen=True, kw_only=True):
     removing: Removing | None = None
     known: Known = nobody_knows
     sessions: StdioSessions | None = None
+    checkpointing: Checkpointing | None = None
     leave: Callable[[], Awaitable[None]] = _stay
 
     @property

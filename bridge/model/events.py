@@ -130,7 +130,8 @@ class TaskRestored(ContainerEvent, frozen=True, kw_only=True):
     """A task was created from a checkpoint. Begins a new incarnation.
 
     In containerd a TaskCreate whose `checkpoint` is not empty; `pid` is 0 because the restore itself happens at the start
-    that follows.
+    that follows. Of what a bridge restored, `checkpoint` is the key in the catalogue, or where else it lay, and `parent` the
+    incarnation that it was made of.
     """
 
     type: ClassVar[str] = "io.containerd.task.restored.v1"
@@ -142,6 +143,7 @@ class TaskRestored(ContainerEvent, frozen=True, kw_only=True):
     io: TaskIO | None = None
     checkpoint: str = ""
     pid: int = 0
+    parent: str | None = None
 
 
 class TaskStart(ContainerEvent, frozen=True, kw_only=True):
@@ -158,6 +160,7 @@ class TaskExit(ContainerEvent, frozen=True, kw_only=True):
     """The container's own (init) process ended. `exit_status` is 128 + n after signal n.
 
     `reason` is ours, set where the status is null after a gap: why nobody knows it (`UNSEEN`, `SHIM_LOST`, `HOST_REBOOTED`).
+    So is `cause`, where it was no crash but a command's doing: `checkpoint` for one with `exit`; its id is the correlation id.
     """
 
     type: ClassVar[str] = "io.containerd.task.exit.v1"
@@ -169,6 +172,7 @@ class TaskExit(ContainerEvent, frozen=True, kw_only=True):
     exit_status: int | None = None
     exited_at: Nanos | None = None
     reason: str | None = None
+    cause: str | None = None
 
 
 class TaskExecExit(ContainerEvent, frozen=True, kw_only=True):
@@ -237,7 +241,7 @@ class TaskResumed(ContainerEvent, frozen=True, kw_only=True):
 
 
 class TaskCheckpointed(ContainerEvent, frozen=True, kw_only=True):
-    """The container was checkpointed. containerd 2.x never says so itself."""
+    """The container was checkpointed. containerd 2.x never says so itself; of what a bridge made, `checkpoint` is the key."""
 
     type: ClassVar[str] = "io.containerd.task.checkpointed.v1"
     word: ClassVar[str] = "checkpointed"

@@ -160,11 +160,8 @@ def _restored(state: ContainerState, event: events.TaskRestored, time: Nanos) ->
     if not changes:
         return changes
     made = state.last_checkpoint
-    return {
-        **changes,
-        "restored_from": event.checkpoint or None,
-        "parent": made.incarnation if made is not None and event.checkpoint == made.checkpoint else None,
-    }
+    of_its_own = made.incarnation if made is not None and event.checkpoint == made.checkpoint else None
+    return {**changes, "restored_from": event.checkpoint or None, "parent": event.parent or of_its_own}
 
 
 def _start(state: ContainerState, event: events.TaskStart, time: Nanos) -> Changes:

@@ -8,7 +8,21 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["COMMAND", "IMAGES", "INSTANCE", "NODE", "OF_OTHERS", "ON_THE_BUS", "OURS", "REMOVE", "STDIN", "STDIO"]
+__all__ = [
+    "CHECKPOINT",
+    "COMMAND",
+    "IMAGES",
+    "INSTANCE",
+    "NODE",
+    "OF_OTHERS",
+    "ON_THE_BUS",
+    "OURS",
+    "PARENT",
+    "REMOVE",
+    "RESTORE",
+    "STDIN",
+    "STDIO",
+]
 
 OURS: Final = "containerd-bridge/"
 
@@ -18,6 +32,12 @@ things), its CRI plugin, dockerd, nerdctl. What an image says of them is passed 
 
 COMMAND: Final = "containerd-bridge/command"
 """On containers, snapshots, leases and images: the id of the command that made them."""
+
+CHECKPOINT: Final = "containerd-bridge/checkpoint"
+"""On containers that were restored: what from. A key of the catalogue, or where it lay."""
+
+PARENT: Final = "containerd-bridge/parent"
+"""On containers that were restored: the incarnation that the checkpoint was made of, where that is known."""
 
 IMAGES: Final = "containerd-bridge/images"
 """On images of an archive: how many it has."""
@@ -30,6 +50,9 @@ NODE: Final = "containerd-bridge/node"
 
 REMOVE: Final = "containerd-bridge/remove"
 """On a container that is to be deleted when its task has ended."""
+
+RESTORE: Final = "containerd-bridge/restore"
+"""On containers that were restored: the id of the last command that did so."""
 
 STDIO: Final = "containerd-bridge/stdio"
 """On a container whose tasks write to a file or a program of the host: its URI; or to the bus: `ON_THE_BUS`."""

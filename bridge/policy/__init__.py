@@ -12,7 +12,7 @@ from bridge.policy.asks import Ask
 from bridge.policy.book import NO_RULES, Decision, Facts, Question, Rule, RuleBook, Show
 from bridge.policy.file import read_policy
 from bridge.policy.mounts import anchored, moved
-from bridge.policy.options import asks_of_hosts, asks_of_labels, asks_of_options, asks_of_output
+from bridge.policy.options import asks_of_checkpoint, asks_of_hosts, asks_of_labels, asks_of_options, asks_of_output
 from bridge.policy.permissions import HostMount, Permissions
 from bridge.policy.process import asks_of_process
 from bridge.policy.spec import RUNTIME, asks_of, asks_of_runtime
@@ -31,6 +31,7 @@ __all__ = [
     "Show",
     "anchored",
     "asks_of",
+    "asks_of_checkpoint",
     "asks_of_hosts",
     "asks_of_labels",
     "asks_of_options",

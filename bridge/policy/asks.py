@@ -17,6 +17,8 @@ AskKind: TypeAlias = Literal[
     "annotations",
     "capabilities",
     "cgroup_paths",
+    "checkpoint_paths",
+    "checkpoints",
     "devices",
     "fields",
     "file_systems",
@@ -37,6 +39,7 @@ AskKind: TypeAlias = Literal[
     "runtime_options",
     "runtimes",
     "sysctls",
+    "trust",
     "unconfined",
     "writable_cgroups",
 ]

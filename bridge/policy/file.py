@@ -51,6 +51,7 @@ _FORMS: Final = {
     "log_files": "give absolute paths of the host",
     "log_programs": "give absolute paths of programs of the host",
     "hosts_dirs": "give absolute paths of the host",
+    "checkpoint_paths": "give absolute paths of the host",
     "devices": "give a device by type and numbers, such as 'c 10:229' or 'b 8:*', or '*' for all",
     "capabilities": "give names in capitals such as CAP_NET_ADMIN, or ALL",
     "host_namespaces": "choose from net, pid, ipc, uts, mount",

@@ -11,23 +11,36 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from bridge.model.commands import Command, Create, Pull
+from bridge.model.checkpoints import CheckpointKey
+from bridge.model.commands import Checkpoint, Command, Create, Pull, Restore
 from bridge.model.labels import OF_OTHERS, ON_THE_BUS
 from bridge.policy.asks import Ask, Asks, shown
 
-__all__ = ["asks_of_hosts", "asks_of_labels", "asks_of_options", "asks_of_output"]
+__all__ = [
+    "asks_of_checkpoint",
+    "asks_of_hosts",
+    "asks_of_labels",
+    "asks_of_options",
+    "asks_of_output",
+    "asks_of_target",
+    "asks_of_trust",
+]
 
 _FILE: Final = "file://"
 _PROGRAM: Final = "binary://"
 
 
 def asks_of_options(command: Command | None) -> tuple[Ask, ...]:
-    """Return what the options of `create`, `run` and `pull` ask; those of other commands ask for nothing."""
+    """Return what the options of `create`, `run`, `pull`, `checkpoint` and `restore` ask; those of others ask for nothing."""
     match command:
         case Create():
             return asks_of_labels(command.labels) + asks_of_output(command.stdio)
         case Pull():
             return asks_of_labels(command.labels) + asks_of_hosts(command.hosts_dir)
+        case Checkpoint():
+            return asks_of_target(command.target) if command.to in {"dir", "file"} else ()
+        case Restore():
+            return asks_of_target(command.dir or command.file, write=False) + asks_of_trust(command.trust)
     return ()
 
 
@@ -69,6 +82,41 @@ def asks_of_hosts(directory: str) -> tuple[Ask, ...]:
     path, clean = _cleaned(directory)
     text = f"lets the directory {shown(path)} of the host say how registries are reached"
     asks.add("hosts_dirs", text, path, grantable=clean)
+    return asks.every()
+
+
+def asks_of_target(path: str, *, write: bool = True) -> tuple[Ask, ...]:
+    """Return what it asks that a checkpoint is written to a path of the host, or read there; empty for none."""
+    if not path:
+        return ()
+    asks = Asks()
+    found, clean = _cleaned(path)
+    text = f"{'writes a checkpoint to' if write else 'restores a checkpoint from'} {shown(found)} of the host, as root"
+    asks.add("checkpoint_paths", text, found, write=write, grantable=clean)
+    return asks.every()
+
+
+def asks_of_checkpoint(token: str, namespace: str | None) -> tuple[Ask, ...]:
+    """Return what it asks to restore a checkpoint of the catalogue into a namespace: nothing, where it is from there. Total."""
+    if not token:
+        return ()
+    asks = Asks()
+    try:
+        key = CheckpointKey.parse(token)
+    except ValueError:
+        asks.add("checkpoints", f"restores {shown(token)}, which is no checkpoint", token, grantable=False)
+        return asks.every()
+    if key.namespace != namespace:
+        name = f"{key.namespace}/{key.container}"
+        asks.add("checkpoints", f"restores a checkpoint of {shown(name)}, whose memory can be read then", name)
+    return asks.every()
+
+
+def asks_of_trust(trust: bool) -> tuple[Ask, ...]:  # noqa: FBT001 - an option as it is
+    """Return what it asks to restore what nobody vouches for."""
+    asks = Asks()
+    if trust:
+        asks.add("trust", "restores what the catalogue does not vouch for, which runs what is in it")
     return asks.every()
 
 

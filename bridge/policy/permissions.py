@@ -85,6 +85,12 @@ class Permissions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Labels on which containerd or another client acts, such as `containerd.io/restart.*`."""
     hosts_dirs: list[HostPath] = []
     """Directories that may say how `pull` reaches registries."""
+    checkpoint_paths: list[HostPath] = []
+    """Where checkpoints may be written to, and restored from: a file or directory, or everything below it."""
+    checkpoints: list[Pattern] = []
+    """Checkpoints of other namespaces that may be restored, as `NAMESPACE/CONTAINER`: who restores one can read its memory."""
+    trust: bool = False
+    """Restoring what the catalogue does not vouch for: what is in a checkpoint is run, by CRIU, which is root."""
     fields: list[Pattern] = []
     """Fields of the spec that are not judged here, by their full name such as `linux.timeOffsets`."""
     existing: bool = False
@@ -107,8 +113,8 @@ class Permissions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 found = _reaches(
                     ask, [each.source for each in self.host_mounts if each.write or not ask.write], resolve
                 )
-            case "log_files":
-                found = _reaches(ask, self.log_files, resolve)
+            case "log_files" | "checkpoint_paths":
+                found = _reaches(ask, [str(each) for each in given], resolve)
             case "log_programs":
                 # Links are not followed: many programs may be one file that goes by its name.
                 found = ask.value in map(posixpath.normpath, self.log_programs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -65,7 +65,9 @@ class Checkpointer(Protocol):
     ) -> None:
         """Dump the task, running or paused, into an empty `directory`. It stands as before, or with `ends` has ended.
 
-        CRIU's log stays in `directory.parent / "work"`.
+        CRIU's log stays in `directory.parent / "work"`. Nothing stops CRIU, so a cancelled dump is waited for; one that is
+        cancelled twice is not. Of the options, `link_remap` and `tcp_skip_in_flight` are told to CRIU only by `criu_config` in
+        the file that the annotation of the task's spec names.
 
         Raises:
             CommandFailed: `failed_precondition` where CRIU cannot; its message ends with the last lines of CRIU's log. The task
@@ -94,13 +96,14 @@ class Checkpointer(Protocol):
             start: starts the task once it is made; as `Tasks.start` does it unless given.
 
         Raises:
-            CommandFailed: the message ends with the last lines of CRIU's log. There is no task then.
+            CommandFailed: the message ends with the last lines of CRIU's log. There is no task then, nor when it is cancelled.
         """
         ...
 
-    async def until_over(self, directory: Path) -> None:
-        """Wait, after a crash, until no dump into this directory is under way any more: nothing stops CRIU.
+    async def until_over(self, directory: Path) -> Literal["finished", "failed", "unknown"]:
+        """Wait, after a crash, until nobody dumps into this directory or restores from it any more: nothing stops CRIU.
 
+        Return how the dump ended by CRIU's log: `finished` is whole. `unknown` where the log does not say, or there is none.
         `deadline_exceeded` where that takes half an hour.
         """
         ...

@@ -111,9 +111,11 @@ class ImageStore(Protocol):
         ...
 
     async def take_in(
-        self, namespace: str, archive: Archive, *, name: str, lease: str, command_id: str
+        self, namespace: str, archive: Archive, *, name: str, lease: str, command_id: str, digest: str = ""
     ) -> Sequence[ImageInfo]:
         """Store an archive's content and make a record of each image in it; one of the same name is replaced.
+
+        With `digest` it has to be the archive of one image, which has this name and this digest, else there is no new record.
 
         The records carry the command's id, and how many they are, as labels (`bridge.model.labels`).
 
@@ -168,6 +170,10 @@ class LeaseStore(Protocol):
 
     async def delete(self, namespace: str, lease: str, *, sync: bool = False) -> None:
         """Give it up; that there is none is as good. With `sync` return after containerd has collected its garbage."""
+        ...
+
+    async def hold(self, namespace: str, lease: str, snapshotter: str, key: str) -> None:
+        """Put a snapshot under it that is there already, so that it stays though no record names it any more."""
         ...
 
     async def list(self, namespaces: Sequence[str], label: str) -> Sequence[Leased]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStats
@@ -72,8 +73,24 @@ class ContainerStore(Protocol):
         """Return the runtime and the snapshotter that a namespace uses where nobody says otherwise."""
         ...
 
-    async def respec(self, namespace: str, container: str, spec: Mapping[str, Any]) -> None:
-        """Replace the spec of a container's record, and nothing else of it; a task that there is stays as it is."""
+    async def respec(
+        self,
+        namespace: str,
+        container: str,
+        spec: Mapping[str, Any],
+        *,
+        labels: Mapping[str, str] = MappingProxyType({}),
+        snapshot_key: str | None = None,
+    ) -> None:
+        """Replace the spec of a container's record, and nothing else of it; a task that there is stays as it is.
+
+        Args:
+            namespace: where it is.
+            container: its id.
+            spec: the new one.
+            labels: are added; an empty value takes one away.
+            snapshot_key: the snapshot that is its root file system from now on; as it is unless given.
+        """
         ...
 
     async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> Sequence[str]:

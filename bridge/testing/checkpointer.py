@@ -7,7 +7,7 @@ import io
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct, structs
@@ -91,6 +91,23 @@ class MemoryCheckpointer:
         start: Callable[[], Awaitable[int]] | None = None,
     ) -> int:
         """Make a task from a dump; see the port. `MemoryCriu` says whether it goes well."""
+        restoring = asyncio.ensure_future(self._restored(namespace, container, directory, stdio, start))
+        try:
+            return await asyncio.shield(restoring)
+        except asyncio.CancelledError:
+            await asyncio.wait({restoring})
+            if self._containerd.containers[namespace, container].task is not None:
+                self._drop(namespace, container)
+            raise
+
+    async def _restored(
+        self,
+        namespace: str,
+        container: str,
+        directory: Path,
+        stdio: Stdio | None,
+        start: Callable[[], Awaitable[int]] | None,
+    ) -> int:
         criu, doing = self._containerd.criu, f"restore {container} in {namespace}"
 
         def make() -> MemoryTask:
@@ -117,10 +134,11 @@ class MemoryCheckpointer:
                 self._drop(namespace, container)
         return pid
 
-    async def until_over(self, directory: Path) -> None:
+    async def until_over(self, directory: Path) -> Literal["finished", "failed", "unknown"]:
         """Wait until a dump that `MemoryCriu.held` holds up is over; see the port."""
         if directory in self._under_way:
             await asyncio.wait({self._under_way[directory]})
+        return self._containerd.criu.ended(directory.parent / "work" / "dump.log")
 
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return the options that are not as they always are, one a line; see the port."""
@@ -309,6 +327,8 @@ class MemoryCheckpointer:
     def _drop(self, namespace: str, container: str) -> None:
         found = self._containerd.containers[namespace, container]
         assert found.task is not None
+        if found.task.info.status == "running":
+            found.task.signal(9)
         found.task.delete()
         found.task = None
 

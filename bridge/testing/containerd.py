@@ -286,10 +286,17 @@ class MemoryContainerd:
         )
         return task
 
-    def respec(self, found: MemoryContainer, spec: Mapping[str, Any]) -> None:
-        """Give a container's record another spec, which is JSON like any other."""
-        spec = decode_as(encode_any(spec), dict[str, Any])
-        found.record = structs.replace(found.record, spec=spec, updated_at=now())
+    def respec(
+        self, found: MemoryContainer, spec: Mapping[str, Any], labels: Mapping[str, str], snapshot_key: str | None
+    ) -> None:
+        """Give a container's record another spec, which is JSON like any other, more labels, and another snapshot."""
+        found.record = structs.replace(
+            found.record,
+            spec=decode_as(encode_any(spec), dict[str, Any]),
+            labels={key: value for key, value in {**found.record.labels, **labels}.items() if value},
+            snapshot_key=snapshot_key or found.record.snapshot_key,
+            updated_at=now(),
+        )
         self.emit(
             ContainerUpdate(
                 id=found.record.id,

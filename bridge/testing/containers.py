@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
@@ -100,11 +101,19 @@ class MemoryContainers:
             f"look at namespace {namespace}", lambda: Defaults("io.containerd.runc.v2", "overlayfs")
         )
 
-    async def respec(self, namespace: str, container: str, spec: Mapping[str, Any]) -> None:
+    async def respec(
+        self,
+        namespace: str,
+        container: str,
+        spec: Mapping[str, Any],
+        *,
+        labels: Mapping[str, str] = MappingProxyType({}),
+        snapshot_key: str | None = None,
+    ) -> None:
         """Replace the spec of a container's record; see the port."""
         await self._calls.call(
             f"change the spec of {container} in {namespace}",
-            lambda: self._containerd.respec(self._calls.container(namespace, container), spec),
+            lambda: self._containerd.respec(self._calls.container(namespace, container), spec, labels, snapshot_key),
         )
 
     async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> Sequence[str]:

@@ -76,6 +76,11 @@ class MemoryCriu:
         (directory / "descriptors.json").read_bytes()
         return (directory / PAGES).read_bytes()
 
+    def ended(self, path: Path) -> Literal["finished", "failed", "unknown"]:
+        """Tell how a dump has ended by its log."""
+        said = path.read_text() if path.exists() else ""
+        return "finished" if "finished successfully" in said else "failed" if "FAILED" in said else "unknown"
+
     def log(self, path: Path, *lines: str) -> None:
         """Write a log."""
         head = [f"(00.000000) Version: {self.host.criu} (gitid 0)", "(00.000001) Running on memory Linux"]

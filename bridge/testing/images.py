@@ -158,12 +158,15 @@ class MemoryImages:
         name: str,
         lease: str,  # noqa: ARG002
         command_id: str,
+        digest: str = "",
     ) -> Sequence[ImageInfo]:
         """Read an OCI image layout with one manifest for each image; see the port."""
         data = b"".join([piece async for piece in archive])
 
         def put() -> Sequence[ImageInfo]:
             images = _images_in(data, name)
+            if digest and [(one.info.name, one.info.digest) for one in images] != [(name, digest)]:
+                raise CommandFailed("invalid_argument", f"the archive is not that of image {name} with {digest} alone")
             given = {labels.COMMAND: command_id, labels.IMAGES: str(len(images))}
             images = [_labelled(image, given) for image in images]
             for image in images:
@@ -262,6 +265,15 @@ class MemoryLeases:
                 self._containerd.collect_garbage(namespace)
 
         await self._calls.call(f"delete lease {lease} in {namespace}", give_up)
+
+    async def hold(self, namespace: str, lease: str, snapshotter: str, key: str) -> None:  # noqa: ARG002
+        """Hold a snapshot, as a lease does with everything here while it is there; see the port."""
+
+        def look() -> None:
+            if (namespace, lease) not in self._containerd.leases:
+                raise Refusal("not_found", f"lease {lease}: not found")
+
+        await self._calls.call(f"hold snapshot {key} in {namespace}", look)
 
     async def list(self, namespaces: Sequence[str], label: str) -> Sequence[Leased]:
         """Return those with this label; see the port."""

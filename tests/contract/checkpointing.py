@@ -75,6 +75,10 @@ class Place(ABC):
     def slowly(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Dumps in this block take until its end, where that can be had."""
 
+    @abstractmethod
+    async def snapshots(self) -> set[str]:
+        """Keys of all snapshots, views and layers among them."""
+
     def images(self, name: str) -> Path:
         """An empty directory to dump into, in one of its own."""
         made = self.directory / name / "images"
@@ -149,6 +153,9 @@ class MemoryPlace(Place):
         finally:
             held.set()
 
+    async def snapshots(self) -> set[str]:
+        return await self.host.snapshots()
+
     def _task(self, container: str) -> MemoryTask:
         task = self.containerd.containers[self.namespace, container].task
         assert task is not None
@@ -186,6 +193,10 @@ class RealPlace(Place):
     @contextlib.asynccontextmanager
     async def slowly(self) -> AsyncIterator[None]:
         yield  # CRIU takes its time by itself
+
+    async def snapshots(self) -> set[str]:
+        listed = await asyncio.to_thread(self.ctr, "snapshots", "ls")
+        return {line.split()[0] for line in listed.splitlines()[1:]}
 
     async def file(self, container: str, name: str) -> str:
         """A file at a container's root, as soon as there is something in it."""

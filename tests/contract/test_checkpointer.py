@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -113,6 +113,7 @@ async def test_a_dump_that_fails_says_what_criu_says_and_changes_nothing(place: 
         assert why in failed.value.message
         assert failed.value.message.isprintable()
         assert len(failed.value.message) < 2300
+        assert await place.checkpoints.until_over(place.directory / status / "images") == "failed"
         assert await _status(place, "web.1") == status
         if status == "running":
             await tasks.pause(namespace, "web.1")
@@ -168,19 +169,45 @@ async def test_a_cancelled_dump_is_seen_to_its_end_and_the_task_runs(place: Plac
         )
         await place.dumping(images.parent / "work")
         dump.cancel()
-    await place.checkpoints.until_over(images)
-    log = (images.parent / "work" / "dump.log").read_text("utf-8", "replace").splitlines()
-    assert log[-1].endswith("Dumping finished successfully")
-    with pytest.raises(asyncio.CancelledError):
-        await dump
+        cancelled = asyncio.create_task(_log_after(dump, images))
+        over = asyncio.create_task(_log_after(place.checkpoints.until_over(images), images))
+    for log in (await cancelled, await over):
+        assert log.endswith("Dumping finished successfully\n")
+    assert dump.cancelled()
+    assert await place.checkpoints.until_over(images) == "finished"
+    assert await place.checkpoints.until_over(place.images("other")) == "unknown"
     assert await _status(place, "web.1") == "running"
     await place.knows("web.1")
+
+
+async def test_a_cancelled_restore_leaves_no_task(place: Place) -> None:
+    namespace, checkpoints, tasks = place.namespace, place.checkpoints, place.runtime.tasks
+    await place.run("web.1")
+    images = place.images("cancelled")
+    await checkpoints.dump(namespace, "web.1", images, PLAIN, ends=True, lease=LEASE)
+    await tasks.delete(namespace, "web.1")
+    begun, go_on, pids = asyncio.Event(), asyncio.Event(), []
+
+    async def start() -> int:
+        begun.set()
+        await go_on.wait()
+        pids.append(await tasks.start(namespace, "web.1"))
+        return pids[0]
+
+    restore = asyncio.create_task(checkpoints.restore(namespace, "web.1", images, start=start))
+    await begun.wait()
+    restore.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await restore
+    assert pids[0] > 0
+    assert await tasks.get(namespace, "web.1") is None
 
 
 async def test_what_a_container_wrote_is_a_layer_in_the_content_store(place: Place) -> None:
     namespace, checkpoints = place.namespace, place.checkpoints
     await place.run("web.1")
-    before = await place.host.snapshots()
+    before = await place.snapshots()
     plain = await checkpoints.changes(namespace, "web.1", lease=LEASE)
     packed = await checkpoints.changes(namespace, "web.1", packed=True, lease=LEASE)
     assert plain is not None
@@ -189,7 +216,7 @@ async def test_what_a_container_wrote_is_a_layer_in_the_content_store(place: Pla
     data = await _whole(place, plain)
     assert len(data) == plain.size
     assert b"begun" in data
-    assert await place.host.snapshots() == before
+    assert await place.snapshots() == before
     with failing("not_found"):
         await checkpoints.apply(namespace, "overlayfs", "nothing", plain, lease=LEASE)
 
@@ -268,6 +295,12 @@ async def test_the_host_says_what_it_is_and_criu_whether_it_works(place: Place) 
     assert all(
         (facts.hostname, facts.os, facts.arch, facts.kernel, facts.cpu_flags, facts.cgroup, facts.runtime_version)
     )
+
+
+async def _log_after(ending: Awaitable[object], images: Path) -> str:
+    with contextlib.suppress(asyncio.CancelledError):
+        await ending
+    return await asyncio.to_thread((images.parent / "work" / "dump.log").read_text, "utf-8", "replace")
 
 
 async def _status(place: Place, container: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import tarfile
@@ -18,9 +19,10 @@ from bridge.model.checkpoints import CheckpointOptions
 from bridge.model.events import TaskCheckpointed
 from bridge.ports import Descriptor, NewContainer, Stdio
 from bridge.ports.checkpoints import CRIU_TAR, OPTIONS_PART, RW_LAYER, SPEC_PART, CheckpointImage
-from tests.contract.checkpointing import LEASE, WAITS, RealPlace
+from tests.contract.checkpointing import LEASE, STUBBORN, WAITS, RealPlace
 from tests.contract.conftest import real_host
 from tests.contract.test_event_source import Heard
+from tests.fix_containerd import ContainerdFactory
 from tests.testbed import BUSYBOX, Ctr
 
 PLAIN = CheckpointOptions()
@@ -144,17 +146,14 @@ async def grows(place: RealPlace) -> None:
 async def test_what_containerd_cannot_say_to_criu_the_file_of_the_annotation_does(place: RealPlace) -> None:
     namespace, checkpoints = place.namespace, place.checkpoints
     config = place.ctr.host.shared / f"{namespace}.conf"
-    await place.run_stubborn("first")
+    await asyncio.to_thread(place.ctr, "containers", "create", BUSYBOX, "first", "sh", "-c", STUBBORN)
     record = await place.runtime.containers.get(namespace, "first")
-    await place.end("first")
     await place.runtime.containers.respec(
         namespace, "first", {**(record.spec or {}), "annotations": {CONFIG: str(config)}}
     )
     await place.runtime.tasks.create(namespace, "first")
     await place.runtime.tasks.start(namespace, "first")
-    async with asyncio.timeout(60):
-        while "b" not in (await place.inside("first", "ls")).split():
-            await asyncio.sleep(0.02)
+    await place.file("first", "ready")
     options = CheckpointOptions(link_remap=True)
     with pytest.raises(CommandFailed, match="link remap"):  # no such file yet, which is no failure of its own
         await checkpoints.dump(namespace, "first", place.images("1"), options, ends=False, lease=LEASE)
@@ -183,6 +182,12 @@ async def test_output_goes_on_into_the_pipes_of_the_restored_task(place: RealPla
     assert (task.stdout, task.stderr) == (second.stdout, second.stderr)
     run = place.ctr.host.run
     assert (await asyncio.to_thread(run, "ls", f"{root}/{namespace}")).stdout.split() == ["says"]
+    await place.checkpoints.dump(namespace, "says", place.images("again"), PLAIN, ends=True, lease=LEASE)
+    await tasks.delete(namespace, "says")
+    await place.checkpoints.restore(namespace, "says", images)  # and without any: it can be dumped again all the same
+    task = await tasks.get(namespace, "says")
+    assert task is not None
+    await place.checkpoints.dump(namespace, "says", place.images("once more"), PLAIN, ends=False, lease=LEASE)
     network = f"--net=/proc/{task.pid}/ns/net"
     assert ",UP" in (await asyncio.to_thread(run, "nsenter", network, "busybox", "ip", "link", "show", "lo")).stdout
 
@@ -282,6 +287,48 @@ async def test_we_restore_what_ctr_put_into_an_image(place: RealPlace) -> None:
     await place.runtime.containers.create(namespace, wanted, lease=LEASE)
     await checkpoints.restore(namespace, "web.2", directory)
     assert await place.knows("web.2") == known
+
+
+async def test_a_containerd_that_dies_leaves_no_half_dump_and_no_half_restore(
+    containerd_factory: ContainerdFactory,
+) -> None:
+    """Either it was whole before, or CRIU gave up and the task runs; and a restore without an answer is taken back."""
+    with containerd_factory("2.1").fresh_namespace() as ctr:
+        async with real_host(ctr) as real:
+            place = RealPlace(real)
+            namespace, checkpoints = place.namespace, place.checkpoints
+            await place.runtime.leases.create(namespace, LEASE, {})
+            await place.run("web.1")
+            images = place.images("whole")
+            work = images.parent / "work"
+            dump = asyncio.create_task(checkpoints.dump(namespace, "web.1", images, PLAIN, ends=True, lease=LEASE))
+            await place.dumping(work)
+            await asyncio.to_thread(ctr.host.restart)
+            with contextlib.suppress(CommandFailed):
+                await dump
+            if await checkpoints.until_over(images) != "finished":
+                await place.knows("web.1")
+                images = place.images("another")
+                await checkpoints.dump(namespace, "web.1", images, PLAIN, ends=True, lease=LEASE)
+            assert await checkpoints.until_over(images) == "finished"
+            await place.runtime.tasks.delete(namespace, "web.1")
+            work = images.parent / "work"
+
+            await place.copy("web.1", "web.2")
+            restore = asyncio.create_task(checkpoints.restore(namespace, "web.1", images))
+            async with asyncio.timeout(60):
+                while not (work / "restore.log").exists() and not restore.done():
+                    await asyncio.sleep(0.002)
+            await asyncio.to_thread(ctr.host.restart)
+            with contextlib.suppress(CommandFailed):
+                await restore
+                await place.end("web.1")
+            assert await place.runtime.tasks.get(namespace, "web.1") is None
+            # Its file system may be gone, but nothing is in the way of another one of the same id.
+            await place.runtime.containers.delete(namespace, "web.1")
+            await place.copy("web.2", "web.1")
+            await checkpoints.restore(namespace, "web.1", images)
+            await place.knows("web.1")
 
 
 async def test_a_checkpoint_by_containerd_s_client_is_told_of_its_container(place: RealPlace) -> None:

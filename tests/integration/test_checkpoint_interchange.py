@@ -62,7 +62,7 @@ async def test_checkpointctl_reads_our_archive(ctr: Ctr) -> None:
     assert "Destination: /proc" in tree
     assert "[REG 3]  /log" in tree  # a file that the process has open
     assert inventory((images / "inventory.img").read_bytes()).version == 2
-    assert criu_version((work / "dump.log").read_bytes()).startswith("4.")
+    assert criu_version((work / "dump.log").read_bytes())
 
 
 async def test_docker_s_checkpoint_goes_on_here_and_ours_in_docker(containerd_factory: ContainerdFactory) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 import pytest
 
@@ -31,12 +31,12 @@ class Cluster:
     """Three nats-servers that are one."""
 
     def __init__(self, make: NatsServerFactory) -> None:
-        self.places = [reserved() for _ in range(3)]
-        ports = [port_of(place) for place in self.places]
-        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
-        self.servers: list[NatsServer] = [
-            make(config=f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}') for port in ports
-        ]
+        with ExitStack() as closing:  # until they listen
+            ports = [port_of(closing.enter_context(reserved())) for _ in range(3)]
+            routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+            self.servers: list[NatsServer] = [
+                make(config=f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}') for port in ports
+            ]
 
     @property
     def url(self) -> str:
@@ -62,8 +62,6 @@ def cluster(nats_server_factory: NatsServerFactory) -> Iterator[Cluster]:
     for server in made.servers:
         with suppress(ProcessLookupError):
             server.thaw()
-    for place in made.places:
-        place.close()
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from msgspec import Struct
 
+from bridge.control.recovery.checkpointing import CHECKPOINTING
 from bridge.control.recovery.creating import CREATING
 from bridge.control.recovery.execution import EXECUTION
 from bridge.control.recovery.finding import GoesOn, NotDone, NotHere, Recover, Undecided
@@ -51,5 +52,7 @@ async def _undecided(_place: Place, command: Command, _started_at: Nanos) -> NoR
     raise Undecided(f"nothing shows whether {command.verb} took effect")
 
 
-RECOVERIES: Mapping[str, Recover] = MappingProxyType({**LIFECYCLE, **CREATING, **EXECUTION, **IMAGES, **LIMITS})
+RECOVERIES: Mapping[str, Recover] = MappingProxyType(
+    {**LIFECYCLE, **CREATING, **EXECUTION, **IMAGES, **LIMITS, **CHECKPOINTING}
+)
 """Verb -> how its outcome is found, of every family. A verb that is missing is `Undecided`."""

@@ -8,6 +8,7 @@ misspelt `signal` must not silently become the default one.
 from __future__ import annotations
 
 from bridge.model.commands.amounts import UNLIMITED, size_of
+from bridge.model.commands.checkpointing import CHECKPOINTING, Checkpoint, CheckpointRemove, Restore
 from bridge.model.commands.command import (
     OF_EVERY,
     PRECONDITIONS,
@@ -42,6 +43,8 @@ __all__ = [
     "Attach",
     "COMMANDS",
     "Cancel",
+    "Checkpoint",
+    "CheckpointRemove",
     "CloseStdin",
     "Command",
     "CommandId",
@@ -66,6 +69,7 @@ __all__ = [
     "Remark",
     "Restart",
     "Resize",
+    "Restore",
     "Resume",
     "Rmi",
     "Run",
@@ -94,6 +98,6 @@ __all__ = [
 ]
 
 COMMANDS: dict[str, type[Command]] = {
-    command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES, *EXECUTION)
+    command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES, *EXECUTION, *CHECKPOINTING)
 }
 """Verb -> struct."""

@@ -11,7 +11,7 @@ from bridge.model.checkpoints import CgroupsMode, CheckpointName, EmptyNamespace
 from bridge.model.commands.command import Command, CommandId
 from bridge.model.commands.groups import Group
 
-__all__ = ["CHECKPOINTING", "Checkpoint", "CheckpointRemove", "Migrate", "Receive", "Restore"]
+__all__ = ["CHECKPOINTING", "MIGRATING", "Checkpoint", "CheckpointRemove", "Migrate", "Receive", "Restore"]
 
 HostPath: TypeAlias = Annotated[
     str, Meta(max_length=4095, pattern=r"^(/[^\x00\n]*)?(?!\n)$", description="an absolute path of the host")
@@ -162,4 +162,5 @@ class Receive(Command, frozen=True, kw_only=True):
     stage: Literal["reserve", "prepare", "restore", "abandon"] = "reserve"
 
 
-CHECKPOINTING: tuple[type[Command], ...] = (Checkpoint, CheckpointRemove, Restore, Migrate, Receive)
+CHECKPOINTING: tuple[type[Command], ...] = (Checkpoint, CheckpointRemove, Restore)
+MIGRATING: tuple[type[Command], ...] = (Migrate, Receive)

@@ -24,7 +24,19 @@ SECRET: Final = Meta(extra={"secret": True})
 """Marks an option that nobody but containerd is told: `password: Annotated[str, SECRET] = ""`."""
 
 HARMLESS: Final = frozenset(
-    {"cap_add", "cap_drop", "capabilities", "filters", "labels", "mounts", "resources", "rlimits", "runc", "devices"}
+    {
+        "cap_add",
+        "cap_drop",
+        "capabilities",
+        "devices",
+        "empty_ns",
+        "filters",
+        "labels",
+        "mounts",
+        "resources",
+        "rlimits",
+    }
+    | {"runc"}
 )
 """Options that hold lists or tables and are told in full."""
 

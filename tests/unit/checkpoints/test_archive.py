@@ -240,6 +240,24 @@ async def test_an_error_of_whoever_brings_it_is_the_error(tmp_path: Path) -> Non
     os.close(descriptor)
 
 
+async def test_who_brings_it_is_told_when_it_is_refused(tmp_path: Path) -> None:
+    told = False
+
+    async def endless() -> AsyncGenerator[bytes, None]:
+        nonlocal told
+        try:
+            while True:
+                yield b"no archive" * 1000
+        finally:
+            told = True
+
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(CommandFailed, match="is no tar archive"):
+        await unpack(endless(), descriptor)
+    os.close(descriptor)
+    assert told
+
+
 async def test_who_stops_reading_an_archive_leaves_no_thread(tmp_path: Path) -> None:
     archive = await pack(contents(tmp_path), "none")
     stream = archive()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bridge.checkpoints import LIMITS, Delta, Limits, rebuild
 from bridge.checkpoints.delta import HEADER
+from bridge.checkpoints.pagemap import alignment
 from bridge.errors import CommandFailed
 from tests.unit.checkpoints.archives import pieces, tree
 
@@ -145,6 +146,17 @@ async def test_a_map_that_lies_costs_bytes_and_nothing_else(tmp_path: Path, lie:
     assert tree(tmp_path / "out") == tree(second)
 
 
+async def test_a_map_that_is_none_says_nothing(tmp_path: Path) -> None:
+    first, second = dump(tmp_path / "first", memory(4)), dump(tmp_path / "second", memory(4))
+    before, after = os.open(first, os.O_RDONLY), os.open(second, os.O_RDONLY)
+    assert [one.length for one in alignment(after, before)["pages-1.img"]] == [PAGE] * 4
+    for lie in ("no map", "a map of noise", "a map that goes back"):
+        (second / "pagemap-1.img").write_bytes(LIES[lie])
+        assert alignment(after, before) == {}
+    os.close(before)
+    os.close(after)
+
+
 pages = st.dictionaries(
     st.integers(0, 40), st.binary(min_size=1, max_size=1).map(lambda byte: byte * PAGE), max_size=20
 )
@@ -221,11 +233,12 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "an absolute name": (HEADER + file(b"/etc/evil", 1), "no name of a file"),
     "a name that steers": (HEADER + file(b"\x1b[2J\r\n", 1), r"'\\x1b\[2J\\r\\n', which is no name"),
     "no name": (HEADER + file(b"", 1), "no name of a file"),
-    "too large": (HEADER + file(b"a", 1 << 40), "more than 1048576 bytes, with 'a'"),
+    "too large": (HEADER + file(b"a", 1 << 40), "more than 8388608 bytes, with 'a'"),
     "a file twice": (HEADER + file(b"a", 0, b"E" + bytes(32)) * 2, "another 'a' than"),
     "more data than the file has": (HEADER + file(b"a", 1, data_of(b"xx")), "a record of 2 bytes in 'a', of which 1"),
     "no data": (HEADER + file(b"a", 1, data_of(b"")), "a record of 0 bytes"),
     "a gigabyte in a record": (HEADER + file(b"a", 1 << 20, data_of(b"x", 1 << 30)), "a record of 1073741824 bytes"),
+    "too much in a record": (HEADER + file(b"a", 4 << 20, data_of(bytes(2 << 20))), "a record of 2097152 bytes"),
     "a copy of nothing": (HEADER + file(b"a", 1, copy(b"secret", 0, 0)), "a record of 0 bytes"),
     "a copy from beyond the end": (HEADER + file(b"a", 9, copy(b"pages-1.img", 1 << 62, 9)), "beyond the end"),
     "a copy of more than there is": (HEADER + file(b"a", 99999, copy(b"pages-1.img", 0, 99999)), "beyond the end"),
@@ -254,7 +267,7 @@ async def test_what_is_no_delta_is_refused_and_leaves_nothing(
     os.mkfifo(first / "pipe")
     data = zstandard.ZstdCompressor().compress(data) if packed else data
     with pytest.raises(CommandFailed, match=says) as failed:
-        await applied(data, tmp_path / "out", first, limits=Limits(whole=1 << 20))
+        await applied(data, tmp_path / "out", first, limits=Limits(whole=8 << 20))
     assert failed.value.code == "invalid_argument"
     assert failed.value.message.isprintable()
     assert tree(tmp_path / "out") == {}

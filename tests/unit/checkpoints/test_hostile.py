@@ -82,9 +82,14 @@ def record(**changed: str) -> bytes:
     return tables(bridge_json=json.dumps({"format": 1, "named": False, "record": RECORD | changed}).encode())
 
 
-def zstd(data: bytes, *, level: int = 3, window: int = 0) -> bytes:
-    parameters = zstandard.ZstdCompressionParameters.from_level(level, **({"window_log": window} if window else {}))
-    return zstandard.ZstdCompressor(compression_params=parameters).compress(data)
+def zstd(data: bytes, *, checksum: bool = False) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=checksum).compress(data)
+
+
+def wide(data: bytes, *, window_log: int) -> bytes:
+    """A frame of one plain block that asks for such a window: a few bytes that ask for any memory."""
+    window = bytes([window_log - 10 << 3])
+    return b"\x28\xb5\x2f\xfd\x00" + window + (1 | len(data) << 3).to_bytes(3, "little") + data
 
 
 def zeros(count: int) -> bytes:
@@ -165,6 +170,7 @@ CORPUS: dict[str, tuple[Callable[[], bytes], str]] = {
     "escapes in a name": (lambda: GOOD + entry(ESCAPES, b"x") + END, r"'\\r\\n\\x1b\[2J\\x1b\]0;owned\\x07'"),
     "escapes in an image's name": (lambda: GOOD + entry(f"checkpoint/{ESCAPES}", b"x") + END, r"'checkpoint/\\r\\n"),
     "a right-to-left name": (lambda: GOOD + entry("gmi.\u202etac", b"x") + END, r"'gmi\.\\u202etac'"),
+    "a name beyond ASCII": (lambda: GOOD + entry("checkpoint/ä.img", b"x") + END, r"'checkpoint/\\xe4\.img'"),
     "no UTF-8 in a name": (lambda: GOOD + entry("\udcff\udcfe", b"x", form=tarfile.GNU_FORMAT) + END, "xff"),
     "a mark of a deleted file": (
         lambda: GOOD + entry("checkpoint/.wh..wh..opq", b"x") + END,
@@ -198,6 +204,10 @@ CORPUS: dict[str, tuple[Callable[[], bytes], str]] = {
             + entry("dump.log", b"x")
             + END
         ),
+        "more than one header about it",
+    ),
+    "two long names": (
+        lambda: GOOD + entry("h", b"b\0", kind=tarfile.GNUTYPE_LONGNAME) * 2 + entry("dump.log", b"x") + END,
         "more than one header about it",
     ),
     "a name said twice": (
@@ -244,18 +254,7 @@ CORPUS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: gzip.compress(GOOD + entry("checkpoint/pages-1.img", bytes(64 << 20)) + END),
         "more than 8388608",
     ),
-    "a window that takes all memory": (
-        lambda: (
-            zstandard.ZstdCompressor(
-                compression_params=zstandard.ZstdCompressionParameters(
-                    window_log=31, enable_ldm=True, write_content_size=False
-                )
-            )
-            .compressobj()
-            .compress(os.urandom(1 << 20) * 2)
-        ),
-        "requires too much memory",
-    ),
+    "a window that takes all memory": (lambda: wide(GOOD + END, window_log=26), "requires too much memory"),
     "a size that is not there": (lambda: GOOD + entry("checkpoint/a", b"x", size=1 << 50) + END, "more than 8388608"),
     "a size of 2^88": (
         lambda: GOOD + raw(entry("checkpoint/a"), size=(124, b"\x80" + b"\xff" * 11)) + END,
@@ -275,12 +274,23 @@ CORPUS: dict[str, tuple[Callable[[], bytes], str]] = {
     "half an entry": (lambda: GOOD + entry("checkpoint/a", b"x" * 5000)[:2000], "ends in the middle"),
     "no end": (lambda: GOOD, "ends in the middle"),
     "half an end": (lambda: GOOD + bytes(512), "ends in the middle"),
+    "half a sum at the end": (lambda: zstd(GOOD + END, checksum=True)[:-2], "ends in the middle"),
+    "a sum that is wrong": (lambda: zstd(GOOD + END, checksum=True)[:-4] + b"wrong"[:4], "cannot be unpacked"),
+    "a block that there cannot be": (
+        lambda: wide(GOOD, window_log=20)[:6] + b"\x06\0\0",
+        "a block that there cannot be",
+    ),
+    "a block of two megabytes": (
+        lambda: wide(GOOD, window_log=20)[:6] + b"\xff\xff\xff",
+        "that there cannot be|in the middle",
+    ),
     "half a frame": (lambda: zstd(GOOD + os.urandom(5000) + END)[:-9], "ends in the middle"),
     "something behind the end": (lambda: GOOD + END + b"x", "goes on behind its end"),
     "an entry behind the end": (lambda: GOOD + END + entry("a", b"x"), "goes on behind its end"),
     "something between the two ends": (lambda: GOOD + bytes(512) + entry("a", b"x") + END, "goes on behind its end"),
     "a second frame": (lambda: zstd(GOOD + END) + zstd(b"x"), "goes on behind its end"),
     "something behind the frame": (lambda: zstd(GOOD + END) + b"x", "goes on behind its end"),
+    "half of what gzip packed": (lambda: gzip.compress(GOOD + END)[:-4], "ends in the middle"),
     "something behind gzip's end": (lambda: gzip.compress(GOOD + END) + b"x", "goes on behind its end"),
     "a gigabyte of ends": (lambda: zstd(GOOD + bytes(16 << 20)), "goes on behind its end"),
     "damaged": (lambda: zstd(GOOD)[:30] + b"\xff" * 3000, "cannot be unpacked"),
@@ -394,6 +404,10 @@ async def test_names_as_tar_writes_them_with_a_dot_in_front(inside: Path) -> Non
     data += b"".join(entry(f"./{name}", b"{}") for name in (*TABLES, "checkpoint/inventory.img"))
     await taken(gzip.compress(data + END), inside)
     assert sorted(tree(inside)) == ["checkpoint", "checkpoint/inventory.img", "config.dump", "spec.dump"]
+
+
+async def test_a_window_that_can_be_had_is_taken(inside: Path) -> None:
+    await taken(wide(GOOD + END, window_log=25), inside)
 
 
 async def test_long_names_of_both_kinds_are_read(inside: Path) -> None:

@@ -35,6 +35,12 @@ def test_what_a_dump_was_made_with() -> None:
     assert inventory(INVENTORY) == Inventory(version=2, lsm="none", network_lock="iptables")
 
 
+def test_memory_that_was_dumped_before_is_no_dump() -> None:
+    body = b"\x08\x02\x30\x02\x48\x01\x58\x01\x62\x06\x62\x04cuda"
+    said = inventory(INVENTORY[:4] + len(body).to_bytes(4, "little") + body)
+    assert said == Inventory(version=2, lsm="apparmor", network_lock="nftables", pre_dump=True, plugins=["cuda"])
+
+
 @pytest.mark.parametrize(
     ("log", "version"),
     [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.checkpoints import ToDump, ToRestore, before_dump, before_restore
+from bridge.checkpoints import ToDump, ToRestore, before_dump, before_restore, host_paths
 from bridge.checkpoints.cpu import missed
 from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, Finding, HostFacts
 from bridge.ports.checkpoints import CriuCheck
@@ -88,9 +88,28 @@ DUMPS = {
     "no spec: mounts": Case({"spec": None}, "mounts", "unknown", "not known"),
     "a spec of nonsense": Case({"spec": {"linux": [], "mounts": {}, "process": 1}}, "network", "blocks", "host's"),
     "connections": Case({"connections": 2}, "tcp", "blocks", "established TCP connections (2)"),
-    "connections that are asked for": Case({"connections": 2, "options": TCP}, "tcp", "ok", "are dumped"),
+    "connections that are asked for": Case(
+        {"connections": 2, "options": TCP, "spec": OWN | JOINED}, "tcp", "ok", "are dumped"
+    ),
+    "connections in a network that goes": Case({"options": TCP}, "tcp", "risk", "can only be closed"),
+    "sockets that CRIU does not know": Case(
+        {"criu": CriuCheck("4.1.1", True, "")},
+        "sockets",
+        "risk",
+        "CRIU 4.1.1 cannot dump sockets of TCP and UDP on Linux 6.18",
+    ),
+    "sockets of an older kernel": Case(
+        {"criu": CriuCheck("4.1.1", True, ""), "host": msgspec.structs.replace(HOST, kernel="6.12.1")},
+        "sockets",
+        "ok",
+        "knows the sockets",
+    ),
+    "sockets of a kernel that is not known": Case({"host": HostFacts()}, "sockets", "unknown", "not known"),
+    "control groups that nobody restores": Case(
+        {"options": CheckpointOptions(cgroups_mode="strict")}, "cgroup", "blocks", "never restored"
+    ),
     "no view of connections": Case({"connections": None}, "tcp", "unknown", "not known"),
-    "a terminal": Case({"spec": OWN | {"process": {"terminal": True}}}, "terminal", "risk", "has a terminal"),
+    "a terminal": Case({"spec": OWN | {"process": {"terminal": True}}}, "terminal", "ok", "has a terminal"),
     "stdio on the bus": Case({"stdio": "bus"}, "stdio", "ok", "can be made again"),
     "stdio to a program": Case({"stdio": "binary"}, "stdio", "risk", "goes to binary"),
     "no view of stdio": Case({"stdio": ""}, "stdio", "unknown", "not known"),
@@ -153,6 +172,9 @@ RESTORES = {
     "other control groups, ignored": Case(
         {**here(cgroup="v1"), "options": CheckpointOptions(cgroups_mode="ignore")}, "cgroup", "risk", "told to ignore"
     ),
+    "control groups that nobody restores": Case(
+        {"options": CheckpointOptions(cgroups_mode="strict")}, "cgroup", "blocks", "nothing is ever restored"
+    ),
     "control groups that are not known": Case(then(cgroup=""), "cgroup", "unknown", "not known"),
     "no such runtime": Case({"runtime_here": False}, "runtime", "blocks", "not here: io.containerd.runc.v2"),
     "another runtime": Case(here(runtime="crun"), "runtime", "blocks", "dumped by runc, and here is crun"),
@@ -180,7 +202,8 @@ RESTORES = {
     "no spec: network": Case({"spec": None}, "network", "unknown", "not known"),
     "a mount that is gone": Case({"spec": BOUND, "missing": ["/srv/\r"]}, "mounts", "blocks", r"not here: /srv/\r"),
     "mounts that nobody looked for": Case({"missing": None}, "mounts", "unknown", "not known"),
-    "connections": Case(ESTABLISHED, "tcp", "risk", "need the address"),
+    "connections": Case(ESTABLISHED | {"spec": OWN | JOINED}, "tcp", "risk", "need the address"),
+    "connections in a network that is made anew": Case(ESTABLISHED, "tcp", "risk", "cannot be restored"),
     "connections of one that runs": Case(
         ESTABLISHED | {"original_runs": True}, "tcp", "blocks", "held by the original"
     ),
@@ -232,7 +255,20 @@ def test_where_nothing_is_known_nothing_is_ok() -> None:
     criu = CriuCheck("", None, "")
     dump = before_dump(ToDump(host=HostFacts(), criu=criu))
     restore = before_restore(ToRestore(host=HostFacts(), criu=criu))
-    assert {one.level for one in [*dump.findings, *restore.findings]} == {"unknown"}
+    assert {one.level for one in [*dump.findings, *restore.findings] if one.check != "cgroup"} == {"unknown"}
+    assert only(restore.findings, "cgroup").level == "unknown"
+
+
+def test_the_paths_of_the_host_that_a_spec_needs() -> None:
+    mounts = [
+        {"destination": "/data", "source": "/srv/data", "options": ["rbind"]},
+        {"destination": "/proc", "source": "proc", "type": "proc"},
+        {"destination": "/etc/hosts", "source": "/srv/hosts", "type": "bind"},
+        {"destination": "/again", "source": "/srv/data", "type": "bind"},
+        "nonsense",
+    ]
+    assert host_paths(OWN | JOINED | {"mounts": mounts}) == ["/srv/data", "/srv/hosts", "/run/netns/web"]
+    assert host_paths({"mounts": 1, "linux": []}) == []
 
 
 @pytest.mark.parametrize(

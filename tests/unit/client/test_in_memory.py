@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack, aclosing
 import pytest
 
 from bridge.client import Bus
-from bridge.control.dispatch import VERBS, Dispatcher
+from bridge.control.dispatch import Dispatcher
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
+from bridge.control.verbs import VERBS
 from bridge.errors import CommandFailed, LogUnavailable
 from bridge.model.commands import groups_from
 from bridge.model.events import TaskExit, TaskPaused

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.containerd.checkpoint_log import MOST, log_end
+from bridge.containerd.checkpoint_log import MOST, log_end, verdict
 
 LOG = """\
 (00.000073) Version: 4.1.1 (gitid 0)
@@ -39,3 +39,11 @@ def test_what_is_told_is_short_and_the_end_of_it_is_there() -> None:
     long = log_end("Error " + "z" * 5000 + "end")
     assert len(long) <= MOST
     assert long.endswith("end")
+
+
+def test_a_log_tells_how_a_dump_has_ended() -> None:
+    assert verdict("(00.1) Writing stats\n(00.2) Dumping finished successfully\n") == "finished"
+    assert verdict(LOG) == "failed"
+    assert verdict(LOG + "(00.3) Error (criu/cgroup.c:1998): cg: cgroupd: recv req error\n") == "failed"
+    assert verdict("(00.1) Dumping processes (pid: 104 comm: Dumping finished successfully)\n(00.2) x\n") == "unknown"
+    assert verdict("") == "unknown"

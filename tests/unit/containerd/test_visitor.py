@@ -80,7 +80,7 @@ def test_the_chain_goes_when_all_that_leads_to_it_has_gone(programs: Programs) -
 
 def test_it_answers_in_one_line_whatever_comes() -> None:
     def ask(request: dict[str, Any]) -> dict[str, Any]:
-        argv = [sys.executable, "-I", "-S", visitor.__file__, json.dumps(request)]
+        argv = [sys.executable, "-I", "-S", visitor.__file__, json.dumps({"network": "", **request})]
         ran = subprocess.run(argv, capture_output=True, check=True)
         answer: dict[str, Any] = json.loads(ran.stdout)
         return answer

@@ -17,15 +17,17 @@ from bridge.control.journal import Journal
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
 from bridge.control.removal import Removal
+from bridge.control.verb import Checkpointing
+from bridge.control.workshop import Workshop
 from bridge.model.commands import GROUPS
-from bridge.model.events import CommandRecorded
+from bridge.model.events import CommandRecorded, TaskCheckpointed
 from bridge.model.outcomes import CommandState, Outcome
 from bridge.model.subjects import CommandSubject
 from bridge.policy import NO_RULES, Permissions, RuleBook
 from bridge.policy.permissions import as_it_stands
 from bridge.ports import CommandRequest
 from bridge.stdio.sessions import Sessions
-from bridge.testing import MemoryContainerd, MemoryStdio, Program
+from bridge.testing import MemoryCheckpoints, MemoryContainerd, MemoryStdio, Program
 from bridge.testing.images import memory_image
 
 MARK: Final = "canary-of-8a1f"
@@ -42,6 +44,8 @@ ON: Final = "web.1"
 EXAMPLES: Final[dict[str, tuple[str | None, dict[str, Any]]]] = {
     "attach": (ON, {"exec_id": "shell"}),
     "cancel": (None, {"command": "c-1"}),
+    "checkpoint": (ON, {"name": "first"}),
+    "checkpoint-remove": (ON, {"name": "kept"}),
     "close-stdin": (ON, {"exec_id": "shell"}),
     "create": (
         "new.1",
@@ -59,6 +63,7 @@ EXAMPLES: Final[dict[str, tuple[str | None, dict[str, Any]]]] = {
     "pull": (None, {"image": REMOTE, "username": "canary-of-ann", "password": PASSWORD}),
     "resize": (ON, {"exec_id": "shell", "width": 80, "height": 24}),
     "restart": (ON, {"grace": 0}),
+    "restore": ("new.1", {"checkpoint": "n1.default.web=2E1.kept"}),
     "resume": (ON, {}),
     "rmi": (None, {"image": IMAGE, "force": True}),
     "run": ("new.1", {"image": IMAGE, "command": ["sh", MARK], "env": [f"TOKEN={MARK}"]}),
@@ -84,6 +89,8 @@ class Side:
         self.told: list[CommandState] = []
         self.containerd = MemoryContainerd()
         self.bus = MemoryStdio()
+        self.catalogue = MemoryCheckpoints(node="n1")
+        self.checkpointed: list[tuple[TaskCheckpointed, str, str, str]] = []
         self.policy = Policy(groups=GROUPS, book=book, resolve=as_it_stands)
         self._observing = observing
         self.dispatcher: Dispatcher
@@ -119,7 +126,16 @@ class Side:
             standing=self.told.append,
             sessions=sessions,
             removing=removal,
+            checkpointing=Checkpointing(
+                self.catalogue, Workshop(self.directory / "checkpoints", "n1"), self.happened, lambda *_: None
+            ),
         )
+        await self.ask("checkpoint", ON, name="kept")
+        self.events.clear()
+        self.told.clear()
+
+    def happened(self, event: TaskCheckpointed, namespace: str, container: str, command_id: str) -> None:
+        self.checkpointed.append((event, namespace, container, command_id))
 
     async def _end_all(self) -> None:
         for one in self.containerd.containers.values():

@@ -70,10 +70,19 @@ class SmallContainers:
         await self._all.called("defaults", namespace)
         return Defaults("io.containerd.runc.v2", "overlayfs")
 
-    async def respec(self, namespace: str, container: str, spec: Mapping[str, Any]) -> None:
+    async def respec(
+        self,
+        namespace: str,
+        container: str,
+        spec: Mapping[str, Any],
+        *,
+        labels: Mapping[str, str] | None = None,
+        snapshot_key: str | None = None,
+    ) -> None:
         await self._all.called("respec")
         record = self._all.records[namespace, container]
-        self._all.records[namespace, container] = structs.replace(record, spec=dict(spec))
+        given = {**record.labels, **(labels or {})}
+        self._all.records[namespace, container] = structs.replace(record, spec=dict(spec), labels=given)
 
     async def delete(self, namespace: str, container: str, *, keep_snapshot: bool = False) -> Sequence[str]:
         await self._all.called("delete", keep_snapshot)

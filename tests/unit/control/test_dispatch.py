@@ -14,7 +14,7 @@ import pytest
 import bridge
 from bridge.control import dispatch
 from bridge.control.creation import VERBS as CREATE
-from bridge.control.dispatch import VERBS, Dispatcher
+from bridge.control.dispatch import Dispatcher
 from bridge.control.images import VERBS as IMAGES
 from bridge.control.lanes import Lanes
 from bridge.control.lifecycle import VERBS as LIFECYCLE
@@ -23,6 +23,7 @@ from bridge.control.observe import VERBS as OBSERVE
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
 from bridge.control.stats import VERBS as STATS
+from bridge.control.verbs import VERBS
 from bridge.control.waiting import VERBS as WAITING
 from bridge.model.commands import COMMANDS, GROUPS, Cancel, Group
 from bridge.model.events import CommandRecorded, Failure, Who

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from bridge.control import dispatch, policy
+from bridge.control import dispatch, policy, verbs
 from bridge.control.verb import Place
 from bridge.model.outcomes import Done, Judged
 from bridge.policy import NO_RULES, Rule, RuleBook
@@ -126,7 +126,7 @@ class Making:
         self.spec = spec
         self.gate = asyncio.Event()
         self.gate.set()
-        monkeypatch.setattr(dispatch, "VERBS", {**dispatch.VERBS, "start": self})
+        monkeypatch.setattr(dispatch, "VERBS", {**verbs.VERBS, "start": self})
         monkeypatch.setattr(policy, "ASKING", frozenset({"start"}))
         node.boot()
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from bridge.control import dispatch, policy
+from bridge.control import dispatch, policy, verbs
 from bridge.control.policy import Policy
 from bridge.control.rulebook import PolicyFile
 from bridge.control.verb import Place
@@ -140,7 +140,7 @@ class Making:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, spec: Any) -> None:
         self.made = 0
         self._spec = spec
-        monkeypatch.setattr(dispatch, "VERBS", {**dispatch.VERBS, "start": self})
+        monkeypatch.setattr(dispatch, "VERBS", {**verbs.VERBS, "start": self})
         monkeypatch.setattr(policy, "ASKING", frozenset({"start"}))
 
     async def __call__(self, place: Place, _command: Any) -> Done:

@@ -55,7 +55,7 @@ def place(runtime: SmallRuntime, log: Log) -> Place:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "TOLD_WITHIN_S", 0.3)
+    monkeypatch.setattr(waiting, "TOLD_WITHIN_S", 1.5)
     monkeypatch.setattr(waiting, "LOOK_AGAIN_S", 0.001)
     monkeypatch.setattr(ending, "RECONNECT_S", 0.001)
 

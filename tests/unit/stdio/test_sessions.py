@@ -217,7 +217,7 @@ async def test_one_that_ended_answers_who_asks_again_after_a_restart_too(house: 
 
 
 async def test_time_that_is_up_is_up_after_a_restart_too(house: House) -> None:
-    session = await house.run(Program(ends_on={}), timeout=0.5)
+    session = await house.run(Program(ends_on={}), timeout=2.0)
     await house.restart()
     ended = await house.found().ended()
     assert (ended.timed_out, ended.exit_status) == (True, 137)

@@ -1,0 +1,255 @@
+"""A container's task dumped into the directory of a command: what it is, frozen, its memory, and what it wrote.
+
+The container stands still from before the dump until its file system is taken too, so the two fit together; that it was us who
+froze it stands in the directory before it is done, so that whoever finds a crash lets it run on. What was paused by somebody else
+stays so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self
+
+from msgspec import Struct
+
+from bridge.checkpoints import LOG, STATS, Contents, keep_layer, stats_of
+from bridge.control.execution import session_of_task
+from bridge.control.leases import PASSING, insist, taken_back
+from bridge.control.verb import Checkpointing, Place
+from bridge.control.workshop import Bench, Note
+from bridge.errors import CommandFailed
+from bridge.failpoint import failpoint
+from bridge.model import labels
+from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, CheckpointRecord, CriuStats
+from bridge.model.codec import encode_any
+from bridge.model.nanos import now
+from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
+from bridge.ports import Descriptor
+
+__all__ = [
+    "CONFIG",
+    "NOTHING",
+    "Dump",
+    "Pause",
+    "checkpointing_at",
+    "contents_of",
+    "dump",
+    "facts_of",
+    "resume",
+    "stats_in",
+]
+
+CONFIG: Final = "org.criu.config"
+"""The annotation by which runc takes a configuration file of CRIU's: one that somebody else wrote is not followed."""
+
+NOTHING: Final = ArchiveFacts(size=0, digest="", unpacked=0)
+"""Of an archive that is not written yet."""
+
+
+def checkpointing_at(place: Place) -> Checkpointing:
+    """Return what commands about checkpoints need.
+
+    Raises:
+        CommandFailed: `unimplemented`: this node has none of it.
+    """
+    if place.checkpointing is None:
+        raise CommandFailed("unimplemented", f"node {place.node} makes and restores no checkpoints")
+    return place.checkpointing
+
+
+async def facts_of(
+    place: Place, record: ContainerInfo, task: TaskInfo, options: CheckpointOptions, *, name: str, rw: bool
+) -> CheckpointRecord:
+    """Return the record of a checkpoint that is about to be made, as far as it is known before."""
+    namespace, container = place.target
+    host, image_digest = await asyncio.gather(
+        place.runtime.checkpoints.host(namespace, record.runtime), _digest_of(place, record.image)
+    )
+    return CheckpointRecord(
+        id=place.command_id,
+        node=place.node,
+        namespace=namespace,
+        container=container,
+        name=name,
+        created_at=now(),
+        archive=NOTHING,
+        options=options,
+        host=host,
+        image=record.image,
+        image_digest=image_digest,
+        snapshotter=record.snapshotter,
+        runtime=record.runtime,
+        rw=rw and bool(record.snapshot_key),
+        status=task.status,
+        incarnation=await _incarnation(place),
+        parent=record.labels.get(labels.CHECKPOINT, ""),
+        labels=dict(record.labels),
+        **await _stdio(place, record, task),
+    )
+
+
+async def _digest_of(place: Place, image: str) -> str:
+    if not image:
+        return ""
+    assert place.namespace is not None
+    found = await place.runtime.images.list(place.namespace)
+    return next((one.digest for one in found if one.name == image), "")
+
+
+async def _incarnation(place: Place) -> str | None:
+    try:
+        return (await place.known(*place.target)).incarnation
+    except CommandFailed:  # nobody follows its events at the moment
+        return None
+
+
+async def _stdio(place: Place, record: ContainerInfo, task: TaskInfo) -> dict[str, Any]:
+    """Return where the task's stdio goes, in the words of a record."""
+    session = await session_of_task(place)
+    written = task.stdout or task.stderr
+    where = record.labels.get(labels.STDIO, "")
+    if session is not None:
+        where = labels.ON_THE_BUS
+    elif "://" in written:
+        where = written.partition("://")[0]
+    elif written and written != os.devnull:
+        where = "fifo"
+    elif "://" in where:
+        where = where.partition("://")[0]
+    stdin = session.result().stdin if session is not None else bool(task.stdin)
+    return {"stdio": where or "null", "stdin": stdin, "tty": task.terminal}
+
+
+# -- standing still
+
+
+class Pause:
+    """Freezes a task that runs for as long as its context lasts, or until `over`; one that is paused stays so.
+
+    Attributes:
+        interrupted_ns: how long it stood still because of us, once that is over; None where it did not.
+    """
+
+    def __init__(self, place: Place, bench: Bench, task: TaskInfo, *, draft: CheckpointRecord | None = None) -> None:
+        """Take the task as it is now, and the directory in which it is noted that it was us."""
+        self.interrupted_ns: int | None = None
+        self._place = place
+        self._bench = bench
+        self._draft = draft
+        self._wanted = task.status == "running"
+        self._began: int | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._wanted:
+            await self._bench.note(Note(paused=True, draft=self._draft))
+            self._began = time.monotonic_ns()
+            try:
+                await self._place.runtime.tasks.pause(*self._place.target)
+            except BaseException as error:
+                if isinstance(error, CommandFailed) and error.code not in {*PASSING, "unknown"}:
+                    self._began = None  # refused: it has ended, or somebody else froze it
+                await self._release(error)  # it may have been frozen before the answer was lost
+                raise
+            failpoint("paused")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self._release(error)
+
+    async def over(self) -> None:
+        """Let it run on, if it was us who froze it."""
+        if self._began is not None:
+            await insist(f"{self._place}, which is frozen,", partial(resume, self._place))
+            self.interrupted_ns = time.monotonic_ns() - self._began
+            self._began = None
+            failpoint("resumed")
+
+    def ended(self) -> None:
+        """Note that there is no task any more that could run on."""
+        self._began = None
+
+    async def _release(self, error: BaseException | None) -> None:
+        """Let it run on whatever has happened: for as long as it takes, or, where the bridge stops, as the next one finds it."""
+        if self._began is not None:
+            await taken_back(error or Exception(), f"{self._place}, which is frozen,", partial(resume, self._place))
+            self._began = None
+
+
+async def resume(place: Place) -> None:
+    """Let a task run on; that it runs, or is gone, is as good."""
+    try:
+        await place.runtime.tasks.resume(*place.target)
+    except CommandFailed as error:
+        task = await place.runtime.tasks.get(*place.target)
+        if task is not None and task.status in {"paused", "pausing"}:
+            raise CommandFailed(
+                error.code, f"{place} is frozen, and cannot be resumed: {error.message}", containerd=error.containerd
+            ) from error
+
+
+# -- the dump
+
+
+class Dump(Struct, frozen=True, kw_only=True):
+    """What was taken of a container: its facts, and the layer that it wrote, as it lies in containerd."""
+
+    draft: CheckpointRecord
+    spec: dict[str, Any]
+    layer: Descriptor | None
+
+
+async def dump(
+    place: Place,
+    bench: Bench,
+    draft: CheckpointRecord,
+    spec: dict[str, Any],
+    *,
+    lease: str,
+    ends: bool = False,
+    packed: bool = False,
+) -> Dump:
+    """Dump a task that stands still, and hold under the lease what the container wrote, `packed` as an image has it.
+
+    Raises:
+        CommandFailed: CRIU cannot; the task is as it was before.
+    """
+    namespace, container = place.target
+    checkpoints = place.runtime.checkpoints
+    place.tell(Progress(id=place.command_id, name=draft.name, event="dumping"))
+    await checkpoints.dump(namespace, container, bench.images, draft.options, ends=ends, lease=lease)
+    failpoint("dumped")
+    layer = await checkpoints.changes(namespace, container, packed=packed, lease=lease) if draft.rw else None
+    return Dump(draft=draft, spec=spec, layer=layer)
+
+
+async def stats_in(bench: Bench) -> CriuStats | None:
+    """Return what CRIU measured, None where it left nothing that can be read."""
+    return await asyncio.to_thread(stats_of, bench.work)
+
+
+async def contents_of(place: Place, bench: Bench, dumped: Dump, created_at: Any = None) -> Contents:
+    """Return what goes into an archive; the layer is a file in the directory from here on."""
+    if dumped.layer is not None:
+        assert place.namespace is not None
+        directory = os.open(bench.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            data = place.runtime.checkpoints.read(place.namespace, dumped.layer)
+            await keep_layer(data, directory, name=bench.layer.name)
+        finally:
+            os.close(directory)
+    log, stats = bench.work / LOG, bench.work / STATS
+    return Contents(
+        record=dumped.draft,
+        spec=encode_any(dumped.spec),
+        images=bench.images,
+        layer=bench.layer if dumped.layer is not None else None,
+        log=log if await asyncio.to_thread(log.is_file) else None,
+        stats=stats if await asyncio.to_thread(stats.is_file) else None,
+        container_created_at=created_at,
+    )

@@ -1,0 +1,146 @@
+"""What would fail, said before anything is tried: what is seen of host, container and checkpoint, judged by `bridge.checkpoints`.
+
+A finding that `blocks` is refused unless the command is forced. What cannot be seen from here is `unknown`, and blocks nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+from bridge.checkpoints import ToDump, ToRestore, before_dump, before_restore
+from bridge.control.checkpoint_dump import CONFIG, checkpointing_at
+from bridge.control.restore_container import Plan
+from bridge.control.verb import Place
+from bridge.errors import CommandFailed
+from bridge.model import labels
+from bridge.model.checkpoints import CheckpointRecord, Finding, Verdict
+from bridge.model.outcomes import ContainerInfo, TaskInfo
+
+__all__ = ["verdict_of_dump", "verdict_of_restore"]
+
+OF_THE_FILE: Final = ("tcp_skip_in_flight", "link_remap")
+"""Options of a dump that containerd's API cannot tell CRIU."""
+
+
+async def verdict_of_dump(place: Place, record: ContainerInfo, task: TaskInfo, draft: CheckpointRecord) -> Verdict:
+    """Say what a dump of this task would meet."""
+    criu, execs, memory, space = await asyncio.gather(
+        place.runtime.checkpoints.check(), _execs(place), _memory(place), _space(place)
+    )
+    verdict = before_dump(
+        ToDump(
+            host=draft.host,
+            criu=criu,
+            options=draft.options,
+            status=task.status,
+            spec=record.spec,
+            execs=execs,
+            stdio=draft.stdio,
+            memory=memory,
+            space=space,
+        )
+    )
+    return Verdict(findings=[*verdict.findings, *_of_dump(record, draft)])
+
+
+async def _execs(place: Place) -> int | None:
+    try:
+        found = await place.runtime.tasks.pids(*place.target)
+    except CommandFailed:
+        return None
+    return sum(one.exec_id is not None for one in found)
+
+
+async def _memory(place: Place) -> int | None:
+    namespace, container = place.target
+    try:
+        found = await place.runtime.tasks.metrics(namespace, [container])
+    except CommandFailed:
+        return None
+    return next((one.memory.usage for one in found if one.memory is not None), None)
+
+
+async def _space(place: Place) -> int | None:
+    try:
+        return await checkpointing_at(place).workshop.room()
+    except CommandFailed:
+        return None  # then the dump fails, and that is told
+
+
+def _of_dump(record: ContainerInfo, draft: CheckpointRecord) -> Iterator[Finding]:
+    annotations = (record.spec or {}).get("annotations") or {}
+    for name in OF_THE_FILE:
+        if getattr(draft.options, name) and CONFIG not in annotations:
+            yield Finding(
+                check="options",
+                level="blocks",
+                says=f"{name} cannot be told to CRIU for this container",
+                way_out=f"leave it out, or make the container with the annotation {CONFIG}, the path of a file that says so",
+            )
+    if not draft.rw and record.snapshot_key:
+        yield Finding(
+            check="files",
+            level="risk",
+            says="what it wrote to its files stays out, so files that it has open may not fit",
+            way_out="leave --no-rw out, unless it writes nothing",
+        )
+
+
+async def verdict_of_restore(place: Place, plan: Plan) -> Verdict:
+    """Say what a restore would meet here."""
+    namespace, _ = place.target
+    checkpoints, record, wanted = place.runtime.checkpoints, plan.taken.record, plan.wanted
+    criu, host, space, defaults = await asyncio.gather(
+        checkpoints.check(),
+        checkpoints.host(namespace, wanted.runtime),
+        _space(place),
+        place.runtime.containers.defaults(namespace),
+    )
+    verdict = before_restore(
+        ToRestore(
+            host=host,
+            criu=criu,
+            record=record,
+            options=plan.options,
+            spec=wanted.spec,
+            image_here=not plan.fresh or plan.image is not None,
+            image_digest=plan.image.digest if plan.image is not None else record.image_digest if record else "",
+            image_follows=plan.taken.vouched and record is not None and bool(record.image_digest),
+            id_free=True,
+            runtime_here=True if wanted.runtime == defaults.runtime else None,
+            snapshotter_here=True if wanted.snapshotter in {"", defaults.snapshotter} else None,
+            original_runs=await _runs(place, record),
+            space=space,
+        )
+    )
+    return Verdict(findings=[*verdict.findings, *_of_restore(plan)])
+
+
+async def _runs(place: Place, record: CheckpointRecord | None) -> bool | None:
+    if record is None or record.node != place.node:
+        return None
+    try:
+        task = await place.runtime.tasks.get(record.namespace, record.container)
+    except CommandFailed:
+        return None
+    return task is not None and task.status in {"running", "paused", "pausing"}
+
+
+def _of_restore(plan: Plan) -> Iterator[Finding]:
+    record = plan.taken.record
+    if plan.stdio == labels.ON_THE_BUS and record is not None and record.stdio == "null" and not record.tty:
+        yield Finding(
+            check="stdio",
+            level="risk",
+            says="it wrote to nowhere when it was dumped, and goes on doing so",
+            way_out="leave --stdio out",
+        )
+    if plan.there is not None and not plan.fresh and not plan.taken.exited:
+        yield Finding(
+            check="files",
+            level="risk",
+            says="the checkpoint has nothing of its files, and the container's own may have changed since",
+            way_out="make checkpoints with its files",
+        )

@@ -1,0 +1,265 @@
+"""Checkpoints over the whole way: client, bus, bridge, containerd and CRIU; what is in memory goes on, and nothing is left.
+
+One host and one bridge for all of them, a namespace of its own for each; `-m older` repeats them with containerd 1.7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tarfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.client import Bus, Node, connect
+from bridge.model import labels
+from bridge.model.checkpoints import CheckpointKey
+from bridge.model.commands import Checkpoint, CheckpointRemove, Restore
+from bridge.model.outcomes import Outcome
+from tests.contract.checkpointing import WAITS
+from tests.fix_bridge import Bridge, Stored, until_stored
+from tests.integration.every_verb import LENIENT
+from tests.testbed import Containerd, Ctr, NatsServer
+
+pytestmark = pytest.mark.containerd
+
+# It starts nothing else while it waits: see tests/contract/checkpointing.py.
+COUNTER = [
+    *("sh", "-c"),
+    f"{WAITS}\nn=0; echo began >> /log; while :; do n=$((n+1)); echo $n > /dev/shm/n; waits; done",
+]
+"""Counts in memory; a file in its layer says how often it began."""
+
+CONNECTED = [
+    *("sh", "-c"),
+    "mkfifo /f; nc -l -p 777 -e cat & (until nc 127.0.0.1 777 < /f; do sleep 0.05; done) & exec 9> /f; " + COUNTER[2],
+]
+"""The same, with a TCP connection to itself."""
+
+
+class Here:
+    """One bridge, in a namespace that only this test has."""
+
+    def __init__(self, bridge: Bridge, ctr: Ctr, bus: Bus, url: str) -> None:
+        self.bridge = bridge
+        self.ctr = ctr
+        self.bus = bus
+        self.url = url
+        self.node = Node("n1", bus._sender, bus.subjects, bus.jobs, stdio=bus._stdio)
+        self.where: Any = {"namespace": ctr.namespace}
+
+    async def send(self, command: Any, container: str) -> Outcome:
+        return await self.node.send(command, container=container, timeout=60, **self.where)
+
+    async def ok(self, command: Any, container: str) -> Any:
+        outcome = await self.send(command, container)
+        assert outcome.outcome == "ok", (outcome.error, self.bridge.log[-10:])
+        return outcome.result
+
+    async def failure(self, command: Any, container: str) -> tuple[str, str]:
+        outcome = await self.send(command, container)
+        assert outcome.error is not None, outcome
+        return outcome.error.code, outcome.error.message
+
+    async def start(self, container: str, *command: str, **options: Any) -> int:
+        await asyncio.to_thread(self.ctr.run, container, *(command or COUNTER), **options)
+        return await self.count(container)
+
+    def pid(self, container: str) -> int:
+        lines = [line.split() for line in self.ctr("tasks", "ls").splitlines()[1:]]
+        return next(int(pid) for name, pid, _ in lines if name == container)
+
+    def status(self, container: str) -> str:
+        lines = [line.split() for line in self.ctr("tasks", "ls").splitlines()[1:]]
+        return next((status for name, _, status in lines if name == container), "none")
+
+    def read(self, container: str, path: str) -> str:
+        return self.ctr.host.run("cat", f"/proc/{self.pid(container)}/root{path}", check=False).stdout
+
+    async def connected(self, container: str) -> None:
+        """Wait until it has an established connection."""
+        table = f"/proc/{self.pid(container)}/net/tcp"
+        while " 01 " not in (await asyncio.to_thread(self.ctr.host.run, "cat", table)).stdout:
+            await asyncio.sleep(0.02)
+
+    async def count(self, container: str, beyond: int = 0) -> int:
+        """Wait until it has counted beyond that; return how far it is."""
+        while not (
+            (text := (await asyncio.to_thread(self.read, container, "/dev/shm/n")).strip()) and int(text) > beyond
+        ):
+            await asyncio.sleep(0.02)
+        return int(text)
+
+    def litter(self) -> list[str]:
+        found = [f"lease {name}" for name in self.ctr("leases", "ls", "-q").split()]
+        found += [f"ingest {line}" for line in self.ctr("content", "active").splitlines()[1:]]
+        directory = self.ctr.host.shared / "checkpoints" / "n1"
+        found += [f"directory {path}" for path in directory.iterdir()] if directory.is_dir() else []
+        return found
+
+
+@pytest.fixture(scope="module")
+def house(
+    _containerds: Callable[[str], Containerd], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Containerd, Bridge, str]]:
+    host, directory = _containerds("2.1"), tmp_path_factory.mktemp("house")
+    (directory / "policy.toml").write_text(LENIENT + 'checkpoint_paths = ["/"]\ntrust = true\n')
+    with (
+        NatsServer() as nats,
+        Bridge(
+            *("--containerd", host.address, "--fifo-dir", host.fifo_dir / "n1", "--nats", nats.url, "--node", "n1"),
+            *("--state-dir", directory / "state", "--commands", "all", "--policy", directory / "policy.toml"),
+            *("--checkpoint-dir", host.shared / "checkpoints"),
+        ) as bridge,
+    ):
+        bridge.live()
+        yield host, bridge, nats.url
+
+
+@pytest.fixture
+async def here(house: tuple[Containerd, Bridge, str]) -> AsyncIterator[Here]:
+    host, bridge, url = house
+    with host.fresh_namespace() as ctr:
+        async with connect(url) as bus:
+            yield Here(bridge, ctr, bus, url)
+
+
+def key(here: Here, container: str, name: str) -> str:
+    return CheckpointKey("n1", here.ctr.namespace, container, name).token
+
+
+async def test_a_counter_goes_on_under_its_own_id_another_one_and_three_clones(here: Here) -> None:
+    await here.start("web.1")
+    await asyncio.to_thread(here.ctr, "tasks", "exec", "--exec-id", "w", "web.1", "sh", "-c", "echo mine > /kept")
+    verdict = (await here.ok(Checkpoint(check=True), "web.1"))["verdict"]
+    assert {one["check"] for one in verdict["findings"]} >= {"criu", "tcp", "execs", "space"}
+
+    made = await here.ok(Checkpoint(name="first"), "web.1")
+    record = made["record"]
+    assert record["stats"]["pages_written"] > 0
+    assert record["interrupted_ns"] > 0
+    assert (record["exited"], record["status"], record["stdio"]) == (False, "running", "null")
+    seen = await here.count("web.1")  # it runs on
+    assert here.litter() == []
+    assert await here.failure(Checkpoint(name="first"), "web.1") == (
+        "already_exists",
+        "container web.1 has a checkpoint first already: give another name, or remove that one",
+    )
+
+    name = key(here, "web.1", "first")
+    names = ["web.2", "clone-1", "clone-2", "clone-3"]
+    for other in names:
+        restored = await here.ok(Restore(checkpoint=name, tcp_close=True), other)
+        assert (restored["pid"], restored["parent"]) == (here.pid(other), record["incarnation"])
+        first = await here.count(other)
+        assert await here.count(other, beyond=first) > first
+        assert (here.read(other, "/log"), here.read(other, "/kept")) == ("began\n", "mine\n")
+    code, sentence = await here.failure(Restore(checkpoint=name), "web.1")
+    assert (code, "web.1 is running: stop it first" in sentence) == ("failed_precondition", True)
+
+    # Under its own id: the container that is there is used, with its files as they were.
+    await asyncio.to_thread(here.ctr, "tasks", "exec", "--exec-id", "w", "web.1", "sh", "-c", "echo later > /kept")
+    beyond = await here.count("web.1", beyond=seen + 40)
+    await asyncio.to_thread(here.ctr.kill, "web.1")
+    await here.ok(Restore(checkpoint=name), "web.1")
+    assert (await here.count("web.1")) < beyond
+    assert here.read("web.1", "/kept") == "mine\n"
+    info = json.loads(await asyncio.to_thread(here.ctr, "containers", "info", "web.1"))
+    assert info["Labels"][labels.CHECKPOINT] == name
+    assert "annotations" not in info["Spec"]
+    assert here.litter() == []
+
+    def told(message: Stored) -> bool:
+        return message.word == "restored" and message.data["checkpoint"] == name
+
+    subject = f"containerd.events.n1.{here.ctr.namespace}.web=2E1.>"
+    events = await asyncio.to_thread(until_stored, here.url, told, subject)
+    [restore] = [one for one in events if told(one)]
+    assert restore.data["parent"] == record["incarnation"]
+    [checkpointed] = [one for one in events if one.word == "checkpointed"]
+    assert checkpointed.data["checkpoint"] == name
+    assert checkpointed.event["correlationid"] == record["id"]
+    assert checkpointed.event["incarnation"] == record["incarnation"]
+
+    freed = await here.ok(CheckpointRemove(name="first"), "web.1")
+    assert freed["freed"] == record["archive"]["size"]
+    assert (await here.failure(Restore(checkpoint=name), "web.9"))[0] == "not_found"
+
+
+async def test_with_exit_it_ends_and_that_is_no_crash(here: Here) -> None:
+    await here.start("web.1")
+    await here.count("web.1", beyond=10)
+    made = await here.ok(Checkpoint(name="last", exit=True), "web.1")
+    assert made["record"]["exited"]
+    assert here.status("web.1") == "STOPPED"
+
+    def ended(message: Stored) -> bool:
+        return message.word == "exit"
+
+    events = await asyncio.to_thread(until_stored, here.url, ended, f"containerd.events.n1.{here.ctr.namespace}.>")
+    [exit_] = [one for one in events if ended(one)]
+    assert (exit_.data["cause"], exit_.data["exit_status"]) == ("checkpoint", 137)
+    assert exit_.event["correlationid"] == made["record"]["id"]
+    assert here.litter() == []
+
+    await here.ok(Restore(checkpoint=key(here, "web.1", "last")), "web.1")
+    assert await here.count("web.1", beyond=10) > 10
+    assert here.read("web.1", "/log") == "began\n"
+
+
+@pytest.mark.parametrize("to", ["image", "dir", "file"])
+async def test_what_lies_elsewhere_is_restored_by_who_trusts_it(here: Here, to: str) -> None:
+    await here.start("web.1")
+    target = (
+        "docker.io/test/checkpoint:1" if to == "image" else str(here.ctr.host.shared / f"{here.ctr.namespace}.{to}")
+    )
+    made = await here.ok(Checkpoint(to=to, target=target), "web.1")
+    assert (made["image"] or made["path"]) == target
+    assert (await here.failure(Checkpoint(to=to, target=target), "web.1"))[0] == "already_exists"
+    if to != "image":
+        assert os.stat(target).st_mode & 0o077 == 0
+        assert not [path for path in Path(target).parent.iterdir() if path.name.startswith(".")]
+    code, sentence = await here.failure(Restore(**{to: target}), "web.2")
+    assert (code, "give trust" in sentence) == ("failed_precondition", True)
+    await here.ok(Restore(**{to: target}, trust=True), "web.2")
+    first = await here.count("web.2")
+    assert await here.count("web.2", beyond=first) > first
+    assert here.read("web.2", "/log") == "began\n"
+    assert here.litter() == []
+
+
+async def test_where_criu_fails_it_runs_on_and_nothing_is_left(here: Here) -> None:
+    """The end of CRIU's log says why; of a restore that fails nothing is left either."""
+    await here.start("web.1", *CONNECTED)
+    await here.connected("web.1")
+    code, sentence = await here.failure(Checkpoint(name="first"), "web.1")
+    assert (code, "tcp-established" in sentence) == ("failed_precondition", True), sentence
+    first = await here.count("web.1")
+    assert await here.count("web.1", beyond=first) > first
+    assert here.status("web.1") == "RUNNING"
+    assert list(await here.bus.checkpoints.list(namespace=here.ctr.namespace)) == []
+    assert here.litter() == []
+
+    target = here.ctr.host.shared / f"{here.ctr.namespace}.dir"
+    await here.ok(Checkpoint(to="dir", target=str(target), tcp_established=True), "web.1")
+    (target / "core-1.img").write_bytes(b"nothing of the kind")
+    code, sentence = await here.failure(Restore(dir=str(target), trust=True, force=True), "web.2")
+    assert (code, "Error" in sentence) == ("failed_precondition", True), sentence
+    assert await asyncio.to_thread(here.ctr, "containers", "ls", "-q") == "web.1\n"
+    assert [line.split()[0] for line in here.ctr("snapshots", "ls").splitlines()[1:] if "Active" in line] == ["web.1"]
+    assert here.litter() == []
+
+
+async def test_what_is_hostile_is_refused_over_the_bus(here: Here) -> None:
+    target = here.ctr.host.shared / f"{here.ctr.namespace}.tar"
+    with tarfile.open(target, "w") as tar:
+        tar.addfile(tarfile.TarInfo("../../evil"))
+    code, sentence = await here.failure(Restore(file=str(target), trust=True), "web.1")
+    assert (code, "evil" in sentence) == ("invalid_argument", True)
+    code, sentence = await here.failure(Restore(dir="/tmp/../etc", trust=True), "web.1")
+    assert code == "refused"  # no rule can allow what climbs
+    assert here.litter() == []
