@@ -45,6 +45,7 @@ FAILPOINTS: Final[Mapping[str, str]] = MappingProxyType(
         "recorded": "checkpoint: the record is there, and the directory and the lease still too",
         "unpacked": "restore: the dump is in the directory",
         "restored": "restore: the task runs, and the directory and the lease are still there",
+        "removed": "checkpoint-remove: its record and its archive are gone",
         "after-effect": "the verb has come to its end",
         "before-result": "the outcome is made",
         "result-on-disk": "it is on disk, and nobody has heard of it",

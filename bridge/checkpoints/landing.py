@@ -78,8 +78,9 @@ class Landing:
         return size
 
     def _undo(self) -> None:
-        with contextlib.suppress(OSError):
-            for folder, name in self._made:
+        for folder, name in self._made:
+            with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._folders[folder] if folder else self._root)
-            for folder in self._folders:
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
                 os.rmdir(folder, dir_fd=self._root)

@@ -140,7 +140,7 @@ class _Packed:
         first = b""
         while len(first) < len(ZSTD) and (piece := self.read(PIECE)):
             first += piece
-        self._rest = memoryview(first)
+        self.put_back(first)
         return first
 
     def read(self, size: int, /) -> bytes:
@@ -164,6 +164,7 @@ class _Packed:
         return data
 
     def put_back(self, data: bytes) -> None:
+        """Have these bytes read again next."""
         self._rest = memoryview(data + self._rest)
 
 

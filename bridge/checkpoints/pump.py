@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 async def thread(work: Callable[[], T], *, stop: Callable[[], None] = lambda: None) -> T:
     """Do `work` in a worker thread. When cancelled, call `stop` and wait for the end of the work."""
-    task = asyncio.ensure_future(asyncio.to_thread(work))
+    return await _to_its_end(asyncio.ensure_future(asyncio.to_thread(work)), stop)
+
+
+async def _to_its_end(task: asyncio.Future[T], stop: Callable[[], None]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -32,17 +35,34 @@ async def thread(work: Callable[[], T], *, stop: Callable[[], None] = lambda: No
 
 
 async def consumed(archive: AsyncIterator[bytes], work: Callable[[Callable[[], bytes]], T]) -> T:
-    """Do `work` in a worker thread; what it is given returns the archive's next bytes, none at their end.
+    """Do `work` in a thread of its own; what it is given returns the archive's next bytes, none at their end.
+
+    It waits for whoever brings the bytes, who may need one of the few worker threads, so it must not hold one.
 
     The archive's own errors reach the caller through the work.
     """
     feed = _Feed(archive, asyncio.get_running_loop())
     try:
-        return await thread(lambda: work(feed.more), stop=feed.stop)
+        return await _to_its_end(_alone(lambda: work(feed.more)), feed.stop)
     finally:
         await _ended(feed.asking)
         if isinstance(archive, AsyncGenerator):
             await archive.aclose()
+
+
+def _alone(work: Callable[[], T]) -> asyncio.Future[T]:
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits for it
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+
+    threading.Thread(target=run, name="checkpoint", daemon=True).start()
+    return asyncio.wrap_future(done)
 
 
 async def produced(pieces: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:

@@ -31,7 +31,7 @@ from bridge.model.commands import (
 )
 from tests.testbed import BUSYBOX, Ctr
 
-__all__ = ["BUCKET", "CRASHES", "ENDLESS", "IMPORTED", "OBJECT", "Crash", "places_of"]
+__all__ = ["BUCKET", "CRASHES", "ENDLESS", "IMPORTED", "OBJECT", "OF_CHECKPOINTS", "Crash", "places_of"]
 
 ENDLESS: Final = ("sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
 BUCKET, OBJECT, IMPORTED = "archives", "image.tar", "docker.io/test/imported:1"
@@ -237,7 +237,11 @@ IN_A_QUEUE: Final = ("accepted",)
 """And one that only a command comes to that has to wait."""
 
 
+OF_CHECKPOINTS: Final = ("paused", "dumped", "resumed", "archived", "recorded", "removed", "unpacked", "restored")
+"""And those of checkpoints: tried in test_checkpoint_crashes.py."""
+
+
 def untried() -> set[str]:
     """Return the failpoints that no crash is tried at."""
     tried = {place for verb in CRASHES for place in places_of(verb, every=False)}
-    return set(FAILPOINTS) - tried - set(AS_A_JOB) - set(IN_A_QUEUE)
+    return set(FAILPOINTS) - tried - set(AS_A_JOB) - set(IN_A_QUEUE) - set(OF_CHECKPOINTS)

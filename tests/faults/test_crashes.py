@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -50,6 +51,8 @@ class House:
         self.ctr = ctr
         self.url = url
         self.state = directory / "state"
+        self.dumps = ctr.host.shared / f"{ctr.namespace}.dumps"
+        """Where dumps lie while a command works with them."""
         self.patches = ""
         """Names of `tests.faults.broken`, for a bridge with a mistake in it."""
         self._factory = factory
@@ -61,7 +64,7 @@ class House:
         options = (
             *("--containerd", self.ctr.host.address, "--nats", self.url, "--node", "n1", "--lease", "2"),
             *("--namespace", self.ctr.namespace, "--state-dir", self.state, "--commands", "all"),
-            *("--fifo-dir", self.ctr.host.fifo_dir),
+            *("--fifo-dir", self.ctr.host.fifo_dir, "--checkpoint-dir", self.dumps),
         )
         program = ("-m", "tests.faults.broken", self.patches) if self.patches else ("-m", "bridge")
         self.bridge = await asyncio.to_thread(self._factory, *options, environ=environ, program=program)
@@ -91,14 +94,20 @@ class House:
     def litter(self) -> list[str]:
         """What is left of commands that it should not be."""
         found = [f"lease {name}" for name in self.ctr("leases", "ls", "-q").split()]
-        records = set(self.ctr("containers", "ls", "-q").split())
+        records = self.ctr("containers", "ls", "-q").split()
+        keys = {json.loads(self.ctr("containers", "info", name))["SnapshotKey"] for name in records}
         lines = [line.split() for line in self.ctr("snapshots", "ls").splitlines()[1:]]
-        found += [f"snapshot {line[0]}" for line in lines if line[-1] == "Active" and line[0] not in records]
+        found += [f"snapshot {line[0]}" for line in lines if line[-1] == "Active" and line[0] not in keys]
         found += [f"ingest {line}" for line in self.ctr("content", "active").splitlines()[1:]]
         found += [f"fifo {name}" for name in os.listdir(self.ctr.host.fifo_dir)]
+        found += [f"dump {path}" for path in self.dumps.glob("*/*")]
         found += [f"spool {path}" for path in (self.state / "stdio").glob("*/std*")]
         for task in self.ctr("tasks", "ls", "-q").split():
-            found += [f"exec of {task}" for line in self.ctr("tasks", "ps", task).splitlines() if "exec_id" in line]
+            found += [
+                f"exec of {task}"
+                for line in self.ctr("tasks", "ps", task, check=False).splitlines()
+                if "exec_id" in line
+            ]
         return found
 
 

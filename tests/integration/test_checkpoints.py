@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.client import Bus, Node, connect
@@ -217,15 +218,20 @@ async def test_what_lies_elsewhere_is_restored_by_who_trusts_it(here: Here, to: 
     target = (
         "docker.io/test/checkpoint:1" if to == "image" else str(here.ctr.host.shared / f"{here.ctr.namespace}.{to}")
     )
-    made = await here.ok(Checkpoint(to=to, target=target), "web.1")
+    wanted = msgspec.convert({"to": to, "target": target}, Checkpoint)
+    made = await here.ok(wanted, "web.1")
     assert (made["image"] or made["path"]) == target
-    assert (await here.failure(Checkpoint(to=to, target=target), "web.1"))[0] == "already_exists"
+    assert (await here.failure(wanted, "web.1"))[0] == "already_exists"
     if to != "image":
         assert os.stat(target).st_mode & 0o077 == 0
         assert not [path for path in Path(target).parent.iterdir() if path.name.startswith(".")]
-    code, sentence = await here.failure(Restore(**{to: target}), "web.2")
+
+    def restoring(**more: Any) -> Restore:
+        return msgspec.convert({to: target, **more}, Restore)
+
+    code, sentence = await here.failure(restoring(), "web.2")
     assert (code, "give trust" in sentence) == ("failed_precondition", True)
-    await here.ok(Restore(**{to: target}, trust=True), "web.2")
+    await here.ok(restoring(trust=True), "web.2")
     first = await here.count("web.2")
     assert await here.count("web.2", beyond=first) > first
     assert here.read("web.2", "/log") == "began\n"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import io
 import json
 import os
 import tarfile
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -17,9 +19,11 @@ import zstandard
 
 from bridge.checkpoints import (
     LIMITS,
+    Arrived,
     Contents,
     Packing,
     keep_layer,
+    landing,
     layer_stream,
     pack,
     pack_criu_tar,
@@ -75,6 +79,15 @@ async def test_what_goes_in_comes_out(tmp_path: Path, packing: Packing) -> None:
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert modes == {0o600}
     assert (tmp_path / "out" / "checkpoint").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("size", [1, 3, 511, (1 << 20) + 1, 1 << 30])
+@pytest.mark.parametrize("packing", ["zstd", "gzip", "none"])
+async def test_in_whatever_pieces_it_comes(tmp_path: Path, packing: Packing, size: int) -> None:
+    data, _ = await packed(contents(tmp_path, images=IMAGES if size > 3 else {"inventory.img": b"x"}), packing)
+    (tmp_path / "out").mkdir()
+    arrived = await unpacked_into(pieces(data, size), tmp_path / "out")
+    assert arrived.archive.digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 async def test_the_same_dump_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -256,6 +269,52 @@ async def test_who_brings_it_is_told_when_it_is_refused(tmp_path: Path) -> None:
         await unpack(endless(), descriptor)
     os.close(descriptor)
     assert told
+
+
+async def test_whoever_unpacks_holds_no_thread_that_others_need(tmp_path: Path) -> None:
+    archive = await pack(contents(tmp_path), "none")
+    with ThreadPoolExecutor(1) as only:
+        asyncio.get_running_loop().set_default_executor(only)
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            for number in range(4):
+                (tmp_path / str(number)).mkdir()
+                group.create_task(unpacked_into(archive(), tmp_path / str(number)))
+    assert all((tmp_path / str(number) / "spec.dump").exists() for number in range(4))
+
+
+async def unpacked_into(archive: AsyncGenerator[bytes, None], directory: Path) -> Arrived:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        return await unpack(archive, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.ENOSPC, "exhausted"), (errno.EDQUOT, "exhausted"), (errno.EIO, None)]
+)
+async def test_a_disk_that_is_full_is_told_and_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str | None
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    data, _ = await packed(contents(tmp_path))
+    monkeypatch.setattr(landing, "open", lambda *_, **__: Full(number), raising=False)
+    with pytest.raises(CommandFailed, match=r"the file 'bridge\.json' cannot be written") as failed:
+        await unpacked(data, out, limits=LIMITS)
+    assert failed.value.code == (code or "failed_precondition")
+    assert tree(out) == {}
+
+
+class Full(io.BytesIO):
+    """A file on a disk that has no room, or is broken."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def write(self, data: object) -> int:
+        raise OSError(self._number, os.strerror(self._number))
 
 
 async def test_who_stops_reading_an_archive_leaves_no_thread(tmp_path: Path) -> None:
