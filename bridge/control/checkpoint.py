@@ -143,7 +143,8 @@ async def finish(place: Place, command: Checkpoint, bench: Bench, note: Note) ->
     assert note.draft is not None
     record = await record_at(place)
     draft = structs.replace(note.draft, exited=True, stats=await stats_in(bench))
-    async with held(place, place.command_id) as lease:
+    # Not under the lease of then: whoever clears up after the bridge that is gone takes that away.
+    async with held(place, f"{place.command_id}-again") as lease:
         changes = place.runtime.checkpoints.changes
         layer = await changes(*place.target, packed=command.to == "image", lease=lease) if draft.rw else None
         kept = await _kept(place, command, bench, Dump(draft=draft, spec=record.spec or {}, layer=layer), lease)

@@ -80,11 +80,11 @@ async def dies(house: House, bus: Bus, container: str, command: Command) -> None
     await asyncio.gather(sending, return_exceptions=True)
 
 
-async def found(house: House, bus: Bus, command: Command) -> Outcome:
+async def found(house: House, bus: Bus, command: Command, expected: str) -> None:
     """Wait for the outcome that the next bridge finds, and for the world to be clean."""
     outcome = await ended(bus, command)
+    assert outcome.outcome == expected, (outcome, house.bridge and house.bridge.log[-5:])
     await house.until_clean()
-    return outcome
 
 
 async def ended(bus: Bus, command: Command) -> Outcome:
@@ -106,8 +106,7 @@ async def test_a_bridge_that_dies_over_a_checkpoint(house: House) -> None:
             command = Checkpoint(id=f"c-{number}", name=f"at-{place}")
             await dies(house, bus, "web.1", command)
             await house.start(following(places, number))
-            outcome = await found(house, bus, command)
-            assert outcome.outcome == MAKING[place], (place, outcome)
+            await found(house, bus, command, MAKING[place])
             assert await asyncio.to_thread(status, ctr, "web.1") == "RUNNING"
             await count(ctr, "web.1", beyond=seen)
             there = [one.name for one in await bus.checkpoints.list(namespace=ctr.namespace)]
@@ -125,8 +124,7 @@ async def test_a_bridge_that_dies_over_a_checkpoint_with_exit(house: House) -> N
             command = Checkpoint(id=f"e-{number}", name=f"at-{place}", exit=True)
             await dies(house, bus, "web.1", command)
             await house.start(following(places, number))
-            outcome = await found(house, bus, command)
-            assert outcome.outcome == ENDING[place], (place, outcome)
+            await found(house, bus, command, ENDING[place])
             expected = "STOPPED" if place == "recorded" else "RUNNING"
             assert await asyncio.to_thread(status, ctr, "web.1") == expected
         name = CheckpointKey("n1", ctr.namespace, "web.1", "at-recorded").token
@@ -139,8 +137,7 @@ async def test_a_bridge_that_dies_over_a_checkpoint_with_exit(house: House) -> N
         command = Checkpoint(id="e-9", name="by-criu", exit=True, tcp_established=True)
         await dies(house, bus, "web.1", command)
         await house.start()
-        outcome = await found(house, bus, command)
-        assert outcome.outcome == "ok", outcome
+        await found(house, bus, command, "ok")
         await (await bus.node("n1")).restore(
             "web.2",
             Restore(checkpoint=CheckpointKey("n1", ctr.namespace, "web.1", "by-criu").token),
@@ -164,8 +161,7 @@ async def test_a_bridge_that_dies_over_a_restore(house: House) -> None:
             command = Restore(id=f"r-{number}", checkpoint=name)
             await dies(house, bus, "web.2", command)
             await house.start(following(places, number))
-            outcome = await found(house, bus, command)
-            assert outcome.outcome == RESTORING[place], (place, outcome)
+            await found(house, bus, command, RESTORING[place])
             assert await asyncio.to_thread(status, ctr, "web.2") == ("RUNNING" if place == "restored" else "none")
         await count(ctr, "web.2")
 

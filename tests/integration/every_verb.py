@@ -46,6 +46,8 @@ labels = ["*"]
 hosts_dirs = ["/"]
 fields = ["*"]
 cgroup_paths = ["*"]
+checkpoint_paths = ["/"]
+trust = true
 """
 """A policy under which a spec may ask for what the tests ask for."""
 
@@ -135,6 +137,7 @@ class House:
         return Bridge(
             *("--containerd", self.host.address, "--fifo-dir", self.host.fifo_dir / node),
             *("--bundle-root", self.bundles, "--policy", self._directory / "policy.toml"),
+            *("--checkpoint-dir", self.host.shared / "checkpoints"),
             *("--nats", self.nats.url, "--node", node, "--state-dir", self._directory / node, "--commands", "all"),
             *more,
         )

@@ -108,7 +108,7 @@ def house(
     _containerds: Callable[[str], Containerd], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Containerd, Bridge, str]]:
     host, directory = _containerds("2.1"), tmp_path_factory.mktemp("house")
-    (directory / "policy.toml").write_text(LENIENT + 'checkpoint_paths = ["/"]\ntrust = true\n')
+    (directory / "policy.toml").write_text(LENIENT)
     with (
         NatsServer() as nats,
         Bridge(

@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.client import Node, connect
@@ -21,6 +22,8 @@ from bridge.containerd.bundles import BUNDLE_LABEL
 from bridge.model.commands import (
     COMMANDS,
     Cancel,
+    Checkpoint,
+    CheckpointRemove,
     CloseStdin,
     Create,
     Exec,
@@ -28,12 +31,14 @@ from bridge.model.commands import (
     MountOption,
     Pull,
     Resize,
+    Restore,
     Run,
     RuncOptions,
     Stop,
 )
 from bridge.model.identity import new_ulid
-from tests.integration.every_verb import GENERATIONS, Here, House, options_of, shows
+from tests.contract.checkpointing import WAITS
+from tests.integration.every_verb import GENERATIONS, NODE, Here, House, options_of, shows
 from tests.testbed import BUSYBOX, Certificates, Ctr, Registry
 from tests.testbed.image import ARCHITECTURES, archive, content
 from tests.testbed.roots import with_containerd
@@ -75,8 +80,8 @@ async def here(house: House, request: pytest.FixtureRequest) -> AsyncIterator[He
             here = Here(house, ctr, bus)
             yield here
     for verb, options in request.function.shows.items():
-        if here.version == "1.6" and verb == "pull":
-            continue  # it has no Transfer service
+        if here.version == "1.6" and verb in {"pull", "checkpoint", "checkpoint-remove", "restore"}:
+            continue  # it has no Transfer service, and its CRIU cannot dump on kernels of today
         assert verb in here.heard.done, f"{verb} was not done"
         if here.version == "2.1":
             assert options <= here.heard.done[verb], f"{verb} without {options - here.heard.done[verb]}"
@@ -553,3 +558,49 @@ async def test_an_image_is_taken_in_and_its_name_removed(here: Here) -> None:
     assert await here.code(here.node.rmi(image.name, **here.where)) == "failed_precondition"
     assert (await here.node.rmi(image.name, force=True, sync=True, **here.where)).used_by == ["web.1"]
     assert [one.name for one in await here.node.images(**here.where)] == [BUSYBOX]
+
+
+# -- checkpoints
+
+
+@shows(
+    checkpoint="name exit rw to target check force expires tcp_established tcp_skip_in_flight file_locks ext_unix terminal "
+    "link_remap empty_ns cgroups_mode",
+    checkpoint_remove="name of",
+    restore="checkpoint image dir file tcp_close trust check force stdio",
+)
+async def test_what_is_in_memory_is_kept_and_gone_on_with(here: Here) -> None:
+    """test_checkpoints.py shows what comes of it; here is every option once."""
+    await here.run("web.1", "sh", "-c", f"{WAITS}\nwhile :; do waits; done")
+    every = Checkpoint(
+        check=True,
+        exit=True,
+        rw=False,
+        file_locks=False,
+        terminal=True,
+        link_remap=True,
+        tcp_skip_in_flight=True,
+        empty_ns=["network"],
+        cgroups_mode="soft",
+    )
+    found = await here.ask(every, "web.1")
+    assert [one.check for one in found.verdict.blocking if one.check == "options"] == ["options", "options"]
+    if here.version == "1.6":
+        assert await here.code(here.node.checkpoint("web.1", Checkpoint(name="none"), **here.where))
+        return
+    kept = Checkpoint(name="kept", expires=3600, force=True, tcp_established=True, ext_unix=True)
+    record = (await here.node.checkpoint("web.1", kept, **here.where)).record
+    assert record is not None
+    assert record.expires_at is not None
+    shared = here.ctr.host.shared / here.ctr.namespace
+    places: dict[str, str] = {"image": "docker.io/test/kept:1", "dir": f"{shared}.dir", "file": f"{shared}.file"}
+    for to, target in places.items():
+        await here.node.checkpoint("web.1", msgspec.convert({"to": to, "target": target}, Checkpoint), **here.where)
+        restoring = msgspec.convert({to: target, "trust": True, "force": True}, Restore)
+        assert (await here.node.restore(f"of-{to}", restoring, **here.where)).pid
+    token = record.key.token
+    checked = await here.node.restore("web.2", Restore(checkpoint=token, check=True), **here.where)
+    assert checked.verdict.findings
+    await here.node.restore("web.2", Restore(checkpoint=token, tcp_close=True, stdio="null"), **here.where)
+    removed = await here.ask(CheckpointRemove(name="kept", of=NODE), "web.1")
+    assert removed.freed == record.archive.size

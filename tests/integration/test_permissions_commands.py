@@ -23,9 +23,10 @@ from bridge.client import Bus, CommandFailed, Node, Sending, connect
 from bridge.client.remarks import Remarks
 from bridge.config import NatsConfig
 from bridge.jetstream.permissions import listed, main, permitted
-from bridge.model.commands import COMMANDS, GROUPS, Create, Pull, Run
+from bridge.model.commands import COMMANDS, GROUPS, Checkpoint, Create, Pull, Restore, Run
 from bridge.model.outcomes import Progress
 from bridge.model.subjects import Subjects
+from tests.contract.checkpointing import WAITS
 from tests.fix_bridge import BridgeFactory
 from tests.fix_containerd import ContainerdFactory
 from tests.fix_nats import NatsServerFactory
@@ -114,7 +115,17 @@ def place(
         bridge = bridge_factory(
             *("--containerd", host.address, "--nats", server.url, "--node", "n1", "--state-dir", tmp_path / "state"),
             *("--nats-user", "node", "--nats-password", "x", "--nats-inbox", "_INBOX.node", "--commands", "all"),
-            *("--fifo-dir", host.fifo_dir, "--policy", policy, "--http", "127.0.0.1:0", "--record-observing"),
+            *(
+                "--checkpoint-dir",
+                host.shared / "checkpoints",
+                "--fifo-dir",
+                host.fifo_dir,
+                "--policy",
+                policy,
+                "--http",
+                "127.0.0.1:0",
+                "--record-observing",
+            ),
             *("--log-level", "debug"),
         )
         bridge.live()
@@ -188,6 +199,16 @@ async def everything(place: Place, bus: Bus) -> set[str]:
     await ending
     await node.stop("web.1", grace=1, **where)
     await node.delete("web.1", **where)
+
+    quiet = ["sh", "-c", f"{WAITS}\nwhile :; do waits; done"]
+    await node.run("keep.1", Run(image=BUSYBOX, command=quiet), **where)
+    kept = (await node.checkpoint("keep.1", Checkpoint(name="kept"), **where)).record
+    assert kept is not None
+    await node.restore("keep.2", Restore(checkpoint=kept.key.token), **where)
+    assert (await bus.checkpoints.find("kept", namespace=place.ctr.namespace)).id == kept.id
+    await node.checkpoint_remove("keep.1", "kept", **where)
+    for name in ("keep.1", "keep.2"):
+        await node.delete(name, force=True, **where)
     return set(COMMANDS)
 
 

@@ -56,7 +56,10 @@ class Checkpoint(Command, frozen=True, kw_only=True):
     exit: bool = False
     rw: bool = True
     to: Literal["catalogue", "image", "dir", "file"] = "catalogue"
-    target: Annotated[str, Meta(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$")] = ""
+    target: Annotated[
+        str,
+        Meta(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$", description="a path, or the name of an image"),
+    ] = ""
     check: bool = False
     force: bool = False
     expires: Annotated[float, Meta(ge=0, le=10 * 365 * 86400)] = 0

@@ -215,7 +215,7 @@ async def test_a_command_that_is_wrong_keeps_the_id_that_its_sender_gave(ask: As
 async def test_a_verb_that_does_not_exist_is_unimplemented(ask: Asked) -> None:
     word, code, said = await ask.failure("fly")
     assert (word, code) == ("error", "unimplemented")
-    assert said.startswith("there is no command 'fly': choose from attach, close-stdin, ")
+    assert said.startswith("there is no command 'fly': choose from attach, checkpoint, ")
 
 
 async def test_a_command_for_another_node_is_not_carried_out_here(ask: Asked) -> None:

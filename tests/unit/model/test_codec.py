@@ -126,6 +126,7 @@ def test_an_event_stands_on_the_wire_as_the_contract_says() -> None:
             "exit_status": 137,
             "exited_at": None,
             "reason": None,
+            "cause": None,
         },
     }
 

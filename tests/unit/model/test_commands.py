@@ -11,6 +11,7 @@ from bridge.errors import BadEnvelope
 from bridge.model import commands, outcomes
 from bridge.model.codec import decode_as
 from bridge.model.commands import COMMANDS, GROUPS, Command, Delete, Kill, Stop, groups_from, signal_number
+from bridge.model.commands.checkpointing import MIGRATING
 
 
 @pytest.mark.parametrize("verb", sorted(COMMANDS))
@@ -161,7 +162,7 @@ def test_all_and_none_stand_alone(text: str) -> None:
 
 
 def test_every_command_of_the_module_is_in_the_table() -> None:
-    assert set(COMMANDS.values()) == _under(Command)
+    assert {*COMMANDS.values(), *MIGRATING} == _under(Command)
 
 
 def _under(kind: type[Command]) -> set[type[Command]]:
