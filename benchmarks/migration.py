@@ -2,7 +2,7 @@
 
 Measured: a process with so much memory, of bytes that nothing makes smaller, of which next to nothing changes. `ctr container
 checkpoint` keeps it standing still for all that it does: dump and store on the same host. A migration has done more by the time
-it runs again: what was dumped is on the bus, at the other node, and restored. Both hosts are on this machine, with one nats-server.
+it runs again: what was dumped is on the bus, at the other node, and restored. Both hosts are on this machine.
 
 Not measured: a network between the nodes, which is where pre-copy pays most.
 """
