@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 import pytest
@@ -17,12 +17,12 @@ import pytest
 from bridge.client import Bus, Node, connect
 from bridge.failpoint import VARIABLE
 from bridge.jetstream.permissions import permitted
-from bridge.model.commands import Command, Delete, Migrate, MigrateAbandon
+from bridge.model.commands import Command, Delete, Migrate, MigrateAbandon, Run
 from bridge.model.outcomes import Outcome
 from bridge.model.subjects import Subjects
 from tests.fix_bridge import WITHIN_S, Bridge, Stored, is_end, until_stored
 from tests.integration.every_verb import LENIENT
-from tests.testbed import Containerd, Ctr, NatsServer
+from tests.testbed import BUSYBOX, Containerd, Ctr, NatsServer
 
 pytestmark = pytest.mark.containerd
 
@@ -303,3 +303,22 @@ async def test_an_operator_decides_where_a_target_stays_away(two: Two) -> None:
     async with asyncio.timeout(WITHIN_S):
         while (two.source.there(), two.target.there()) != (only("web.1"), NOTHING):
             await asyncio.sleep(0.05)
+
+
+async def test_what_it_writes_to_the_bus_goes_on_under_the_other_node(two: Two) -> None:
+    script = "n=0; while :; do n=$((n+1)); echo $n; echo $n > /dev/shm/n; sleep 0.05; done"
+    await two.ok(Run(image=BUSYBOX, command=["sh", "-c", script], stdio="bus"), "web.1")
+    before = await two.source.count("web.1")
+    await two.ok(Migrate(to="n2"), "web.1")
+    at = await two.bus.locate("web.1", node="n2", namespace=two.namespace)
+    process = await at.node.attach("web.1", namespace=two.namespace)
+    written = b""
+    async with aclosing(process.output(since={"stdout": 0})) as pieces:
+        async for piece in pieces:
+            written += piece.data
+            if written.count(b"\n") > 5:
+                break
+    numbers = [int(line) for line in written.splitlines()[:5]]
+    assert numbers[0] > before
+    assert numbers == list(range(numbers[0], numbers[0] + 5))
+    assert (two.source.there(), two.target.there()) == (NOTHING, only("web.1"))
