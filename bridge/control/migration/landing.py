@@ -173,14 +173,17 @@ class Landing:
         found = await self._place.runtime.images.list(self._place.target[0])
         return next((one for one in found if one.name == self.plan.wanted.image), None)
 
-    async def _take_in(self, number: int) -> bool:
-        """Rebuild a dump from what came and the one before it, which goes then; tell whether there is a layer beside it."""
+    async def _take_in(self, number: int, expected: str = "") -> bool:
+        """Rebuild a dump from what came and the one before it, which goes then; tell whether there is a layer beside it.
+
+        The register says which the last one is, and that one says what each file has to be: so nobody else's is restored.
+        """
         path, limits = self._bench.path / str(number), LIMITS
         await disk(lambda: path.mkdir(mode=0o700))
         with ExitStack() as stack:
             target = stack.enter_context(_open(path))
             earlier = stack.enter_context(_open(self._earlier)) if self._earlier is not None else None
-            delta = self._kit.catalogue.load(part_key(self._key, number))
+            delta = self._kit.catalogue.load(part_key(self._key, number), expected=expected)
             files = await rebuild(delta, target, earlier=earlier, limits=limits)
             if LAYER in files:
                 await asyncio.to_thread(check_layer, target, LAYER, limits)
@@ -193,7 +196,7 @@ class Landing:
         """Take in the last part."""
         assert self.plan is not None
         number = len(migration.parts) - 1
-        has_layer = await self._take_in(number)
+        has_layer = await self._take_in(number, migration.parts[-1].digest)
         directory = self._bench.path / str(number)
         taken = structs.replace(self.plan.taken, directory=directory, images=directory, has_layer=has_layer)
         self.plan = structs.replace(self.plan, taken=taken)

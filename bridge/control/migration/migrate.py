@@ -104,7 +104,8 @@ def not_migrated(place: Place, entry: Migration | None, why: CommandFailed | Non
     """Return what is told of a container that runs on here."""
     if why is not None and why.code == "unknown":
         return why
-    code = "failed_precondition" if why is None else why.code
+    # What the target refuses was begun here all the same, and has come to nothing.
+    code = "failed_precondition" if why is None or why.code == "refused" else why.code
     said = str(why) if why is not None else ""
     if entry is not None and entry.by != "source" and entry.why:
         code = "failed_precondition"
