@@ -23,6 +23,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--node": "web1",
     "--state-dir": "some/dir/",
     "--fifo-dir": "./fifo",
+    "--checkpoint-dir": "./fifo",
     "--bundle-root": "/run/docker/containerd",
     "--commands": "observe,lifecycle",
     "--policy": "/etc/policy.toml",

@@ -179,6 +179,6 @@ async def test_what_a_node_does_not_allow_is_refused(fleet: Fleet) -> None:
 async def test_the_versions_are_those_of_the_node(fleet: Fleet) -> None:
     assert (await (await fleet.bus.node("n2")).version()).containerd == "2.1.0"
     assert [node.groups for node in await fleet.bus.nodes()] == [
-        ["create", "exec", "lifecycle", "observe"],
+        ["checkpoint", "create", "exec", "lifecycle", "observe"],
         ["observe"],
     ]
