@@ -274,7 +274,7 @@ def test_the_same_id_in_two_namespaces_is_not_guessed_at(cli: Cli, ctr: Ctr, con
 
 
 def test_the_nodes_and_their_versions(cli: Cli) -> None:
-    assert cli("nodes", "--json").objects[0]["groups"] == ["create", "exec", "lifecycle", "observe"]
+    assert cli("nodes", "--json").objects[0]["groups"] == ["checkpoint", "create", "exec", "lifecycle", "observe"]
     assert cli("version", "--json").objects[0]["nodes"][0]["node"] == "n1"
 
 

@@ -23,7 +23,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--node": "web1",
     "--state-dir": "some/dir/",
     "--fifo-dir": "./fifo",
-    "--checkpoint-dir": "./fifo",
+    "--checkpoint-dir": "dumps",
     "--bundle-root": "/run/docker/containerd",
     "--commands": "observe,lifecycle",
     "--policy": "/etc/policy.toml",
