@@ -99,7 +99,7 @@ async def _into_catalogue(place: Place, dumped: Dump, contents: Contents) -> Che
         if draft.image_digest:
             await place.interruption.through(_image_along(place, draft), otherwise=CANCELLED)
         place.tell(Progress(id=draft.id, name=draft.name, event="verifying", total=facts.size))
-        await place.interruption.through(_read(catalogue.load(key)), otherwise=CANCELLED)
+        await place.interruption.through(_read(catalogue.load(key, expected=facts.digest)), otherwise=CANCELLED)
         facts = structs.replace(facts, unpacked=archive.unpacked)
         record = await catalogue.put(structs.replace(draft, archive=facts))
     except BaseException:

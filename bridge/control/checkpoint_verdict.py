@@ -137,6 +137,15 @@ def _of_restore(plan: Plan) -> Iterator[Finding]:
             says="it wrote to nowhere when it was dumped, and goes on doing so",
             way_out="leave --stdio out",
         )
+    given = record.labels if record is not None and plan.there is None else {}
+    left_out = sorted(key for key in given if key not in plan.wanted.labels and not key.startswith(labels.OURS))
+    if left_out:
+        yield Finding(
+            check="labels",
+            level="risk",
+            says=f"labels on which others act are left out: {', '.join(left_out[:3])}",
+            way_out="have whoever acts on them set them again",
+        )
     if plan.there is not None and not plan.fresh and not plan.taken.exited:
         yield Finding(
             check="files",

@@ -24,7 +24,7 @@ from bridge.control.workshop import Bench, disk
 from bridge.errors import CommandFailed
 from bridge.model.checkpoints import CheckpointKey, CheckpointOptions, CheckpointRecord
 from bridge.model.commands import Restore
-from bridge.ports import Descriptor
+from bridge.ports import Archive, Descriptor
 
 __all__ = ["Source", "Taken", "bring", "look_at", "source_of", "told_at"]
 
@@ -134,7 +134,7 @@ async def look_at(place: Place, command: Restore, source: Source, bench: Bench) 
             options=parts.options,
         )
     if source.record is not None:
-        says = await peek(checkpointing_at(place).catalogue.load(source.record.key))
+        says = await peek(_archive(place, source.record))
     else:
         says = await told_at(Path(command.dir or command.file))
     record = source.record or says.record
@@ -174,13 +174,18 @@ async def bring(place: Place, command: Restore, taken: Taken) -> Taken:
             arrived = await unpack(bytes_of(Path(command.file)), target, what=f"the file {command.file}")
         else:
             assert taken.record is not None
-            loaded = checkpointing_at(place).catalogue.load(taken.record.key)
+            loaded = _archive(place, taken.record)
             # The record speaks of what is stored; where that is encrypted, the catalogue alone can compare it.
             expected = None if taken.record.archive.key else taken.record.archive
             arrived = await unpack(loaded, target, expected=expected)
     if (arrived.told.spec or None) != taken.spec:
         raise CommandFailed("failed_precondition", f"{taken.name} has changed while it was read: try again")
     return structs.replace(taken, has_layer=arrived.layer is not None)
+
+
+def _archive(place: Place, record: CheckpointRecord) -> Archive:
+    """Return the bytes of an archive of the catalogue, and of no other one that somebody has put in its place."""
+    return checkpointing_at(place).catalogue.load(record.key, expected=record.archive.digest)
 
 
 async def told_at(path: Path) -> Told:

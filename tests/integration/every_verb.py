@@ -48,6 +48,7 @@ fields = ["*"]
 cgroup_paths = ["*"]
 checkpoint_paths = ["/"]
 trust = true
+checkpoints = ["*"]
 """
 """A policy under which a spec may ask for what the tests ask for."""
 

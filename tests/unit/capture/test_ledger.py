@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from bridge.capture.ledger import REMEMBERED, Ledger
 from bridge.capture.outbox import ContainerRow
-from bridge.model import events
+from bridge.model import events, labels
 from bridge.model.codec import decode
 from bridge.model.envelope import Event
 from bridge.model.fold import evolve
@@ -487,3 +487,35 @@ def test_whoever_folds_the_log_comes_to_the_same_states(
                 folded[container] = evolve(folded.get(container), recorded)
     for container, state in folded.items():
         assert book.ledger.state("k8s.io", container) == state
+
+
+def test_a_restore_of_a_bridge_is_told_with_its_checkpoint_and_its_parent() -> None:
+    """containerd names the directory of the dump; the record says what lay there, and the path whether it speaks of this one."""
+    marks = {labels.CHECKPOINT: "n1.k8s=2Eio.web=2E1.kept", labels.PARENT: "01PARENT", labels.RESTORE: "c-1"}
+    made = observed(events.ContainerCreate(id="web.1", labels=marks), container="web.1")
+    told = []
+    for path in ("/dumps/n1/c-1/archive/checkpoint", "/dumps/n1/c-2/archive/checkpoint"):
+        book = Book()
+        restored = events.TaskRestored(container_id="web.1", checkpoint=path)
+        [*_, one] = book.place(made, observed(restored, container="web.1"))
+        told.append((one.data.checkpoint, one.data.parent, one.correlationid))
+        state = book.ledger.state("k8s.io", "web.1")
+        assert (state.restored_from, state.parent) == (told[-1][0], told[-1][1])
+    assert told == [
+        ("n1.k8s=2Eio.web=2E1.kept", "01PARENT", "c-1"),
+        ("/dumps/n1/c-2/archive/checkpoint", None, None),
+    ]
+
+
+@pytest.mark.parametrize(("status", "expected"), [(137, ("checkpoint", "c-1")), (1, (None, None))])
+def test_the_exit_that_a_checkpoint_caused_is_told_from_a_crash(
+    status: int, expected: tuple[str | None, str | None]
+) -> None:
+    book = Book()
+    start = observed(events.TaskStart(container_id="web.1", pid=7), container="web.1")
+    end = observed(events.TaskExit(container_id="web.1", id="web.1", pid=7, exit_status=status), container="web.1")
+    book.place(start)
+    book.ledger.expect_end("k8s.io", "web.1", "c-1")
+    [told] = book.place(end)
+    assert (told.data.cause, told.correlationid) == expected
+    book.ledger.expect_end("k8s.io", "web.1", None)

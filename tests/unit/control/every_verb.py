@@ -99,6 +99,7 @@ class Side:
     async def furnish(self, stack: AsyncExitStack) -> None:
         memory = self.containerd
         memory.put_image("default", memory_image(IMAGE, {"Cmd": ["serve"]}))
+        memory.put_image("default", memory_image("docker.io/library/busybox:latest"))
         memory.registry[REMOTE] = memory_image(REMOTE, {"Cmd": ["serve"]})
         memory.programs["sh"] = Program()
         await memory.run("default", ON)

@@ -1,0 +1,174 @@
+"""checkpoint and restore in memory: what is asked of whom, and what is left where a step fails, is taken back, or is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.control.restore_spec import adapted_labels, adapted_spec, same_spec
+from bridge.control.workshop import Note, Workshop
+from bridge.model import labels
+from bridge.model.outcomes import Outcome
+from bridge.policy import Permissions, RuleBook
+from tests.unit.control.every_verb import ON, Side, side
+
+KEPT = "n1.default.web=2E1.kept"
+TRUSTS = RuleBook(default="allow", spec=Permissions(trust=True, checkpoint_paths=["/"]))
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Side]:
+    async with side(tmp_path, TRUSTS) as one:
+        yield one
+
+
+def status(here: Side, container: str = ON) -> str:
+    task = here.containerd.containers["default", container].task
+    return "none" if task is None else task.info.status
+
+
+def left(here: Side) -> list[str]:
+    """What is left of commands that it should not be."""
+    dumps = here.directory / "checkpoints" / "n1"
+    return [*(str(path) for path in dumps.iterdir()), *map(str, here.containerd.leases)]
+
+
+async def names(here: Side) -> list[str]:
+    return [record.name for record in await here.catalogue.list()]
+
+
+def failure(outcome: Outcome) -> tuple[str, str]:
+    assert outcome.error is not None, outcome
+    return outcome.error.code, outcome.error.message
+
+
+@pytest.mark.parametrize("before", ["running", "paused"])
+async def test_whatever_a_checkpoint_comes_to_the_task_stands_as_before(here: Side, before: str) -> None:
+    if before == "paused":
+        await here.ask("pause", ON)
+    assert (await here.ask("checkpoint", ON, name="one")).outcome == "ok"
+    assert status(here) == before
+    here.containerd.criu.fails = "dump"
+    here.containerd.criu.says = "no way"
+    code, sentence = failure(await here.ask("checkpoint", ON, name="two"))
+    assert (code, "no way" in sentence) == ("failed_precondition", True)
+    assert (status(here), await names(here), left(here)) == (before, ["kept", "one"], [])
+
+
+async def test_where_the_bus_fails_nothing_is_left_and_it_runs_on(here: Side) -> None:
+    here.catalogue.break_off(10)
+    assert failure(await here.ask("checkpoint", ON, name="one", exit=True))[0] == "unavailable"
+    assert (status(here), await names(here), left(here)) == ("running", ["kept"], [])
+    assert (await here.ask("checkpoint", ON, name="one", exit=True)).outcome == "ok"
+    assert (status(here), await names(here), left(here)) == ("stopped", ["kept", "one"], [])
+    [*_, (event, *where)] = here.checkpointed
+    assert (event.checkpoint, where[:2]) == ("n1.default.web=2E1.one", ["default", ON])
+
+
+async def test_a_checkpoint_is_taken_back_in_the_middle_of_its_dump(here: Side) -> None:
+    criu = here.containerd.criu
+    criu.held, criu.busy = asyncio.Event(), asyncio.Event()
+    asking = asyncio.create_task(here.ask("checkpoint", ON, name="one", id="c-9"))
+    await criu.busy.wait()
+    cancelling = asyncio.create_task(here.ask("cancel", None, command="c-9"))
+    await asyncio.sleep(0)
+    criu.held.set()  # nothing stops CRIU
+    assert (await cancelling).outcome == "ok"
+    assert failure(await asking)[0] == "cancelled"
+    assert (status(here), await names(here), left(here)) == ("running", ["kept"], [])
+
+
+async def test_what_is_known_to_fail_is_refused_unless_it_is_forced(here: Side) -> None:
+    here.containerd.criu.works = False
+    here.containerd.criu.says = "too old"
+    code, sentence = failure(await here.ask("checkpoint", ON, name="one"))
+    assert (code, "too old" in sentence) == ("failed_precondition", True)
+    assert (await here.ask("checkpoint", ON, name="one", force=True)).outcome == "ok"
+    checked = await here.ask("restore", "new.1", checkpoint=KEPT, check=True)
+    assert (checked.outcome, checked.result.verdict.ok) == ("ok", False)
+    assert ("default", "new.1") not in here.containerd.containers
+
+
+async def test_where_a_restore_fails_nothing_is_left_and_what_was_there_is_as_it_was(here: Side) -> None:
+    await here.ask("stop", ON, grace=0)
+    before = here.containerd.containers["default", ON].record
+    snapshots = dict(here.containerd.snapshots)
+    here.containerd.criu.fails = "restore"
+    for container in ("new.1", ON):
+        code, sentence = failure(await here.ask("restore", container, checkpoint=KEPT))
+        assert (code, "CRIU says" in sentence) == ("failed_precondition", True)
+    after = here.containerd.containers["default", ON].record
+    assert (after.labels, after.spec, after.snapshot_key) == (before.labels, before.spec, before.snapshot_key)
+    assert ("default", "new.1") not in here.containerd.containers
+    assert (here.containerd.snapshots, left(here)) == (snapshots, [])
+
+    here.containerd.criu.fails = ""
+    outcome = await here.ask("restore", ON, checkpoint=KEPT)
+    assert outcome.outcome == "ok", outcome.error
+    restored = outcome.result
+    assert restored.pid == here.containerd.containers["default", ON].task.info.pid  # type: ignore[union-attr]
+    assert here.containerd.containers["default", ON].record.labels[labels.CHECKPOINT] == KEPT
+    assert left(here) == []
+
+
+async def test_who_may_restore_what(tmp_path: Path) -> None:
+    async with side(tmp_path) as here:
+        elsewhere = KEPT.replace("default", "other")
+        for options in ({"checkpoint": elsewhere}, {"file": "/a", "trust": True}, {"image": "x:1", "trust": True}):
+            outcome = await here.ask("restore", "new.1", **options)
+            assert outcome.outcome == "refused", options
+        assert failure(await here.ask("restore", "new.1", file="/a"))[0] == "refused"
+        assert failure(await here.ask("restore", "new.1", image="x:1"))[0] == "failed_precondition"
+        assert failure(await here.ask("restore", "new.1"))[0] == "invalid_argument"
+
+
+# -- the spec
+
+
+def test_a_spec_is_made_to_fit_its_new_name() -> None:
+    spec: dict[str, Any] = {
+        "hostname": "web",
+        "linux": {"cgroupsPath": "/default/web.1"},
+        "annotations": {"org.criu.config": "/evil", "cdi.k8s.io/x": "y", "note": "z"},
+    }
+    found = adapted_spec(spec, old=("default", "web.1"), new=("other", "web.2"))
+    assert found == {"hostname": "web", "linux": {"cgroupsPath": "/other/web.2"}, "annotations": {"note": "z"}}
+    assert same_spec(spec, found)
+    assert not same_spec(spec, {**found, "mounts": []})
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("system.slice:containerd:web.1", "system.slice:containerd:web.2"),
+        ("/own/web.1", "/own/web.2"),
+        ("/shared", "/shared-web.2"),
+        ("a.slice:b:c", "a.slice:b:c-web.2"),
+    ],
+)
+def test_two_containers_are_never_in_one_control_group(path: str, expected: str) -> None:
+    spec = {"linux": {"cgroupsPath": path}}
+    assert adapted_spec(spec, old=("default", "web.1"), new=("default", "web.2"))["linux"]["cgroupsPath"] == expected
+
+
+def test_labels_on_which_others_act_are_left_out() -> None:
+    given = {"app": "web", "nerdctl/name": "web", "containerd.io/restart.status": "running", labels.REMOVE: "true"}
+    assert adapted_labels(given, same=True) == {"app": "web", "nerdctl/name": "web"}
+    assert adapted_labels(given, same=False) == {"app": "web"}
+
+
+# -- the directories
+
+
+async def test_what_is_left_in_a_directory_is_swept_but_for_the_only_dump_of_a_task(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path / "dumps", "n1")
+    for name in ("over", "open", "only"):
+        bench = await workshop.open(name)
+        assert bench.path.stat().st_mode & 0o077 == 0
+        await bench.note(Note(ended=name == "only"))
+    await workshop.sweep(["open"])
+    assert sorted(path.name for path in workshop.directory.iterdir()) == ["only", "open"]
