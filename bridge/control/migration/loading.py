@@ -337,12 +337,14 @@ async def _record(place: Place) -> ContainerInfo | None:
 
 
 async def _processes(place: Place) -> int | None:
-    """Return how many processes it has, None where some are execs, which no dump has."""
+    """Return how many processes it has; None where they are not seen from here, or some are execs, which no dump has."""
     try:
         found = await place.runtime.tasks.pids(*place.target)
     except CommandFailed:
         return None
-    return None if any(one.exec_id for one in found) else len(found)
+    if any(one.exec_id for one in found) or not any(one.name for one in found):
+        return None
+    return sum(one.memory is not None for one in found)  # one that has ended and was not waited for has none
 
 
 def digest_of(spec: Mapping[str, Any]) -> str:
