@@ -20,7 +20,20 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks import backlog, checkpoints, commands, cost, execs, fold, latency, memory, report, start, throughput
+from benchmarks import (
+    backlog,
+    checkpoints,
+    commands,
+    cost,
+    execs,
+    fold,
+    latency,
+    memory,
+    migration,
+    report,
+    start,
+    throughput,
+)
 from benchmarks.findings import Finding, Tell, plain, print_findings
 from benchmarks.processes import RunFailed
 from benchmarks.report import Summary
@@ -52,6 +65,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "execs": Benchmark(execs.measure, execs.USUAL, execs.FULL),
     "cost": Benchmark(cost.measure, cost.USUAL, cost.FULL),
     "checkpoints": Benchmark(checkpoints.measure, checkpoints.USUAL, checkpoints.FULL),
+    "migration": Benchmark(migration.measure, migration.USUAL, migration.FULL),
     "commands": Benchmark(commands.measure, commands.USUAL, commands.FULL),
 }
 THROUGHPUT: Final = "throughput"

@@ -18,13 +18,14 @@ from bridge.control.dispatch import Dispatcher
 from bridge.control.jobs import Worker
 from bridge.control.journal import Journal
 from bridge.control.lanes import Lanes
+from bridge.control.migration.harbour import Harbour
 from bridge.control.parts import Control, Ruling
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord, Take
 from bridge.control.removal import Removal
 from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import OnceRecorded, Teller
-from bridge.control.verb import Checkpointing, Ending, Known
+from bridge.control.verb import Checkpointing, Ending, Known, Place
 from bridge.control.workshop import Workshop
 from bridge.errors import CommandFailed, ConfigError
 from bridge.jetstream.checkpoints import open_checkpoints, sweeping
@@ -33,8 +34,10 @@ from bridge.jetstream.connection import Connection
 from bridge.jetstream.inbox import MicroInbox
 from bridge.jetstream.job_source import JetStreamJobs
 from bridge.jetstream.lines import OutputMaking, open_stdio
+from bridge.jetstream.migrations import JetStreamMigrations
 from bridge.jetstream.objects import JetStreamObjects
 from bridge.jetstream.progress import ProgressTeller
+from bridge.jetstream.sender import NatsSender
 from bridge.model.commands import COMMANDS
 from bridge.model.events import CommandRecorded, TaskCheckpointed
 from bridge.model.nanos import now
@@ -162,6 +165,16 @@ async def commanding(
             )
         catalogue = await _catalogue(config, connection, watch, stack, lease)
         workshop = Workshop(config.checkpoint_dir, config.node)
+        kit = None if catalogue is None else Checkpointing(catalogue, workshop, happened, ending)
+        at = Place(
+            runtime=runtime,
+            node=config.node,
+            tell=progress.tell,
+            removing=removal,
+            sessions=sessions,
+            checkpointing=kit,
+        )
+        harbour = None if kit is None else _harbour(config, connection, lanes, at)
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -173,7 +186,8 @@ async def commanding(
             objects=JetStreamObjects(connection),
             removing=removal,
             sessions=sessions,
-            checkpointing=None if catalogue is None else Checkpointing(catalogue, workshop, happened, ending),
+            checkpointing=kit,
+            harbour=harbour,
             standing=teller.tell,
             known=known,
             bus=teller,
@@ -200,8 +214,9 @@ async def commanding(
             request_info=config.request_info,
         )
         await _recover(dispatcher, journal, inbox, repaired)
-        if catalogue is not None:
+        if harbour is not None:
             await _swept(workshop, runtime, [row.id for row in await journal.unfinished()])
+            await stack.enter_async_context(watch.task(harbour.run(), "migrations"))
         recovered.set()
         async with inbox.serve(list(COMMANDS), dispatcher.handle):
             try:
@@ -214,6 +229,7 @@ async def commanding(
                         worker=worker,
                         ruling=ruling,
                         sessions=sessions,
+                        harbour=harbour,
                     )
             finally:
                 await dispatcher.stop(within=min(COMMANDS_S, watch.time_left()))
@@ -221,6 +237,12 @@ async def commanding(
             await asyncio.wait_for(worker.finish(), min(COMMANDS_S, watch.time_left()))
             if teller.refused is None:  # else waiting is in vain, and the journal keeps it
                 await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
+
+
+def _harbour(config: Config, connection: Connection, lanes: Lanes, place: Place) -> Harbour:
+    register = JetStreamMigrations(connection, config.subjects)
+    sender = NatsSender(connection, config.subjects)
+    return Harbour(config.node, register, sender, config.subjects, lanes=lanes, place=place)
 
 
 async def _swept(workshop: Workshop, runtime: ContainerRuntime, keep: Sequence[str]) -> None:

@@ -38,6 +38,43 @@ FAILPOINTS: Final[Mapping[str, str]] = MappingProxyType(
         "process-ended": "its session says that it has ended, and not how its output did",
         "output-stored": "all of its output is on the bus, and its exec is still there",
         "session-ended": "its session says that all is done, and its FIFOs are still there",
+        **{
+            f"migrate-{act}": f"migrate, at its source: {done}"
+            for act, done in {
+                "read": "the register was read",
+                "look": "it was looked how the container stands",
+                "reserve": "the entry is in the register",
+                "ask": "the target has promised",
+                "part": "a part of it is on the bus",
+                "send": "image and rounds are there",
+                "freeze": "the container stands still",
+                "dump": "the last dump is on the bus",
+                "offer": "the register says offered",
+                "hand_over": "the target is asked to take it",
+                "wait": "the target was waited for",
+                "withdraw": "the register says withdrawn",
+                "resume": "the container runs on",
+                "remove": "the container is removed",
+                "release": "the register says released",
+                "tell": "the target is told that nothing comes",
+                "tidy": "nothing is left on the bus",
+            }.items()
+        },
+        **{
+            f"receive-{act}": f"migrate, at its target: {done}"
+            for act, done in {
+                "promise": "it has promised",
+                "prepare": "it has a part of what comes",
+                "read": "the register was read",
+                "look": "it was looked what is here",
+                "take": "the register says taken",
+                "restore": "the container was restored",
+                "confirm": "the register says running",
+                "clean": "what came is taken away",
+                "fail": "the register says failed",
+                "settle": "nothing is here but the container",
+            }.items()
+        },
         "paused": "checkpoint: its task is frozen, and a note says by whom",
         "dumped": "checkpoint: its memory is in the directory, and it is frozen still",
         "resumed": "checkpoint: it runs on, and nothing of its dump is stored",

@@ -20,6 +20,7 @@ from bridge.capture.feed import Feed
 from bridge.capture.projection import Projection
 from bridge.capture.recorder import Recorder
 from bridge.capture.repair import Repair
+from bridge.control.migration.harbour import HarbourFigures
 from bridge.control.parts import Control
 from bridge.ports import NodeLease, StdioStatistics
 from bridge.watch import Watch
@@ -73,6 +74,8 @@ class DaemonProgress:
             yield from self._commands(self.control)
             if self.control.sessions is not None:
                 yield from _stdio(self.control.sessions.statistics())
+            if self.control.harbour is not None:
+                yield from _migrations(self.control.harbour.figures())
 
     # -- inside
 
@@ -175,6 +178,16 @@ def _stdio(sessions: StdioStatistics) -> Iterable[Metric]:
     yield _counters("stdio_bytes", "Bytes that have come through, by line.", "line", sessions.passed.items())
     yield _counters(
         "stdio_truncated", "Outputs that may have had more than was stored, by why.", "why", sessions.truncated.items()
+    )
+
+
+def _migrations(figures: HarbourFigures) -> Iterable[Metric]:
+    yield _gauge("migrations_leaving", "Containers that move away from this node now.", figures.leaving)
+    yield _gauge("migrations_arriving", "Containers that are promised room on this node.", figures.arriving)
+    yield _gauge(
+        "migrations_undecided",
+        "Containers that stand still because the register does not say whose they are.",
+        figures.undecided,
     )
 
 

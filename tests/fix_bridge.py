@@ -231,6 +231,7 @@ def bridge(bridge_factory: BridgeFactory, containerd: Containerd, nats_url: str,
     daemon = bridge_factory(
         *("--containerd", containerd.address, "--nats", nats_url, "--node", "n1"),
         *("--state-dir", tmp_path / "state", "--commands", "all", "--fifo-dir", containerd.fifo_dir),
+        *("--checkpoint-dir", containerd.shared / "checkpoints"),
     )
     daemon.live()
     return daemon

@@ -26,7 +26,7 @@ def _guarantees() -> list[str]:
 
 
 def test_every_guarantee_has_its_conditions_and_names_its_tests() -> None:
-    assert len(_guarantees()) == 10
+    assert len(_guarantees()) == 11
     for guarantee in _guarantees():
         assert guarantee.startswith("**"), guarantee
         assert "Holds if: " in guarantee, guarantee

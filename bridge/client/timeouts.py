@@ -32,6 +32,9 @@ _TIMEOUTS = {
     "attach": 15.0,
     "resize": 30.0,
     "close-stdin": 30.0,
+    "migrate": 86_400.0,
+    "migrate-abandon": 30.0,
+    "receive": 3600.0,
 }
 """Seconds to wait for an outcome. Commands on one container run one after another, so each may have to wait for another."""
 

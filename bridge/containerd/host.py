@@ -8,7 +8,9 @@ Everything here blocks for a moment: call it from a worker thread.
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import socket
 import struct
 import time
@@ -23,6 +25,8 @@ from bridge.model.nanos import Nanos
 from bridge.model.outcomes import NetworkStats, ProcessInfo
 
 __all__ = ["HostProcesses", "Process", "Seen", "listener"]
+
+log = logging.getLogger(__name__)
 
 _COMMAND_LINES: Final = 256 * 1024
 """Bytes of command lines in one answer, which has to fit into a message; a single one is cut at `_COMMAND_LINE`."""
@@ -100,6 +104,26 @@ class HostProcesses:
         if view is None:
             return []
         return missing(limits, view.proc / str(pid), Path("/proc") / str(peer) / "root/sys/fs/cgroup")
+
+    def kill(self, pids: Sequence[int]) -> bool:
+        """Send SIGKILL to processes that stand still, so that their numbers are theirs; False where they are out of sight."""
+        view = self._view()
+        if view is None:
+            return False
+        try:
+            for pid in pids:
+                # A directory of /proc is good for a pidfd, in whichever namespace the number is that process's.
+                process = os.open(view.proc / str(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+                finally:
+                    os.close(process)
+        except ProcessLookupError:
+            return True  # it has ended by itself, so they do not stand still
+        except OSError as error:
+            log.info("processes of containerd's host cannot be signalled from here: %s", error)
+            return False
+        return True
 
     def _view(self) -> _View | None:
         """Return how containerd sees its processes, None where that is out of sight."""

@@ -130,6 +130,13 @@ class Tasks:
             )
             await self._tasks.Kill(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
 
+    async def kill_frozen(self, namespace: str, container: str) -> bool:
+        """Give every process of a paused task its SIGKILL; False where they cannot be seen from here."""
+        with command_errors(f"list the processes of {container} in {namespace}"):
+            request = tasks_pb2.ListPidsRequest(container_id=container)
+            answer = await self._tasks.ListPids(request, timeout=LOOK_S, metadata=in_namespace(namespace))
+        return await asyncio.to_thread(self._host.kill, [process.pid for process in answer.processes])
+
     async def update(
         self, namespace: str, container: str, resources: Mapping[str, Any], annotations: Mapping[str, str]
     ) -> None:

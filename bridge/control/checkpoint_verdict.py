@@ -18,7 +18,7 @@ from bridge.model import labels
 from bridge.model.checkpoints import CheckpointRecord, Finding, Verdict
 from bridge.model.outcomes import ContainerInfo, TaskInfo
 
-__all__ = ["verdict_of_dump", "verdict_of_restore"]
+__all__ = ["memory_of", "verdict_of_dump", "verdict_of_restore"]
 
 OF_THE_FILE: Final = ("tcp_skip_in_flight", "link_remap")
 """Options of a dump that containerd's API cannot tell CRIU."""
@@ -27,7 +27,7 @@ OF_THE_FILE: Final = ("tcp_skip_in_flight", "link_remap")
 async def verdict_of_dump(place: Place, record: ContainerInfo, task: TaskInfo, draft: CheckpointRecord) -> Verdict:
     """Say what a dump of this task would meet."""
     criu, execs, memory, space = await asyncio.gather(
-        place.runtime.checkpoints.check(), _execs(place), _memory(place), _space(place)
+        place.runtime.checkpoints.check(), _execs(place), memory_of(place), _space(place)
     )
     verdict = before_dump(
         ToDump(
@@ -53,7 +53,8 @@ async def _execs(place: Place) -> int | None:
     return sum(one.exec_id is not None for one in found)
 
 
-async def _memory(place: Place) -> int | None:
+async def memory_of(place: Place) -> int | None:
+    """Return how much memory a container uses, None where nobody says."""
     namespace, container = place.target
     try:
         found = await place.runtime.tasks.metrics(namespace, [container])

@@ -30,6 +30,7 @@ from bridge.control.ends import Ends, Standing, failure_of, mistake, stopped_bef
 from bridge.control.keys import with_key
 from bridge.control.lanes import Lane, Lanes, LaneStatistics, SharedLanes
 from bridge.control.memory import MemoryJournal
+from bridge.control.migration.harbour import Harbour
 from bridge.control.once import Once
 from bridge.control.order import Order, read_order
 from bridge.control.policy import JudgedOnly, Permit, Policy
@@ -127,6 +128,7 @@ class Dispatcher:
         removing: Removing | None = None,
         sessions: StdioSessions | None = None,
         checkpointing: Checkpointing | None = None,
+        harbour: Harbour | None = None,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -147,6 +149,7 @@ class Dispatcher:
             removing: deletes containers that were run with `rm`.
             sessions: the processes whose stdio is on the bus; none unless given.
             checkpointing: what commands about checkpoints need; there are none of them unless given.
+            harbour: where containers leave and arrive; they do not unless given.
         """
         self._node = node
         self._runtime = runtime
@@ -160,6 +163,7 @@ class Dispatcher:
             "removing": removing,
             "sessions": sessions,
             "checkpointing": checkpointing,
+            "harbour": harbour,
         }
         self._images = SharedLanes(
             "images",

@@ -335,14 +335,17 @@ async def _within(exited: asyncio.Task[ExitInfo], seconds: float) -> bool:
 
 
 async def _kill(place: Place, exited: asyncio.Task[ExitInfo]) -> ExitInfo:
-    """End every process of the container, frozen ones too.
+    """End every process of the container, frozen ones too, which do nothing any more where that can be had.
 
     Raises:
         CommandFailed: `deadline_exceeded`: it is still there.
     """
-    await _send(place, int(SIGKILL), all_processes=True)
     task = await place.runtime.tasks.get(*place.target)
-    if task is not None and task.status in FROZEN:
+    frozen = task is not None and task.status in FROZEN
+    if frozen:
+        await _kill_frozen(place)
+    await _send(place, int(SIGKILL), all_processes=True)
+    if frozen:
         await _thaw(place)
     if not await _within(exited, KILLED_WITHIN_S):
         raise CommandFailed(
@@ -350,6 +353,13 @@ async def _kill(place: Place, exited: asyncio.Task[ExitInfo]) -> ExitInfo:
             f"{place} has not ended {KILLED_WITHIN_S:.0f} s after SIGKILL: a process hangs in the kernel, try again later",
         )
     return structs.replace(exited.result(), killed=True)
+
+
+async def _kill_frozen(place: Place) -> None:
+    try:
+        await place.runtime.tasks.kill_frozen(*place.target)
+    except CommandFailed as error:
+        log.info("%s may do something more before it ends: %s", place, error)
 
 
 async def _send(place: Place, signal: int, *, all_processes: bool = False) -> None:

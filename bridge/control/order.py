@@ -117,6 +117,11 @@ class Order(Struct, kw_only=True, dict=True):
         return options
 
     @property
+    def story(self) -> str:
+        """The id under which its events are told: its own, or that of the migration which it is a part of."""
+        return getattr(self.command, "migration", "") or self.id
+
+    @property
     def credentials(self) -> list[str]:
         """What of its options is for a registry alone, and is kept nowhere."""
         return [] if self.kind is None else credentials_of(self.kind, self.options)

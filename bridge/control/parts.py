@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bridge.control.dispatch import Dispatcher
 from bridge.control.jobs import Worker
 from bridge.control.journal import Journal
+from bridge.control.migration.harbour import Harbour
 from bridge.control.policy import Policy
 from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import Teller
@@ -23,7 +24,7 @@ class Ruling(NamedTuple):
 
 
 class Control(NamedTuple):
-    """What takes commands, what remembers them, what tells how they stand, what is allowed, and whose stdio is on the bus."""
+    """What takes, remembers and tells of commands, what is allowed, whose stdio is on the bus, and what moves."""
 
     dispatcher: Dispatcher
     journal: Journal
@@ -31,3 +32,4 @@ class Control(NamedTuple):
     worker: Worker
     ruling: Ruling
     sessions: StdioSessions | None
+    harbour: Harbour | None = None

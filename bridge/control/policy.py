@@ -40,12 +40,12 @@ from bridge.ports import ContainerStore
 
 __all__ = ["ASKING", "JudgedOnly", "Permit", "Policy"]
 
-ASKING: Final = frozenset({"create", "run", "start", "restart", "update", "exec", "restore"})
+ASKING: Final = frozenset({"create", "run", "start", "restart", "update", "exec", "restore", "receive"})
 """The verbs that await `place.permit` with what they ask of the host before they change anything. That question has the last
 word: with its answer they begin, and a dry run of them goes as far as there."""
 
 
-LATER: Final = frozenset({"restore"})
+LATER: Final = frozenset({"restore", "receive"})
 """Those of them which make a container of what they have to look for first: rules about labels and images wait for that."""
 
 

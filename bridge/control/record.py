@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Detail: TypeAlias = Literal["redacted", "full"]
 
 Take: TypeAlias = Callable[[str | None, str | None, CommandRecorded, str], None]
-"""Takes namespace, container, event and command id, for the log; None for what the command is not about. Returns at once."""
+"""Takes namespace, container, event and the id it is told under, for the log; None for what it is not about. Returns at once."""
 
 
 class CommandRecord:
@@ -110,7 +110,7 @@ class CommandRecord:
         valid = order.target is not None
         known = namespace if namespace is not None and is_identifier(namespace) else None
         try:
-            self._take(known, container if valid else None, event, order.id)
+            self._take(known, container if valid else None, event, order.story)
         except Exception:
             log.exception("command %s is not recorded", order)
 

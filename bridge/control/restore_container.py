@@ -34,7 +34,7 @@ from bridge.model.commands import Delete, Restore, RuncOptions, Start
 from bridge.model.outcomes import ContainerInfo, ImageInfo, Restored
 from bridge.ports import ImageContent, NewContainer, Stdio, StdioSession
 
-__all__ = ["Plan", "carried_out", "plan_of", "put_back", "snapshot_key_of"]
+__all__ = ["Plan", "bring_image", "carried_out", "plan_of", "put_back", "snapshot_key_of"]
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ async def _image(place: Place, plan: Plan, lease: str) -> AsyncIterator[ImageCon
         return
     namespace, _ = place.target
     if plan.image is None:
-        await place.interruption.through(_brought(place, plan, lease), otherwise=CANCELLED)
+        await place.interruption.through(bring_image(place, plan, lease), otherwise=CANCELLED)
     try:
         yield await place.runtime.images.resolve(namespace, name)
     except BaseException as error:
@@ -195,7 +195,12 @@ async def _image(place: Place, plan: Plan, lease: str) -> AsyncIterator[ImageCon
         raise
 
 
-async def _brought(place: Place, plan: Plan, lease: str) -> None:
+async def bring_image(place: Place, plan: Plan, lease: str) -> None:
+    """Take in the image that lies beside the checkpoint.
+
+    Raises:
+        CommandFailed: `failed_precondition`: it does not, or is another one.
+    """
     record, name = plan.taken.record, plan.wanted.image
     namespace, _ = place.target
     missing = CommandFailed(

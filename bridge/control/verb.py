@@ -212,6 +212,7 @@ class Place(Struct, frozen=True, kw_only=True):
         interruption: where a verb that waits hears that the command was taken back.
         sessions: the processes with their stdio on the bus; None where nobody looks after any.
         checkpointing: what commands about checkpoints need; None where there are none.
+        harbour: where containers leave and arrive (`bridge.control.migration.harbour`); None where they do not.
         leave: gives the turn in the container's lane to the next one, for a verb that has done what needs it; once more does
             nothing.
     """
@@ -231,6 +232,7 @@ class Place(Struct, frozen=True, kw_only=True):
     known: Known = nobody_knows
     sessions: StdioSessions | None = None
     checkpointing: Checkpointing | None = None
+    harbour: Any = None
     leave: Callable[[], Awaitable[None]] = _stay
 
     @property

@@ -17,7 +17,11 @@ from bridge.control import (
     stats,
     waiting,
 )
+from bridge.control.migration.abandon import abandon
+from bridge.control.migration.migrate import migrate
+from bridge.control.migration.receive import receive
 from bridge.control.verb import Verb
+from bridge.model.commands import Migrate, MigrateAbandon, Receive
 
 __all__ = ["VERBS"]
 
@@ -33,6 +37,9 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         **execution.VERBS,
         **checkpoint.VERBS,
         **restore.VERBS,
+        Migrate.verb: migrate,
+        MigrateAbandon.verb: abandon,
+        Receive.verb: receive,
     }
 )
 """Verb -> coroutine, of every family."""

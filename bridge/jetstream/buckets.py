@@ -77,7 +77,7 @@ def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int, max_age: in
 
 
 async def ensure_buckets(connection: Connection, subjects: Subjects, *, replicas: int = 1) -> None:
-    """Make sure that the buckets of states, nodes and commands exist and are as strong as we need them.
+    """Make sure that the buckets of states, nodes, commands and migrations exist and are as strong as we need them.
 
     Raises:
         ConfigError: one is weaker, or cannot be made; the sentence says what to do.
@@ -87,6 +87,9 @@ async def ensure_buckets(connection: Connection, subjects: Subjects, *, replicas
     await _ensure(connection, subjects.node_bucket, "Which bridge writes as which node (containerd-bridge)", replicas)
     await _ensure(
         connection, subjects.command_bucket, "How each command stands (containerd-bridge)", replicas, COMMANDS_KEPT
+    )
+    await _ensure(
+        connection, subjects.migration_bucket, "Where a container that moves runs (containerd-bridge)", replicas
     )
 
 

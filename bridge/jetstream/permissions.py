@@ -28,7 +28,7 @@ from bridge.jetstream.checkpoint_records import IMPORTED as IMPORTED_KEY
 from bridge.jetstream.micro import SERVICE
 from bridge.jetstream.output_stream import output_stream_name
 from bridge.jetstream.streams import stream_name
-from bridge.model.commands import COMMANDS, Group, groups_from
+from bridge.model.commands import COMMANDS, Group, Receive, groups_from
 from bridge.model.subjects import Subjects, quote
 
 __all__ = ["ROLES", "Permitted", "Role", "listed", "permitted", "rendered"]
@@ -161,7 +161,7 @@ def _commanding(subjects: Subjects, namespace: str, container: str | None, group
     """Iterate over the subjects of commands: as requests, and as durable jobs where they change something."""
     root = subjects.root
     for verb, command in COMMANDS.items():
-        if command.group not in groups:
+        if command.group not in groups or command is Receive:  # which bridges alone may send
             continue
         if command.targets == "node" and command.group == "observe":
             yield f"{root}.commands.*.-.-.{verb}"
@@ -251,7 +251,7 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     root, own = subjects.root, quote(node)
     upper = root.upper()
     streams = [stream_name(subjects), f"{upper}_STDIO", f"{upper}_JOBS", f"{upper}_QUARANTINE"]
-    streams += [f"KV_{root}-{name}" for name in ("state", "nodes", "commands")]
+    streams += [f"KV_{root}-{name}" for name in ("state", "nodes", "commands", "migrations")]
     publish = [USER_INFO, f"{PREFIX}INFO"]
     for stream in streams:
         publish += [f"{PREFIX}STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "UPDATE", "MSG.GET")]
@@ -263,6 +263,9 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     publish += [f"{root}.events.{own}.>", f"{root}.nodes.{own}.*", f"{root}.stdio.{own}.>", f"{root}.progress.{own}.>"]
     publish.append(f"{root}.quarantine.{own}")
     publish += [f"$KV.{root}-state.{own}.>", f"$KV.{root}-nodes.{own}", f"$KV.{root}-commands.{own}.>"]
+    # Of a migration either end writes what the other one reads, and asks it for its part.
+    publish += [f"$KV.{root}-migrations.>", f"{PREFIX}STREAM.PURGE.KV_{root}-migrations"]
+    publish += [f"{root}.commands.*.*.*.{Receive.verb}", f"$SRV.INFO.{SERVICE}"]
     publish += _keeping_checkpoints(subjects, own)
     publish += [f"$JS.ACK.{upper}_JOBS.>", "_INBOX.>", "_R_.>"]
     subscribe = [f"{root}.commands.{own}.>", f"{root}.stdio.{own}.>", "$SRV.>", f"{inbox}.>"]

@@ -300,6 +300,11 @@ class Subjects:
         """The key-value bucket with how each command stands."""
         return f"{self.root}-commands"
 
+    @property
+    def migration_bucket(self) -> str:
+        """The key-value bucket with how each migration is, which decides where its container runs."""
+        return f"{self.root}-migrations"
+
     @staticmethod
     def command_key(node: str, namespace: str | None, container: str | None, command_id: str) -> str:
         """Return the key of a command: `<node>.<namespace>.<container>.<id>`, so that NATS can permit one's own alone."""

@@ -44,6 +44,7 @@ from bridge.ports.inspection import BusFacts, BusInspector, CommandStore, Grant,
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 from bridge.ports.jobs import Job, JobBacklog, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
+from bridge.ports.migrations import MigrationRegister, MovedOn, Registered
 from bridge.ports.processes import Processes, Stdio, UserIds
 from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
 from bridge.ports.runtime import (
@@ -112,6 +113,8 @@ __all__ = [
     "Leased",
     "LogEnd",
     "LogExtent",
+    "MigrationRegister",
+    "MovedOn",
     "NewContainer",
     "NodeLease",
     "NodePresence",
@@ -123,6 +126,7 @@ __all__ = [
     "ProgressFeed",
     "Privileges",
     "Processes",
+    "Registered",
     "RoleAt",
     "RuntimeVersion",
     "SnapshotStore",

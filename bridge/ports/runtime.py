@@ -130,6 +130,14 @@ class TaskLifecycle(Protocol):
         """Send a signal. `not_found` where there is no task, no such exec, or the process has ended."""
         ...
 
+    async def kill_frozen(self, namespace: str, container: str) -> bool:
+        """Give every process of a paused task its SIGKILL, so that none does anything more when it is thawed.
+
+        A runtime signals the first process alone where that is enough to end all, and thaws them all: then the others run on
+        until the kernel has come to them. False where the processes cannot be seen from here, and nothing was done.
+        """
+        ...
+
     async def update(
         self, namespace: str, container: str, resources: Mapping[str, Any], annotations: Mapping[str, str]
     ) -> None:

@@ -11,6 +11,7 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
     MemoryBus          the command plane: inboxes of nodes and a sender
     MemoryCommands     how commands stand: write, read, wait
     MemoryJobs         durable jobs: send, take, put aside
+    MemoryMigrations   the register of migrations: read, compare and set
     MemoryCheckpoints  the catalogue of checkpoints: records and archives
 
 A consumer of events is tested against a log that says what the test wants:
@@ -27,6 +28,7 @@ from bridge.testing.commands import MemoryCommands
 from bridge.testing.containerd import MemoryContainerd
 from bridge.testing.jobs import MemoryJobs
 from bridge.testing.log import MemoryLog
+from bridge.testing.migrations import MemoryMigrations
 from bridge.testing.nodes import MemoryNodes
 from bridge.testing.program import Program
 from bridge.testing.scribe import Scribe
@@ -40,6 +42,7 @@ __all__ = [
     "MemoryContainerd",
     "MemoryJobs",
     "MemoryLog",
+    "MemoryMigrations",
     "MemoryNodes",
     "MemoryStates",
     "MemoryStdio",

@@ -88,6 +88,13 @@ class MemoryTasks:
             lambda: self._calls.task(namespace, container).signal(signal, all_processes=all_processes, exec_id=exec_id),
         )
 
+    async def kill_frozen(self, namespace: str, container: str) -> bool:
+        """Give every process of a paused task its SIGKILL; see the port. Here the kill that follows does all of it."""
+        await self._calls.call(
+            f"list the processes of {container} in {namespace}", lambda: self._calls.task(namespace, container)
+        )
+        return True
+
     async def update(
         self, namespace: str, container: str, resources: Mapping[str, Any], annotations: Mapping[str, str]
     ) -> None:

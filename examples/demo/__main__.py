@@ -59,7 +59,7 @@ def play(stage: Stage) -> None:
         stage.say(f"The containers run in {place.name}, namespace {NAMESPACE}.")
         options = ("--commands", "all", "--namespace", NAMESPACE)
         stage.typed(["containerd-bridge", "serve", "--nats", "embedded", *options], behind=" &")
-        closing.enter_context(bridge.serving("--containerd", str(place.address), *options))
+        closing.enter_context(bridge.serving("--containerd", str(place.address), *place.options, *options))
         stage.typed(["containerd-bridge", "events", "--since", "1"], behind=" &")
         closing.enter_context(bridge.following(witness.take, "--since", "1", "--json"))
         closing.enter_context(bridge.following(stage.event, "--since", "1"))

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bridge.jetstream.embedded import embedded_config
+
 __all__ = ["Bridge", "NotSeenError", "Witness"]
 
 WITHIN_S = 90.0
@@ -27,14 +29,21 @@ class NotSeenError(Exception):
 class Bridge:
     """A running `containerd-bridge serve --nats embedded`, and the command line for it."""
 
-    def __init__(self, state_dir: Path, *, colours: bool) -> None:
+    def __init__(self, state_dir: Path, *, colours: bool, node: str = "here", first: Path | None = None) -> None:
+        """Take where its state is, and that of the `first` one whose nats-server it uses; that one has its own."""
         self._state_dir = state_dir
+        self._colours = colours
+        self._node = node
         self._log = state_dir / "serve.log"
         self._environ = os.environ | {
-            "CONTAINERD_BRIDGE_NATS": "embedded",
             "CONTAINERD_BRIDGE_STATE_DIR": str(state_dir),
+            **(_login(first) if first is not None else {"CONTAINERD_BRIDGE_NATS": "embedded"}),
             **({"FORCE_COLOR": "1"} if colours else {}),
         }
+
+    def beside(self, state_dir: Path, node: str) -> Bridge:
+        """Return a bridge of another node on the same bus."""
+        return Bridge(state_dir, colours=self._colours, node=node, first=self._state_dir)
 
     @contextmanager
     def serving(self, *options: str) -> Iterator[None]:
@@ -44,7 +53,7 @@ class Bridge:
             NotSeenError: it does not come up, or does not go down in good order.
         """
         with self._log.open("wb") as log:
-            daemon = self._start("serve", *options, stdout=log, stderr=log)
+            daemon = self._start("serve", "--node", self._node, *options, stdout=log, stderr=log)
         try:
             self._until_it_answers(daemon)
             yield
@@ -91,12 +100,15 @@ class Bridge:
         deadline = time.monotonic() + WITHIN_S
         while True:
             answer = self.run("nodes", "--json")
-            if answer.returncode == 0 and answer.stdout:
+            if answer.returncode == 0 and f'"{self._node}"' in answer.stdout and self._taking():
                 return
             if daemon.poll() is not None:
                 raise NotSeenError(f"serve ended with status {daemon.returncode}: {self._last_words()}")
             if time.monotonic() > deadline:
                 raise NotSeenError(f"serve does not answer: {answer.stderr.strip()} {self._last_words()}")
+
+    def _taking(self) -> bool:
+        return "taking commands" in self._log.read_text(errors="replace")
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()
@@ -146,6 +158,15 @@ class Witness:
             event = found()
         assert event is not None
         return event
+
+
+def _login(state_dir: Path) -> dict[str, str]:
+    found = embedded_config(state_dir)
+    return {
+        "CONTAINERD_BRIDGE_NATS": found.url,
+        "CONTAINERD_BRIDGE_NATS_USER": found.user or "",
+        "CONTAINERD_BRIDGE_NATS_PASSWORD": found.password or "",
+    }
 
 
 def _word(event: Event) -> str:

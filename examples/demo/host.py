@@ -17,7 +17,7 @@ from typing import Protocol
 
 from tests.testbed import BUSYBOX, Containerd, UnavailableError, image, roots
 
-__all__ = ["IMAGE", "NAMESPACE", "CtrFailedError", "Host", "UnavailableError", "host"]
+__all__ = ["IMAGE", "NAMESPACE", "CtrFailedError", "Host", "UnavailableError", "another", "host"]
 
 SOCKET = Path("/run/containerd/containerd.sock")
 NAMESPACE = "demo"
@@ -33,6 +33,8 @@ class Host(Protocol):
 
     name: str
     address: Path
+    options: tuple[str, ...]
+    """What its bridge has to know of it."""
 
     def ctr(self, *args: str) -> str:
         """Run `ctr` in the demo's namespace and return what it printed.
@@ -45,6 +47,8 @@ class Host(Protocol):
 
 class _Machine:
     """The machine's own containerd, with the machine's own ctr."""
+
+    options: tuple[str, ...] = ()
 
     def __init__(self, address: Path) -> None:
         self.address = address
@@ -70,6 +74,10 @@ class _Private:
     def __init__(self, containerd: Containerd) -> None:
         self._containerd = containerd
         self.address = containerd.address
+        self.options: tuple[str, ...] = (
+            *("--fifo-dir", str(containerd.fifo_dir)),
+            *("--checkpoint-dir", str(containerd.shared / "checkpoints")),
+        )
         self.name = f"a containerd {containerd.version} started for this"
 
     def ctr(self, *args: str) -> str:
@@ -98,6 +106,17 @@ def host() -> Iterator[Host]:
         with Containerd("2.1") as containerd:
             containerd.namespace(NAMESPACE)
             yield _Private(containerd)  # which goes away with everything that is in it
+
+
+@contextmanager
+def another() -> Iterator[Host]:
+    """Open a second host, with nothing in it, which shares nothing with the first one.
+
+    Raises:
+        UnavailableError: this machine cannot run one.
+    """
+    with Containerd("2.1", own_cgroups=True) as containerd:
+        yield _Private(containerd)
 
 
 def _empty(host: Host) -> None:

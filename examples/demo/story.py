@@ -1,14 +1,20 @@
-"""The story: three containers, what happens to them, and what has to be seen of it."""
+"""The story: four containers, what happens to them, and what has to be seen of it."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 from examples.demo.bus import Bridge, NotSeenError, Witness
-from examples.demo.host import IMAGE, NAMESPACE, Host
+from examples.demo.host import IMAGE, NAMESPACE, Host, another
 from examples.demo.stage import Stage
 
 __all__ = ["tell"]
 
 SERVER = 'trap "exit 0" TERM; while true; do sleep 0.1; done'
+COUNTED = "/dev/shm/n"  # noqa: S108 - in its memory, which goes along
+COUNTER = f"n=0; while true; do n=$((n+1)); echo $n > {COUNTED}; sleep 0.1; done"
+ELSEWHERE = "elsewhere"
 GREEDY = "x=xxxxxxxx; while true; do x=$x$x$x; done"
 
 EXPECTED = {
@@ -52,6 +58,7 @@ class _Story:
         self._server()
         self._commands()
         self._afterwards()
+        self._elsewhere()
         check(self._witness)
 
     def _job(self) -> None:
@@ -105,6 +112,33 @@ class _Story:
         self._client("history", "demo-web")
         self._stage.rest(2)
 
+    def _elsewhere(self) -> None:
+        if not self._host.options:
+            return  # whether the machine's own containerd has a CRIU that works is not ours to find out
+        self._stage.heading(
+            "A second node: a containerd and a bridge of its own, on the same bus.",
+            "A container that counts moves there while it runs, and goes on counting where it was.",
+        )
+        self._run("demo-counter", COUNTER)
+        self._witness.until("demo-counter", "task.start")
+        with another() as there, tempfile.TemporaryDirectory(prefix="cb-demo-") as state_dir:
+            options = ("--commands", "all", "--namespace", NAMESPACE)
+            self._stage.typed(["containerd-bridge", "serve", "--node", ELSEWHERE, *options], behind=" &")
+            bridge = self._bridge.beside(Path(state_dir), ELSEWHERE)
+            with bridge.serving("--containerd", str(there.address), *there.options, *options):
+                before = int(self._client("exec", "demo-counter", "cat", COUNTED))
+                self._stage.rest()
+                self._client("migrate", "demo-counter", "--to", ELSEWHERE, "--pre-copy", "1")
+                self._witness.until("demo-counter", "task.restored")
+                self._stage.rest()
+                after = int(self._client("exec", "demo-counter", "cat", COUNTED))
+                if after <= before:
+                    raise NotSeenError(f"the counter was at {before}, and is at {after} after it has moved")
+                self._stage.rest()
+                self._client("ps")
+                self._stage.rest()
+                self._client("delete", "--force", "demo-counter")
+
     # -- what is typed
 
     def _run(self, container: str, script: str, *options: str) -> None:
@@ -120,12 +154,13 @@ class _Story:
         self._stage.typed(["ctr", "--namespace", NAMESPACE, *args])
         self._host.ctr(*args)
 
-    def _client(self, *args: str) -> None:
+    def _client(self, *args: str) -> str:
         self._stage.typed(["containerd-bridge", *args])
         ran = self._bridge.run(*args)
         self._stage.printed(ran.stdout + ran.stderr)
         if ran.returncode != 0:
             raise NotSeenError(f"`containerd-bridge {' '.join(args)}` ended with status {ran.returncode}")
+        return ran.stdout
 
 
 def check(witness: Witness) -> None:

@@ -33,6 +33,7 @@ from benchmarks import (
     latency,
     lifecycles,
     memory,
+    migration,
     stage,
     start,
     throughput,
@@ -116,6 +117,7 @@ SMALL: dict[str, Any] = {
     "fold": fold.Size(events=240),
     "execs": execs.Size(size=300_000, repeat=1),
     "checkpoints": checkpoints.Size(size=3_000_000, repeat=1),
+    "migration": migration.Size(memory=4 << 20, repeat=1),
     "cost": cost.Size(known=(2, 12), rounds=2, events=20, rate=1_000),
     "commands": commands.Size(rounds=3, by_ctr=1, containers=3),
 }

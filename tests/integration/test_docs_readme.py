@@ -18,8 +18,8 @@ from tests.testbed import BUSYBOX, Ctr
 
 PAGE: Final = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 ENDS: Final = ("sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
-ONLY_READ: Final = re.compile(r" (serve|events|top)\b| -it | --at 2h| nginx")
-"""Those; and two hours ago there was no log here."""
+ONLY_READ: Final = re.compile(r" (serve|events|top|migrate)\b| -it | --at 2h| nginx")
+"""Those; two hours ago there was no log here, and there is no second node."""
 LAST: Final = ("wait", "pause")
 """What waits for an end, or makes others wait, comes when all the others are done."""
 

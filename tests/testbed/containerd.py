@@ -67,9 +67,11 @@ class Containerd:
         DiedError: when containerd or its host ends while it should not.
     """
 
-    def __init__(self, version: str = "2.1", *, log_level: str = "info") -> None:
+    def __init__(self, version: str = "2.1", *, log_level: str = "info", own_cgroups: bool = False) -> None:
         self.version = version
         self.log_level = log_level
+        self.own_cgroups = own_cgroups
+        """Whether it has control groups of its own, as another machine has."""
         self._host: subprocess.Popen[str] | None = None
         self._shared: Path | None = None
         self._init = 0
@@ -129,6 +131,7 @@ class Containerd:
                 stderr=log,
                 text=True,
                 start_new_session=True,  # Ctrl-C is for us; the host ends with its input
+                env={**os.environ, "OWN_CGROUPS": "1" if self.own_cgroups else ""},
             )
         try:
             if self._read() != "ready":

@@ -8,21 +8,62 @@
 # The script is started twice: outside, where it waits and cleans up, and again as process 1 inside, where it obeys
 # one word a line on standard input (start, alive, signal NAME) with one line of answer each. At the end of the input,
 # which is also what the death of the starting process looks like, everything inside is killed and DIR removed.
+#
+# With OWN_CGROUPS it has control groups of its own too, as another machine has: a container of the same name may be on both.
 set -eu
+
+own=${OWN_CGROUPS:+/$(basename "${!#}")}
 
 outside() {
   local root=$1 dir=$2 namespace
   : >"$dir/cgroups"
-  unshare --mount --propagation private --ipc --pid --fork --kill-child \
-    bash "${BASH_SOURCE[0]}" --inside "$root" "$dir" || true
+  (
+    [ -z "$own" ] || settle
+    exec unshare --mount --propagation private --ipc --pid ${own:+--cgroup} --fork --kill-child \
+      bash "${BASH_SOURCE[0]}" --inside "$root" "$dir"
+  ) || true
+  [ -z "$own" ] || until find /sys/fs/cgroup/*"$own" -depth -type d -exec rmdir {} + 2>/dev/null; do
+    [ -n "$(ls -d /sys/fs/cgroup/*"$own" 2>/dev/null)" ] || break
+    sleep 0.05
+  done
   while read -r namespace; do
     find "/sys/fs/cgroup/$namespace" /sys/fs/cgroup/*/"$namespace" -depth -type d -exec rmdir {} + || true
   done 2>/dev/null <"$dir/cgroups"
   rm -rf -- "$dir"
 }
 
+# Into a group of its own in every hierarchy, which the namespace will take for the root.
+settle() {
+  local hierarchy
+  for hierarchy in /sys/fs/cgroup/*/; do
+    [ -e "$hierarchy/cgroup.procs" ] || continue
+    mkdir -p "$hierarchy$own"
+    if [ -e "$hierarchy/cpuset.cpus" ]; then
+      cat "$hierarchy/cpuset.cpus" >"$hierarchy$own/cpuset.cpus"
+      cat "$hierarchy/cpuset.mems" >"$hierarchy$own/cpuset.mems"
+    fi
+    echo "$BASHPID" >"$hierarchy$own/cgroup.procs"
+  done
+}
+
+# What is seen of control groups from outside is mounted over with what is seen from here.
+groups() {
+  local kind at options
+  while read -r _ at kind options _; do
+    case $kind in
+      cgroup)
+        options=${options#*,relatime,}
+        case $options in name=*) options=none,$options ;; esac
+        mount -t cgroup -o "$options" cgroup "$at"
+        ;;
+      cgroup2) mount -t cgroup2 cgroup2 "$at" ;;
+    esac
+  done < <(grep ' /sys/fs/cgroup/' /proc/mounts)
+}
+
 inside() {
   enter "$@"
+  [ -z "$own" ] || groups
   export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   local dir=$2 pid=0 verb word
   echo ready

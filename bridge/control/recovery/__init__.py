@@ -23,6 +23,7 @@ from bridge.control.recovery.finding import GoesOn, NotDone, NotHere, Recover, U
 from bridge.control.recovery.images import IMAGES
 from bridge.control.recovery.lifecycle import LIFECYCLE
 from bridge.control.recovery.limits import LIMITS
+from bridge.control.recovery.migration import MIGRATION
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model.commands import Command
@@ -53,6 +54,6 @@ async def _undecided(_place: Place, command: Command, _started_at: Nanos) -> NoR
 
 
 RECOVERIES: Mapping[str, Recover] = MappingProxyType(
-    {**LIFECYCLE, **CREATING, **EXECUTION, **IMAGES, **LIMITS, **CHECKPOINTING}
+    {**LIFECYCLE, **CREATING, **EXECUTION, **IMAGES, **LIMITS, **CHECKPOINTING, **MIGRATION}
 )
 """Verb -> how its outcome is found, of every family. A verb that is missing is `Undecided`."""

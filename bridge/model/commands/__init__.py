@@ -8,7 +8,16 @@ misspelt `signal` must not silently become the default one.
 from __future__ import annotations
 
 from bridge.model.commands.amounts import UNLIMITED, size_of
-from bridge.model.commands.checkpointing import CHECKPOINTING, Checkpoint, CheckpointRemove, Restore
+from bridge.model.commands.checkpointing import (
+    CHECKPOINTING,
+    MIGRATING,
+    Checkpoint,
+    CheckpointRemove,
+    Migrate,
+    MigrateAbandon,
+    Receive,
+    Restore,
+)
 from bridge.model.commands.command import (
     OF_EVERY,
     PRECONDITIONS,
@@ -63,9 +72,12 @@ __all__ = [
     "PRECONDITIONS",
     "MountOption",
     "OF_EVERY",
+    "Migrate",
+    "MigrateAbandon",
     "Pause",
     "Pids",
     "Pull",
+    "Receive",
     "Remark",
     "Restart",
     "Resize",
@@ -98,6 +110,7 @@ __all__ = [
 ]
 
 COMMANDS: dict[str, type[Command]] = {
-    command.verb: command for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES, *EXECUTION, *CHECKPOINTING)
+    command.verb: command
+    for command in (*OBSERVING, *DESK, *LIFECYCLE, *CREATING, *IMAGES, *EXECUTION, *CHECKPOINTING, *MIGRATING)
 }
 """Verb -> struct."""

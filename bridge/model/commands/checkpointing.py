@@ -11,7 +11,16 @@ from bridge.model.checkpoints import CgroupsMode, CheckpointName, EmptyNamespace
 from bridge.model.commands.command import Command, CommandId
 from bridge.model.commands.groups import Group
 
-__all__ = ["CHECKPOINTING", "MIGRATING", "Checkpoint", "CheckpointRemove", "Migrate", "Receive", "Restore"]
+__all__ = [
+    "CHECKPOINTING",
+    "MIGRATING",
+    "Checkpoint",
+    "CheckpointRemove",
+    "Migrate",
+    "MigrateAbandon",
+    "Receive",
+    "Restore",
+]
 
 HostPath: TypeAlias = Annotated[
     str, Meta(max_length=4095, pattern=r"^(/[^\x00\n]*)?(?!\n)$", description="an absolute path of the host")
@@ -147,13 +156,34 @@ class Migrate(Command, frozen=True, kw_only=True):
     cgroups_mode: CgroupsMode = ""
 
 
+class MigrateAbandon(Command, frozen=True, kw_only=True):
+    """Take back a migration of this container that hangs: it runs on here. Where nothing has been given away yet, that is safe.
+
+    Where the target has taken it, only the target knows what came of it, and with `force` whoever sends this says that it does
+    not run there, and never will: its host is gone, say. See docs/migration.md.
+
+    Attributes:
+        migration: its id; the one that is under way unless given.
+    """
+
+    verb: ClassVar[str] = "migrate-abandon"
+    group: ClassVar[Group] = "checkpoint"
+    result: ClassVar[type[Struct]] = outcomes.Done
+    repeatable: ClassVar[bool] = True
+
+    migration: CommandId | None = None
+    force: bool = False
+
+
 class Receive(Command, frozen=True, kw_only=True):
     """The target's part of a migration, sent by the source's bridge and by nobody else. See docs/decisions/0031.
 
     Attributes:
         migration: the id of the `migrate` command.
         source: the node that it comes from.
-        stage: what is to be done.
+        stage: what is to be done: `reserve` room for it, `prepare` by taking in a part, `restore` it, `abandon` it.
+        part: which part, in `prepare`.
+        image: whether its image lies ready, in the first `prepare`.
     """
 
     verb: ClassVar[str] = "receive"
@@ -163,7 +193,9 @@ class Receive(Command, frozen=True, kw_only=True):
     migration: CommandId = ""
     source: Node = ""
     stage: Literal["reserve", "prepare", "restore", "abandon"] = "reserve"
+    part: Annotated[int, Meta(ge=0, le=64)] = 0
+    image: bool = False
 
 
 CHECKPOINTING: tuple[type[Command], ...] = (Checkpoint, CheckpointRemove, Restore)
-MIGRATING: tuple[type[Command], ...] = (Migrate, Receive)
+MIGRATING: tuple[type[Command], ...] = (Migrate, MigrateAbandon, Receive)

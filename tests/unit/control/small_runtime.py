@@ -126,6 +126,9 @@ class SmallTasks:
         if task.info.status != "stopped" and signal not in task.ignores and exec_id is None:
             task.end(128 + signal)
 
+    async def kill_frozen(self, namespace: str, container: str) -> bool:
+        return True
+
     async def update(
         self, namespace: str, container: str, resources: Mapping[str, Any], annotations: Mapping[str, str]
     ) -> None:

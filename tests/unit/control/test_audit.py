@@ -22,6 +22,10 @@ ACTS = sorted(verb for verb, kind in COMMANDS.items() if kind.group != "observe"
 ONCE = sorted(verb for verb in ACTS if not COMMANDS[verb].repeatable)
 
 
+ASKED_FIRST = {"exec", "create", "run", "start", "restart", "update", "receive"}
+"""Verbs that begin with the policy's answer to what they find out first."""
+
+
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Side]:
     async with side(tmp_path, SECRETS) as one:
@@ -55,7 +59,7 @@ async def test_what_is_carried_out_is_recorded_before_and_after(here: Side, verb
     assert outcome.outcome in {"ok", "error"}, outcome
     *before, after = here.of("a-1")
     is_whole(after, outcome, verb)
-    asked_first = outcome.error is not None and verb in {"exec", "create", "run", "start", "restart", "update"}
+    asked_first = outcome.error is not None and verb in ASKED_FIRST
     assert phases(before) == ([] if asked_first else [("started", None)])
 
 

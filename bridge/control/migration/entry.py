@@ -1,0 +1,110 @@
+"""One end's pen at a migration's entry in the register: reads it, and changes it where it is as it was read.
+
+Where the bus does not answer nothing is known any more, of a change not even whether it will come to pass, and the entry is read
+again. That is told in the log once, and again every minute for as long as it lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any, Final, Literal, TypeAlias
+
+from msgspec.structs import replace
+
+from bridge.errors import LogError, LogRefused
+from bridge.model.migrations import End, Migration, MigrationKey, MigrationState
+from bridge.model.nanos import now
+from bridge.ports import MigrationRegister, MovedOn, Registered
+
+__all__ = ["Entry", "Known"]
+
+log = logging.getLogger(__name__)
+
+Known: TypeAlias = MigrationState | Literal["absent"]
+
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 2.0
+TOLD_EVERY_S: Final = 60.0
+
+
+class Entry:
+    """An entry as one end knows it."""
+
+    def __init__(self, register: MigrationRegister, key: MigrationKey, end: End) -> None:
+        """Take whose it is; nothing is read yet."""
+        self._register = register
+        self._key = key
+        self._end = end
+        self._standing = Registered(None, 0)
+        self._pause = FIRST_PAUSE_S
+        self._silent_since: float | None = None
+        self._told_at = 0.0
+
+    @property
+    def migration(self) -> Migration | None:
+        """The entry as it was read or written last, None where there was none."""
+        return self._standing.migration
+
+    @property
+    def silent_s(self) -> float:
+        """For how many seconds the register has not answered; 0 where it did the last time."""
+        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
+
+    async def read(self) -> Known | None:
+        """Return what stands there; None where nobody answers, after a pause that gets longer."""
+        try:
+            self._standing = await self._register.get(self._key)
+        except LogError as error:
+            await self._unanswered(error)
+            return None
+        self._answered()
+        return "absent" if self._standing.migration is None else self._standing.migration.state
+
+    async def make(self, wanted: Migration) -> Known | None:
+        """Make the entry; return its state, None where it has to be read.
+
+        Raises:
+            LogRefused: there is no register, or it may not be used: nothing was written, and nothing will be.
+        """
+        return await self._change(wanted)
+
+    async def step(self, state: MigrationState, **told: Any) -> Known | None:
+        """Let the entry, as it was read last, stand in another state; return that, None where it has to be read."""
+        assert self._standing.migration is not None
+        wanted = replace(self._standing.migration, state=state, by=self._end, changed_at=now(), **told)
+        return await self._change(wanted)
+
+    async def _change(self, wanted: Migration) -> Known | None:
+        try:
+            self._standing = await self._register.change(self._standing, wanted)
+        except MovedOn:
+            self._answered()
+            return None
+        except LogError as error:
+            if wanted.state == "reserved" and isinstance(error, LogRefused):
+                raise
+            await self._unanswered(error)
+            return None
+        self._answered()
+        return wanted.state
+
+    def _answered(self) -> None:
+        if self._told_at:
+            log.warning("migration %s: the register answers again", self._key.migration)
+        self._pause, self._silent_since, self._told_at = FIRST_PAUSE_S, None, 0.0
+
+    async def _unanswered(self, error: LogError) -> None:
+        moment = time.monotonic()
+        if self._silent_since is None:
+            self._silent_since = moment
+        elif moment - self._told_at > TOLD_EVERY_S or not self._told_at:
+            self._told_at = moment
+            log.error(
+                "migration %s of container %s: the register does not answer, so it is open whose the container is, and it is "
+                "left as it is until that can be read: %s",
+                *(self._key.migration, self._key.container, error),
+            )
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_S)

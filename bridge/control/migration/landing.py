@@ -1,0 +1,295 @@
+"""What the target of a migration does with a container that comes: takes it in, restores it, or takes all of it away again.
+
+What is made here carries the migration's id as if that were a command of this node: directory, lease, snapshot, record and
+image. So whoever comes after a crash finds all of it, and nothing that is somebody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import structs
+
+from bridge.checkpoints import LAYER, LIMITS, check_layer, rebuild
+from bridge.control import lifecycle
+from bridge.control.checkpoint import refuse
+from bridge.control.checkpoint_dump import checkpointing_at
+from bridge.control.checkpoint_verdict import verdict_of_restore
+from bridge.control.creation import created_by
+from bridge.control.leases import lease_labels, lease_of
+from bridge.control.migration.arrival import Arrived
+from bridge.control.migration.loading import digest_of
+from bridge.control.migration.target import Copy
+from bridge.control.restore import permit_plan
+from bridge.control.restore_container import Plan, bring_image, carried_out, plan_of
+from bridge.control.restore_source import Taken
+from bridge.control.restore_spec import without_config
+from bridge.control.verb import Place
+from bridge.control.workshop import Bench, disk, removed
+from bridge.errors import BadEnvelope, CommandFailed
+from bridge.model import labels
+from bridge.model.checkpoints import Finding, Verdict
+from bridge.model.codec import decode_as
+from bridge.model.commands import Delete, Restore
+from bridge.model.migrations import Migration, MigrationKey, part_key
+
+__all__ = ["Landing"]
+
+SPARE: Final = 2.0
+"""How often what is needed has to fit onto the disk: a dump as it came, and the one that is made of it and the next."""
+
+
+LARGEST_SPEC: Final = 8 << 20
+
+
+class Landing:
+    """Implements `TargetHands` for one container.
+
+    Attributes:
+        plan: what a restore comes to; None before it was promised, and after a crash.
+    """
+
+    def __init__(self, place: Place, key: MigrationKey) -> None:
+        """Take where it comes to, `place.command_id` being the migration's, and what it is."""
+        self.plan: Plan | None = None
+        self._place = place
+        self._key = key
+        self._kit = checkpointing_at(place)
+        self._bench = self._kit.workshop.bench(key.migration)
+        self._lease = lease_of(key.migration)
+        self._earlier: Path | None = None
+
+    # -- before it is taken
+
+    async def promise(self, place: Place, migration: Migration) -> Verdict:
+        """See whether it can be had here, and hold room for it.
+
+        Args:
+            place: where the command works that asks for it; it begins with the policy's answer.
+            migration: the entry.
+
+        Raises:
+            CommandFailed: it cannot; nothing of it is left.
+        """
+        await self._demand_free(migration)
+        spec = await self._spec()
+        if digest_of(spec) != migration.spec:
+            raise CommandFailed("failed_precondition", "what came first is not what the register speaks of")
+        taken = Taken(
+            name=part_key(self._key, 0).token,
+            images=self._bench.images,
+            directory=self._bench.path,
+            spec=spec,
+            record=migration.record,
+            vouched=True,
+            has_layer=migration.record.rw,
+            image=migration.record.image,
+            runtime=migration.record.runtime,
+            snapshotter=migration.record.snapshotter,
+            options=migration.record.options,
+        )
+        plan = await plan_of(self._place, Restore(), taken, None)
+        found = await verdict_of_restore(self._place, plan)
+        verdict = Verdict(findings=[*found.findings, await self._room(migration)])
+        refuse(self._place, verdict, force=migration.force)
+        await permit_plan(place, plan)
+        await self._kit.workshop.open(self._key.migration)
+        namespace, _ = self._place.target
+        await self._place.runtime.leases.create(namespace, self._lease, lease_labels(self._key.migration, place.node))
+        self.plan = plan
+        return verdict
+
+    async def _spec(self) -> dict[str, Any]:
+        data = bytearray()
+        async for piece in self._kit.catalogue.load(part_key(self._key, 0)):
+            data += piece
+            if len(data) > LARGEST_SPEC:
+                raise CommandFailed("invalid_argument", f"a spec of more than {LARGEST_SPEC} bytes is not taken")
+        try:
+            return decode_as(bytes(data), dict[str, Any])
+        except BadEnvelope as error:
+            raise CommandFailed("invalid_argument", f"what came first is no spec: {error}") from error
+
+    async def _demand_free(self, migration: Migration) -> None:
+        namespace, container = self._place.target
+        try:
+            await self._place.runtime.containers.get(namespace, container)
+        except CommandFailed as error:
+            if error.code == "not_found":
+                return
+            raise
+        raise CommandFailed(
+            "already_exists",
+            f"{self._place} exists already in namespace {namespace}: delete it first, or move {migration.container} elsewhere",
+        )
+
+    async def _room(self, migration: Migration) -> Finding:
+        free = await self._kit.workshop.room()
+        if free >= migration.needs * SPARE:
+            return Finding(check="room", level="ok", says=f"{free} bytes are free")
+        return Finding(
+            check="room",
+            level="blocks",
+            says=f"about {migration.needs} bytes come, and {self._kit.workshop.directory} has room for {free}",
+            way_out="make room there, or set checkpoint_dir to another disk",
+        )
+
+    async def prepare(self, number: int, *, image: bool) -> None:
+        """Take in a part; with 0 see to the image.
+
+        Raises:
+            CommandFailed: it cannot be had, or is refused.
+        """
+        assert self.plan is not None
+        if number == 0:
+            await self._have_image(brought=image)
+        else:
+            await self._take_in(number)
+
+    async def _have_image(self, *, brought: bool) -> None:
+        """Have the image, unpacked, so that a snapshot of it is made in no time."""
+        assert self.plan is not None
+        plan, namespace = self.plan, self._place.target[0]
+        if not plan.fresh:
+            return
+        if plan.image is None:
+            if not brought:
+                raise CommandFailed("failed_precondition", f"image {plan.wanted.image} is missing, and was not sent")
+            await bring_image(self._place, plan, self._lease)
+            self.plan = structs.replace(plan, image=await self._image())
+        resolved = await self._place.runtime.images.resolve(namespace, plan.wanted.image)
+        where = (namespace, plan.wanted.snapshotter, plan.wanted.snapshot_key)
+        given = {labels.COMMAND: self._key.migration}
+        await self._place.runtime.snapshots.prepare(*where, resolved, labels=given, lease=self._lease)
+        await self._place.runtime.snapshots.remove(*where)
+
+    async def _image(self) -> Any:
+        assert self.plan is not None
+        found = await self._place.runtime.images.list(self._place.target[0])
+        return next((one for one in found if one.name == self.plan.wanted.image), None)
+
+    async def _take_in(self, number: int, expected: str = "") -> bool:
+        """Rebuild a dump from what came and the one before it, which goes then; tell whether there is a layer beside it.
+
+        The register says which the last one is, and that one says what each file has to be: so nobody else's is restored.
+        """
+        path, limits = self._bench.path / str(number), LIMITS
+        await disk(lambda: path.mkdir(mode=0o700))
+        with ExitStack() as stack:
+            target = stack.enter_context(_open(path))
+            earlier = stack.enter_context(_open(self._earlier)) if self._earlier is not None else None
+            delta = self._kit.catalogue.load(part_key(self._key, number), expected=expected)
+            files = await rebuild(delta, target, earlier=earlier, limits=limits)
+            if LAYER in files:
+                await asyncio.to_thread(check_layer, target, LAYER, limits)
+        if (before := self._earlier) is not None:
+            await disk(lambda: removed(before))
+        self._earlier = path
+        return LAYER in files
+
+    async def have_all(self, migration: Migration) -> None:
+        """Take in the last part."""
+        assert self.plan is not None
+        number = len(migration.parts) - 1
+        has_layer = await self._take_in(number, migration.parts[-1].digest)
+        directory = self._bench.path / str(number)
+        taken = structs.replace(self.plan.taken, directory=directory, images=directory, has_layer=has_layer)
+        self.plan = structs.replace(self.plan, taken=taken)
+
+    # -- what is here
+
+    async def look(self) -> Copy:
+        """Tell what is here of it. While containerd is at it there is no answer, so what it began is not missed."""
+        namespace, container = self._place.target
+        if await created_by(self._place, self._key.migration) is not None:
+            task = await self._place.runtime.tasks.get(namespace, container)
+            return "running" if task is not None and task.status == "running" and task.pid else "half"
+        leases = await self._place.runtime.leases.list([namespace], labels.COMMAND)
+        if any(one.id == self._lease for one in leases) or self._bench.there or await self._images():
+            return "half"
+        return "none"
+
+    async def pid(self) -> int:
+        """Return the pid of its task."""
+        task = await self._place.runtime.tasks.get(*self._place.target)
+        return 0 if task is None else task.pid
+
+    # -- once it is taken
+
+    async def restore(self, migration: Migration) -> Arrived:
+        """Restore it, see that it runs, and compare it where that is wanted."""
+        assert self.plan is not None
+        bench = Bench(path=self._bench.path)
+        restored = await carried_out(self._place, self.plan, bench, self._lease)
+        task = await self._place.runtime.tasks.get(*self._place.target)
+        if task is None or task.status != "running" or not task.pid:
+            status = "gone" if task is None else task.status
+            raise CommandFailed("failed_precondition", f"{self._place} was restored, and is {status} right afterwards")
+        return Arrived(restored.pid, await self._compared(migration) if migration.verify else [])
+
+    async def _compared(self, migration: Migration) -> list[str]:
+        """Compare what can be: the archives and the spec were, when they came."""
+        compared = ["archives", "spec"]
+        if migration.processes is not None:
+            there = len(await self._place.runtime.tasks.pids(*self._place.target))
+            if there != migration.processes:
+                raise CommandFailed(
+                    "failed_precondition",
+                    f"{self._place} had {migration.processes} processes when it stood still, and has {there} here",
+                )
+            compared.append("processes")
+        return compared
+
+    # -- what is taken away
+
+    async def clean(self) -> None:
+        """Take away all that is here of it: what containerd is still at comes to its end first, and then goes too."""
+        namespace, _ = self._place.target
+        record = await created_by(self._place, self._key.migration)
+        if record is not None:
+            await lifecycle.delete(self._place, Delete(force=True))
+        await self._remove_snapshot()
+        for image in await self._images():
+            await self._place.runtime.images.delete(namespace, image)
+        await self._place.runtime.leases.delete(namespace, self._lease, sync=True)
+        await self._kit.workshop.close(self._key.migration)
+        self.plan = self._earlier = None
+
+    async def _remove_snapshot(self) -> None:
+        namespace, container = self._place.target
+        snapshotter = (await self._place.runtime.containers.defaults(namespace)).snapshotter
+        if self.plan is not None:
+            snapshotter = self.plan.wanted.snapshotter or snapshotter
+        given = await self._place.runtime.snapshots.labels(namespace, snapshotter, container)
+        if (given or {}).get(labels.COMMAND) == self._key.migration:
+            await self._place.runtime.snapshots.remove(namespace, snapshotter, container)
+
+    async def _images(self) -> list[str]:
+        """Return the images that were brought for it."""
+        found = await self._place.runtime.images.list(self._place.target[0])
+        return [one.name for one in found if one.labels.get(labels.COMMAND) == self._key.migration]
+
+    async def settle(self) -> None:
+        """Take away what it needs no more once it runs: lease, directory, and the word to CRIU in its record."""
+        namespace, container = self._place.target
+        if await created_by(self._place, self._key.migration) is not None:
+            record = await self._place.runtime.containers.get(namespace, container)
+            if record.spec is not None and record.spec != without_config(record.spec):
+                await self._place.runtime.containers.respec(namespace, container, without_config(record.spec))
+        await self._place.runtime.leases.delete(namespace, self._lease, sync=True)
+        await self._kit.workshop.close(self._key.migration)
+        self.plan = self._earlier = None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[int]:
+    found = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        yield found
+    finally:
+        os.close(found)

@@ -1,0 +1,75 @@
+"""The register of migrations in memory. It can be down, and take a change whose answer is lost. Use it from one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bridge.errors import LogUnavailable
+from bridge.model.codec import decode_as, encode_any
+from bridge.model.migrations import Migration, MigrationKey, check_step
+from bridge.ports import MovedOn, Registered
+
+__all__ = ["MemoryMigrations"]
+
+
+class MemoryMigrations:
+    """Implements `bridge.ports.MigrationRegister`."""
+
+    def __init__(self) -> None:
+        self.history: list[tuple[str, str]] = []
+        """Every change, as the id of its migration and the state."""
+        self._bodies: dict[MigrationKey, tuple[bytes, int]] = {}
+        self._revision = 0
+        self._up = True
+        self._mute = 0
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Be down for the length of the block: nothing is written or read."""
+        self._up = False
+        try:
+            yield
+        finally:
+            self._up = True
+
+    def mute(self, changes: int = 1) -> None:
+        """Make as many of the next changes, and let their answers be lost."""
+        self._mute += changes
+
+    async def get(self, key: MigrationKey) -> Registered:
+        """Return what stands there; see the port."""
+        await self._answer()
+        body, revision = self._bodies.get(key, (None, 0))
+        return Registered(None if body is None else decode_as(body, Migration), revision)
+
+    async def list(self, node: str) -> list[Migration]:
+        """Return the entries of a node; see the port."""
+        await self._answer()
+        entries = [decode_as(body, Migration) for _, (body, _) in sorted(self._bodies.items())]
+        return [entry for entry in entries if node in {entry.source, entry.target}]
+
+    async def change(self, standing: Registered, wanted: Migration) -> Registered:
+        """Let `wanted` stand there if nothing has changed; see the port."""
+        check_step(standing.migration, wanted)
+        await self._answer()
+        if self._bodies.get(wanted.key, (b"", 0))[1] != standing.revision:
+            raise MovedOn(f"migration {wanted.id} has changed")
+        self._revision += 1
+        self._bodies[wanted.key] = (encode_any(wanted), self._revision)
+        self.history.append((wanted.id, wanted.state))
+        if self._mute:
+            self._mute -= 1
+            raise LogUnavailable("the register does not answer: it is open whether it has taken the change")
+        return Registered(wanted, self._revision)
+
+    async def forget(self, key: MigrationKey) -> None:
+        """Take an entry away; see the port."""
+        await self._answer()
+        self._bodies.pop(key, None)
+
+    async def _answer(self) -> None:
+        await asyncio.sleep(0)
+        if not self._up:
+            raise LogUnavailable("the register does not answer: it is down")

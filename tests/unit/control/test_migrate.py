@@ -1,0 +1,185 @@
+"""Moving a container between two nodes in memory, by commands over a bus in memory; what is left is looked at on both."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.control.dispatch import Dispatcher
+from bridge.control.lanes import Lanes
+from bridge.control.migration.harbour import Harbour
+from bridge.control.policy import Policy
+from bridge.control.record import CommandRecord
+from bridge.control.verb import Checkpointing, Place
+from bridge.control.workshop import Workshop
+from bridge.model.codec import encode_any
+from bridge.model.commands import COMMANDS, GROUPS
+from bridge.model.events import CommandRecorded
+from bridge.model.outcomes import Outcome, Progress
+from bridge.model.subjects import Subjects
+from bridge.policy import Permissions, RuleBook
+from bridge.policy.permissions import as_it_stands
+from bridge.testing import MemoryBus, MemoryCheckpoints, MemoryContainerd, MemoryMigrations, Program
+from bridge.testing.images import memory_image
+
+IMAGE = "docker.io/library/web:1"
+LENIENT = RuleBook(default="allow", spec=Permissions(annotations=["*"]))
+
+
+class Side:
+    """One node."""
+
+    def __init__(self, name: str, directory: Path, world: "World", book: RuleBook = LENIENT) -> None:
+        self.containerd = MemoryContainerd()
+        self.events: list[tuple[str, CommandRecorded]] = []
+        self.progress: list[str] = []
+        self.workshop = Workshop(directory / name, name)
+        kit = Checkpointing(
+            MemoryCheckpoints.beside(world.catalogue, node=name), self.workshop, lambda *_: None, lambda *_: None
+        )
+        lanes, runtime = Lanes(), self.containerd.runtime
+        place = Place(runtime=runtime, node=name, checkpointing=kit)
+        self.harbour = Harbour(name, world.register, world.bus, Subjects(), lanes=lanes, place=place)
+        self.dispatcher = Dispatcher(
+            name,
+            runtime,
+            policy=Policy(groups=GROUPS, book=book, resolve=as_it_stands),
+            record=CommandRecord(lambda _ns, _c, event, story: self.events.append((story, event))),
+            lanes=lanes,
+            tell=self.tell,
+            checkpointing=kit,
+            harbour=self.harbour,
+        )
+
+    def tell(self, progress: Progress) -> None:
+        if progress.event not in self.progress:
+            self.progress.append(progress.event)
+
+    def there(self) -> dict[str, Any]:
+        """Containers and how their tasks stand, and all that should not be there."""
+        memory = self.containerd
+        return {
+            "tasks": {key[1]: one.task.info.status for key, one in memory.containers.items() if one.task is not None},
+            "snapshots": sorted(key[-1] for key in memory.snapshots),
+            "leases": sorted(memory.leases),
+            "directories": [path.name for path in self.workshop.directory.iterdir()]
+            if self.workshop.directory.is_dir()
+            else [],
+        }
+
+
+class World:
+    """Two nodes and what is between them."""
+
+    def __init__(self) -> None:
+        self.bus = MemoryBus()
+        self.register = MemoryMigrations()
+        self.catalogue = MemoryCheckpoints(node="n0")
+        self.sides: dict[str, Side] = {}
+
+    async def send(self, verb: str, container: str = "web.1", *, at: str = "n1", **options: Any) -> Outcome:
+        subject = self.bus.subjects.command(at, "default", container, verb)
+        return await self.bus.send(subject, encode_any(options), timeout=30)
+
+    @property
+    def source(self) -> Side:
+        return self.sides["n1"]
+
+    @property
+    def target(self) -> Side:
+        return self.sides["n2"]
+
+
+NOTHING: dict[str, Any] = {"tasks": {}, "snapshots": [], "leases": [], "directories": []}
+
+
+def only(status: str = "running") -> dict[str, Any]:
+    return {**NOTHING, "tasks": {"web.1": status}, "snapshots": ["web.1"]}
+
+
+@asynccontextmanager
+async def opened(directory: Path, book: RuleBook = LENIENT) -> AsyncIterator[World]:
+    world = World()
+    async with AsyncExitStack() as stack:
+        for name in ("n1", "n2"):
+            side = world.sides[name] = Side(name, directory, world, book if name == "n2" else LENIENT)
+            side.containerd.put_image("default", memory_image(IMAGE, {"Cmd": ["serve"]}))
+            side.containerd.programs["serve"] = Program()
+            await stack.enter_async_context(world.bus.inbox(name).serve(list(COMMANDS), side.dispatcher.handle))
+        made = await world.send("run", image=IMAGE, command=["serve"])
+        assert made.outcome == "ok", made
+        for side in world.sides.values():
+            side.events.clear()
+        yield world
+        for side in world.sides.values():
+            for one in side.containerd.containers.values():
+                if one.task is not None and one.task.info.status != "stopped":
+                    one.task.end(0)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with opened(tmp_path) as one:
+        yield one
+
+
+async def test_it_goes_over(world: World) -> None:
+    outcome = await world.send("migrate", id="m-1", to="n2", pre_copy=1, verify=True)
+    assert outcome.outcome == "ok", outcome.error
+    assert (outcome.result["node"], outcome.result["rounds"]) == ("n2", 1)
+    assert (world.source.there(), world.target.there()) == (NOTHING, only())
+    assert [state for _, state in world.register.history] == ["reserved", "offered", "taken", "running", "released"]
+    phases = ["reserving", "pre-copy 1: dumping", "freezing", "restoring", "removing"]
+    assert [phase for phase in world.source.progress if phase in phases] == phases
+    # One story, told by both.
+    told = {story for side in world.sides.values() for story, _ in side.events}
+    assert told == {"m-1"}
+
+
+@pytest.mark.parametrize("fails", ["dump", "restore"])
+async def test_where_criu_fails_it_stays(world: World, fails: Any) -> None:
+    side = world.source if fails == "dump" else world.target
+    side.containerd.criu.fails = fails
+    outcome = await world.send("migrate", to="n2")
+    assert outcome.error is not None
+    assert outcome.error.message.startswith("container web.1 was not moved, and runs on on node n1: ")
+    assert (world.source.there(), world.target.there()) == (only(), NOTHING)
+
+
+async def test_what_the_target_s_policy_refuses_stays(tmp_path: Path) -> None:
+    async with opened(tmp_path, RuleBook(default="deny")) as world:
+        outcome = await world.send("migrate", to="n2")
+        assert outcome.error is not None
+        assert (outcome.outcome, outcome.error.code) == ("error", "failed_precondition")
+        assert (world.source.there(), world.target.there()) == (only(), NOTHING)
+
+
+async def test_the_target_believes_the_register_and_not_the_sender(world: World) -> None:
+    for stage in ("reserve", "prepare", "restore", "abandon"):
+        outcome = await world.send("receive", "web.2", at="n2", migration="m-1", source="n1", stage=stage)
+        assert outcome.error is not None
+        assert outcome.error.message == ("the register has no migration m-1 of container web.2 from node n1 to node n2")
+    assert world.target.there() == NOTHING
+
+
+async def test_where_its_processes_are_out_of_sight_criu_ends_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unseen(_namespace: str, _container: str) -> bool:
+        return False
+
+    monkeypatch.setattr(world.source.containerd.runtime.tasks, "kill_frozen", unseen)
+    ended: list[bool] = []
+    dump = world.source.containerd.runtime.checkpoints.dump
+
+    async def noted(*args: Any, ends: bool, **more: Any) -> None:
+        ended.append(ends)
+        await dump(*args, ends=ends, **more)
+
+    monkeypatch.setattr(world.source.containerd.runtime.checkpoints, "dump", noted)
+    outcome = await world.send("migrate", to="n2")
+    assert outcome.outcome == "ok", outcome.error
+    assert ended == [False, True]
+    assert (world.source.there(), world.target.there()) == (NOTHING, only())
