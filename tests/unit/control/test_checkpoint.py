@@ -63,6 +63,8 @@ async def test_where_the_bus_fails_nothing_is_left_and_it_runs_on(here: Side) ->
     here.catalogue.break_off(10)
     assert failure(await here.ask("checkpoint", ON, name="one", exit=True))[0] == "unavailable"
     assert (status(here), await names(here), left(here)) == ("running", ["kept"], [])
+    here.catalogue.age(100_000)
+    assert await here.catalogue.sweep() == 0  # nor pieces of an archive
     assert (await here.ask("checkpoint", ON, name="one", exit=True)).outcome == "ok"
     assert (status(here), await names(here), left(here)) == ("stopped", ["kept", "one"], [])
     [*_, (event, *where)] = here.checkpointed
