@@ -98,6 +98,9 @@ class Landing:
             options=migration.record.options,
         )
         plan = await plan_of(self._place, Restore(), taken, None)
+        if migration.record.labels.get(labels.REMOVE) == "true":  # it is still the one that was run with `rm`
+            kept = {**plan.wanted.labels, labels.REMOVE: "true"}
+            plan = structs.replace(plan, wanted=structs.replace(plan.wanted, labels=kept))
         found = await verdict_of_restore(self._place, plan)
         verdict = Verdict(findings=[*found.findings, await self._room(migration)])
         refuse(self._place, verdict, force=migration.force)
@@ -293,6 +296,8 @@ class Landing:
             record = await self._place.runtime.containers.get(namespace, container)
             if record.spec is not None and record.spec != without_config(record.spec):
                 await self._place.runtime.containers.respec(namespace, container, without_config(record.spec))
+            if record.labels.get(labels.REMOVE) == "true" and self._place.removing is not None:
+                self._place.removing.watch(namespace, container)
         await self._place.runtime.leases.delete(namespace, self._lease, sync=True)
         await self._kit.workshop.close(self._key.migration)
         self.plan = self._earlier = None

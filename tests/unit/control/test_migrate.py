@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.control.dispatch import Dispatcher
 from bridge.control.lanes import Lanes
@@ -15,6 +16,7 @@ from bridge.control.record import CommandRecord
 from bridge.control.verb import Checkpointing, Place
 from bridge.control.workshop import Workshop
 from bridge.errors import CommandFailed
+from bridge.model import labels
 from bridge.model.codec import encode_any
 from bridge.model.commands import COMMANDS, GROUPS
 from bridge.model.events import CommandRecorded
@@ -147,6 +149,13 @@ async def test_where_criu_fails_it_stays(world: World, fails: Any) -> None:
     assert outcome.error is not None
     assert outcome.error.message.startswith("container web.1 was not moved, and runs on on node n1: ")
     assert (world.source.there(), world.target.there()) == (only(), NOTHING)
+
+
+async def test_what_is_deleted_at_its_end_still_is(world: World) -> None:
+    at = world.source.containerd.containers["default", "web.1"]
+    at.record = replace(at.record, labels={**at.record.labels, labels.REMOVE: "true"})
+    assert (await world.send("migrate", to="n2")).outcome == "ok"
+    assert world.target.containerd.containers["default", "web.1"].record.labels[labels.REMOVE] == "true"
 
 
 async def test_a_bad_moment_for_a_dump_is_waited_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
