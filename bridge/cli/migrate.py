@@ -78,7 +78,7 @@ async def _migrate(
     node: NodeName = None,
     as_json: Json = False,
 ) -> None:
-    """Move a running container to another node, where it goes on as if nothing had been.
+    """Move a running container to another node, where it goes on.
 
     Until it runs there it is here, and where anything fails it runs on here.
     """
