@@ -23,8 +23,8 @@ test: setup roots lint types generated ## ruff, mypy, the generated files, the t
 test-faults: setup roots ## real bridges in trouble under load, and an offline look at what they leave behind
 	@$(TRIALS) -m faults $(ARGS)
 
-test-crashes: setup roots ## a bridge dies at every failpoint of every verb; test-faults tries some of them
-	@EVERY_PLACE=1 $(TRIALS) tests/faults/test_crashes.py $(ARGS)
+test-crashes: setup roots ## a bridge dies at every failpoint of every verb, a hundred times over migrations; test-faults tries some
+	@EVERY_PLACE=1 $(TRIALS) tests/faults/test_crashes.py tests/faults/test_migrate_crashes.py $(ARGS)
 
 test-older: setup roots ## the command side on containerd 1.6 and 1.7 too
 	@$(PYTEST) -m older $(ARGS)

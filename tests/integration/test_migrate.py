@@ -24,7 +24,7 @@ from tests.fix_bridge import WITHIN_S, Bridge, Stored, is_end, until_stored
 from tests.integration.every_verb import LENIENT
 from tests.testbed import BUSYBOX, Containerd, Ctr, NatsServer
 
-pytestmark = pytest.mark.containerd
+pytestmark = [pytest.mark.containerd, pytest.mark.xdist_group("migrate")]
 
 COUNTER = "n=0; echo began >> /log; while :; do n=$((n+1)); echo $n > /dev/shm/n; sleep 0.05; done"
 """Counts in memory; a file in its layer says how often it began."""

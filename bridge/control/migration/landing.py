@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -43,6 +44,9 @@ __all__ = ["Landing"]
 SPARE: Final = 2.0
 """How often what is needed has to fit onto the disk: a dump as it came, and the one that is made of it and the next."""
 
+
+_MEMORY: Final = re.compile(r"pagemap-\d+\.img")
+"""The file that CRIU writes for each process."""
 
 LARGEST_SPEC: Final = 8 << 20
 
@@ -94,6 +98,9 @@ class Landing:
             options=migration.record.options,
         )
         plan = await plan_of(self._place, Restore(), taken, None)
+        if migration.record.labels.get(labels.REMOVE) == "true":  # it is still the one that was run with `rm`
+            kept = {**plan.wanted.labels, labels.REMOVE: "true"}
+            plan = structs.replace(plan, wanted=structs.replace(plan.wanted, labels=kept))
         found = await verdict_of_restore(self._place, plan)
         verdict = Verdict(findings=[*found.findings, await self._room(migration)])
         refuse(self._place, verdict, force=migration.force)
@@ -222,25 +229,33 @@ class Landing:
     # -- once it is taken
 
     async def restore(self, migration: Migration) -> Arrived:
-        """Restore it, see that it runs, and compare it where that is wanted."""
+        """Compare it with the source where that is wanted, restore it, and see that it runs."""
         assert self.plan is not None
+        verified = await asyncio.to_thread(self._compared, migration) if migration.verify else []
         bench = Bench(path=self._bench.path)
         restored = await carried_out(self._place, self.plan, bench, self._lease)
         task = await self._place.runtime.tasks.get(*self._place.target)
         if task is None or task.status != "running" or not task.pid:
             status = "gone" if task is None else task.status
             raise CommandFailed("failed_precondition", f"{self._place} was restored, and is {status} right afterwards")
-        return Arrived(restored.pid, await self._compared(migration) if migration.verify else [])
+        return Arrived(restored.pid, verified)
 
-    async def _compared(self, migration: Migration) -> list[str]:
-        """Compare what can be: the archives and the spec were, when they came."""
+    def _compared(self, migration: Migration) -> list[str]:
+        """Compare what can be, before anything begins; the archives and the spec were, when they came.
+
+        What runs can not be compared with what stood still: the next moment one of its processes may have ended.
+
+        Raises:
+            CommandFailed: something differs.
+        """
         compared = ["archives", "spec"]
         if migration.processes is not None:
-            there = len(await self._place.runtime.tasks.pids(*self._place.target))
+            assert self.plan is not None
+            there = sum(_MEMORY.fullmatch(path.name) is not None for path in self.plan.taken.images.iterdir())
             if there != migration.processes:
                 raise CommandFailed(
                     "failed_precondition",
-                    f"{self._place} had {migration.processes} processes when it stood still, and has {there} here",
+                    f"{self._place} had {migration.processes} processes when it stood still, and {there} are in what came",
                 )
             compared.append("processes")
         return compared
@@ -281,6 +296,8 @@ class Landing:
             record = await self._place.runtime.containers.get(namespace, container)
             if record.spec is not None and record.spec != without_config(record.spec):
                 await self._place.runtime.containers.respec(namespace, container, without_config(record.spec))
+            if record.labels.get(labels.REMOVE) == "true" and self._place.removing is not None:
+                self._place.removing.watch(namespace, container)
         await self._place.runtime.leases.delete(namespace, self._lease, sync=True)
         await self._kit.workshop.close(self._key.migration)
         self.plan = self._earlier = None

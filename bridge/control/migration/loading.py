@@ -54,6 +54,11 @@ SMALL: Final = 4 << 20
 MOST_PARTS: Final = 19
 """What it is, as many rounds as a command may ask for, the last dump, and one for luck."""
 
+TRIES: Final = 3
+BAD_MOMENT: Final = "Timeout reached"
+"""What CRIU says where it met a process in the middle of a vfork: that one waits for its child, the child was stopped first, and
+neither can be stopped or go on. It gives up after ten seconds, and a moment later it is over."""
+
 TOLD_EVERY: Final = 1 << 20
 SETTLED_S: Final = 0.05
 
@@ -175,10 +180,21 @@ class Loading:
 
     async def _send_round(self) -> int:
         self._tell(f"pre-copy {self.rounds + 1}: dumping")
-        images = await self._dump(f"round {self.rounds + 1}", running=True)
+        images = await self._moving(f"round {self.rounds + 1}")
         part = await self._send(images, f"pre-copy {self.rounds + 1}: sending")
         await self._ask("prepare", part=self._next - 1)
         return part.size
+
+    async def _moving(self, name: str) -> Path:
+        """Dump it while it runs, once more where CRIU met it at a bad moment."""
+        for left in reversed(range(TRIES)):
+            try:
+                return await self._dump(name, running=True)
+            except CommandFailed as error:
+                if not left or BAD_MOMENT not in error.message:
+                    raise
+                log.info("%s is dumped again: %s", self._place, error)
+        raise AssertionError("the last try returns or raises")
 
     # -- while it stands still
 
@@ -190,11 +206,25 @@ class Loading:
 
     async def dump(self) -> Offer:
         """Dump it and what it wrote, and send what has changed since the last round."""
-        processes = await _processes(self._place)
-        images = await self._dump("last", running=False)
+        processes, images = await self._still()
         part = await self._through(self._send(images, "sending"))
         self.sent_frozen = part.size
         return Offer(self._parts, processes)
+
+    async def _still(self) -> tuple[int | None, Path]:
+        """Dump it; where CRIU met it at a bad moment it runs on for another one first, since nothing is offered yet."""
+        for left in reversed(range(TRIES)):
+            processes = await _processes(self._place)
+            try:
+                return processes, await self._dump("last", running=False)
+            except CommandFailed as error:
+                if not left or BAD_MOMENT not in error.message:
+                    raise
+                log.info("%s is dumped again: %s", self._place, error)
+            await self.resume()
+            await asyncio.sleep(SETTLED_S)
+            await self.freeze()
+        raise AssertionError("the last try returns or raises")
 
     async def hand_over(self) -> None:
         """Ask the target to take it."""
@@ -337,12 +367,14 @@ async def _record(place: Place) -> ContainerInfo | None:
 
 
 async def _processes(place: Place) -> int | None:
-    """Return how many processes it has, None where some are execs, which no dump has."""
+    """Return how many processes it has; None where they are not seen from here, or some are execs, which no dump has."""
     try:
         found = await place.runtime.tasks.pids(*place.target)
     except CommandFailed:
         return None
-    return None if any(one.exec_id for one in found) else len(found)
+    if any(one.exec_id for one in found) or not any(one.name for one in found):
+        return None
+    return sum(one.memory is not None for one in found)  # one that has ended and was not waited for has none
 
 
 def digest_of(spec: Mapping[str, Any]) -> str:

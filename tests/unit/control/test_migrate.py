@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.control.dispatch import Dispatcher
 from bridge.control.lanes import Lanes
@@ -14,6 +15,8 @@ from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
 from bridge.control.verb import Checkpointing, Place
 from bridge.control.workshop import Workshop
+from bridge.errors import CommandFailed
+from bridge.model import labels
 from bridge.model.codec import encode_any
 from bridge.model.commands import COMMANDS, GROUPS
 from bridge.model.events import CommandRecorded
@@ -146,6 +149,29 @@ async def test_where_criu_fails_it_stays(world: World, fails: Any) -> None:
     assert outcome.error is not None
     assert outcome.error.message.startswith("container web.1 was not moved, and runs on on node n1: ")
     assert (world.source.there(), world.target.there()) == (only(), NOTHING)
+
+
+async def test_what_is_deleted_at_its_end_still_is(world: World) -> None:
+    at = world.source.containerd.containers["default", "web.1"]
+    at.record = replace(at.record, labels={**at.record.labels, labels.REMOVE: "true"})
+    assert (await world.send("migrate", to="n2")).outcome == "ok"
+    assert world.target.containerd.containers["default", "web.1"].record.labels[labels.REMOVE] == "true"
+
+
+async def test_a_bad_moment_for_a_dump_is_waited_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints, bad = world.source.containerd.runtime.checkpoints, [0]
+    dump = checkpoints.dump
+
+    async def hindered(*args: Any, **more: Any) -> None:
+        bad[0] += 1
+        if bad[0] in {1, 3, 4}:
+            raise CommandFailed("failed_precondition", "CRIU says: Error: Timeout reached. Try to interrupt: 0")
+        await dump(*args, **more)
+
+    monkeypatch.setattr(checkpoints, "dump", hindered)
+    outcome = await world.send("migrate", to="n2", pre_copy=1)
+    assert outcome.outcome == "ok", outcome.error
+    assert (world.source.there(), world.target.there()) == (NOTHING, only())
 
 
 async def test_what_the_target_s_policy_refuses_stays(tmp_path: Path) -> None:
