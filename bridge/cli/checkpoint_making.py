@@ -31,7 +31,6 @@ C = TypeVar("C", bound=Command)
 MOST_CLONES: Final = 100
 
 _DUMP = "How it is dumped"
-_WHERE = "Where it goes"
 _MAKING: Final = [each for each in MAKING if each.name != "sender"]
 """Of `restore`, whose `--as` is the container's id."""
 
@@ -41,6 +40,18 @@ _HOW: Final = [each for each in SENDING if each.name != "label"]
 def _check_name(text: str) -> None:
     if not is_checkpoint_name(text):
         raise ValueError(f"{text!r} is no name of a checkpoint: letters, digits, '_', '.' and '-', 64 at the most")
+
+
+def _place(text: str) -> tuple[str, str]:
+    """Read where a checkpoint goes: `catalogue`, or `image`, `dir` or `file` with what that is called behind `=`.
+
+    Raises:
+        ValueError: it is no such place.
+    """
+    kind, _, target = text.partition("=")
+    if (kind == "catalogue" and not target) or (kind in {"image", "dir", "file"} and target):
+        return kind, target
+    raise ValueError(f"{text!r} is no place for a checkpoint: give catalogue, image=NAME, dir=DIR or file=FILE")
 
 
 Check: TypeAlias = Annotated[bool, typer.Option("--check", help="Only say what would be met.")]
@@ -77,16 +88,15 @@ async def create(
     expires: Annotated[
         float, typer.Option("--expires", metavar="SECONDS", help="Removed from the catalogue after this.")
     ] = 0,
-    image: Annotated[
+    to: Annotated[
         str,
-        typer.Option("--to-image", metavar="NAME", rich_help_panel=_WHERE, help="An image of the node's containerd."),
-    ] = "",
-    directory: Annotated[
-        str, typer.Option("--to-dir", metavar="DIR", rich_help_panel=_WHERE, help="A new directory of the node's host.")
-    ] = "",
-    file: Annotated[
-        str, typer.Option("--to-file", metavar="FILE", rich_help_panel=_WHERE, help="A new file of the node's host.")
-    ] = "",
+        typer.Option(
+            "--to",
+            metavar="PLACE",
+            help="catalogue, image=NAME in the node's containerd, dir=DIR or file=FILE of its host.",
+            callback=checked(_place),
+        ),
+    ] = "catalogue",
     tcp_established: Annotated[
         bool, typer.Option("--tcp-established", rich_help_panel=_DUMP, help="With its TCP connections.")
     ] = False,
@@ -123,18 +133,14 @@ async def create(
     It goes into the catalogue of the bus unless something else is said. It holds the memory of processes, passwords and keys
     included.
     """
-    targets = {"image": image, "dir": directory, "file": file}
-    chosen = [to for to, target in targets.items() if target]
-    if len(chosen) > 1:
-        raise ConfigError(f"a checkpoint goes to one place: give --to-{' or --to-'.join(chosen)}")
-    to = chosen[0] if chosen else "catalogue"
+    kind, target = _place(to)
     fields = {
         "id": given["command_id"] or new_ulid(),
         "name": name,
         "exit": exit_,
         "rw": rw,
-        "to": to,
-        "target": targets.get(to, ""),
+        "to": kind,
+        "target": target,
         "check": check,
         "force": force,
         "expires": expires,
