@@ -161,8 +161,9 @@ class Departure:
     async def run(self) -> Migration | None:
         """Go on until it is decided and all is clean; return the entry, None where none was made.
 
-        Cancelled it stops where it is, and a next run goes on.
+        Cancelled it stops where it is, and a next run goes on, and looks again: what was under way may have come to pass.
         """
+        self.view = replace(self.view, task=None)
         try:
             while (act := source_next(self.view)) != "end":
                 log.debug("migration %s at its source: %s", self._migration.id, act)

@@ -275,6 +275,26 @@ async def test_what_nobody_takes_is_taken_back(ground: Ground, monkeypatch: pyte
     assert ending(ground) == ("running", "none", "withdrawn")
 
 
+async def test_a_bridge_that_stops_while_it_freezes_lets_it_run_on(ground: Ground) -> None:
+    frozen = asyncio.Event()
+
+    class Slow(Source):
+        async def freeze(self) -> None:
+            await super().freeze()
+            frozen.set()
+            await asyncio.Event().wait()
+
+    left = Departure(ground.register, ENTRY, Slow(ground), view=SourceView())
+    running = asyncio.create_task(left.run())
+    await frozen.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert ground.task == "paused"
+    left.give_up(CommandFailed("unavailable", "the bridge stops"))
+    await left.run()
+    assert ending(ground) == ("running", "none", "withdrawn")
+
+
 # -- dying at every step
 
 
