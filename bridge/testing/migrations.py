@@ -38,6 +38,11 @@ class MemoryMigrations:
         """Make as many of the next changes, and let their answers be lost."""
         self._mute += changes
 
+    def lose(self, earlier: Migration) -> None:
+        """Let an entry stand as it did earlier, as where a server that acknowledged what came since has lost it."""
+        self._revision += 1
+        self._bodies[earlier.key] = (encode_any(earlier), self._revision)
+
     async def get(self, key: MigrationKey) -> Registered:
         """Return what stands there; see the port."""
         await self._answer()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.control.migration import arrival, departure, entry
 from bridge.control.migration.arrival import Arrival, Arrived
@@ -14,7 +15,7 @@ from bridge.control.migration.target import SWEPT, Copy, TargetView
 from bridge.control.verb import Interruption
 from bridge.errors import CommandFailed
 from bridge.failpoint import FAILPOINTS
-from bridge.model.migrations import Migration, Part
+from bridge.model.migrations import Migration, MigrationState, Part
 from bridge.testing import MemoryMigrations
 from tests.contract.test_migration_register import ENTRY
 
@@ -293,6 +294,20 @@ async def test_a_bridge_that_stops_while_it_freezes_lets_it_run_on(ground: Groun
     left.give_up(CommandFailed("unavailable", "the bridge stops"))
     await left.run()
     assert ending(ground) == ("running", "none", "withdrawn")
+
+
+@pytest.mark.parametrize("state", ["reserved", "offered", "taken", "running", "released"])
+async def test_a_register_that_has_lost_its_last_writes_removes_no_only_copy(
+    ground: Ground, state: MigrationState
+) -> None:
+    left = leaving(ground)
+    await left.run()
+    assert left.entry is not None
+    ground.register.lose(replace(left.entry, state=state))
+    for _ in range(2):
+        await Arrival(ground.register, ENTRY.key, Target(ground), view=SWEPT).run()
+        await leaving(ground, AFTER_A_CRASH).run()
+    assert (ground.task, ground.copy) == ("gone", "running")
 
 
 # -- dying at every step
