@@ -203,8 +203,13 @@ class Departure:
             self.view = replace(self.view, register=None)
 
     async def _offer(self) -> None:
+        before = self.view.may_have_offered
         self.view = replace(self.view, may_have_offered=True)
-        await self._write("offered", **self._sent._asdict())
+        try:
+            await self._write("offered", **self._sent._asdict())
+        except LogRefused as error:
+            self.give_up(CommandFailed("unavailable", f"the register of migrations cannot be written: {error}"))
+            self.view = replace(self.view, register=None, may_have_offered=before)
         self._offered_at = time.monotonic()
 
     async def _withdraw(self) -> None:

@@ -296,6 +296,14 @@ async def test_a_bridge_that_stops_while_it_freezes_lets_it_run_on(ground: Groun
     assert ending(ground) == ("running", "none", "withdrawn")
 
 
+async def test_where_an_offer_is_refused_it_runs_on(ground: Ground) -> None:
+    ground.register.refuse("offered")
+    left = leaving(ground)
+    await left.run()
+    assert str(left.why) == "the register of migrations cannot be written: the register takes no entry that is offered"
+    assert ending(ground) == ("running", "none", "withdrawn")
+
+
 @pytest.mark.parametrize("state", ["reserved", "offered", "taken", "running", "released"])
 async def test_a_register_that_has_lost_its_last_writes_removes_no_only_copy(
     ground: Ground, state: MigrationState
