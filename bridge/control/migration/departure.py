@@ -32,6 +32,9 @@ LOOK_S: Final = 1.0
 OFFERED_S: Final = 60.0
 """How long an offer may stand that nobody takes. It is taken back then, which either comes before the target or is refused."""
 
+SLOWEST: Final = 10 << 20
+"""Bytes a second with which a target takes in the last dump, which it does before it takes the container: that long is added."""
+
 RETRY_S: Final = 1.0
 
 
@@ -237,9 +240,10 @@ class Departure:
 
     async def _wait_to_be_taken(self, news: asyncio.Task[None]) -> None:
         await self._interruption.waits(news, timeout=LOOK_S)
-        if time.monotonic() - self._offered_at > OFFERED_S:
+        patience = OFFERED_S + sum(part.size for part in self._sent.parts[-1:]) / SLOWEST
+        if time.monotonic() - self._offered_at > patience:
             target = self._migration.target
-            raise CommandFailed("deadline_exceeded", f"node {target} has not taken the container in {OFFERED_S:g} s")
+            raise CommandFailed("deadline_exceeded", f"node {target} has not taken the container in {patience:.0f} s")
 
     def _heard(self, answer: asyncio.Task[None]) -> None:
         self._answer = None

@@ -296,6 +296,23 @@ async def test_a_bridge_that_stops_while_it_freezes_lets_it_run_on(ground: Groun
     assert ending(ground) == ("running", "none", "withdrawn")
 
 
+async def test_a_large_dump_may_take_longer_to_be_taken_in(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(departure, "OFFERED_S", 0.0)
+
+    class Large(Source):
+        async def dump(self) -> Offer:
+            return Offer([Part(name="p", size=departure.SLOWEST * 3600)], 2)
+
+        async def hand_over(self) -> None:
+            for _ in range(3):  # the source looks at the register meanwhile
+                await asyncio.sleep(departure.LOOK_S)
+            await super().hand_over()
+
+    left = Departure(ground.register, ENTRY, Large(ground), view=SourceView())
+    await left.run()
+    assert ending(ground) == ("gone", "running", "released")
+
+
 async def test_where_an_offer_is_refused_it_runs_on(ground: Ground) -> None:
     ground.register.refuse("offered")
     left = leaving(ground)
