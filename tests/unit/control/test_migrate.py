@@ -209,3 +209,18 @@ async def test_where_its_processes_are_out_of_sight_criu_ends_them(
     assert outcome.outcome == "ok", outcome.error
     assert ended == [False, True]
     assert (world.source.there(), world.target.there()) == (NOTHING, only())
+
+
+@pytest.mark.parametrize("running", [True, False])
+async def test_a_migration_that_is_called_as_a_command_of_the_target_was_takes_nothing_of_that_away(
+    world: World, running: bool
+) -> None:
+    there = await world.send("run" if running else "create", at="n2", id="x", image=IMAGE, command=["serve"])
+    assert there.outcome == "ok", there.error
+    before = world.target.there(), sorted(world.target.containerd.containers)
+    outcome = await world.send("migrate", id="x", to="n2")
+    assert outcome.error is not None
+    assert "exists already" in outcome.error.message
+    assert world.register.history[-1] == ("x", "withdrawn")
+    assert (world.target.there(), sorted(world.target.containerd.containers)) == before
+    assert world.source.there() == only()
