@@ -42,7 +42,7 @@ class TargetHands(Protocol):
         ...
 
     async def restore(self, migration: Migration) -> Arrived:
-        """Restore it, and see that it runs. What fails may leave something half."""
+        """Restore it: it runs then, or has run to its end. What fails may leave something half."""
         ...
 
     async def pid(self) -> int:
