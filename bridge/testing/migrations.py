@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bridge.errors import LogUnavailable
+from bridge.errors import LogRefused, LogUnavailable
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.migrations import Migration, MigrationKey, check_step
 from bridge.ports import MovedOn, Registered
@@ -24,6 +24,7 @@ class MemoryMigrations:
         self._revision = 0
         self._up = True
         self._mute = 0
+        self._refused: frozenset[str] = frozenset()
 
     @contextmanager
     def down(self) -> Iterator[None]:
@@ -37,6 +38,15 @@ class MemoryMigrations:
     def mute(self, changes: int = 1) -> None:
         """Make as many of the next changes, and let their answers be lost."""
         self._mute += changes
+
+    def refuse(self, *states: str) -> None:
+        """Take no change to these states, and say so."""
+        self._refused = frozenset(states)
+
+    def lose(self, earlier: Migration) -> None:
+        """Let an entry stand as it did earlier, as where a server that acknowledged what came since has lost it."""
+        self._revision += 1
+        self._bodies[earlier.key] = (encode_any(earlier), self._revision)
 
     async def get(self, key: MigrationKey) -> Registered:
         """Return what stands there; see the port."""
@@ -56,6 +66,8 @@ class MemoryMigrations:
         await self._answer()
         if self._bodies.get(wanted.key, (b"", 0))[1] != standing.revision:
             raise MovedOn(f"migration {wanted.id} has changed")
+        if wanted.state in self._refused:
+            raise LogRefused(f"the register takes no entry that is {wanted.state}")
         self._revision += 1
         self._bodies[wanted.key] = (encode_any(wanted), self._revision)
         self.history.append((wanted.id, wanted.state))

@@ -42,7 +42,7 @@ class TargetHands(Protocol):
         ...
 
     async def restore(self, migration: Migration) -> Arrived:
-        """Restore it, and see that it runs. What fails may leave something half."""
+        """Restore it: it runs then, or has run to its end. What fails may leave something half."""
         ...
 
     async def pid(self) -> int:
@@ -100,14 +100,17 @@ class Arrival:
             log.debug("migration %s at its target: %s", self._key.migration, act)
             if act == "stuck":
                 log.error(
-                    "migration %s: container %s runs here and its entry in the register is gone, so nobody knows whose it is: "
-                    "find out whether it stands still on node %s, and delete one of them (docs/migration.md)",
-                    *(self._key.migration, self._key.container, self._key.source),
+                    "migration %s: container %s runs here and its entry in the register is %s, so nobody knows whose it is: "
+                    "find out whether it is on node %s too, and delete one of them (docs/migration.md)",
+                    *(self._key.migration, self._key.container, self._lost(), self._key.source),
                 )
                 break
             await self._acts[act]()
             failpoint(f"receive-{act}")
         return self.entry
+
+    def _lost(self) -> str:
+        return "gone" if self.view.register == "absent" else "older than that"
 
     @property
     def over(self) -> bool:

@@ -17,7 +17,7 @@ from bridge.ports import CommandSender
 
 __all__ = ["Asking"]
 
-TIMEOUTS_S: Final = {"reserve": 60.0, "prepare": 3600.0, "restore": 600.0, "abandon": 30.0}
+TIMEOUTS_S: Final = {"reserve": 60.0, "prepare": 3600.0, "restore": 3600.0, "abandon": 30.0}
 """How long an answer is waited for. Nothing is decided by that: what takes longer is only not heard of."""
 
 

@@ -32,6 +32,9 @@ LOOK_S: Final = 1.0
 OFFERED_S: Final = 60.0
 """How long an offer may stand that nobody takes. It is taken back then, which either comes before the target or is refused."""
 
+SLOWEST: Final = 10 << 20
+"""Bytes a second with which a target takes in the last dump, which it does before it takes the container: that long is added."""
+
 RETRY_S: Final = 1.0
 
 
@@ -161,8 +164,9 @@ class Departure:
     async def run(self) -> Migration | None:
         """Go on until it is decided and all is clean; return the entry, None where none was made.
 
-        Cancelled it stops where it is, and a next run goes on.
+        Cancelled it stops where it is, and a next run goes on, and looks again: what was under way may have come to pass.
         """
+        self.view = replace(self.view, task=None)
         try:
             while (act := source_next(self.view)) != "end":
                 log.debug("migration %s at its source: %s", self._migration.id, act)
@@ -202,8 +206,13 @@ class Departure:
             self.view = replace(self.view, register=None)
 
     async def _offer(self) -> None:
+        before = self.view.may_have_offered
         self.view = replace(self.view, may_have_offered=True)
-        await self._write("offered", **self._sent._asdict())
+        try:
+            await self._write("offered", **self._sent._asdict())
+        except LogRefused as error:
+            self.give_up(CommandFailed("unavailable", f"the register of migrations cannot be written: {error}"))
+            self.view = replace(self.view, register=None, may_have_offered=before)
         self._offered_at = time.monotonic()
 
     async def _withdraw(self) -> None:
@@ -231,9 +240,10 @@ class Departure:
 
     async def _wait_to_be_taken(self, news: asyncio.Task[None]) -> None:
         await self._interruption.waits(news, timeout=LOOK_S)
-        if time.monotonic() - self._offered_at > OFFERED_S:
+        patience = OFFERED_S + sum(part.size for part in self._sent.parts[-1:]) / SLOWEST
+        if time.monotonic() - self._offered_at > patience:
             target = self._migration.target
-            raise CommandFailed("deadline_exceeded", f"node {target} has not taken the container in {OFFERED_S:g} s")
+            raise CommandFailed("deadline_exceeded", f"node {target} has not taken the container in {patience:.0f} s")
 
     def _heard(self, answer: asyncio.Task[None]) -> None:
         self._answer = None

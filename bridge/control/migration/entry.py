@@ -28,6 +28,9 @@ FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
 TOLD_EVERY_S: Final = 60.0
 
+BEGINNING: Final = frozenset({"reserved", "offered"})
+"""What nobody has to insist on: where it is refused the container runs on."""
+
 
 class Entry:
     """An entry as one end knows it."""
@@ -71,7 +74,11 @@ class Entry:
         return await self._change(wanted)
 
     async def step(self, state: MigrationState, **told: Any) -> Known | None:
-        """Let the entry, as it was read last, stand in another state; return that, None where it has to be read."""
+        """Let the entry, as it was read last, stand in another state; return that, None where it has to be read.
+
+        Raises:
+            LogRefused: it may not be offered: nothing was written, and nothing will be.
+        """
         assert self._standing.migration is not None
         wanted = replace(self._standing.migration, state=state, by=self._end, changed_at=now(), **told)
         return await self._change(wanted)
@@ -83,7 +90,7 @@ class Entry:
             self._answered()
             return None
         except LogError as error:
-            if wanted.state == "reserved" and isinstance(error, LogRefused):
+            if wanted.state in BEGINNING and isinstance(error, LogRefused):
                 raise
             await self._unanswered(error)
             return None

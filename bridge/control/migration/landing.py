@@ -1,7 +1,8 @@
 """What the target of a migration does with a container that comes: takes it in, restores it, or takes all of it away again.
 
-What is made here carries the migration's id as if that were a command of this node: directory, lease, snapshot, record and
-image. So whoever comes after a crash finds all of it, and nothing that is somebody else's.
+What is made here carries an id as if that were a command of this node: directory, lease, snapshot, record and image. So whoever
+comes after a crash finds all of it. It is made of the migration's key and not the migration's own, which whoever sends `migrate`
+chooses: that may be the id of a command of this node, and what that one has made is somebody else's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,8 +40,9 @@ from bridge.model.checkpoints import Finding, Verdict
 from bridge.model.codec import decode_as
 from bridge.model.commands import Delete, Restore
 from bridge.model.migrations import Migration, MigrationKey, part_key
+from bridge.model.subjects import quote
 
-__all__ = ["Landing"]
+__all__ = ["Landing", "id_of"]
 
 SPARE: Final = 2.0
 """How often what is needed has to fit onto the disk: a dump as it came, and the one that is made of it and the next."""
@@ -59,14 +62,16 @@ class Landing:
     """
 
     def __init__(self, place: Place, key: MigrationKey) -> None:
-        """Take where it comes to, `place.command_id` being the migration's, and what it is."""
+        """Take where it comes to, and what it is."""
         self.plan: Plan | None = None
-        self._place = place
+        self._own = id_of(key)
+        self._place = structs.replace(place, command_id=self._own)
         self._key = key
         self._kit = checkpointing_at(place)
-        self._bench = self._kit.workshop.bench(key.migration)
-        self._lease = lease_of(key.migration)
+        self._bench = self._kit.workshop.bench(self._own)
+        self._lease = lease_of(self._own)
         self._earlier: Path | None = None
+        self._ran = False
 
     # -- before it is taken
 
@@ -98,16 +103,18 @@ class Landing:
             options=migration.record.options,
         )
         plan = await plan_of(self._place, Restore(), taken, None)
+        # What is restored tells of the migration, by whose id both ends' events are found.
+        given = {**plan.wanted.labels, labels.RESTORE: self._key.migration}
         if migration.record.labels.get(labels.REMOVE) == "true":  # it is still the one that was run with `rm`
-            kept = {**plan.wanted.labels, labels.REMOVE: "true"}
-            plan = structs.replace(plan, wanted=structs.replace(plan.wanted, labels=kept))
+            given[labels.REMOVE] = "true"
+        plan = structs.replace(plan, wanted=structs.replace(plan.wanted, labels=given))
         found = await verdict_of_restore(self._place, plan)
         verdict = Verdict(findings=[*found.findings, await self._room(migration)])
         refuse(self._place, verdict, force=migration.force)
         await permit_plan(place, plan)
-        await self._kit.workshop.open(self._key.migration)
+        await self._kit.workshop.open(self._own)
         namespace, _ = self._place.target
-        await self._place.runtime.leases.create(namespace, self._lease, lease_labels(self._key.migration, place.node))
+        await self._place.runtime.leases.create(namespace, self._lease, lease_labels(self._own, place.node))
         self.plan = plan
         return verdict
 
@@ -171,7 +178,7 @@ class Landing:
             self.plan = structs.replace(plan, image=await self._image())
         resolved = await self._place.runtime.images.resolve(namespace, plan.wanted.image)
         where = (namespace, plan.wanted.snapshotter, plan.wanted.snapshot_key)
-        given = {labels.COMMAND: self._key.migration}
+        given = {labels.COMMAND: self._own}
         await self._place.runtime.snapshots.prepare(*where, resolved, labels=given, lease=self._lease)
         await self._place.runtime.snapshots.remove(*where)
 
@@ -185,7 +192,8 @@ class Landing:
 
         The register says which the last one is, and that one says what each file has to be: so nobody else's is restored.
         """
-        path, limits = self._bench.path / str(number), LIMITS
+        path, limits = self._part(number), LIMITS
+        await disk(lambda: path.parent.mkdir(mode=0o700, exist_ok=True))
         await disk(lambda: path.mkdir(mode=0o700))
         with ExitStack() as stack:
             target = stack.enter_context(_open(path))
@@ -204,16 +212,22 @@ class Landing:
         assert self.plan is not None
         number = len(migration.parts) - 1
         has_layer = await self._take_in(number, migration.parts[-1].digest)
-        directory = self._bench.path / str(number)
+        directory = self._part(number)
         taken = structs.replace(self.plan.taken, directory=directory, images=directory, has_layer=has_layer)
         self.plan = structs.replace(self.plan, taken=taken)
+
+    def _part(self, number: int) -> Path:
+        """Return where a dump lies, in a directory that is called as the restored container's label says."""
+        return self._bench.path / quote(self._key.migration) / str(number)
 
     # -- what is here
 
     async def look(self) -> Copy:
         """Tell what is here of it. While containerd is at it there is no answer, so what it began is not missed."""
+        if self._ran:
+            return "running"
         namespace, container = self._place.target
-        if await created_by(self._place, self._key.migration) is not None:
+        if await created_by(self._place, self._own) is not None:
             task = await self._place.runtime.tasks.get(namespace, container)
             return "running" if task is not None and task.status == "running" and task.pid else "half"
         leases = await self._place.runtime.leases.list([namespace], labels.COMMAND)
@@ -229,15 +243,12 @@ class Landing:
     # -- once it is taken
 
     async def restore(self, migration: Migration) -> Arrived:
-        """Compare it with the source where that is wanted, restore it, and see that it runs."""
+        """Compare it with the source where that is wanted, and restore it: it runs then, or has run to its end."""
         assert self.plan is not None
         verified = await asyncio.to_thread(self._compared, migration) if migration.verify else []
         bench = Bench(path=self._bench.path)
         restored = await carried_out(self._place, self.plan, bench, self._lease)
-        task = await self._place.runtime.tasks.get(*self._place.target)
-        if task is None or task.status != "running" or not task.pid:
-            status = "gone" if task is None else task.status
-            raise CommandFailed("failed_precondition", f"{self._place} was restored, and is {status} right afterwards")
+        self._ran = True  # it may have ended by now: that is its own end, and not to be done once more at the source
         return Arrived(restored.pid, verified)
 
     def _compared(self, migration: Migration) -> list[str]:
@@ -265,14 +276,15 @@ class Landing:
     async def clean(self) -> None:
         """Take away all that is here of it: what containerd is still at comes to its end first, and then goes too."""
         namespace, _ = self._place.target
-        record = await created_by(self._place, self._key.migration)
+        self._ran = False
+        record = await created_by(self._place, self._own)
         if record is not None:
             await lifecycle.delete(self._place, Delete(force=True))
         await self._remove_snapshot()
         for image in await self._images():
             await self._place.runtime.images.delete(namespace, image)
         await self._place.runtime.leases.delete(namespace, self._lease, sync=True)
-        await self._kit.workshop.close(self._key.migration)
+        await self._kit.workshop.close(self._own)
         self.plan = self._earlier = None
 
     async def _remove_snapshot(self) -> None:
@@ -281,26 +293,31 @@ class Landing:
         if self.plan is not None:
             snapshotter = self.plan.wanted.snapshotter or snapshotter
         given = await self._place.runtime.snapshots.labels(namespace, snapshotter, container)
-        if (given or {}).get(labels.COMMAND) == self._key.migration:
+        if (given or {}).get(labels.COMMAND) == self._own:
             await self._place.runtime.snapshots.remove(namespace, snapshotter, container)
 
     async def _images(self) -> list[str]:
         """Return the images that were brought for it."""
         found = await self._place.runtime.images.list(self._place.target[0])
-        return [one.name for one in found if one.labels.get(labels.COMMAND) == self._key.migration]
+        return [one.name for one in found if one.labels.get(labels.COMMAND) == self._own]
 
     async def settle(self) -> None:
         """Take away what it needs no more once it runs: lease, directory, and the word to CRIU in its record."""
         namespace, container = self._place.target
-        if await created_by(self._place, self._key.migration) is not None:
+        if await created_by(self._place, self._own) is not None:
             record = await self._place.runtime.containers.get(namespace, container)
             if record.spec is not None and record.spec != without_config(record.spec):
                 await self._place.runtime.containers.respec(namespace, container, without_config(record.spec))
             if record.labels.get(labels.REMOVE) == "true" and self._place.removing is not None:
                 self._place.removing.watch(namespace, container)
         await self._place.runtime.leases.delete(namespace, self._lease, sync=True)
-        await self._kit.workshop.close(self._key.migration)
+        await self._kit.workshop.close(self._own)
         self.plan = self._earlier = None
+
+
+def id_of(key: MigrationKey) -> str:
+    """Return the id under which the target of a migration makes what it makes."""
+    return f"migration-{sha256(key.token.encode()).hexdigest()[:32]}"
 
 
 @contextmanager

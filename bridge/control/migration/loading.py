@@ -199,10 +199,16 @@ class Loading:
     # -- while it stands still
 
     async def freeze(self) -> None:
-        """Let it stand still."""
+        """Let it stand still. Cancelled it waits for containerd first: it may not come to stand still after it was looked at."""
         self._tell("freezing")
         self.frozen_at = time.monotonic_ns()
-        await self._place.runtime.tasks.pause(*self._place.target)
+        pausing = asyncio.ensure_future(self._place.runtime.tasks.pause(*self._place.target))
+        try:
+            await asyncio.shield(pausing)
+        except asyncio.CancelledError:
+            await asyncio.wait({pausing})
+            pausing.exception()
+            raise
 
     async def dump(self) -> Offer:
         """Dump it and what it wrote, and send what has changed since the last round."""

@@ -26,7 +26,7 @@ TargetAct: TypeAlias = Literal[
 """`read` the register and `look` at what is here; write `take`, `confirm` (`running`) or `fail` into the register.
 
 `wait` for the source, `restore` the container, `clean` away what is here of it, `settle` what is needed no more once it runs,
-`end`. `stuck` waits for an operator: what would decide is gone.
+`end`. `stuck` waits for an operator: what would decide is gone, or is older than what it has decided.
 """
 
 
@@ -81,7 +81,8 @@ RULES: Final[Mapping[MigrationState | Literal["absent"], _Rules]] = MappingProxy
         "running": ((lambda view: not view.settled, "settle"), (_always, "end")),
         "released": ((lambda view: not view.settled, "settle"), (_always, "end")),
         "failed": ((lambda view: view.copy != "none", "clean"), (_always, "end")),
-        "withdrawn": ((lambda view: view.copy != "none", "clean"), (_always, "end")),
+        # Nothing runs here before `taken`, and nothing is withdrawn after it: what runs says that the register has gone back.
+        "withdrawn": ((_runs, "stuck"), (_half, "clean"), (_always, "end")),
     }
 )
 """State of the entry -> what to do, the first that applies."""

@@ -209,3 +209,35 @@ async def test_where_its_processes_are_out_of_sight_criu_ends_them(
     assert outcome.outcome == "ok", outcome.error
     assert ended == [False, True]
     assert (world.source.there(), world.target.there()) == (NOTHING, only())
+
+
+@pytest.mark.parametrize("running", [True, False])
+async def test_a_migration_that_is_called_as_a_command_of_the_target_was_takes_nothing_of_that_away(
+    world: World, running: bool
+) -> None:
+    there = await world.send("run" if running else "create", at="n2", id="x", image=IMAGE, command=["serve"])
+    assert there.outcome == "ok", there.error
+    before = world.target.there(), sorted(world.target.containerd.containers)
+    outcome = await world.send("migrate", id="x", to="n2")
+    assert outcome.error is not None
+    assert "exists already" in outcome.error.message
+    assert world.register.history[-1] == ("x", "withdrawn")
+    assert (world.target.there(), sorted(world.target.containerd.containers)) == before
+    assert world.source.there() == only()
+
+
+async def test_what_ends_right_after_its_restore_has_moved(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it did until then is done once, and not once more at the source."""
+    restore = world.target.containerd.runtime.checkpoints.restore
+
+    async def brief(namespace: str, container: str, *args: Any, **more: Any) -> int:
+        pid = await restore(namespace, container, *args, **more)
+        task = world.target.containerd.containers[namespace, container].task
+        assert task is not None
+        task.end(0)
+        return pid
+
+    monkeypatch.setattr(world.target.containerd.runtime.checkpoints, "restore", brief)
+    outcome = await world.send("migrate", to="n2")
+    assert outcome.outcome == "ok", outcome.error
+    assert (world.source.there(), world.target.there()) == (NOTHING, only("stopped"))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.control.migration import arrival, departure, entry
 from bridge.control.migration.arrival import Arrival, Arrived
@@ -14,7 +15,7 @@ from bridge.control.migration.target import SWEPT, Copy, TargetView
 from bridge.control.verb import Interruption
 from bridge.errors import CommandFailed
 from bridge.failpoint import FAILPOINTS
-from bridge.model.migrations import Migration, Part
+from bridge.model.migrations import Migration, MigrationState, Part
 from bridge.testing import MemoryMigrations
 from tests.contract.test_migration_register import ENTRY
 
@@ -273,6 +274,65 @@ async def test_what_nobody_takes_is_taken_back(ground: Ground, monkeypatch: pyte
     assert left.why is not None
     assert left.why.code == "deadline_exceeded"
     assert ending(ground) == ("running", "none", "withdrawn")
+
+
+async def test_a_bridge_that_stops_while_it_freezes_lets_it_run_on(ground: Ground) -> None:
+    frozen = asyncio.Event()
+
+    class Slow(Source):
+        async def freeze(self) -> None:
+            await super().freeze()
+            frozen.set()
+            await asyncio.Event().wait()
+
+    left = Departure(ground.register, ENTRY, Slow(ground), view=SourceView())
+    running = asyncio.create_task(left.run())
+    await frozen.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert ground.task == "paused"
+    left.give_up(CommandFailed("unavailable", "the bridge stops"))
+    await left.run()
+    assert ending(ground) == ("running", "none", "withdrawn")
+
+
+async def test_a_large_dump_may_take_longer_to_be_taken_in(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(departure, "OFFERED_S", 0.0)
+
+    class Large(Source):
+        async def dump(self) -> Offer:
+            return Offer([Part(name="p", size=departure.SLOWEST * 3600)], 2)
+
+        async def hand_over(self) -> None:
+            for _ in range(3):  # the source looks at the register meanwhile
+                await asyncio.sleep(departure.LOOK_S)
+            await super().hand_over()
+
+    left = Departure(ground.register, ENTRY, Large(ground), view=SourceView())
+    await left.run()
+    assert ending(ground) == ("gone", "running", "released")
+
+
+async def test_where_an_offer_is_refused_it_runs_on(ground: Ground) -> None:
+    ground.register.refuse("offered")
+    left = leaving(ground)
+    await left.run()
+    assert str(left.why) == "the register of migrations cannot be written: the register takes no entry that is offered"
+    assert ending(ground) == ("running", "none", "withdrawn")
+
+
+@pytest.mark.parametrize("state", ["reserved", "offered", "taken", "running", "released"])
+async def test_a_register_that_has_lost_its_last_writes_removes_no_only_copy(
+    ground: Ground, state: MigrationState
+) -> None:
+    left = leaving(ground)
+    await left.run()
+    assert left.entry is not None
+    ground.register.lose(replace(left.entry, state=state))
+    for _ in range(2):
+        await Arrival(ground.register, ENTRY.key, Target(ground), view=SWEPT).run()
+        await leaving(ground, AFTER_A_CRASH).run()
+    assert (ground.task, ground.copy) == ("gone", "running")
 
 
 # -- dying at every step
