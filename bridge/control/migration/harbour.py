@@ -248,7 +248,9 @@ class Harbour:
 
     async def _arrive(self, place: Place, migration: Migration) -> None:
         berth = self.berths.get(migration.id)
-        if berth is not None and migration.state in {"reserved", "offered"}:
+        # It may have been taken, and have run, while this waited for its turn.
+        standing = await self.entry(migration.key) if berth is not None else None
+        if berth is not None and standing is not None and standing.state in {"reserved", "offered"}:
             log.warning("migration %s of %s was promised room, and nothing came of it", migration.id, place)
             del self.berths[migration.id]
             await berth.landing.clean()

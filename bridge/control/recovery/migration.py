@@ -44,7 +44,12 @@ async def _left(place: Place, harbour: Harbour) -> Migrated:
     async with harbour.turn(place):
         entry = await _entry(harbour, key)
         if entry is None:
-            raise NotDone(f"the bridge ended before {place} had begun to move: it runs on here")
+            task = await place.runtime.tasks.get(*place.target)
+            if task is not None and task.status == "paused":
+                raise Undecided(
+                    f"no register says whose {place} is, and it stands still: look whether it runs elsewhere, then resume it"
+                )
+            raise NotDone(f"the bridge ended before {place} had begun to move: it is here as it was")
         async with harbour.watched(key.migration, harbour.left_open(place, entry)) as departure:
             entry = await departure.run()
     if entry is not None and entry.state == "released":

@@ -10,16 +10,20 @@ from msgspec.structs import replace
 
 from bridge.control.dispatch import Dispatcher
 from bridge.control.lanes import Lanes
-from bridge.control.migration.harbour import Harbour
+from bridge.control.migration.harbour import Berth, Harbour
+from bridge.control.migration.landing import Landing
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
+from bridge.control.recovery import GoesOn, NotDone, Undecided
+from bridge.control.recovery.migration import recover_migrate
 from bridge.control.verb import Checkpointing, Place
 from bridge.control.workshop import Workshop
 from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.codec import encode_any
-from bridge.model.commands import COMMANDS, GROUPS
+from bridge.model.commands import COMMANDS, GROUPS, Migrate
 from bridge.model.events import CommandRecorded
+from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Outcome, Progress
 from bridge.model.subjects import Subjects
 from bridge.policy import Permissions, RuleBook
@@ -44,6 +48,7 @@ class Side:
         )
         lanes, runtime = Lanes(), self.containerd.runtime
         place = Place(runtime=runtime, node=name, checkpointing=kit)
+        self.place = place
         self.harbour = Harbour(name, world.register, world.bus, Subjects(), lanes=lanes, place=place)
         self.dispatcher = Dispatcher(
             name,
@@ -149,6 +154,31 @@ async def test_where_criu_fails_it_stays(world: World, fails: Any) -> None:
     assert outcome.error is not None
     assert outcome.error.message.startswith("container web.1 was not moved, and runs on on node n1: ")
     assert (world.source.there(), world.target.there()) == (only(), NOTHING)
+
+
+async def test_what_has_come_while_a_clean_up_waited_for_its_turn_stays(world: World) -> None:
+    assert (await world.send("migrate", id="m-1", to="n2")).outcome == "ok"
+    entry = (await world.target.harbour.entries())[0]
+    place = replace(world.target.place, namespace="default", container="web.1", command_id="m-1")
+    harbour, landing = world.target.harbour, Landing(place, entry.key)
+    harbour.berths["m-1"] = Berth(landing=landing, arrival=harbour.found(place, entry.key), since=Nanos(0))
+
+    await harbour._arrive(place, replace(entry, state="offered"))
+
+    assert world.target.there() == only()
+
+
+async def test_what_stands_still_without_an_entry_is_not_said_to_run(world: World) -> None:
+    place = replace(
+        world.source.place, namespace="default", container="web.1", command_id="m-9", harbour=world.source.harbour
+    )
+    with pytest.raises(GoesOn) as on:
+        await recover_migrate(place, Migrate(to="n2"), Nanos(0))
+    with pytest.raises(NotDone):
+        await on.value.result()
+    assert (await world.send("pause")).outcome == "ok"
+    with pytest.raises(Undecided, match="it stands still: look whether it runs elsewhere"):
+        await on.value.result()
 
 
 async def test_what_is_deleted_at_its_end_still_is(world: World) -> None:
