@@ -126,7 +126,8 @@ async def test_nothing_is_left_of_processes_that_have_ended(
         await node.capture(web, ["nosuchprogram"], namespace=ctr.namespace)
     assert failed.value.code == "invalid_argument"
     assert "there is no such program" in failed.value.message
-    assert leftovers(containerd, tmp_path) == []
+    while leftovers(containerd, tmp_path):  # what nobody waits for goes a moment after the outcome
+        await asyncio.sleep(0.02)
     assert await execs(ctr) == []
 
 

@@ -28,6 +28,8 @@ NOTHING = Verdict(findings=[])
 
 async def receive(place: Place, command: Receive) -> Received:
     """Do the target's part of a migration."""
+    if not command.migration or not command.source:
+        raise CommandFailed("invalid_argument", "this names no migration: `migration` and `source` say which one it is")
     await place.permit(begins=False)  # whether anything may come here at all; what it is, is judged when it is known
     harbour = harbour_at(place)
     key = key_of(place, command)

@@ -220,6 +220,13 @@ async def test_the_target_believes_the_register_and_not_the_sender(world: World)
     assert world.target.there() == NOTHING
 
 
+@pytest.mark.parametrize("named", [{}, {"migration": "m-1"}, {"source": "n1"}])
+async def test_who_names_no_migration_is_told_so(world: World, named: dict[str, str]) -> None:
+    outcome = await world.send("receive", at="n2", **named)
+    assert outcome.error is not None
+    assert outcome.error.code == "invalid_argument"
+
+
 async def test_where_its_processes_are_out_of_sight_criu_ends_them(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
