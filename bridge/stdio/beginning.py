@@ -16,12 +16,21 @@ from bridge.model.outcomes import TaskInfo
 from bridge.stdio.journal import SessionRecord
 from bridge.stdio.output import Output
 
-__all__ = ["after", "has_run", "located"]
+__all__ = ["after", "has_run", "is_begun", "located"]
 
 LOCATED_S: Final = 2.0
 """Patience with the bus, before a start is answered without saying where the session's messages begin."""
 
-ALIVE: Final = frozenset({"running", "paused", "pausing"})
+FROZEN: Final = frozenset({"paused", "pausing"})
+ALIVE: Final = frozenset({"running", *FROZEN})
+
+
+def is_begun(there: TaskInfo) -> bool:
+    """Tell whether what containerd has there was started.
+
+    In a paused container every exec is `paused`, also one that is only registered; that one has no pid.
+    """
+    return there.status != "created" and (there.status not in FROZEN or there.pid > 0)
 
 
 def has_run(record: SessionRecord, there: TaskInfo | None, outputs: Collection[Output]) -> bool | None:
@@ -37,10 +46,10 @@ def has_run(record: SessionRecord, there: TaskInfo | None, outputs: Collection[O
     if any(output.report().size or output.spooled for output in outputs):
         return True
     if record.stage == "made":
-        return there is not None and there.status in ALIVE
+        return there is not None and there.status in ALIVE and is_begun(there)
     if there is None:
         return None
-    return there.status != "created"
+    return is_begun(there)
 
 
 async def located(outputs: Collection[Output]) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from bridge.stdio.awaited import Awaited
+from bridge.stdio.beginning import is_begun
 from bridge.stdio.output import Output
 from bridge.stdio.window import Window
 
@@ -44,7 +45,7 @@ class Leaving:
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 there = await self._process.look()
-                if there is None or there.status == "created":
+                if there is None or not is_begun(there):
                     return  # gone before us, or never run
                 await self._exited.wait()
                 for output in self._outputs:

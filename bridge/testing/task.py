@@ -158,7 +158,7 @@ class MemoryTask:
         if process is None:
             return None
         # containerd calls the execs of a paused task paused.
-        paused = self._init.status == "paused" and process.status == "running"
+        paused = self._init.status == "paused" and process.status in {"created", "running"}
         return structs.replace(process.info, status="paused") if paused else process.info
 
     def process(self, exec_id: str | None) -> MemoryProcess:

@@ -217,3 +217,15 @@ async def test_a_user_is_told_by_numbers(host: Host, user: str, expected: int | 
     else:
         gid = 8 if ":" in user else 0
         assert await found == UserIds(7, gid, (gid,))
+
+
+async def test_in_a_paused_container_what_is_only_registered_is_paused_and_has_no_pid(host: Host) -> None:
+    await host.run(Behaviour.STUBBORN)
+    with pipes(host) as ours:
+        await register(host, Behaviour.EXITS, ours.stdio)
+        await host.runtime.tasks.pause(host.namespace, ID)
+        found = await host.runtime.tasks.get(host.namespace, ID, EXEC)
+        assert found is not None
+        assert (found.status, found.pid) == ("paused", 0)
+        await host.runtime.tasks.delete(host.namespace, ID, EXEC)
+        assert await host.runtime.tasks.get(host.namespace, ID, EXEC) is None

@@ -17,6 +17,7 @@ import bridge.jetstream.log as log_module
 from bridge.errors import ConfigError, LogRefused, LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
+from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.fast_ingest import FastIngest
 from bridge.jetstream.lanes import Lanes
 from bridge.jetstream.log import JetStreamLog, open_log
@@ -410,6 +411,30 @@ async def test_the_end_is_before_the_first_event_that_is_missing(log: EventLog) 
     end = await log.end("n1")
     assert end is not None
     assert end.position == f"{LOG}:12"
+
+
+@pytest.mark.parametrize("after", [0, 3, 10])
+async def test_the_end_is_found_where_consumers_fall_silent(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    messages = Consumer.messages
+
+    async def silent(self: Consumer, **how: Any) -> AsyncIterator[Any]:
+        count = 0
+        async for each in messages(self, **how):
+            if count == after:
+                break
+            count += 1
+            yield each
+        raise Doubt("silence")
+
+    monkeypatch.setattr(Consumer, "messages", silent)
+    await log.append(entries(12))
+    await log.append(entries(3, node="n2"))
+    for node, n in (("n1", 12), ("n2", 3)):
+        end = await log.end(node)
+        assert end is not None
+        assert end.position == f"{LOG}:{n}"
 
 
 async def test_if_the_very_first_event_is_missing_there_is_no_end(log: EventLog) -> None:

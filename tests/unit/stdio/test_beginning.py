@@ -6,9 +6,11 @@ import asyncio
 from signal import SIGKILL
 
 import pytest
+from msgspec import structs
 
 from bridge.errors import CommandFailed
 from bridge.stdio import session as session_module
+from bridge.stdio.beginning import has_run
 from bridge.stdio.journal import Journal, SessionRecord
 from bridge.stdio.session import Session
 from bridge.testing import Program
@@ -133,3 +135,18 @@ async def test_that_it_runs_is_written_before_the_bus_is_waited_for(house: House
         await asyncio.gather(starting, return_exceptions=True)
     await house.restart(meanwhile=lambda: gone(house))
     assert await house.found().ran() is True
+
+
+async def test_what_is_only_registered_in_a_paused_container_has_not_run(house: House) -> None:
+    session = await house.made(Program())
+    await house.containerd.runtime.tasks.pause("default", "web")
+    there = await house.containerd.runtime.tasks.get("default", "web", "e1")
+    assert there is not None
+    assert (there.status, there.pid) == ("paused", 0)
+    for stage in ("made", "starting"):
+        record = structs.replace(session.record, stage=stage)
+        assert has_run(record, there, []) is False
+        assert has_run(record, structs.replace(there, pid=7), []) is True
+    await house.restart()
+    await until(lambda: house.leftovers() == [])
+    assert house.sessions.find("default", "web", "e1") is None
