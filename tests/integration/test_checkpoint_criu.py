@@ -320,9 +320,15 @@ async def test_a_containerd_that_dies_leaves_no_half_dump_and_no_half_restore(
                 while not (work / "restore.log").exists() and not restore.done():
                     await asyncio.sleep(0.002)
             await asyncio.to_thread(ctr.host.restart)
-            with contextlib.suppress(CommandFailed):
+            said = ""
+            try:
                 await restore
                 await place.end("web.1")
+            except CommandFailed as error:
+                said = error.message
+            # containerd may keep a task that it neither starts nor deletes: then whoever restored is told to look at it.
+            if "cannot be removed, and may run" in said:
+                return
             assert await place.runtime.tasks.get(namespace, "web.1") is None
             # Its file system may be gone, but nothing is in the way of another one of the same id.
             await place.runtime.containers.delete(namespace, "web.1")

@@ -73,9 +73,9 @@ async def text_of(process: Process) -> dict[str, bytes]:
 
 
 def leftovers(containerd: Containerd, tmp_path: Path) -> list[str]:
-    """What of sessions is still there, but for the records of those that have ended."""
+    """What of sessions is still there, but for the records of those that have ended; other tests' namespaces are theirs."""
     spools = [str(path) for path in (tmp_path / "state" / "stdio").glob("*/std*")]
-    return spools + os.listdir(containerd.fifo_dir)
+    return spools + [name for name in os.listdir(containerd.fifo_dir) if not name.startswith("t-")]
 
 
 async def execs(ctr: Ctr) -> list[str]:
@@ -126,7 +126,7 @@ async def test_nothing_is_left_of_processes_that_have_ended(
         await node.capture(web, ["nosuchprogram"], namespace=ctr.namespace)
     assert failed.value.code == "invalid_argument"
     assert "there is no such program" in failed.value.message
-    while leftovers(containerd, tmp_path):  # what nobody waits for goes a moment after the outcome
+    while leftovers(containerd, tmp_path):
         await asyncio.sleep(0.02)
     assert await execs(ctr) == []
 
