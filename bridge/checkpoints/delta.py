@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bridge.checkpoints.layout import is_image_name, shown, trouble
-from bridge.checkpoints.packing import packer
+from bridge.checkpoints.packing import PackedPieces
 from bridge.checkpoints.pagemap import PAGE, Alike, alignment
 from bridge.checkpoints.pump import produced
 from bridge.errors import CommandFailed
@@ -73,22 +73,15 @@ class Delta:
         return produced(self._packed())
 
     def _packed(self) -> Generator[bytes, None, None]:
-        pack = packer("zstd")
-        digest, size, waiting = hashlib.sha256(), 0, bytearray()
+        packed = PackedPieces("zstd")
         whole = changed = 0
         for record, of_file, of_data in self._records():
             whole, changed = whole + of_file, changed + of_data
-            waiting += pack.compress(record)
-            if len(waiting) >= PIECE:
-                digest.update(waiting)
-                size += len(waiting)
-                yield bytes(waiting)
-                waiting.clear()
-        waiting += pack.flush()
-        digest.update(waiting)
-        size += len(waiting)
-        self.facts = DeltaFacts(size, f"sha256:{digest.hexdigest()}", whole, changed)
-        yield bytes(waiting)
+            if piece := packed.add(record):
+                yield piece
+        last = packed.finish()
+        self.facts = DeltaFacts(packed.size, packed.digest, whole, changed)
+        yield last
 
     def _records(self) -> Iterator[tuple[bytes, int, int]]:
         """Return the records, how many bytes of a file each stands for, and how many of those it holds."""

@@ -17,7 +17,7 @@ import zstandard
 from bridge.checkpoints.frame import ZSTD, Frame
 from bridge.checkpoints.layout import refusal
 
-__all__ = ["Packing", "Unpacked", "packer"]
+__all__ = ["PackedPieces", "Packing", "Unpacked", "packer"]
 
 Packing: TypeAlias = Literal["zstd", "gzip", "none"]
 
@@ -28,7 +28,7 @@ WINDOW: Final = 1 << 25
 """Bytes that unpacking zstd may take: four times what `zstd -19` asks for. `--ultra -22` and `--long` ask for more."""
 
 PIECE: Final = 1 << 20
-"""Bytes that are unpacked at once."""
+"""Bytes that are unpacked at once, and that a packed piece has at the least."""
 
 _STEP: Final = 64 << 10
 _GZIP: Final = 31  # zlib's word for: with gzip's header, and its largest window
@@ -63,6 +63,42 @@ def packer(packing: Packing) -> Packer:
             return zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
         case "none":
             return _Plain()
+
+
+class PackedPieces:
+    """Bytes packed into pieces of about a mebibyte.
+
+    Attributes:
+        size: bytes of the pieces so far.
+    """
+
+    def __init__(self, packing: Packing) -> None:
+        self.size = 0
+        self._packer = packer(packing)
+        self._digest = hashlib.sha256()
+        self._waiting = bytearray()
+
+    @property
+    def digest(self) -> str:
+        """Of the pieces so far: `sha256:` and 64 hex digits."""
+        return f"sha256:{self._digest.hexdigest()}"
+
+    def add(self, data: bytes) -> bytes:
+        """Take bytes; return a piece, empty while there is none yet."""
+        self._waiting += self._packer.compress(data)
+        return self._piece() if len(self._waiting) >= PIECE else b""
+
+    def finish(self) -> bytes:
+        """Return the last piece."""
+        self._waiting += self._packer.flush()
+        return self._piece()
+
+    def _piece(self) -> bytes:
+        piece = bytes(self._waiting)
+        self._waiting.clear()
+        self._digest.update(piece)
+        self.size += len(piece)
+        return piece
 
 
 class Unpacked:

@@ -7,7 +7,6 @@ in one way. So an upload that was broken off goes on where it was, and two archi
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import tarfile
@@ -20,7 +19,7 @@ from msgspec import Struct
 from bridge.checkpoints import layout
 from bridge.checkpoints.facts import described
 from bridge.checkpoints.layout import INVENTORY, is_image_name, shown, trouble
-from bridge.checkpoints.packing import Packing, packer
+from bridge.checkpoints.packing import PackedPieces, Packing
 from bridge.checkpoints.pump import produced, thread
 from bridge.checkpoints.tar import BLOCK
 from bridge.errors import CommandFailed
@@ -91,27 +90,20 @@ class PackedArchive:
 
     def _pieces(self) -> Generator[bytes, None, None]:
         """Return the packed bytes in pieces of about a mebibyte; blocks."""
-        packed = packer(self._packing)
-        digest, size, waiting = hashlib.sha256(), 0, bytearray()
+        packed = PackedPieces(self._packing)
         for data in self._tar():
-            waiting += packed.compress(data)
-            if len(waiting) >= PIECE:
-                digest.update(waiting)
-                size += len(waiting)
-                yield bytes(waiting)
-                waiting.clear()
-        waiting += packed.flush()
-        digest.update(waiting)
-        size += len(waiting)
+            if piece := packed.add(data):
+                yield piece
+        last = packed.finish()
         compression: Any = self._packing
         if compression in ("zstd", "none"):  # gzip is for other programs, never stored
             self.facts = ArchiveFacts(
-                size=size,
-                digest=f"sha256:{digest.hexdigest()}",
+                size=packed.size,
+                digest=packed.digest,
                 unpacked=self.unpacked,
                 compression=compression,
             )
-        yield bytes(waiting)
+        yield last
 
     def _tar(self) -> Iterator[bytes]:
         within = False
