@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from typing import Any, Final
-
-import grpc
 
 from bridge._pb.containerd.services import containers_pb2, diff_pb2, snapshots_pb2
 from bridge._pb.containerd.types_pb2 import Descriptor as WireDescriptor
@@ -15,11 +12,10 @@ from bridge.containerd.channel import in_namespace
 from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.deadlines import LOOK_S, MOUNT_S, UNPACK_S
 from bridge.containerd.errors import command_errors
+from bridge.containerd.unpacking import drop
 from bridge.ports import Descriptor
 
 __all__ = ["Layers"]
-
-log = logging.getLogger(__name__)
 
 PLAIN: Final = "application/vnd.oci.image.layer.v1.tar"
 PACKED: Final = f"{PLAIN}+gzip"
@@ -60,7 +56,7 @@ class Layers:
                 answer = await self._diff.Diff(request, timeout=UNPACK_S, metadata=in_namespace(namespace, lease))
         finally:
             for key in views:
-                await self._drop(namespace, record.snapshotter, key)
+                await drop(self._snapshots, namespace, record.snapshotter, key)
         return Descriptor(answer.diff.media_type, answer.diff.digest, answer.diff.size)
 
     async def apply(self, namespace: str, snapshotter: str, key: str, layer: Descriptor, *, lease: str) -> None:
@@ -83,11 +79,3 @@ class Layers:
         request = snapshots_pb2.MountsRequest(snapshotter=snapshotter, key=key)
         answer = await self._snapshots.Mounts(request, timeout=MOUNT_S, metadata=in_namespace(namespace))
         return list(answer.mounts)
-
-    async def _drop(self, namespace: str, snapshotter: str, key: str) -> None:
-        request = snapshots_pb2.RemoveSnapshotRequest(snapshotter=snapshotter, key=key)
-        try:
-            await self._snapshots.Remove(request, timeout=MOUNT_S, metadata=in_namespace(namespace))
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.NOT_FOUND:
-                log.info("%s in %s is left to the garbage collector: %s", key, namespace, error.details())

@@ -23,7 +23,7 @@ from bridge.containerd.errors import command_errors, look_errors
 from bridge.errors import CommandFailed
 from bridge.ports import Descriptor, ImageContent
 
-__all__ = ["Unpacking", "chain_id", "chain_ids"]
+__all__ = ["Unpacking", "chain_id", "chain_ids", "drop"]
 
 log = logging.getLogger(__name__)
 
@@ -118,13 +118,22 @@ class Unpacking:
                         raise
         finally:
             if not committed:
-                await self._drop(namespace, snapshotter, key)
+                await drop(self._snapshots, namespace, snapshotter, key)
         await self._content.label(namespace, layer.digest, {UNCOMPRESSED: diff_id})
 
-    async def _drop(self, namespace: str, snapshotter: str, key: str) -> None:
-        request = snapshots_pb2.RemoveSnapshotRequest(snapshotter=snapshotter, key=key)
-        try:
-            await self._snapshots.Remove(request, timeout=MOUNT_S, metadata=in_namespace(namespace))
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.NOT_FOUND:
-                log.info("%s in %s is left to the garbage collector: %s", key, namespace, error.details())
+
+async def drop(snapshots: Any, namespace: str, snapshotter: str, key: str) -> None:
+    """Remove a snapshot that was in use for a moment; what cannot be removed falls to the garbage collector.
+
+    Args:
+        snapshots: containerd's stub of snapshots.
+        namespace: where it is.
+        snapshotter: whose it is.
+        key: its own.
+    """
+    request = snapshots_pb2.RemoveSnapshotRequest(snapshotter=snapshotter, key=key)
+    try:
+        await snapshots.Remove(request, timeout=MOUNT_S, metadata=in_namespace(namespace))
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            log.info("%s in %s is left to the garbage collector: %s", key, namespace, error.details())

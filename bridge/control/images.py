@@ -14,13 +14,13 @@ from typing import Final
 from msgspec import structs
 
 from bridge.control.leases import held, undo
-from bridge.control.verb import Place, Verb
+from bridge.control.verb import Place, Verb, image_at
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model import labels
 from bridge.model.commands import Images, Import, Pull, Rmi
 from bridge.model.identity import new_ulid
-from bridge.model.outcomes import ImageInfo, ImageList, ImageRemoved, Imported, Progress, Pulled
+from bridge.model.outcomes import ImageList, ImageRemoved, Imported, Progress, Pulled
 from bridge.ports import Archive
 
 __all__ = ["VERBS"]
@@ -46,7 +46,7 @@ async def pull(place: Place, command: Pull) -> Pulled:
     command_id = place.command_id or command.id or new_ulid()
     given = {**command.labels, labels.COMMAND: command_id}
     wanted = structs.replace(command, id=command_id, snapshotter=snapshotter, labels=given)
-    before = await _image(place, command.image)
+    before = await image_at(place, command.image)
     async with held(place, command_id) as lease:
         try:
             image = await place.interruption.through(
@@ -67,7 +67,7 @@ async def _unpulled(place: Place, name: str, command_id: str, *, there_before: b
     Raises:
         CommandFailed: `cancelled`: that one is gone, and the name stays with the new one.
     """
-    image = await _image(place, name)
+    image = await image_at(place, name)
     if image is None or image.labels.get(labels.COMMAND) != command_id:
         return
     if there_before:
@@ -75,11 +75,6 @@ async def _unpulled(place: Place, name: str, command_id: str, *, there_before: b
             "cancelled", f"pull was cancelled when {name} was there: it is the new one, maybe not unpacked"
         )
     await undo(f"image {name}", place.runtime.images.delete(_namespace(place), name))
-
-
-async def _image(place: Place, name: str) -> ImageInfo | None:
-    found = await place.runtime.images.list(_namespace(place))
-    return next((one for one in found if one.name == name), None)
 
 
 async def import_archive(place: Place, command: Import) -> Imported:

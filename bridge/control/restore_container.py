@@ -24,7 +24,7 @@ from bridge.control.execution import session_for_task
 from bridge.control.leases import taken_back, undo
 from bridge.control.restore_source import Taken
 from bridge.control.restore_spec import adapted_labels, adapted_spec, same_spec, with_config
-from bridge.control.verb import Place
+from bridge.control.verb import Place, image_at
 from bridge.control.workshop import Bench, Note
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
@@ -89,7 +89,7 @@ async def plan_of(place: Place, command: Restore, taken: Taken, there: Container
     stdio, stdin = _stdio(command, taken, there)
     options = structs.replace(taken.options, tcp_close=taken.options.tcp_close or command.tcp_close)
     fresh = bool(taken.image) and (there is None or taken.with_layer)
-    image = await _image_here(place, taken) if fresh else None
+    image = await image_at(place, taken.image) if fresh else None
     if there is not None:
         wanted = NewContainer(
             id=container,
@@ -169,12 +169,6 @@ def _stdio(command: Restore, taken: Taken, there: ContainerInfo | None) -> tuple
 
 
 # -- the image
-
-
-async def _image_here(place: Place, taken: Taken) -> ImageInfo | None:
-    """Return what has the image's name here."""
-    assert place.namespace is not None
-    return next((one for one in await place.runtime.images.list(place.namespace) if one.name == taken.image), None)
 
 
 @asynccontextmanager

@@ -7,9 +7,6 @@ checkpoint is run.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +17,7 @@ from bridge.control.checkpoint_dump import NOTHING, checkpointing_at
 from bridge.control.checkpoint_host import bytes_of, directory_at, is_directory
 from bridge.control.checkpoint_image import parts_of_image
 from bridge.control.verb import Place
-from bridge.control.workshop import Bench, disk
+from bridge.control.workshop import Bench, disk, opened
 from bridge.errors import CommandFailed
 from bridge.model.checkpoints import CheckpointKey, CheckpointOptions, CheckpointRecord
 from bridge.model.commands import Restore
@@ -160,11 +157,11 @@ async def bring(place: Place, command: Restore, taken: Taken) -> Taken:
         CommandFailed: `invalid_argument`: it is refused; `exhausted`: there is no room. Nothing of it is left.
     """
     await disk(lambda: taken.directory.mkdir(mode=0o700))
-    with _open(taken.directory) as target:
+    with opened(taken.directory) as target:
         if taken.dump is not None:
             assert place.namespace is not None
             await disk(lambda: taken.images.mkdir(mode=0o700))
-            with _open(taken.images) as images:
+            with opened(taken.images) as images:
                 await read_criu_tar(place.runtime.checkpoints.read(place.namespace, taken.dump), images)
             return taken
         if command.dir:
@@ -206,13 +203,3 @@ async def told_at(path: Path) -> Told:
     if TABLES[-1] not in tables:
         return Told(record=None, spec={}, config={})  # a dump and nothing else
     return told(tables, NOTHING, what=f"the directory {path}")
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[int]:
-    """Have a directory of our own open."""
-    found = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        yield found
-    finally:
-        os.close(found)

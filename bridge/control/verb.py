@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from bridge.control.workshop import Workshop
 from bridge.errors import CommandFailed
 from bridge.model.events import TaskCheckpointed
-from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
+from bridge.model.outcomes import ContainerInfo, ImageInfo, Progress, TaskInfo
 from bridge.model.state import ContainerState
 from bridge.ports import ContainerRuntime, ObjectSource, StdioSessions, Tell
 from bridge.ports.checkpoints import CheckpointCatalogue
@@ -25,6 +25,7 @@ __all__ = [
     "Removing",
     "Verb",
     "as_it_stands",
+    "image_at",
     "hush",
     "nobody_judges",
     "nobody_knows",
@@ -267,6 +268,12 @@ async def record_at(place: Place) -> ContainerInfo:
             raise
         sentence = f"{place} does not exist in namespace {place.namespace}"
         raise CommandFailed("not_found", sentence, containerd=error.containerd) from error
+
+
+async def image_at(place: Place, name: str) -> ImageInfo | None:
+    """Return the image of this name in the namespace, None where there is none."""
+    assert place.namespace is not None
+    return next((one for one in await place.runtime.images.list(place.namespace) if one.name == name), None)
 
 
 async def task_at(place: Place) -> TaskInfo:

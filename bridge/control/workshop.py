@@ -18,7 +18,8 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -30,7 +31,7 @@ from bridge.model.codec import decode_as, encode_any
 from bridge.model.outcomes import ContainerInfo
 from bridge.model.subjects import quote
 
-__all__ = ["Bench", "Note", "Workshop", "disk", "removed"]
+__all__ = ["Bench", "Note", "Workshop", "disk", "opened", "removed"]
 
 log = logging.getLogger(__name__)
 
@@ -241,3 +242,13 @@ def removed(path: Path) -> None:
         path.unlink()
     elif path.exists():
         shutil.rmtree(path)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """Have a directory of our own open, and not one that a link leads to."""
+    found = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield found
+    finally:
+        os.close(found)

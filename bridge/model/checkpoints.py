@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 from msgspec import Meta, Struct
 
 from bridge.model.nanos import Nanos
-from bridge.model.subjects import quote, unquote
+from bridge.model.subjects import joined, parted
 
 __all__ = [
     "ArchiveFacts",
@@ -67,7 +67,7 @@ class CheckpointKey(NamedTuple):
     @property
     def token(self) -> str:
         """The key of its record, and the name of its object."""
-        return ".".join(quote(part) for part in self)
+        return joined(self)
 
     @classmethod
     def parse(cls, token: str) -> CheckpointKey:
@@ -76,10 +76,7 @@ class CheckpointKey(NamedTuple):
         Raises:
             ValueError: it is no key of a checkpoint.
         """
-        parts = token.split(".")
-        if len(parts) != len(cls._fields):
-            raise ValueError(f"{token!r} is no checkpoint: NODE.NAMESPACE.CONTAINER.NAME is")
-        key = cls(*(unquote(part) for part in parts))
+        key = cls(*parted(token, len(cls._fields), "is no checkpoint: NODE.NAMESPACE.CONTAINER.NAME is"))
         if not is_checkpoint_name(key.name):
             raise ValueError(f"{key.name!r} is no name of a checkpoint: letters, digits, '_', '.' and '-' are in one")
         return key

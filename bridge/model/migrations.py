@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from bridge.model.checkpoints import CheckpointKey, CheckpointRecord
 from bridge.model.nanos import Nanos
-from bridge.model.subjects import quote, unquote
+from bridge.model.subjects import joined, parted
 
 __all__ = [
     "DECIDED",
@@ -92,7 +92,7 @@ class MigrationKey(NamedTuple):
     @property
     def token(self) -> str:
         """The key in its bucket."""
-        return ".".join(quote(part) for part in self)
+        return joined(self)
 
     @classmethod
     def parse(cls, token: str) -> MigrationKey:
@@ -101,10 +101,7 @@ class MigrationKey(NamedTuple):
         Raises:
             ValueError: it is no key of a migration.
         """
-        parts = token.split(".")
-        if len(parts) != len(cls._fields):
-            raise ValueError(f"{token!r} is no migration: SOURCE.NAMESPACE.CONTAINER.ID is")
-        return cls(*(unquote(part) for part in parts))
+        return cls(*parted(token, len(cls._fields), "is no migration: SOURCE.NAMESPACE.CONTAINER.ID is"))
 
 
 class Part(Struct, frozen=True, kw_only=True):

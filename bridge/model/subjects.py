@@ -8,10 +8,13 @@ keys (ADR-8). `-` alone stands for "no container"; a literal `-` is therefore qu
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 __all__ = [
     "NONE",
+    "joined",
+    "parted",
     "quote",
     "unquote",
     "ContainerKey",
@@ -77,6 +80,23 @@ def unquote(token: str) -> str:
     if quote(text) != token:
         raise ValueError(f"{token!r} is not how a token is quoted; {quote(text)!r} would be")
     return text
+
+
+def joined(names: Iterable[str]) -> str:
+    """Return names as the key of a bucket: each one quoted, with a dot between them."""
+    return ".".join(quote(name) for name in names)
+
+
+def parted(key: str, count: int, wrong: str) -> list[str]:
+    """Return the names that `joined` made a key of.
+
+    Raises:
+        ValueError: it is not one of so many names, which is said in the words of `wrong`, or one of them is not quoted so.
+    """
+    tokens = key.split(".")
+    if len(tokens) != count:
+        raise ValueError(f"{key!r} {wrong}")
+    return [unquote(token) for token in tokens]
 
 
 class EventSubject(NamedTuple):
@@ -339,7 +359,7 @@ class Subjects:
     @staticmethod
     def state_key(key: ContainerKey) -> str:
         """Return the key of a container's state."""
-        return ".".join(quote(name) for name in key)
+        return joined(key)
 
     @staticmethod
     def state_keys(node: str | None = None, namespace: str | None = None) -> str:
@@ -353,10 +373,7 @@ class Subjects:
         Raises:
             ValueError: `key` is not one of ours.
         """
-        tokens = key.split(".")
-        if len(tokens) != 3:
-            raise ValueError(f"{key!r} is not the key of a container's state")
-        return ContainerKey(*map(unquote, tokens))
+        return ContainerKey(*parted(key, 3, "is not the key of a container's state"))
 
 
 def _or_none(text: str | None) -> str:

@@ -8,10 +8,8 @@ chooses: that may be the id of a command of this node, and what that one has mad
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -32,8 +30,8 @@ from bridge.control.restore import permit_plan
 from bridge.control.restore_container import Plan, bring_image, carried_out, plan_of
 from bridge.control.restore_source import Taken
 from bridge.control.restore_spec import without_config
-from bridge.control.verb import Place
-from bridge.control.workshop import Bench, disk, removed
+from bridge.control.verb import Place, image_at
+from bridge.control.workshop import Bench, disk, opened, removed
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.model import labels
 from bridge.model.checkpoints import Finding, Verdict
@@ -175,17 +173,12 @@ class Landing:
             if not brought:
                 raise CommandFailed("failed_precondition", f"image {plan.wanted.image} is missing, and was not sent")
             await bring_image(self._place, plan, self._lease)
-            self.plan = structs.replace(plan, image=await self._image())
+            self.plan = structs.replace(plan, image=await image_at(self._place, plan.wanted.image))
         resolved = await self._place.runtime.images.resolve(namespace, plan.wanted.image)
         where = (namespace, plan.wanted.snapshotter, plan.wanted.snapshot_key)
         given = {labels.COMMAND: self._own}
         await self._place.runtime.snapshots.prepare(*where, resolved, labels=given, lease=self._lease)
         await self._place.runtime.snapshots.remove(*where)
-
-    async def _image(self) -> Any:
-        assert self.plan is not None
-        found = await self._place.runtime.images.list(self._place.target[0])
-        return next((one for one in found if one.name == self.plan.wanted.image), None)
 
     async def _take_in(self, number: int, expected: str = "") -> bool:
         """Rebuild a dump from what came and the one before it, which goes then; tell whether there is a layer beside it.
@@ -196,8 +189,8 @@ class Landing:
         await disk(lambda: path.parent.mkdir(mode=0o700, exist_ok=True))
         await disk(lambda: path.mkdir(mode=0o700))
         with ExitStack() as stack:
-            target = stack.enter_context(_open(path))
-            earlier = stack.enter_context(_open(self._earlier)) if self._earlier is not None else None
+            target = stack.enter_context(opened(path))
+            earlier = stack.enter_context(opened(self._earlier)) if self._earlier is not None else None
             delta = self._kit.catalogue.load(part_key(self._key, number), expected=expected)
             files = await rebuild(delta, target, earlier=earlier, limits=limits)
             if LAYER in files:
@@ -318,12 +311,3 @@ class Landing:
 def id_of(key: MigrationKey) -> str:
     """Return the id under which the target of a migration makes what it makes."""
     return f"migration-{sha256(key.token.encode()).hexdigest()[:32]}"
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[int]:
-    found = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        yield found
-    finally:
-        os.close(found)
