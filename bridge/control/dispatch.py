@@ -266,20 +266,31 @@ class Dispatcher:
     async def _carry_out(self, order: Order) -> Struct:
         command = self.accepted(order)
 
-        async def begin() -> None:
-            order.began = True
-            self._record.started(order)
+        async with self.breakable(order):
+            try:
+                async with self.turn(order):
+                    return await self._now(order, command)
+            except CommandFailed as error:
+                if error.code != "not_found" or not self._turns.follows(order):
+                    raise
+            async with self._turns.behind(order):
+                return await self._now(order, command)
 
-        async with self.breakable(order), self.turn(order):
-            permit = self.permit(order, begin)
-            place = self.place(order, permit)
-            await permit.admit()
-            await conditions.check(place, command, self._clock())
-            await permit.begin()
-            if isinstance(command, Cancel):
-                return await self._changing.cancel(command, order.subject)
-            result = await VERBS[command.verb](place, command)
-            return result if permit.shows_all else concealed(result)
+    async def _now(self, order: Order, command: Command) -> Struct:
+        async def begin() -> None:
+            if not order.began:
+                order.began = True
+                self._record.started(order)
+
+        permit = self.permit(order, begin)
+        place = self.place(order, permit)
+        await permit.admit()
+        await conditions.check(place, command, self._clock())
+        await permit.begin()
+        if isinstance(command, Cancel):
+            return await self._changing.cancel(command, order.subject)
+        result = await VERBS[command.verb](place, command)
+        return result if permit.shows_all else concealed(result)
 
     # -- inside
 

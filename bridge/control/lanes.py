@@ -207,6 +207,10 @@ class Lanes:
                 del self._lanes[key]
                 self._exhausted += lane.exhausted
 
+    def busy(self, namespace: str, container: str) -> bool:
+        """Tell whether something is under way on a container, or waits for it."""
+        return (namespace, container) in self._lanes
+
     def statistics(self) -> LaneStatistics:
         """Return how full they are, all together."""
         lanes = self._lanes.values()

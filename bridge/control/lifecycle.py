@@ -283,6 +283,8 @@ async def delete(place: Place, command: Delete) -> Deleted:
             raise _unfit(place, task.status, "stop it first, or delete it with force")
         ended = await remove_task(place, task)
     left = await place.runtime.containers.delete(*place.target, keep_snapshot=command.keep_snapshot)
+    if place.sessions is not None:
+        await place.sessions.forget(*place.target)
     return Deleted(exit_status=ended.exit_status, exited_at=ended.exited_at, killed=ended.killed, left=[*left])
 
 

@@ -65,6 +65,16 @@ class Turns:
             *order.target, patient=patient, queued=queued, passes=order.passes, passable=order.passable
         )
 
+    def follows(self, order: Order) -> bool:
+        """Tell whether what it is about, and is not there, may be what a command before it is making."""
+        follows = order.kind is not None and order.kind.follows
+        return follows and order.target is not None and self._lanes.busy(*order.target)
+
+    def behind(self, order: Order) -> AbstractAsyncContextManager[Rest]:
+        """Wait until those that are before it are through."""
+        assert order.target is not None
+        return self._lanes.turn(*order.target, passable=True)
+
     @property
     def changing(self) -> LaneStatistics:
         """How full the lanes of containers are."""
