@@ -59,6 +59,7 @@ from bridge.ports.runtime import (
 )
 from bridge.ports.stdio import (
     Digest,
+    ExpectedSession,
     InputTold,
     OnInputTold,
     OutputEnd,
@@ -142,6 +143,7 @@ __all__ = [
     "Tell",
     "UserIds",
     "Digest",
+    "ExpectedSession",
     "OnInputTold",
     "OutputEnd",
     "OutputLog",
