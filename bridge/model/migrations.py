@@ -134,6 +134,7 @@ class Migration(Struct, frozen=True, kw_only=True):
         needs: bytes that the target has to have room for, about.
         parts: what the target needs, in the order in which it was sent; whole from `offered` on.
         verify: whether both ends are compared; `force` whether it is tried in spite of what blocks.
+        taker: who has taken it: another one each time that a target prepares itself.
         pid: of the task at the target, once it runs.
         verified: what was compared there.
     """
@@ -156,6 +157,7 @@ class Migration(Struct, frozen=True, kw_only=True):
     parts: list[Part] = []
     verify: bool = False
     force: bool = False
+    taker: str = ""
     pid: int = 0
     verified: list[str] = []
 
