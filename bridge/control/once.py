@@ -194,7 +194,10 @@ class Once:
 
         try:
             async with running.waiting(), AsyncExitStack() as turn:
-                rest = await turn.enter_async_context(self._desk.turn(order, queued))
+                try:
+                    rest = await turn.enter_async_context(self._desk.turn(order, queued))
+                except CommandFailed as error:  # too many wait: that stands under its id too, so it has one end
+                    return await self._ends.finish(order, order.row, self._failed(order, error))
                 running.entered()
                 for task in accepting:
                     await task

@@ -83,6 +83,7 @@ class Checkpointer(Protocol):
         *,
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Make a task from a dump and start it; return its pid, which is never 0.
 
@@ -94,6 +95,7 @@ class Checkpointer(Protocol):
             directory: the dump.
             stdio: as in `Tasks.create`; its FIFOs are opened at the start here.
             start: starts the task once it is made; as `Tasks.start` does it unless given.
+            before: asked once the task is made, right before a process of it can run; what it raises ends the restore.
 
         Raises:
             CommandFailed: the message ends with the last lines of CRIU's log. There is no task then, nor when it is cancelled.

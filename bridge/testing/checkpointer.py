@@ -6,6 +6,7 @@ import asyncio
 import io
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -89,9 +90,17 @@ class MemoryCheckpointer:
         *,
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Make a task from a dump; see the port. `MemoryCriu` says whether it goes well."""
-        restoring = asyncio.ensure_future(self._restored(namespace, container, directory, stdio, start))
+        starts = start or partial(self._containerd.runtime.tasks.start, namespace, container)
+
+        async def begin() -> int:
+            if before is not None:
+                await before()
+            return await starts()
+
+        restoring = asyncio.ensure_future(self._restored(namespace, container, directory, stdio, begin))
         try:
             return await asyncio.shield(restoring)
         except asyncio.CancelledError:
@@ -106,7 +115,7 @@ class MemoryCheckpointer:
         container: str,
         directory: Path,
         stdio: Stdio | None,
-        start: Callable[[], Awaitable[int]] | None,
+        begin: Callable[[], Awaitable[int]],
     ) -> int:
         criu, doing = self._containerd.criu, f"restore {container} in {namespace}"
 
@@ -123,7 +132,7 @@ class MemoryCheckpointer:
                 criu.log(work / "restore.log", criu.says)
                 raise CommandFailed("failed_precondition", f"cannot {doing}: CRIU says: {criu.says}")
             criu.log(work / "restore.log", "Restore finished successfully. Tasks resumed.")
-            pid = await start() if start else await self._containerd.runtime.tasks.start(namespace, container)
+            pid = await begin()
             started = True
         except OSError as error:
             raise CommandFailed(
