@@ -24,13 +24,67 @@ class Start(Struct, frozen=True, kw_only=True):
 
 
 class StoredEvent(Struct, frozen=True, kw_only=True, gc=False):
-    """One event of the log as a reader gets it. `body` is the CloudEvent as it stands in the log."""
+    """One event of the log as a reader gets it.
+
+        match event.data:
+            case TaskExit(exit_status=status):
+                print(event.container, "ended with", status)
+            case Unrecognized(json=raw):
+                print("a newer bridge says", event.type, raw)
+
+    Attributes:
+        stream_sequence: its number in the stream, by which reading can go on later.
+        stored_at: when the server stored it.
+        subject: the NATS subject that it stands on.
+        body: the CloudEvent as it stands in the log, JSON; also what this version does not know of it.
+        recorded: the same, read.
+    """
 
     stream_sequence: int
     stored_at: Nanos
     subject: str
     body: bytes
     recorded: Recorded[Event] | Recorded[Unrecognized]
+
+    @property
+    def data(self) -> Event | Unrecognized:
+        """What happened, as a struct of its own for each type; `Unrecognized` of a type that this version does not know."""
+        return self.recorded.data
+
+    @property
+    def id(self) -> str:
+        """The event's own id, the same in every repetition."""
+        return self.recorded.id
+
+    @property
+    def type(self) -> str:
+        """Its CloudEvents type, such as `io.containerd.task.exit.v1`."""
+        return self.recorded.type
+
+    @property
+    def node(self) -> str:
+        """The node whose bridge recorded it."""
+        return self.recorded.node
+
+    @property
+    def namespace(self) -> str | None:
+        """The containerd namespace, None for events of the node itself."""
+        return self.recorded.namespace
+
+    @property
+    def container(self) -> str | None:
+        """The container's id, None where it belongs to none."""
+        return self.recorded.container
+
+    @property
+    def incarnation(self) -> str | None:
+        """Which task of the container it is about; None before the first one, and where it belongs to none."""
+        return self.recorded.incarnation
+
+    @property
+    def time(self) -> Nanos:
+        """When it happened, by containerd's clock. Order is not in it: clocks step, and shims tell late."""
+        return self.recorded.time
 
 
 class LogExtent(Struct, frozen=True, kw_only=True):
