@@ -39,6 +39,7 @@ from bridge.client.process import Ended, Piece, Process
 from bridge.client.remarks import Judgement, Remarks
 from bridge.client.sending import Sending, derived_id
 from bridge.client.standing import Doubt, NodeStanding
+from bridge.client.subscription import Subscription
 from bridge.client.transport import Transport
 from bridge.client.verification import Difference, Rebuilt, Verified
 from bridge.config import NatsConfig
@@ -127,6 +128,7 @@ __all__ = [
     "Bus",
     "Container",
     "Node",
+    "Subscription",
     "NatsConfig",
     "Sending",
     "Remarks",

@@ -25,6 +25,7 @@ from bridge.model.subjects import Subjects
 from bridge.ports import (
     BusInspector,
     CommandSender,
+    DurableReader,
     EventReader,
     NodePresence,
     NodeRecords,
@@ -52,6 +53,7 @@ class Bus(FollowsLog):
         transport: Transport | None = None,
         stdio: StdioClient | None = None,
         checkpoints: Checkpoints | None = None,
+        durable: DurableReader | None = None,
     ) -> None:
         """Take what carries it.
 
@@ -66,9 +68,10 @@ class Bus(FollowsLog):
             transport: what goes beside commands: their progress, archives of images.
             stdio: what carries the output and input of processes; without, there is no `exec` and no `attach`.
             checkpoints: the catalogue of checkpoints; without, there is none.
+            durable: the log with places of readers kept beside it; without, there is no `subscribe`.
         """
         self._reader, self._sender = reader, sender
-        self._records, self._states = records, states
+        self._records, self._states, self._durable = records, states, durable
         self._inspector, self._stdio = inspector, stdio
         self.subjects = subjects
         self.jobs = Jobs(subjects) if jobs is None else jobs

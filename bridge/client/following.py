@@ -10,13 +10,14 @@ from bridge.client.history import Moment, life
 from bridge.client.points import Point, is_before, read_point, show_point, start_at
 from bridge.client.reading import read
 from bridge.client.states import Places
+from bridge.client.subscription import Acknowledge, Subscription
 from bridge.client.watching import watch
 from bridge.errors import LogRefused
 from bridge.model.nanos import Nanos, now
 from bridge.model.selection import Names, Selection
 from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
-from bridge.ports import EventReader, StateStore, StoredEvent
+from bridge.ports import DurableReader, EventReader, StateStore, StoredEvent
 
 __all__ = ["FollowsLog"]
 
@@ -27,6 +28,7 @@ class FollowsLog:
     subjects: Subjects
     _reader: EventReader
     _states: StateStore | None
+    _durable: DurableReader | None
 
     def events(
         self,
@@ -95,6 +97,71 @@ class FollowsLog:
         start = start_at(begin, follow=go_on)
         return _admitted(choice, read(self._reader, filters, start, end, follow=go_on))
 
+    def subscribe(
+        self,
+        name: str,
+        *,
+        node: Names = (),
+        namespace: Names = (),
+        container: Names = (),
+        type: Names = (),  # noqa: A002 - the word of the contract
+        label: Names = (),
+        image: Names = (),
+        exit_status: Names = (),
+        container_name: Names = (),
+        since: Point | None = None,
+        node_events: bool | None = None,
+        acknowledge: Acknowledge = "next",
+    ) -> Subscription:
+        """Read the log under a name of your own: at least once, in order, and on where it was after a restart.
+
+            async for event in bus.subscribe("mailer", type="oom"):
+                await send_mail(event)      # acknowledged when the next one is asked for
+
+        The name is a durable consumer of the stream of events, for one reader at a time; it stays until `unsubscribe`. The
+        choice of events may change between two readings, and then counts from there on.
+
+        Args:
+            name: letters, digits, `_` and `-`, 64 at the most.
+            node: only from these nodes; this and the next ones are as in `events`.
+            namespace: only from these containerd namespaces.
+            container: only of these containers, by id.
+            type: only of these types.
+            label: only of containers with this label.
+            image: only of containers whose image matches this pattern.
+            exit_status: only ends with this status.
+            container_name: only of containers whose name matches this pattern: what is `name` in `events`.
+            since: where a name begins that nobody has used; without, at the next event to come. `1` is the whole log.
+            node_events: also events of nodes.
+            acknowledge: `next`, or `by-hand`: then only `Subscription.acknowledge` does, and a thousand events at the most
+                are handed out without.
+
+        Raises:
+            ValueError: an argument makes no sense; at the call itself, or for the name when it opens.
+            LogUnavailable: the log does not answer; when it opens, later it is waited for.
+            LogRefused: there is no log, or reading it so is not allowed.
+        """
+        choice = EventFilter(
+            nodes=node,
+            namespaces=namespace,
+            containers=container,
+            words=type,
+            selection=Selection(label=label, name=container_name, image=image, exit_status=exit_status),
+            node_events=node_events,
+        )
+        durable, filters = self._demand_durable(), choice.subjects(self.subjects)
+        start = start_at(None if since is None else read_point(since), follow=True)
+        return Subscription(name, lambda: durable.resume(name, filters, start, choice.admits), acknowledge)
+
+    async def unsubscribe(self, name: str) -> bool:
+        """Forget how far a name has come; return whether there was such a one.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+            LogRefused: there is no log, or that is not allowed.
+        """
+        return await self._demand_durable().forget(name)
+
     def history(
         self, container: str, *, node: Names = (), namespace: Names = (), follow: bool = False
     ) -> AsyncGenerator[Moment, None]:
@@ -149,6 +216,11 @@ class FollowsLog:
         places = Places(nodes=node, namespaces=namespace, containers=container)
         places.events()
         return watch(self._kept_states(), places, Selection(label=label, name=name, image=image))
+
+    def _demand_durable(self) -> DurableReader:
+        if self._durable is None:
+            raise LogRefused("this bus keeps no place of a reader: make it with bridge.client.connect")
+        return self._durable
 
     def _kept_states(self) -> StateStore:
         if self._states is None:

@@ -4,6 +4,7 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
 
     MemoryContainerd   a containerd: add containers, let them end, take it down (`Program` says what a container runs)
     MemoryLog          the log of events: append, read, follow; lose acknowledgements
+    MemoryDurable      the log read under names whose places are kept
     Scribe             writes events into a log as a bridge would
     MemoryStates       the states of containers: write, read, follow
     MemoryNodes        the nodes' records and leases
@@ -26,6 +27,7 @@ from bridge.testing.bus import MemoryBus
 from bridge.testing.checkpoints import MemoryCheckpoints
 from bridge.testing.commands import MemoryCommands
 from bridge.testing.containerd import MemoryContainerd
+from bridge.testing.durable import MemoryDurable
 from bridge.testing.jobs import MemoryJobs
 from bridge.testing.log import MemoryLog
 from bridge.testing.migrations import MemoryMigrations
@@ -40,6 +42,7 @@ __all__ = [
     "MemoryCheckpoints",
     "MemoryCommands",
     "MemoryContainerd",
+    "MemoryDurable",
     "MemoryJobs",
     "MemoryLog",
     "MemoryMigrations",
