@@ -6,6 +6,7 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
     MemoryLog          the log of events: append, read, follow; lose acknowledgements
     MemoryDurable      the log read under names whose places are kept
     Scribe             writes events into a log as a bridge would
+    Recording          a log that was recorded, replayed with `Faults`
     MemoryStates       the states of containers: write, read, follow
     MemoryNodes        the nodes' records and leases
     MemoryStdio        output and input of processes
@@ -21,6 +22,8 @@ A consumer of events is tested against a log that says what the test wants:
     scribe = Scribe(log, "web1")
     bus = bridge.client.Bus(log, MemoryBus(), log.subjects)
     await scribe.record(TaskOOM(container_id="web.1"), namespace="default", container="web.1")
+
+A program that also commands is tested on a whole bridge in memory: `bridge.rehearsal`.
 """
 
 from bridge.testing.bus import MemoryBus
@@ -33,11 +36,13 @@ from bridge.testing.log import MemoryLog
 from bridge.testing.migrations import MemoryMigrations
 from bridge.testing.nodes import MemoryNodes
 from bridge.testing.program import Program
+from bridge.testing.recording import Faults, Recording
 from bridge.testing.scribe import Scribe
 from bridge.testing.states import MemoryStates
 from bridge.testing.stdio import MemoryStdio
 
 __all__ = [
+    "Faults",
     "MemoryBus",
     "MemoryCheckpoints",
     "MemoryCommands",
@@ -50,5 +55,6 @@ __all__ = [
     "MemoryStates",
     "MemoryStdio",
     "Program",
+    "Recording",
     "Scribe",
 ]

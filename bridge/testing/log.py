@@ -90,6 +90,12 @@ class MemoryLog:
         for cursor in self._cursors:
             cursor.next = min(cursor.next, len(self.messages) + 1)
 
+    def put(self, message: Message) -> None:
+        """Let a message stand at the end, whether one of its id is there or not."""
+        self._ids.add(message.id)
+        self.messages.append(message)
+        self._tell()
+
     @contextmanager
     def down(self) -> Iterator[None]:
         """Be down for the length of the block: nothing is stored or read, and readers that follow wait."""
