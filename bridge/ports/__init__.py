@@ -46,7 +46,7 @@ from bridge.ports.jobs import Job, JobBacklog, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
 from bridge.ports.migrations import MigrationRegister, MovedOn, Registered
 from bridge.ports.processes import Processes, Stdio, UserIds
-from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
+from bridge.ports.reading import DurableReader, DurableReading, EventReader, LogExtent, Start, StoredEvent, Wanted
 from bridge.ports.runtime import (
     ContainerRuntime,
     ContainerStore,
@@ -92,6 +92,8 @@ __all__ = [
     "ContainerStore",
     "Defaults",
     "Deliver",
+    "DurableReader",
+    "DurableReading",
     "Descriptor",
     "Entry",
     "EventLog",
@@ -142,6 +144,7 @@ __all__ = [
     "Tasks",
     "Tell",
     "UserIds",
+    "Wanted",
     "Digest",
     "ExpectedSession",
     "OnInputTold",
