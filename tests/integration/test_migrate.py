@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, aclosing
 from typing import Any
@@ -111,8 +112,8 @@ class Two:
         assert outcome.outcome == "ok", (outcome.error, self.source.bridge.log[-10:], self.target.bridge.log[-10:])
         return outcome.result
 
-    async def failure(self, command: Command, container: str) -> tuple[str, str]:
-        outcome = await self.send(command, container)
+    async def failure(self, command: Command, container: str, *, to: str = "n1") -> tuple[str, str]:
+        outcome = await self.send(command, container, to=to)
         assert outcome.error is not None, outcome
         return outcome.error.code, outcome.error.message
 
@@ -121,10 +122,24 @@ class Two:
         return await self.source.count(container)
 
 
-@pytest.fixture(scope="module")
+def versions(source: str, target: str, *marks: pytest.MarkDecorator) -> Any:
+    return pytest.param((source, target), id=f"{source}-{target}", marks=marks)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        versions("2.1", "2.1"),
+        versions("1.7", "1.7", pytest.mark.older),
+        versions("1.7", "2.1", pytest.mark.older),
+    ],
+)
 def harbours(
-    _containerds: Callable[[str], Containerd], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    _containerds: Callable[[str], Containerd],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[dict[str, tuple[Containerd, Bridge]], str]]:
+    source, target = request.param
     directory = tmp_path_factory.mktemp("harbours")
     (directory / "policy.toml").write_text(LENIENT)
     with ExitStack() as closing:
@@ -132,7 +147,7 @@ def harbours(
         server = closing.enter_context(NatsServer(config=AUTHORIZATION))
         port = server.url.rpartition(":")[2]
         url = f"nats://all:x@127.0.0.1:{port}"
-        hosts = {"n1": _containerds("2.1"), "n2": closing.enter_context(Containerd("2.1", own_cgroups=True))}
+        hosts = {"n1": _containerds(source), "n2": closing.enter_context(Containerd(target, own_cgroups=True))}
         found = {}
         for name, host in hosts.items():
             bridge = Bridge(
@@ -152,6 +167,10 @@ async def two(harbours: tuple[dict[str, tuple[Containerd, Bridge]], str]) -> Asy
     nodes, url = harbours
     with nodes["n1"][0].fresh_namespace() as ctr:
         first, second = (End(name, *nodes[name], ctr.namespace) for name in ("n1", "n2"))
+        if first.ctr.host.version != second.ctr.host.version:  # each has a busybox of its own, under the same name
+            image = second.ctr.host.shared / "source.tar"
+            shutil.copy(first.ctr.host.busybox_archive(), image)
+            second.ctr("images", "import", str(image))
         async with connect(url) as bus:
             yield Two((first, second), bus, url)
         for image in second.ctr("images", "ls", "-q").split():
@@ -172,6 +191,21 @@ async def test_a_counter_goes_on_at_the_other_node(two: Two) -> None:
     assert (two.target.read("web.1", "/log"), two.target.read("web.1", "/kept")) == ("began\n", "mine\n")
 
 
+@pytest.mark.parametrize("harbours", [versions("1.7", "2.1")], indirect=True)
+async def test_it_goes_on_under_later_versions_and_is_told_that_there_is_no_way_back(two: Two) -> None:
+    """An older CRIU restores nothing of a later one's: that is said before anything stands still."""
+    before = await two.start("web.1")
+    moved = await two.ok(Migrate(to="n2", pre_copy=1), "web.1")
+    assert moved["pid"] == two.target.tasks()["web.1"][0]
+    before = await two.target.count("web.1", beyond=before)
+    assert two.target.read("web.1", "/log") == "began\n"
+    assert (two.source.there(), two.target.there()) == (NOTHING, only("web.1"))
+    code, said = await two.failure(Migrate(to="n1"), "web.1", to="n2")
+    assert (code, "dumped by CRIU 4.2" in said, "install CRIU 4.2" in said) == ("failed_precondition", True, True)
+    assert (two.source.there(), two.target.there()) == (NOTHING, only("web.1"))
+    await two.target.count("web.1", beyond=before)
+
+
 async def test_memory_is_sent_before_it_stands_still(two: Two) -> None:
     before = await two.start("web.1")
     moved = await two.ok(Migrate(to="n2", pre_copy=2), "web.1")
@@ -179,6 +213,8 @@ async def test_memory_is_sent_before_it_stands_still(two: Two) -> None:
     assert 0 < moved["sent_frozen"] < moved["sent"]
     assert await two.target.count("web.1", beyond=before) > before
     assert (two.source.there(), two.target.there()) == (NOTHING, only("web.1"))
+    if two.source.ctr.host.version != two.target.ctr.host.version:
+        return  # CRIU goes no way back
     # And back again, though the first one has had that id.
     back = await two.ok(Migrate(to="n1", pre_copy=-1), "web.1", to="n2")
     assert back["node"] == "n1"
