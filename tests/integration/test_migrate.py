@@ -169,9 +169,9 @@ async def two(harbours: tuple[dict[str, tuple[Containerd, Bridge]], str]) -> Asy
     with nodes["n1"][0].fresh_namespace() as ctr:
         first, second = (End(name, *nodes[name], ctr.namespace) for name in ("n1", "n2"))
         if first.ctr.host.version != second.ctr.host.version:  # each has a busybox of its own, under the same name
-            image = second.ctr.host.shared / "source.tar"
-            shutil.copy(first.ctr.host.busybox_archive(), image)
-            second.ctr("images", "import", str(image))
+            archive = second.ctr.host.shared / "source.tar"
+            shutil.copy(first.ctr.host.busybox_archive(), archive)
+            second.ctr("images", "import", str(archive))
         async with connect(url) as bus:
             yield Two((first, second), bus, url)
         for image in second.ctr("images", "ls", "-q").split():
