@@ -87,6 +87,8 @@ class JetStreamMigrations:
             for pattern in (f"{quote(node)}.>", f"*.{quote(node)}.>"):
                 keys |= await keys_in(self._connection, self._bucket, pattern)
             info = await api(self._connection, f"STREAM.INFO.{self._stream}")
+        if not keys:
+            return []
         # Servers before 2.10 do not tell the time: then it is at least that of their last message.
         moment = parse_rfc3339(info.get("ts") or info["state"]["last_ts"])
         found: list[Listed | None] = []
