@@ -148,6 +148,9 @@ def _reading(subjects: Subjects, namespace: str | None = None, container: str | 
         yield f"{PREFIX}STREAM.INFO.{stream}"
         yield f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*"
         yield f"{PREFIX}CONSUMER.DELETE.{stream}.*"
+    # Reading under a name: how far it has come, and that it has come further.
+    yield f"{PREFIX}CONSUMER.INFO.{log}.*"
+    yield f"$JS.ACK.{log}.>"
     yield f"{PREFIX}CONSUMER.CREATE.{nodes}.>"
     if namespace is None:
         yield f"{PREFIX}CONSUMER.CREATE.{log}.>"

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import Struct, structs
 
-from bridge.errors import CommandFailed
+from bridge.errors import BadMoment, CommandFailed
 from bridge.model.checkpoints import CheckpointOptions, HostFacts
 from bridge.model.nanos import now
 from bridge.model.outcomes import ImageInfo
 from bridge.ports import Archive, Descriptor, Stdio
-from bridge.ports.checkpoints import CRIU_TAR, RW_LAYER, CheckpointImage, CriuCheck
+from bridge.ports.checkpoints import CRIU_TAR, RW_LAYER, TRIES, CheckpointImage, CriuCheck
 from bridge.testing.calls import Calls
+from bridge.testing.criu import GAVE_UP
 from bridge.testing.images import MANIFEST, MemoryImage, digest_of, manifest_of
 from bridge.testing.task import MemoryTask, Refusal
 
@@ -73,6 +74,16 @@ class MemoryCheckpointer:
         if criu.held is not None and not criu.held.is_set():
             criu.busy.set()
             await criu.held.wait()
+        for _ in range(TRIES if task.info.status == "running" else 1):
+            if not criu.bad_moments:
+                break
+            criu.bad_moments -= 1
+        else:
+            criu.log(work / "dump.log", GAVE_UP, "Error (criu/cr-dump.c:1975): Dumping FAILED.")
+            raise BadMoment(
+                "failed_precondition",
+                f"cannot {doing}: let it run on for a moment, and try again; CRIU says: {GAVE_UP}",
+            )
         if criu.fails == "dump":
             criu.log(work / "dump.log", criu.says, "Error (criu/cr-dump.c:1975): Dumping FAILED.")
             raise CommandFailed(

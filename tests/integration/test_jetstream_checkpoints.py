@@ -132,6 +132,27 @@ async def test_what_is_taken_away_under_an_upload_ends_it_and_the_next_one_begin
         assert await whole(catalogue, key()) == DATA
 
 
+async def test_an_upload_whose_first_pieces_are_gone_begins_anew(nats_url: str) -> None:
+    """As what was under way while somebody took the rest away: it is stored all the same, and stands alone."""
+    async with connected(nats_url) as connection:
+        catalogue, stored = catalogue_at(connection), asyncio.Event()
+
+        async def half() -> AsyncIterator[bytes]:
+            yield DATA[: len(DATA) // 2]
+            await asyncio.Event().wait()
+
+        storing = asyncio.create_task(
+            catalogue.store(key(), half, upload="a-1", tell=lambda size: stored.set() if size >= 3 * CHUNK else None)
+        )
+        await asyncio.wait_for(stored.wait(), 90)
+        storing.cancel()
+        await asyncio.wait({storing})
+        pieces = f"$O.{BUCKET}.C.{nuid_of(key(), 'a-1')}"
+        assert (await api(connection, f"STREAM.PURGE.OBJ_{BUCKET}", {"filter": pieces, "keep": 1}))["purged"]
+        await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
+        assert await whole(catalogue, key()) == DATA
+
+
 async def test_archives_that_are_stored_side_by_side_are_each_whole(nats_url: str) -> None:
     async with connected(nats_url) as one, connected(nats_url) as other:
         catalogues = [catalogue_at(one), catalogue_at(one), catalogue_at(other)]
