@@ -17,13 +17,17 @@ import pytest
 
 from bridge.client import Bus, Node, connect
 from bridge.failpoint import VARIABLE
+from bridge.jetstream.buckets import bucket_stream, key_subject
 from bridge.jetstream.permissions import permitted
+from bridge.jetstream.stored import written_of
 from bridge.model.commands import Command, Delete, Migrate, MigrateAbandon, Run
+from bridge.model.migrations import MigrationKey
 from bridge.model.outcomes import Outcome
 from bridge.model.subjects import Subjects
 from tests.contract.checkpointing import WAITS
 from tests.fix_bridge import WITHIN_S, Bridge, Stored, is_end, until_stored
 from tests.integration.every_verb import LENIENT
+from tests.integration.jetstream_entries import connected
 from tests.testbed import BUSYBOX, Containerd, Ctr, NatsServer
 
 pytestmark = [pytest.mark.containerd, pytest.mark.xdist_group("migrate")]
@@ -117,6 +121,17 @@ class Two:
         outcome = await self.send(command, container, to=to)
         assert outcome.error is not None, outcome
         return outcome.error.code, outcome.error.message
+
+    async def answered(self, subject: str) -> None:
+        """Have nats-server answer there, and wait until it has."""
+        async with connected(self.url) as connection:
+            stream, before = bucket_stream(self.bus.subjects.migration_bucket), 0
+            for _ in range(3):
+                await connection.client.publish("$JS.API.INFO", b"", reply=subject)
+            async with asyncio.timeout(WITHIN_S):
+                while before < 3:
+                    before = (await written_of(connection, stream, subject)).foreign
+                    await asyncio.sleep(0.02)
 
     async def start(self, container: str, script: str = COUNTER) -> int:
         await asyncio.to_thread(self.source.ctr.run, container, "sh", "-c", script)
@@ -316,15 +331,20 @@ async def test_what_is_killed_while_it_stands_still_does_nothing_any_more(two: T
 
 
 async def test_an_operator_decides_where_a_target_stays_away(two: Two) -> None:
-    """Until then it stands still at the source, and a target that comes back after that removes what it has."""
+    """Until then it stands still at the source, and a target that comes back after that removes what it has.
+
+    That somebody has answers of nats-server stored over the entry meanwhile changes nothing.
+    """
     before = await two.start("web.1")
     stopped = two.target.bridge
     await asyncio.to_thread(stopped.stop)
     await asyncio.to_thread(started, stopped, {**os.environ, VARIABLE: "receive-take"})
-    moving = asyncio.create_task(two.send(Migrate(to="n2"), "web.1"))
+    key = MigrationKey("n1", "n2", two.namespace, "web.1", f"away-{two.namespace}")
+    moving = asyncio.create_task(two.send(Migrate(id=key.migration, to="n2"), "web.1"))
     await asyncio.to_thread(stopped.process.wait)
     while two.source.tasks()["web.1"][1] != "PAUSED":
         await asyncio.sleep(0.05)
+    await two.answered(key_subject(two.bus.subjects.migration_bucket, key.token))
     code, said = await two.failure(MigrateAbandon(), "web.1")
     assert (code, "has taken container web.1 and may run it" in said) == ("failed_precondition", True)
     await two.ok(MigrateAbandon(force=True), "web.1")
