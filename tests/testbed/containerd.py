@@ -279,6 +279,10 @@ class Containerd:
             raise subprocess.CalledProcessError(process.returncode, argv, stdout, stderr)
         return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 
+    def outside(self, path: str) -> str:
+        """The path by which a file of the host's is seen from outside."""
+        return f"/proc/{self._init}/root{path}"
+
     def ctr(self, *args: str, namespace: str = "default", check: bool = True) -> str:
         """Run containerd's own command line client and return what it printed.
 
