@@ -21,6 +21,7 @@ from bridge.jetstream.permissions import permitted
 from bridge.model.commands import Command, Delete, Migrate, MigrateAbandon, Run
 from bridge.model.outcomes import Outcome
 from bridge.model.subjects import Subjects
+from tests.contract.checkpointing import WAITS
 from tests.fix_bridge import WITHIN_S, Bridge, Stored, is_end, until_stored
 from tests.integration.every_verb import LENIENT
 from tests.testbed import BUSYBOX, Containerd, Ctr, NatsServer
@@ -28,7 +29,7 @@ from tests.testbed.wire import NETWORK, PORT, Wire
 
 pytestmark = [pytest.mark.containerd, pytest.mark.xdist_group("migrate")]
 
-COUNTER = "n=0; echo began >> /log; while :; do n=$((n+1)); echo $n > /dev/shm/n; sleep 0.05; done"
+COUNTER = f"{WAITS}\nn=0; echo began >> /log; while :; do n=$((n+1)); echo $n > /dev/shm/n; waits; done"
 """Counts in memory; a file in its layer says how often it began."""
 
 
@@ -343,7 +344,7 @@ async def test_an_operator_decides_where_a_target_stays_away(two: Two) -> None:
 
 
 async def test_what_it_writes_to_the_bus_goes_on_under_the_other_node(two: Two) -> None:
-    script = "n=0; while :; do n=$((n+1)); echo $n; echo $n > /dev/shm/n; sleep 0.05; done"
+    script = f"{WAITS}\nn=0; while :; do n=$((n+1)); echo $n; echo $n > /dev/shm/n; waits; done"
     await two.ok(Run(image=BUSYBOX, command=["sh", "-c", script], stdio="bus"), "web.1")
     before = await two.source.count("web.1")
     await two.ok(Migrate(to="n2"), "web.1")
