@@ -17,6 +17,7 @@ from typing import Any, Final
 from msgspec import Struct, structs
 
 from bridge.checkpoints import LAYER_TYPES, layer_stream
+from bridge.checkpoints.finding import mapping, numbers
 from bridge.control import lifecycle
 from bridge.control.checkpoint_dump import checkpointing_at
 from bridge.control.creation import RUNC, created_by
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 
 MARKS: Final = (labels.CHECKPOINT, labels.PARENT, labels.RESTORE)
 """The labels that say what a container was restored from, and by which command."""
+
+KNOWS_GROUPS: Final = (1, 3)
+"""The version of runc that was seen to restore into a new control group of the second version; 1.1 was seen not to."""
 
 CANCELLED: Final = "restore was cancelled: nothing of it is left"
 
@@ -229,7 +233,7 @@ async def carried_out(
     Raises:
         CommandFailed: nothing of it is left, and what was there is as it was.
     """
-    await bench.write(bench.config, place.runtime.checkpoints.criu_config(plan.options))
+    await bench.write(bench.config, place.runtime.checkpoints.criu_config(await _options(place, plan)))
     async with (
         _image(place, plan, lease) as image,
         _snapshot(place, plan, image, lease),
@@ -246,6 +250,21 @@ async def carried_out(
         image_brought=plan.fresh and plan.image is None,
         process=None if session is None else session.result(),
     )
+
+
+async def _options(place: Place, plan: Plan) -> CheckpointOptions:
+    """Return how CRIU is to restore, so that the container has a control group of its own.
+
+    With the second version of control groups runc before 1.3 does not tell CRIU which that is, so a clone would be in that of the
+    original, and be paused and killed with it. A CRIU that leaves groups alone restores into its own, where runc has put it.
+    """
+    old, new = (mapping(spec, "linux").get("cgroupsPath") for spec in (plan.taken.spec, plan.wanted.spec))
+    if plan.options.cgroups_mode or old == new:
+        return plan.options
+    host = await place.runtime.checkpoints.host(place.target[0], plan.wanted.runtime)
+    if host.cgroup != "v2" or numbers(host.runtime_version) >= KNOWS_GROUPS:
+        return plan.options
+    return structs.replace(plan.options, cgroups_mode="ignore")
 
 
 @asynccontextmanager
