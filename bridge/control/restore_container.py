@@ -17,12 +17,12 @@ from typing import Any, Final
 from msgspec import Struct, structs
 
 from bridge.checkpoints import LAYER_TYPES, layer_stream
-from bridge.checkpoints.finding import mapping, numbers
 from bridge.control import lifecycle
 from bridge.control.checkpoint_dump import checkpointing_at
 from bridge.control.creation import RUNC, created_by
 from bridge.control.execution import session_for_task
 from bridge.control.leases import taken_back, undo
+from bridge.control.restore_options import options_of_restore
 from bridge.control.restore_source import Taken
 from bridge.control.restore_spec import adapted_labels, adapted_spec, same_spec, with_config
 from bridge.control.verb import Place, image_at
@@ -41,9 +41,6 @@ log = logging.getLogger(__name__)
 
 MARKS: Final = (labels.CHECKPOINT, labels.PARENT, labels.RESTORE)
 """The labels that say what a container was restored from, and by which command."""
-
-KNOWS_GROUPS: Final = (1, 3)
-"""The version of runc that was seen to restore into a new control group of the second version; 1.1 was seen not to."""
 
 CANCELLED: Final = "restore was cancelled: nothing of it is left"
 
@@ -233,7 +230,8 @@ async def carried_out(
     Raises:
         CommandFailed: nothing of it is left, and what was there is as it was.
     """
-    await bench.write(bench.config, place.runtime.checkpoints.criu_config(await _options(place, plan)))
+    options = await options_of_restore(place, plan.options, plan.taken.spec, plan.wanted)
+    await bench.write(bench.config, place.runtime.checkpoints.criu_config(options))
     async with (
         _image(place, plan, lease) as image,
         _snapshot(place, plan, image, lease),
@@ -250,21 +248,6 @@ async def carried_out(
         image_brought=plan.fresh and plan.image is None,
         process=None if session is None else session.result(),
     )
-
-
-async def _options(place: Place, plan: Plan) -> CheckpointOptions:
-    """Return how CRIU is to restore, so that the container has a control group of its own.
-
-    With the second version of control groups runc before 1.3 does not tell CRIU which that is, so a clone would be in that of the
-    original, and be paused and killed with it. A CRIU that leaves groups alone restores into its own, where runc has put it.
-    """
-    old, new = (mapping(spec, "linux").get("cgroupsPath") for spec in (plan.taken.spec, plan.wanted.spec))
-    if plan.options.cgroups_mode or old == new:
-        return plan.options
-    host = await place.runtime.checkpoints.host(place.target[0], plan.wanted.runtime)
-    if host.cgroup != "v2" or numbers(host.runtime_version) >= KNOWS_GROUPS:
-        return plan.options
-    return structs.replace(plan.options, cgroups_mode="ignore")
 
 
 @asynccontextmanager

@@ -162,20 +162,17 @@ class MemoryCheckpointer:
 
     async def connections(self, namespace: str, container: str) -> int | None:
         """Return what `MemoryCriu` says; see the port."""
-        doing = f"look at the connections of {container} in {namespace}"
-        await self._calls.call(doing, lambda: self._calls.task(namespace, container))
+        await self._calls.call("look at its connections", lambda: self._calls.task(namespace, container))
         return self._containerd.criu.connections
 
     async def hold_network(self, namespace: str, container: str) -> None:
         """Note it in `MemoryCriu`; see the port."""
-        doing = f"hold the network of {container} in {namespace}"
-        await self._calls.call(doing, lambda: self._calls.container(namespace, container))
+        await self._calls.call("hold its network", lambda: self._calls.container(namespace, container))
         self._containerd.criu.networks.add((namespace, container))
 
     async def release_network(self, namespace: str, container: str) -> None:
         """Note it in `MemoryCriu`; see the port."""
-        doing = f"release the network of {container} in {namespace}"
-        await self._calls.call(doing, lambda: self._calls.container(namespace, container))
+        await self._calls.call("release its network", lambda: self._calls.container(namespace, container))
         self._containerd.criu.networks.discard((namespace, container))
 
     def criu_config(self, options: CheckpointOptions) -> str:

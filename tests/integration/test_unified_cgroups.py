@@ -32,7 +32,7 @@ class End(NamedTuple):
         lines = [line.split() for line in self.ctr("tasks", "ls").splitlines()[1:]]
         return next((pid for name, pid, _ in lines if name == container), "0")
 
-    async def count(self, container: str, beyond: int = 0) -> int:
+    async def counted(self, container: str, beyond: int = 0) -> int:
         """Wait until it has counted beyond that; return how far it is."""
         path = f"/proc/{self.pid(container)}/root/dev/shm/n"
         while True:
@@ -74,20 +74,20 @@ async def test_a_counter_is_frozen_dumped_restored_beside_itself_and_moved(ends:
         # By the bridge: `ctr run` asks for a share of the processors, whose controller may not be there.
         run = Run(image=BUSYBOX, command=["sh", "-c", COUNTS])
         assert (await nodes[0].send(run, container="web.1", namespace=namespace, timeout=90)).outcome == "ok"
-        before = await source.count("web.1")
+        before = await source.counted("web.1")
         made = await nodes[0].checkpoint("web.1", Checkpoint(name="first"), namespace=namespace)
         assert made.record is not None
         assert made.record.host.cgroup == "v2"
-        before = await source.count("web.1", beyond=before)
+        before = await source.counted("web.1", beyond=before)
 
         await nodes[0].restore("web.2", Restore(checkpoint=made.record.key.token), namespace=namespace)
         assert (source.group("web.1"), source.group("web.2")) == ("web.1", "web.2")
         await nodes[0].pause("web.1", namespace=namespace)
-        beside = await source.count("web.2")
-        await source.count("web.2", beyond=beside)  # not frozen with the other one
+        beside = await source.counted("web.2")
+        await source.counted("web.2", beyond=beside)  # not frozen with the other one
         await nodes[0].resume("web.1", namespace=namespace)
 
         moved = await nodes[0].migrate("web.1", to="n2", pre_copy=1, verify=True, namespace=namespace)
         assert moved.verified == ["archives", "spec", "processes"]
-        await target.count("web.1", beyond=before)
+        await target.counted("web.1", beyond=before)
         assert (source.pid("web.1"), source.pid("web.2") != "0") == ("0", True)
