@@ -8,6 +8,7 @@ one line of JSON: a result for each step, or what went wrong, and the rest is up
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -16,7 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 ORDER: Final = ("net", "cgroup", "pid", "mnt")
@@ -27,6 +28,12 @@ CHAIN: Final = "CRIU"
 
 MARK: Final = "0xc114"
 """What may pass all the same: CRIU's own packets."""
+
+HELD: Final = "CONTAINERD-BRIDGE"
+"""Our chain, and table, that lets nothing pass: CRIU takes its own away when it has dumped."""
+
+UNCONNECTED: Final = ("03", "06", "07", "0A")
+"""States of TCP sockets (include/net/tcp_states.h) of no connection, or of no process: CRIU dumps them as they are."""
 
 SIOCGIFFLAGS: Final = 0x8913
 SIOCSIFFLAGS: Final = 0x8914
@@ -103,6 +110,75 @@ def _is_criu(words: list[str]) -> bool:
     return words[1:2] == [CHAIN] or words[-2:] == ["-j", CHAIN] or (MARK in words and words[-2:] == ["-j", "DROP"])
 
 
+def hold() -> bool:
+    """Let nothing pass in this network any more, in or out, until `release`; return whether that could be done. Twice is once."""
+    status, listed = run("iptables", "-w", "-S")
+    if status:
+        return _held_by_nft()
+    held = _held(listed.splitlines(), "iptables")
+    status, listed = run("ip6tables", "-w", "-S")
+    return held and (bool(status) or _held(listed.splitlines(), "ip6tables"))
+
+
+def _held(there: list[str], program: str) -> bool:
+    # What leads to the chain comes last: so it holds, or there is nothing that is half of it.
+    rules = [
+        ["-N", HELD],
+        *(["-A", *rule] for rule in ([HELD, "-j", "DROP"], ["INPUT", "-j", HELD], ["OUTPUT", "-j", HELD])),
+    ]
+    for word, chain, *rest in rules:
+        if " ".join([word, chain, *rest]) not in there:
+            first = "-I" if word == "-A" and chain != HELD else word
+            if run(program, "-w", first, chain, *rest)[0]:
+                return False
+    return True
+
+
+def _held_by_nft() -> bool:
+    table = ["inet", HELD.lower()]
+    chain = "{{ type filter hook {} priority -300; policy drop; }}"
+    chains = [["add", "chain", *table, hook, chain.format(hook)] for hook in ("input", "output")]
+    steps = [["add", "table", *table], *chains]
+    return not any(run("nft", *step)[0] for step in steps)
+
+
+def release() -> None:
+    """Let pass what `hold` has held up; that there is nothing of it is as good."""
+    for program in ("iptables", "ip6tables"):
+        status, listed = run(program, "-w", "-S")
+        if not status and f"-N {HELD}" in listed.splitlines():
+            for rule in (["-D", "INPUT", "-j", HELD], ["-D", "OUTPUT", "-j", HELD], ["-F", HELD], ["-X", HELD]):
+                run(program, "-w", *rule)
+    status, listed = run("nft", "list", "tables")
+    if not status and f"table inet {HELD.lower()}" in listed.splitlines():
+        run("nft", "delete", "table", "inet", HELD.lower())
+
+
+def connections(pids: list[int]) -> int:
+    """Return how many TCP connections these processes have, whoever else is in their network."""
+    sockets: set[str] = set()
+    connected: set[str] = set()
+    for pid in pids:
+        try:
+            sockets.update(_sockets(f"/proc/{pid}/fd"))
+            for table in ("tcp", "tcp6"):
+                with open(f"/proc/{pid}/net/{table}", encoding="utf-8") as lines:
+                    rows = [line.split() for line in lines][1:]
+                connected.update(row[9] for row in rows if row[3] not in UNCONNECTED)
+        except FileNotFoundError:
+            continue  # it has just ended, or there is no such table
+    return len(sockets & connected)
+
+
+def _sockets(directory: str) -> Iterator[str]:
+    """Return the inodes of the sockets that a process has open."""
+    for name in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            file = os.readlink(f"{directory}/{name}")
+            if file.startswith("socket:["):
+                yield file[8:-1]
+
+
 def thaw(pid: int) -> bool:
     """Let the control group of a process run, if it is frozen; return whether it was."""
     with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
@@ -129,6 +205,9 @@ STEPS: Final[dict[str, Callable[..., Any]]] = {
     "loopback": loopback,
     "rules": rules,
     "unlock": unlock,
+    "hold": hold,
+    "release": release,
+    "connections": connections,
     "thaw": thaw,
 }
 

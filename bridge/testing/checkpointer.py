@@ -160,6 +160,21 @@ class MemoryCheckpointer:
             await asyncio.wait({self._under_way[directory]})
         return self._containerd.criu.ended(directory.parent / "work" / "dump.log")
 
+    async def connections(self, namespace: str, container: str) -> int | None:
+        """Return what `MemoryCriu` says; see the port."""
+        await self._calls.call("look at its connections", lambda: self._calls.task(namespace, container))
+        return self._containerd.criu.connections
+
+    async def hold_network(self, namespace: str, container: str) -> None:
+        """Note it in `MemoryCriu`; see the port."""
+        await self._calls.call("hold its network", lambda: self._calls.container(namespace, container))
+        self._containerd.criu.networks.add((namespace, container))
+
+    async def release_network(self, namespace: str, container: str) -> None:
+        """Note it in `MemoryCriu`; see the port."""
+        await self._calls.call("release its network", lambda: self._calls.container(namespace, container))
+        self._containerd.criu.networks.discard((namespace, container))
+
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return the options that are not as they always are, one a line; see the port."""
         return "".join(f"{name} {value}\n" for name, value in sorted(structs.asdict(options).items()) if value)

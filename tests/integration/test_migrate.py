@@ -29,6 +29,7 @@ from tests.fix_bridge import WITHIN_S, Bridge, Stored, is_end, until_stored
 from tests.integration.every_verb import LENIENT
 from tests.integration.jetstream_entries import connected
 from tests.testbed import BUSYBOX, Containerd, Ctr, NatsServer
+from tests.testbed.wire import NETWORK, PORT, Wire
 
 pytestmark = [pytest.mark.containerd, pytest.mark.xdist_group("migrate")]
 
@@ -379,3 +380,43 @@ async def test_what_it_writes_to_the_bus_goes_on_under_the_other_node(two: Two) 
     assert numbers[0] > before
     assert numbers == list(range(numbers[0], numbers[0] + 5))
     assert (two.source.there(), two.target.there()) == (NOTHING, only("web.1"))
+
+
+ECHOES = f"""
+busybox mkfifo /waits; exec 4<>/waits
+nc -l -p {PORT} -e cat &
+n=0; while :; do n=$((n+1)); echo $n > /dev/shm/n; read -t 0.02 nothing <&4; done
+"""
+
+
+@pytest.mark.parametrize("harbours", [versions("2.1", "2.1")], indirect=True)
+async def test_a_connection_goes_on_where_its_address_goes_along(two: Two) -> None:
+    """CRIU 4.1 cannot dump sockets on kernels of today. Nobody takes the wire away before all is over at the source."""
+    async with Wire([two.source.ctr.host, two.target.ctr.host]) as wire:
+        await wire.plug(two.source.ctr.host)
+        options = ("--with-ns", f"network:{NETWORK}")
+        await asyncio.to_thread(two.source.ctr.run, "web.1", "sh", "-c", ECHOES, options=options)
+        await two.source.count("web.1")
+        await wire.talk()
+        heard = await wire.heard()
+
+        code, said = await two.failure(Migrate(to="n2"), "web.1")
+        assert (code, "it has established TCP connections (1)" in said) == ("failed_precondition", True)
+        assert "use --tcp-established; to move it without them, --tcp-close; or end them" in said
+        heard = await wire.heard(beyond=heard)
+
+        # A move that comes to nothing lets the connection go on where it was.
+        criu = two.target.ctr.host
+        criu.run("sh", "-c", "mv /usr/sbin/criu /usr/sbin/criu.away; ln -s /bin/false /usr/sbin/criu")
+        try:
+            code, said = await two.failure(Migrate(to="n2", tcp_established=True, force=True), "web.1")
+        finally:
+            criu.run("mv", "-f", "/usr/sbin/criu.away", "/usr/sbin/criu")
+        assert (code, "runs on on node n1" in said) == ("failed_precondition", True)
+        heard = await wire.heard(beyond=heard)
+
+        for source, target in ((two.source, two.target), (two.target, two.source)):  # and back again, where it was held
+            await two.ok(Migrate(to=target.name, tcp_established=True), "web.1", to=source.name)
+            assert (source.there(), target.there()) == (NOTHING, only("web.1"))
+            await wire.plug(target.ctr.host)
+            heard = await wire.heard(beyond=heard + 5)

@@ -364,6 +364,40 @@ async def test_where_its_processes_are_out_of_sight_criu_ends_them(
     assert (world.source.there(), world.target.there()) == (NOTHING, only())
 
 
+async def test_with_its_connections_its_network_is_held_from_the_last_dump_on_until_it_runs_on(world: World) -> None:
+    """Nobody may answer for them at the source, or close them there; CRIU ends it, which does so without a word to anybody."""
+    source, key = world.source.containerd, ("default", "web.1")
+    source.criu.connections = 1
+    outcome = await world.send("migrate", to="n2")
+    assert outcome.error is not None
+    assert "it has established TCP connections (1)" in outcome.error.message
+    world.target.containerd.criu.fails = "restore"
+    held: list[tuple[bool, bool]] = []
+    dump, restore = source.runtime.checkpoints.dump, world.target.containerd.runtime.checkpoints.restore
+
+    async def dumped(*args: Any, ends: bool, **more: Any) -> None:
+        held.append((key in source.criu.networks, ends))
+        await dump(*args, ends=ends, **more)
+
+    async def restored(*args: Any, **more: Any) -> int:
+        held.append((key in source.criu.networks, False))
+        return await restore(*args, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source.runtime.checkpoints, "dump", dumped)
+        patch.setattr(world.target.containerd.runtime.checkpoints, "restore", restored)
+        outcome = await world.send("migrate", to="n2", tcp_established=True, pre_copy=1)
+        assert outcome.error is not None
+        assert held == [(False, False), (True, False), (True, False)]  # a round, the last dump, the restore
+        assert (world.source.there(), source.criu.networks) == (only(), set())
+        world.target.containerd.criu.fails = ""
+        held.clear()
+        outcome = await world.send("migrate", to="n2", tcp_established=True)
+        assert outcome.outcome == "ok", outcome.error
+        assert held == [(True, False), (True, False), (True, True)]
+    assert (world.source.there(), world.target.there()) == (NOTHING, only())
+
+
 @pytest.mark.parametrize("running", [True, False])
 async def test_a_migration_that_is_called_as_a_command_of_the_target_was_takes_nothing_of_that_away(
     world: World, running: bool
