@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 ORDER: Final = ("net", "cgroup", "pid", "mnt")
@@ -27,6 +28,13 @@ CHAIN: Final = "CRIU"
 
 MARK: Final = "0xc114"
 """What may pass all the same: CRIU's own packets."""
+
+LISTENS: Final = "0A"
+UNCONNECTED: Final = "07"
+"""States of sockets in /proc/net (linux, include/net/tcp_states.h)."""
+
+MAPPED: Final = bytes(10) + b"\xff\xff"
+"""What an address of IPv4 begins with where it is written as one of IPv6."""
 
 SIOCGIFFLAGS: Final = 0x8913
 SIOCSIFFLAGS: Final = 0x8914
@@ -124,12 +132,59 @@ def thaw(pid: int) -> bool:
     return False
 
 
+def missing(*paths: str) -> list[str]:
+    """Return which of these paths lead to nothing."""
+    return [path for path in paths if not os.path.exists(path)]
+
+
+def listening(own: int, *pids: int) -> list[list[Any]]:
+    """Return protocol, address and port of whatever listens in this network, or of what these processes have open in theirs.
+
+    `own` is our directory in the /proc that was there before: in another one our number may mean nothing.
+    """
+    found: list[list[Any]] = []
+    sockets = {inode for pid in pids for inode in _sockets(pid)}
+    theirs = f"/proc/{pids[0]}/" if pids else ""
+    for name, state in (("tcp", LISTENS), ("tcp6", LISTENS), ("udp", UNCONNECTED), ("udp6", UNCONNECTED)):
+        try:
+            table = os.open(f"{theirs}net/{name}", os.O_RDONLY, dir_fd=own)
+        except OSError:
+            continue  # it has ended, or this kernel has no IPv6
+        with open(table, encoding="utf-8", errors="replace") as lines:  # no other codec is loaded yet
+            for words in [line.split() for line in lines][1:]:
+                address, port = words[1].split(":")
+                if words[3] == state and int(port, 16) and (not pids or int(words[9]) in sockets):
+                    found.append([name[:3], _address(address), int(port, 16)])
+    return found
+
+
+def _sockets(pid: int) -> list[int]:
+    """Return the inodes of the sockets that a process has open."""
+    found = []
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            link = os.readlink(f"/proc/{pid}/fd/{name}")
+            if link.startswith("socket:["):
+                found.append(int(link[8:-1]))
+    except OSError:
+        pass  # it, or that file, is no more
+    return found
+
+
+def _address(text: str) -> str:
+    """Return an address as people write it; the kernel shows words of 32 bits, each as its processor has it."""
+    data = b"".join(int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))
+    data = data.removeprefix(MAPPED)
+    return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data)
+
+
 STEPS: Final[dict[str, Callable[..., Any]]] = {
     "run": run,
     "loopback": loopback,
     "rules": rules,
     "unlock": unlock,
     "thaw": thaw,
+    "missing": missing,
 }
 
 
@@ -137,9 +192,13 @@ def main() -> None:
     """Do what is asked for."""
     request = json.loads(sys.argv[1])
     answer: dict[str, Any]
+    steps: dict[str, Callable[..., Any]] = {
+        **STEPS,
+        "listening": partial(listening, os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)),
+    }
     try:
         enter(request["namespaces"], request["network"])
-        answer = {"results": [STEPS[name](*arguments) for name, *arguments in request["steps"]]}
+        answer = {"results": [steps[name](*arguments) for name, *arguments in request["steps"]]}
     except OSError as error:
         answer = {"error": f"{error.strerror or error} ({error.filename})" if error.filename else str(error)}
     sys.stdout.write(json.dumps(answer) + "\n")

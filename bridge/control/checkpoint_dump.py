@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from msgspec import Struct
 
-from bridge.checkpoints import LOG, STATS, Contents, keep_layer, stats_of
+from bridge.checkpoints import LOG, STATS, Contents, keep_layer, network_of, stats_of
 from bridge.control.execution import session_of_task
 from bridge.control.leases import PASSING, insist, taken_back
 from bridge.control.verb import Checkpointing, Place
@@ -24,7 +24,7 @@ from bridge.control.workshop import Bench, Note
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model import labels
-from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, CheckpointRecord, CriuStats
+from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, CheckpointRecord, CriuStats, Listening
 from bridge.model.codec import encode_any
 from bridge.model.nanos import now
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
@@ -88,8 +88,16 @@ async def facts_of(
         incarnation=await _incarnation(place),
         parent=record.labels.get(labels.CHECKPOINT, ""),
         labels=dict(record.labels),
+        listens=await _listens(place, record),
         **await _stdio(place, record, task),
     )
+
+
+async def _listens(place: Place, record: ContainerInfo) -> list[Listening] | None:
+    if network_of(record.spec) == "own":
+        return None
+    found = await place.runtime.checkpoints.listens(*place.target)
+    return None if found is None else list(found)
 
 
 async def _digest_of(place: Place, image: str) -> str:

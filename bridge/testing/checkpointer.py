@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from bridge.errors import CommandFailed
-from bridge.model.checkpoints import CheckpointOptions, HostFacts
+from bridge.model.checkpoints import CheckpointOptions, HostFacts, Listening
 from bridge.model.nanos import now
 from bridge.model.outcomes import ImageInfo
 from bridge.ports import Archive, Descriptor, Stdio
@@ -159,6 +159,23 @@ class MemoryCheckpointer:
         criu = self._containerd.criu
         says = {True: "Looks good.", False: criu.says, None: "CRIU cannot be asked from here"}[criu.works]
         return CriuCheck("" if criu.works is None else criu.host.criu, criu.works, says)
+
+    async def missing(self, paths: Sequence[str]) -> list[str] | None:
+        """Return what `MemoryCriu` has not; see the port. Where CRIU cannot be asked, its host is out of sight."""
+        criu = self._containerd.criu
+        return None if criu.works is None else [path for path in paths if path in criu.missing]
+
+    async def listening(self, network: str = "") -> list[Listening] | None:
+        """Return what `MemoryCriu` says; see the port."""
+        criu = self._containerd.criu
+        return None if criu.works is None else criu.listening.get(network, [])
+
+    async def listens(self, namespace: str, container: str) -> list[Listening] | None:
+        """Return what `MemoryCriu` says; see the port."""
+        criu, found = self._containerd.criu, self._containerd.containers.get((namespace, container))
+        if criu.works is None or found is None or found.task is None:
+            return None
+        return criu.listens.get(container, [])
 
     # -- what a container wrote
 

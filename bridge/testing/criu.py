@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 from typing import Final, Literal
 
-from bridge.model.checkpoints import CheckpointOptions, CriuStats, HostFacts
+from bridge.model.checkpoints import CheckpointOptions, CriuStats, HostFacts, Listening
 
 __all__ = ["MemoryCriu"]
 
@@ -42,6 +42,12 @@ class MemoryCriu:
         self.stats = CriuStats(
             freezing_us=130, frozen_us=10_000, memdump_us=800, memwrite_us=400, pages_scanned=512, pages_written=40
         )
+        self.missing: set[str] = set()
+        """Paths that its host has not."""
+        self.listening: dict[str, list[Listening]] = {}
+        """Where anybody listens, by the path of a network; that of the host itself is empty."""
+        self.listens: dict[str, list[Listening]] = {}
+        """Where the processes of a container listen."""
         self.host = HostFacts(
             hostname="memory",
             os="Memory OS 1",

@@ -165,8 +165,14 @@ class MemoryImages:
 
         def put() -> Sequence[ImageInfo]:
             images = _images_in(data, name)
-            if digest and [(one.info.name, one.info.digest) for one in images] != [(name, digest)]:
-                raise CommandFailed("invalid_argument", f"the archive is not that of image {name} with {digest} alone")
+            if digest:
+                if [one.info.digest for one in images] != [digest]:
+                    raise CommandFailed(
+                        "invalid_argument", f"the archive is not that of image {name} with {digest} alone"
+                    )
+                images = [
+                    msgspec.structs.replace(one, info=msgspec.structs.replace(one.info, name=name)) for one in images
+                ]
             given = {labels.COMMAND: command_id, labels.IMAGES: str(len(images))}
             images = [_labelled(image, given) for image in images]
             for image in images:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from bridge.model.checkpoints import Listening
 from bridge.model.outcomes import ContainerInfo
 from bridge.ports import NewContainer
 from bridge.ports.checkpoints import Checkpointer
@@ -58,6 +59,14 @@ class Place(ABC):
     @abstractmethod
     async def run_stubborn(self, container: str) -> str:
         """Run one that CRIU does not dump; return a word of why."""
+
+    @abstractmethod
+    async def run_listening(self, container: str, where: Listening) -> str:
+        """Run one that listens in a network of its own; return the path of that."""
+
+    @abstractmethod
+    async def without(self, path: str) -> None:
+        """See that its host has nothing at this path."""
 
     @abstractmethod
     async def knows(self, container: str) -> str:
@@ -134,6 +143,15 @@ class MemoryPlace(Place):
         self.criu.fails = "dump"
         return "tcp-established"
 
+    async def run_listening(self, container: str, where: Listening) -> str:
+        await self.run(container)
+        self.criu.listens[container] = [where]
+        self.criu.listening[f"/{container}"] = [where]
+        return f"/{container}"
+
+    async def without(self, path: str) -> None:
+        self.criu.missing.add(path)
+
     async def knows(self, container: str) -> str:
         task = self._task(container)
         assert task.info.status == "running"
@@ -177,6 +195,18 @@ class RealPlace(Place):
         await asyncio.to_thread(self.ctr.run, container, "sh", "-c", STUBBORN)
         await self.file(container, "ready")
         return "link remap for /a"
+
+    async def run_listening(self, container: str, where: Listening) -> str:
+        await asyncio.to_thread(self.ctr.run, container, "nc", "-l", "-p", str(where.port))
+        async with asyncio.timeout(60):
+            while not await self.checkpoints.listens(self.namespace, container):
+                await asyncio.sleep(0.02)
+        task = await self.runtime.tasks.get(self.namespace, container)
+        assert task is not None
+        return f"/proc/{task.pid}/ns/net"
+
+    async def without(self, path: str) -> None:
+        assert (await asyncio.to_thread(lambda: self.ctr.host.run("test", "-e", path, check=False))).returncode
 
     async def knows(self, container: str) -> str:
         await self.inside(container, "rm", "-f", "knows")

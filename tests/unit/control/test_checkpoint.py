@@ -14,7 +14,8 @@ from bridge.control.workshop import Note, Workshop
 from bridge.model import labels
 from bridge.model.outcomes import Outcome
 from bridge.policy import Permissions, RuleBook
-from tests.unit.control.every_verb import ON, Side, side
+from bridge.testing.images import memory_image
+from tests.unit.control.every_verb import IMAGE, ON, Side, side
 
 KEPT = "n1.default.web=2E1.kept"
 TRUSTS = RuleBook(default="allow", spec=Permissions(trust=True, checkpoint_paths=["/"]))
@@ -114,6 +115,31 @@ async def test_where_a_restore_fails_nothing_is_left_and_what_was_there_is_as_it
     restored = outcome.result
     assert restored.pid == here.containerd.containers["default", ON].task.info.pid  # type: ignore[union-attr]
     assert here.containerd.containers["default", ON].record.labels[labels.CHECKPOINT] == KEPT
+    assert left(here) == []
+
+
+@pytest.mark.parametrize("here_as", [None, "docker.io/library/web:old"], ids=["brought", "under another name"])
+async def test_an_image_whose_name_has_moved_is_taken_by_its_digest(here: Side, here_as: str | None) -> None:
+    memory, name = here.containerd, IMAGE
+    await memory.run("default", "old.1", image=name)
+    assert (await here.ask("checkpoint", "old.1", name="one")).outcome == "ok"
+    old, other = memory.images["default", name], memory_image(name, {"Cmd": ["other"]})
+    memory.put_image("default", other)
+    digest = old.info.digest
+    if here_as is not None:
+        memory.put_image("default", memory_image(here_as, {"Cmd": ["x"]}, digest=digest))
+    source, taken = "n1.default.old=2E1.one", here_as or f"docker.io/library/web@{digest}"
+
+    checked = (await here.ask("restore", "new.1", checkpoint=source, check=True)).result.verdict
+    (finding,) = [one for one in checked.findings if one.check == "image"]
+    assert (finding.level, "another one than that it was made from" in finding.says) == ("ok", True)
+    assert ((here_as or "is brought along") in finding.says, checked.ok) == (True, True)
+    restored = await here.ask("restore", "new.1", checkpoint=source)
+    assert restored.outcome == "ok", restored.error
+    assert restored.result.image_brought == (here_as is None)
+    assert memory.containers["default", "new.1"].record.image == taken
+    assert memory.images["default", taken].info.digest == digest
+    assert memory.images["default", name] is other
     assert left(here) == []
 
 
