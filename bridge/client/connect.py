@@ -17,6 +17,7 @@ from bridge.errors import ConfigError
 from bridge.jetstream import connection
 from bridge.jetstream.checkpoints import read_checkpoints
 from bridge.jetstream.commands import JetStreamCommands
+from bridge.jetstream.durable import JetStreamDurable
 from bridge.jetstream.embedded import embedded_config
 from bridge.jetstream.inspection import JetStreamInspector
 from bridge.jetstream.job_store import JetStreamJobStore
@@ -73,6 +74,7 @@ async def connect(
             transport=Transport(subjects, NatsProgress(opened, subjects), JetStreamObjects(opened)),
             stdio=NatsStdio(opened, subjects),
             checkpoints=Checkpoints(partial(read_checkpoints, opened, subjects), key=checkpoint_key),
+            durable=JetStreamDurable(opened, subjects),
         )
 
 

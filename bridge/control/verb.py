@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
+from bridge.control.lanes import Rest
 from bridge.control.workshop import Workshop
 from bridge.errors import CommandFailed
 from bridge.model.events import TaskCheckpointed
@@ -216,6 +218,7 @@ class Place(Struct, frozen=True, kw_only=True):
         harbour: where containers leave and arrive (`bridge.control.migration.harbour`); None where they do not.
         leave: gives the turn in the container's lane to the next one, for a verb that has done what needs it; once more does
             nothing.
+        rest: where a verb that has asked the container to end waits for that: who kills it meanwhile passes.
     """
 
     runtime: ContainerRuntime
@@ -235,6 +238,7 @@ class Place(Struct, frozen=True, kw_only=True):
     checkpointing: Checkpointing | None = None
     harbour: Any = None
     leave: Callable[[], Awaitable[None]] = _stay
+    rest: Rest = nullcontext
 
     @property
     def target(self) -> tuple[str, str]:

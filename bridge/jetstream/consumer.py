@@ -143,18 +143,21 @@ class Consumer:
             if made and self._connection.connected:
                 await api(self._connection, f"CONSUMER.DELETE.{self._stream}.{self._name}", timeout=1.0)
 
-    async def messages(self, *, wait: bool, pace: Pace | None = None) -> AsyncGenerator[tuple[Delivered, Place], None]:
+    async def messages(
+        self, *, wait: bool, pace: Pace | None = None, delivered: int = 0
+    ) -> AsyncGenerator[tuple[Delivered, Place], None]:
         """Iterate over its messages; for ever with `wait`, else as long as there are some.
 
         Args:
             wait: for what comes.
+            delivered: the number of the last message that it has delivered before, of a durable one.
             pace: how much is asked for at once until all that is there has come; without, as much as is best on a quick line.
 
         Raises:
             Doubt: it has to be replaced.
             Denied: pulling is not permitted.
         """
-        expected = 1
+        expected = delivered + 1
         pace = pace or (Pace(LEAST) if self._counted else None)
         limit = PORTION_BYTES if pace is None else pace.bytes
         arrived = self._arrived

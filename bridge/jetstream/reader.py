@@ -26,7 +26,7 @@ from bridge.model.nanos import Nanos, format_rfc3339, now, parse_rfc3339
 from bridge.model.subjects import Subjects
 from bridge.ports import LogExtent, Start, StoredEvent
 
-__all__ = ["JetStreamReader", "extent_of", "stream_info"]
+__all__ = ["JetStreamReader", "divided", "extent_of", "stored", "stream_info"]
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class JetStreamReader:
         async with aclosing(consumer.messages(wait=False)) as messages:
             async for message, place in messages:
                 try:
-                    found.append(_stored(message, place))
+                    found.append(stored(message, place))
                 except BadEnvelope as error:
                     log.warning("skipping message %d on %s: %s", place.stream_sequence, message.subject, error)
                 if place.pending == 0:
@@ -131,7 +131,7 @@ class _Reading:
         self._stream = stream
         self._follow = follow
         self._start = start
-        self._server_filters, self._our_filters = _divide(filters, connection.server_version)
+        self._server_filters, self._our_filters = divided(filters, connection.server_version)
         self._consumer: Consumer | None = None
         self._last = 0
         """Stream sequence of the last message that arrived; 0 before the first."""
@@ -236,7 +236,7 @@ class _Reading:
         if self._our_filters and not any(matches(pattern, message.subject) for pattern in self._our_filters):
             return None
         try:
-            return _stored(message, place)
+            return stored(message, place)
         except BadEnvelope as error:
             self._skipped += 1
             if self._skipped == 1:
@@ -244,7 +244,12 @@ class _Reading:
             return None
 
 
-def _stored(message: Delivered, place: Place) -> StoredEvent:
+def stored(message: Delivered, place: Place) -> StoredEvent:
+    """Return a message of the stream as an event.
+
+    Raises:
+        BadEnvelope: it is none of ours.
+    """
     return StoredEvent(
         stream_sequence=place.stream_sequence,
         stored_at=Nanos(place.stored_at),
@@ -292,7 +297,7 @@ def extent_of(info: dict[str, Any], asked: Nanos) -> LogExtent:
     )
 
 
-def _divide(filters: Sequence[str], server: tuple[int, int, int]) -> tuple[list[str], list[str]]:
+def divided(filters: Sequence[str], server: tuple[int, int, int]) -> tuple[list[str], list[str]]:
     """Return the filters for the server and those for us: it takes several only if it is new, and none that overlap."""
     overlap = any(collide(one, other) for index, one in enumerate(filters) for other in filters[index + 1 :])
     if len(filters) > 1 and (overlap or server < SEVERAL_FILTERS):

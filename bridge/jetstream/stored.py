@@ -1,4 +1,4 @@
-"""What a stream has under a subject: the last message of one, and every message of a pattern in its order.
+"""What a stream has under a subject: the last message of one, the last that was written, and every message of a pattern.
 
 The leader is asked for the last one, so that what was written before is seen; or, `filtered`, a consumer of that subject alone,
 which is what NATS can permit to somebody who may not read the rest. JetStream's direct get would name the subject too, but
@@ -7,6 +7,11 @@ not a word changed (seen with 2.10 and 2.15).
 
 Reading many survives a lost connection: each new consumer begins behind the last message that arrived. Where one after the other
 keeps silent, the stream's own API is asked for the rest, one by one: slow, but a bridge starts.
+
+An answer of nats-server's own can be had under any subject too. `written_of` tells what was written from that, by what
+nats-server itself sees to: a message that says `Nats-Expected-Stream` is stored by the stream of that name and by no other, so it
+was sent there; answers say nothing of the kind, and what is handed on, by a direct get or by a stream that republishes, says
+`Nats-Stream` besides (docs/decisions/0035).
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ from bridge.jetstream.patience import Patience
 from bridge.jetstream.streams import NO_MESSAGE
 from bridge.model.nanos import Nanos, parse_rfc3339
 
-__all__ = ["Last", "each_of", "last_of"]
+__all__ = ["ECHO", "FOREIGN", "Last", "Written", "each_of", "is_written", "last_of", "sent_to", "written_of"]
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +43,17 @@ PATIENCE_S: Final = 30.0
 """How long reading many may get nowhere."""
 
 PAUSE_S: Final = 0.1
+
+ECHO: Final = "Nats-Stream"
+"""The header of what nats-server hands on from a stream."""
+
+FOREIGN: Final = (
+    "bucket %s: under %s stand messages (%d) that no bridge has written; they are passed over. Answers of nats-server get there "
+    "where somebody who may ask it has them sent there: see who may (docs/security.md)"
+)
+"""What is said of them in the log."""
+
+EXPECTED_STREAM: Final = "Nats-Expected-Stream"
 
 
 class Last(NamedTuple):
@@ -47,6 +63,60 @@ class Last(NamedTuple):
     headers: Mapping[str, str]
     sequence: int
     stored_at: Nanos
+
+
+class Written(NamedTuple):
+    """What was written last under a subject.
+
+    Attributes:
+        last: the message, None where nobody has written one.
+        revision: of the very last message there, which a write has to expect; 0 where there is none.
+        foreign: how many there are above `last` that nobody has written.
+    """
+
+    last: Last | None
+    revision: int
+    foreign: int
+
+
+def sent_to(stream: str) -> dict[str, str]:
+    """Return the headers by which a message that is written to a stream is told from what is only stored there."""
+    return {EXPECTED_STREAM: stream}
+
+
+def is_written(headers: Mapping[str, str], stream: str) -> bool:
+    """Tell whether a message of this stream was sent to it by somebody who may write there."""
+    return headers.get(EXPECTED_STREAM) == stream and ECHO not in headers
+
+
+async def written_of(connection: Connection, stream: str, subject: str, *, filtered: bool = False) -> Written:
+    """Return what was written last under a subject, whatever nats-server was made to store above it.
+
+    Raises:
+        Denied: it is not permitted.
+        ApiError: JetStream refuses.
+        nats.errors.Error: no answer, or it changed while it was read.
+    """
+    top = None
+    if not filtered:
+        top = await last_of(connection, stream, subject)
+        if top is None:
+            return Written(None, 0, 0)
+        if is_written(top.headers, stream):
+            return Written(top, top.sequence, 0)
+    found = Written(None, 0, 0)
+    async with aclosing(each_of(connection, stream, subject)) as messages:
+        async for message, place in messages:
+            if is_written(message.headers, stream):
+                last = Last(message.data, message.headers, place.stream_sequence, Nanos(place.stored_at))
+                found = Written(last, last.sequence, 0)
+            else:
+                found = Written(found.last, place.stream_sequence, found.foreign + 1)
+            if top is not None and place.stream_sequence >= top.sequence:
+                return found
+    if top is not None:  # taken away meanwhile, or told by a replica that has not all of it yet
+        raise nats.errors.Error(f"what stands under {subject} changed while it was read")
+    return found
 
 
 async def last_of(connection: Connection, stream: str, subject: str, *, filtered: bool = False) -> Last | None:

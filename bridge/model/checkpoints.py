@@ -209,7 +209,7 @@ class CheckpointRecord(Struct, frozen=True, kw_only=True):
         stdio: where the task's stdio went: `null`, `bus`, `fifo`, or the scheme of a URI; with `stdin` and `tty`.
         labels: of the container.
         listens: where its processes listened; null where nobody has looked: in a network of its own no port is taken.
-        interrupted_ns: for how long the container stood still by our clock: pause to resume.
+        interrupted_ns: for how long the container stood still by our clock: pause to resume, all in all.
         imported: whether somebody brought it from elsewhere, so that it says itself what it is; restored only by who trusts it.
         expires_at: removed after this, null for never.
     """
