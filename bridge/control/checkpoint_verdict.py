@@ -80,6 +80,13 @@ def _of_dump(record: ContainerInfo, draft: CheckpointRecord) -> Iterator[Finding
                 says=f"{name} cannot be told to CRIU for this container",
                 way_out=f"leave it out, or make the container with the annotation {CONFIG}, the path of a file that says so",
             )
+    if record.image and record.snapshot_key and not draft.image_digest:
+        yield Finding(
+            check="image",
+            level="risk",
+            says=f"the image that it was made from is not on this node any more, under no name, {record.image} neither",
+            way_out="have it here again, or restore it where what is called so is that image",
+        )
     if not draft.rw and record.snapshot_key:
         yield Finding(
             check="files",

@@ -149,6 +149,10 @@ class SnapshotStore(Protocol):
         """Return a snapshot's labels, None where there is none of that key."""
         ...
 
+    async def stands_on(self, namespace: str, snapshotter: str, key: str, image: ImageContent) -> bool | None:
+        """Tell whether a snapshot was made on an image's layers, None where there is none of that key."""
+        ...
+
     async def remove(self, namespace: str, snapshotter: str, key: str) -> None:
         """Remove a snapshot; that there is none is as good."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.errors import CommandFailed
@@ -132,6 +133,10 @@ async def test_a_snapshot_is_made_once_labelled_and_removed(host: Host, image: I
     assert await snapshots.labels(host.namespace, "overlayfs", ID) is None
     await snapshots.prepare(host.namespace, "overlayfs", ID, image, labels={LABEL: "c1"}, lease=lease)
     assert (await snapshots.labels(host.namespace, "overlayfs", ID) or {})[LABEL] == "c1"
+    assert await snapshots.stands_on(host.namespace, "overlayfs", ID, image) is True
+    other = msgspec.structs.replace(image, diff_ids=(*image.diff_ids, image.diff_ids[0]))
+    assert await snapshots.stands_on(host.namespace, "overlayfs", ID, other) is False
+    assert await snapshots.stands_on(host.namespace, "overlayfs", "nobody", image) is None
     again = snapshots.prepare(host.namespace, "overlayfs", ID, image, labels={}, lease=lease)
     assert await code_of(again) == "already_exists"
     await snapshots.remove(host.namespace, "overlayfs", ID)

@@ -385,6 +385,8 @@ async def test_an_image_whose_name_has_moved_is_taken_by_its_digest(here: Here) 
     listed = {line.split()[0]: line.split()[2] for line in here.ctr("images", "ls").splitlines()[1:]}
     assert listed[f"{BUSYBOX.rpartition(':')[0]}@{record.image_digest}"] == record.image_digest
     assert listed[BUSYBOX] == listed["docker.io/test/other:1"] != record.image_digest
+    again = await here.ok(Checkpoint(name="two"), "web.1")  # it is still made from what it was
+    assert again["record"]["image_digest"] == record.image_digest
     assert here.litter() == []
 
 

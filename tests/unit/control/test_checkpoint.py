@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bridge.control.restore_spec import adapted_labels, adapted_spec, same_spec
 from bridge.control.workshop import Note, Workshop
@@ -195,6 +196,26 @@ async def test_an_image_whose_name_has_moved_is_taken_by_its_digest(here: Side, 
     assert memory.images["default", taken].info.digest == digest
     assert memory.images["default", name] is other
     assert left(here) == []
+
+
+async def test_what_a_container_was_made_from_is_recorded_and_not_what_is_called_so_by_now(here: Side) -> None:
+    memory = here.containerd
+    assert (await here.ask("create", "old.1", image=IMAGE)).outcome == "ok"
+    await here.ask("start", "old.1")
+    old = memory.images["default", IMAGE]
+    other = memory_image("docker.io/library/other:1")
+    memory.put_image("default", structs.replace(other, info=structs.replace(other.info, name=IMAGE)))
+
+    checked = (await here.ask("checkpoint", "old.1", check=True)).result.verdict
+    (finding,) = [one for one in checked.findings if one.check == "image"]
+    assert (finding.level, "is not on this node any more" in finding.says) == ("risk", True)
+    assert (await here.ask("checkpoint", "old.1", name="without")).outcome == "ok"
+    memory.put_image("default", structs.replace(old, info=structs.replace(old.info, name="docker.io/library/x:1")))
+    assert (await here.ask("checkpoint", "old.1", name="with")).outcome == "ok"
+    records = {record.name: record for record in await here.catalogue.list(container="old.1")}
+    assert (records["without"].image_digest, records["with"].image_digest) == ("", old.info.digest)
+    archive = b"".join([piece async for piece in here.catalogue.load_image(old.info.digest)])
+    assert old.info.digest.removeprefix("sha256:").encode() in archive
 
 
 async def test_who_may_restore_what(tmp_path: Path) -> None:
