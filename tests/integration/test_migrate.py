@@ -88,8 +88,8 @@ class End:
 NOTHING: dict[str, list[str]] = {"containers": [], "tasks": [], "snapshots": [], "leases": [], "directories": []}
 
 
-def only(container: str) -> dict[str, list[str]]:
-    return {**NOTHING, "containers": [container], "tasks": [container], "snapshots": [container]}
+def only(*containers: str) -> dict[str, list[str]]:
+    return {**NOTHING, **{kind: list(containers) for kind in ("containers", "tasks", "snapshots")}}
 
 
 def started(bridge: Bridge, environ: dict[str, str] | None) -> None:
@@ -272,6 +272,13 @@ async def test_what_would_fail_is_said_before_and_nothing_is_done(two: Two) -> N
     said = {one["says"].split(":")[0] for one in checked["verdict"]["findings"]}
     assert said == {"node n1", "node n2"}
     assert (two.source.there(), two.target.there()) == (only("web.1"), NOTHING)
+
+    two.source.ctr.host.run("mkdir", "-p", "/srv/only-here")
+    options = ("--mount", "type=bind,src=/srv/only-here,dst=/data,options=rbind:ro")
+    await asyncio.to_thread(two.source.ctr.run, "web.2", "sh", "-c", COUNTER, options=options)
+    code, text = await two.failure(Migrate(to="n2", check=True), "web.2")
+    assert (code, "what is mounted into it is not here: /srv/only-here" in text) == ("failed_precondition", True)
+    assert (two.source.there(), two.target.there()) == (only("web.1", "web.2"), NOTHING)
 
     code, text = await two.failure(Migrate(to="n3"), "web.1")
     assert (code, "n3" in text) == ("unavailable", True)

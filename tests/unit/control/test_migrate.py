@@ -155,6 +155,18 @@ async def test_it_goes_over(world: World) -> None:
     assert told == {"m-1"}
 
 
+async def test_an_image_whose_name_means_another_one_at_the_target_comes_along(world: World) -> None:
+    digest, theirs = world.source.containerd.images["default", IMAGE].info.digest, memory_image(IMAGE, {"Cmd": ["no"]})
+    world.target.containerd.put_image("default", theirs)
+    outcome = await world.send("migrate", to="n2")
+    assert outcome.outcome == "ok", outcome.error
+    images = world.target.containerd.images
+    assert images["default", IMAGE] is theirs
+    (brought,) = [image.info for image in images.values() if image.info.digest == digest]
+    assert brought.name == f"{IMAGE.rpartition(':')[0]}@{digest}"
+    assert world.target.containerd.containers["default", "web.1"].record.image == brought.name
+
+
 @pytest.mark.parametrize("fails", ["dump", "restore"])
 async def test_where_criu_fails_it_stays(world: World, fails: Any) -> None:
     side = world.source if fails == "dump" else world.target
