@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -10,13 +11,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from nats.aio.msg import Msg
 
+from bridge.jetstream.api import api
 from bridge.jetstream.log import open_log
 from bridge.jetstream.streams import ensure_events
 from bridge.model.events import TaskExit
 from bridge.testing import Scribe
-from tests.integration.jetstream_entries import SUBJECTS, connected
+from tests.integration.jetstream_entries import STREAM, SUBJECTS, connected
+from tests.nats_client import connect
 
 pytestmark = pytest.mark.nats
 
@@ -54,6 +59,38 @@ async def test_the_audit_has_each_exit_once_through_a_kill(nats_url: str, tmp_pa
         audit.kill()
         await audit.wait()
     assert rows(file, "select exit_status from exits order by sequence") == [(status,) for status in range(1, 61)]
+
+
+async def test_the_faststream_service_tells_failures_and_goes_on_where_it_was(nats_url: str) -> None:
+    listener = await connect(nats_url)
+    alerts: list[str] = []
+
+    async def on_alert(message: Msg) -> None:
+        told = msgspec.json.decode(message.data)
+        alerts.append(f"{told['container']} {told['what']}")
+
+    await listener.subscribe("alerts.containers", cb=on_alert)
+    await listener.flush()
+    for statuses, expected in (((0, 3), ["job-3 ended with 3"]), ((4,), ["job-3 ended with 3", "job-4 ended with 4"])):
+        await end(nats_url, *statuses)
+        service = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "faststream", "run", "examples.client.faststream_service:app"),
+            env=os.environ | {"NATS_URL": nats_url},
+        )
+        async with asyncio.timeout(120):
+            while alerts != expected or await open_ones(nats_url):
+                assert service.returncode is None
+                await asyncio.sleep(0.02)
+        service.terminate()
+        await service.wait()
+    await listener.close()
+
+
+async def open_ones(nats_url: str) -> int:
+    """How many events the service has had and not acknowledged, or not had."""
+    async with connected(nats_url) as connection:
+        info = await api(connection, f"CONSUMER.INFO.{STREAM}.alerts")
+    return int(info["num_ack_pending"]) + int(info["num_pending"])
 
 
 async def test_the_morning_report_is_printed(nats_url: str) -> None:
