@@ -71,9 +71,10 @@ class Checkpoints:
         *,
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Make a task from a dump and start it; see the port."""
-        return await self._restores.restore(namespace, container, directory, stdio=stdio, start=start)
+        return await self._restores.restore(namespace, container, directory, stdio=stdio, start=start, before=before)
 
     async def until_over(self, directory: Path) -> Literal["finished", "failed", "unknown"]:
         """Wait until nobody works on a directory; see the port."""

@@ -206,7 +206,7 @@ async def kill(place: Place, command: Kill) -> Done:
 
 
 async def stop(place: Place, command: Stop) -> ExitInfo:
-    """Ask the container to end, give it its grace, then kill it; return how it ended."""
+    """Ask the container to end, give it its grace, then kill it; return how it ended, be it by another command's signal."""
     wanted = None if command.signal is None else _number(command.signal)
     record = await record_at(place)
     task = await place.runtime.tasks.get(*place.target)
@@ -219,7 +219,9 @@ async def stop(place: Place, command: Stop) -> ExitInfo:
         if task.status in FROZEN:  # frozen processes take no signal but SIGKILL
             await _thaw(place)
         try:
-            if await place.interruption.waits(exited, timeout=command.grace):
+            async with place.rest():
+                await place.interruption.waits(exited, timeout=command.grace)
+            if exited.done():
                 return exited.result()
         except CommandFailed as error:
             if error.code != "cancelled" or exited.done():
@@ -281,6 +283,8 @@ async def delete(place: Place, command: Delete) -> Deleted:
             raise _unfit(place, task.status, "stop it first, or delete it with force")
         ended = await remove_task(place, task)
     left = await place.runtime.containers.delete(*place.target, keep_snapshot=command.keep_snapshot)
+    if place.sessions is not None:
+        await place.sessions.forget(*place.target)
     return Deleted(exit_status=ended.exit_status, exited_at=ended.exited_at, killed=ended.killed, left=[*left])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -221,8 +221,10 @@ async def bring_image(place: Place, plan: Plan, lease: str) -> None:
 # -- the container
 
 
-async def carried_out(place: Place, plan: Plan, bench: Bench, lease: str) -> Restored:
-    """Make the container and restore its task.
+async def carried_out(
+    place: Place, plan: Plan, bench: Bench, lease: str, *, still: Callable[[], Awaitable[None]] | None = None
+) -> Restored:
+    """Make the container and restore its task; `still` is asked right before a process of it can run.
 
     Raises:
         CommandFailed: nothing of it is left, and what was there is as it was.
@@ -233,7 +235,7 @@ async def carried_out(place: Place, plan: Plan, bench: Bench, lease: str) -> Res
         _snapshot(place, plan, image, lease),
         _container(place, plan, bench, lease),
     ):
-        pid, session = await _task(place, plan)
+        pid, session = await _task(place, plan, still)
     await _forget_config(place, plan)
     return Restored(
         verdict=Verdict(findings=[]),
@@ -358,9 +360,11 @@ async def _apply(place: Place, plan: Plan, lease: str) -> None:
         await checkpoints.apply(namespace, plan.wanted.snapshotter, plan.wanted.snapshot_key, layer, lease=lease)
 
 
-async def _task(place: Place, plan: Plan) -> tuple[int, StdioSession | None]:
+async def _task(
+    place: Place, plan: Plan, still: Callable[[], Awaitable[None]] | None
+) -> tuple[int, StdioSession | None]:
     namespace, container = place.target
-    restore = place.runtime.checkpoints.restore
+    restore = partial(place.runtime.checkpoints.restore, before=still)
     if plan.stdio != labels.ON_THE_BUS:
         stdio = Stdio(stdout=plan.stdio, stderr=plan.stdio) if "://" in plan.stdio else None
         return await restore(namespace, container, plan.taken.images, stdio=stdio), None

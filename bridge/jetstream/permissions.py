@@ -256,8 +256,9 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     streams = [stream_name(subjects), f"{upper}_STDIO", f"{upper}_JOBS", f"{upper}_QUARANTINE"]
     streams += [f"KV_{root}-{name}" for name in ("state", "nodes", "commands", "migrations")]
     publish = [USER_INFO, f"{PREFIX}INFO"]
+    publish.append(f"{PREFIX}STREAM.UPDATE.{streams[0]}")  # for fast ingest, where the server has it
     for stream in streams:
-        publish += [f"{PREFIX}STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "UPDATE", "MSG.GET")]
+        publish += [f"{PREFIX}STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "MSG.GET")]
         publish += [f"{PREFIX}CONSUMER.{verb}.{stream}.>" for verb in ("CREATE", "INFO", "DELETE", "MSG.NEXT")]
     archives = f"OBJ_{subjects.archive_bucket}"  # read by `import`; whoever sends them makes the store
     publish += [f"{PREFIX}STREAM.{verb}.{archives}" for verb in ("INFO", "MSG.GET")]
@@ -266,8 +267,9 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     publish += [f"{root}.events.{own}.>", f"{root}.nodes.{own}.*", f"{root}.stdio.{own}.>", f"{root}.progress.{own}.>"]
     publish.append(f"{root}.quarantine.{own}")
     publish += [f"$KV.{root}-state.{own}.>", f"$KV.{root}-nodes.{own}", f"$KV.{root}-commands.{own}.>"]
-    # Of a migration either end writes what the other one reads, and asks it for its part.
-    publish += [f"$KV.{root}-migrations.>", f"{PREFIX}STREAM.PURGE.KV_{root}-migrations"]
+    # Of a migration either end writes what the other one reads, and asks it for its part; nobody else does.
+    publish += [f"$KV.{root}-migrations.{own}.>", f"$KV.{root}-migrations.*.{own}.>"]
+    publish.append(f"{PREFIX}STREAM.PURGE.KV_{root}-migrations")
     publish += [f"{root}.commands.*.*.*.{Receive.verb}", f"$SRV.INFO.{SERVICE}"]
     publish += _keeping_checkpoints(subjects, own)
     publish += [f"$JS.ACK.{upper}_JOBS.>", "_INBOX.>", "_R_.>"]

@@ -193,7 +193,7 @@ class CheckpointRecord(Struct, frozen=True, kw_only=True):
         parent: key of the checkpoint that this container was itself restored from.
         stdio: where the task's stdio went: `null`, `bus`, `fifo`, or the scheme of a URI; with `stdin` and `tty`.
         labels: of the container.
-        interrupted_ns: for how long the container stood still by our clock: pause to resume.
+        interrupted_ns: for how long the container stood still by our clock: pause to resume, all in all.
         imported: whether somebody brought it from elsewhere, so that it says itself what it is; restored only by who trusts it.
         expires_at: removed after this, null for never.
     """

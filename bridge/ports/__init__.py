@@ -59,6 +59,7 @@ from bridge.ports.runtime import (
 )
 from bridge.ports.stdio import (
     Digest,
+    ExpectedSession,
     InputTold,
     OnInputTold,
     OutputEnd,
@@ -145,6 +146,7 @@ __all__ = [
     "UserIds",
     "Wanted",
     "Digest",
+    "ExpectedSession",
     "OnInputTold",
     "OutputEnd",
     "OutputLog",

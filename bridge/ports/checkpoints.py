@@ -23,6 +23,7 @@ __all__ = [
     "RUNTIME_OPTIONS_PART",
     "RW_LAYER",
     "SPEC_PART",
+    "TRIES",
 ]
 
 CRIU_TAR: Final = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
@@ -32,6 +33,10 @@ RUNTIME_OPTIONS_PART: Final = "application/vnd.containerd.container.checkpoint.r
 RW_LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 """What the parts of a checkpoint image are (containerd, core/images/mediatypes.go): CRIU's images as an uncompressed tar, the
 spec, how it was dumped, the runtime's options, and what the container wrote."""
+
+
+TRIES: Final = 3
+"""How often a dump is tried that meets a process at a bad moment: each costs ten seconds, which CRIU waits for."""
 
 
 class CriuCheck(NamedTuple):
@@ -69,7 +74,11 @@ class Checkpointer(Protocol):
         cancelled twice is not. Of the options, `link_remap` and `tcp_skip_in_flight` are told to CRIU only by `criu_config` in
         the file that the annotation of the task's spec names.
 
+        A task that runs is dumped again where CRIU has met a process at a moment at which nothing stops it, up to `TRIES` times.
+
         Raises:
+            BadMoment: `failed_precondition`: so it was with one that is paused, or each time. A paused one meets the same again
+                unless it runs on for a moment first. `directory` is empty again.
             CommandFailed: `failed_precondition` where CRIU cannot; its message ends with the last lines of CRIU's log. The task
                 is as it was before, and no rule in any firewall is left of it.
         """
@@ -83,6 +92,7 @@ class Checkpointer(Protocol):
         *,
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Make a task from a dump and start it; return its pid, which is never 0.
 
@@ -94,6 +104,7 @@ class Checkpointer(Protocol):
             directory: the dump.
             stdio: as in `Tasks.create`; its FIFOs are opened at the start here.
             start: starts the task once it is made; as `Tasks.start` does it unless given.
+            before: asked once the task is made, right before a process of it can run; what it raises ends the restore.
 
         Raises:
             CommandFailed: the message ends with the last lines of CRIU's log. There is no task then, nor when it is cancelled.

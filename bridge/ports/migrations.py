@@ -16,7 +16,10 @@ class MovedOn(BridgeError):
 
 
 class Registered(NamedTuple):
-    """What stands under a key: an entry or none, and at which revision."""
+    """What stands under a key: an entry or none, and which revision a change has to expect.
+
+    That is the one of the very last message there, which need not be the entry's own: what nobody has written is passed over.
+    """
 
     migration: Migration | None
     revision: int

@@ -6,19 +6,21 @@ import asyncio
 import io
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct, structs
 
-from bridge.errors import CommandFailed
+from bridge.errors import BadMoment, CommandFailed
 from bridge.model.checkpoints import CheckpointOptions, HostFacts
 from bridge.model.nanos import now
 from bridge.model.outcomes import ImageInfo
 from bridge.ports import Archive, Descriptor, Stdio
-from bridge.ports.checkpoints import CRIU_TAR, RW_LAYER, CheckpointImage, CriuCheck
+from bridge.ports.checkpoints import CRIU_TAR, RW_LAYER, TRIES, CheckpointImage, CriuCheck
 from bridge.testing.calls import Calls
+from bridge.testing.criu import GAVE_UP
 from bridge.testing.images import MANIFEST, MemoryImage, digest_of, manifest_of
 from bridge.testing.task import MemoryTask, Refusal
 
@@ -72,6 +74,16 @@ class MemoryCheckpointer:
         if criu.held is not None and not criu.held.is_set():
             criu.busy.set()
             await criu.held.wait()
+        for _ in range(TRIES if task.info.status == "running" else 1):
+            if not criu.bad_moments:
+                break
+            criu.bad_moments -= 1
+        else:
+            criu.log(work / "dump.log", GAVE_UP, "Error (criu/cr-dump.c:1975): Dumping FAILED.")
+            raise BadMoment(
+                "failed_precondition",
+                f"cannot {doing}: let it run on for a moment, and try again; CRIU says: {GAVE_UP}",
+            )
         if criu.fails == "dump":
             criu.log(work / "dump.log", criu.says, "Error (criu/cr-dump.c:1975): Dumping FAILED.")
             raise CommandFailed(
@@ -89,9 +101,17 @@ class MemoryCheckpointer:
         *,
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Make a task from a dump; see the port. `MemoryCriu` says whether it goes well."""
-        restoring = asyncio.ensure_future(self._restored(namespace, container, directory, stdio, start))
+        starts = start or partial(self._containerd.runtime.tasks.start, namespace, container)
+
+        async def begin() -> int:
+            if before is not None:
+                await before()
+            return await starts()
+
+        restoring = asyncio.ensure_future(self._restored(namespace, container, directory, stdio, begin))
         try:
             return await asyncio.shield(restoring)
         except asyncio.CancelledError:
@@ -106,7 +126,7 @@ class MemoryCheckpointer:
         container: str,
         directory: Path,
         stdio: Stdio | None,
-        start: Callable[[], Awaitable[int]] | None,
+        begin: Callable[[], Awaitable[int]],
     ) -> int:
         criu, doing = self._containerd.criu, f"restore {container} in {namespace}"
 
@@ -123,7 +143,7 @@ class MemoryCheckpointer:
                 criu.log(work / "restore.log", criu.says)
                 raise CommandFailed("failed_precondition", f"cannot {doing}: CRIU says: {criu.says}")
             criu.log(work / "restore.log", "Restore finished successfully. Tasks resumed.")
-            pid = await start() if start else await self._containerd.runtime.tasks.start(namespace, container)
+            pid = await begin()
             started = True
         except OSError as error:
             raise CommandFailed(

@@ -13,11 +13,14 @@ from typing import Final, Literal
 
 from bridge.model.checkpoints import CheckpointOptions, CriuStats, HostFacts
 
-__all__ = ["MemoryCriu"]
+__all__ = ["GAVE_UP", "MemoryCriu"]
 
 _SERVICE: Final = 0x55105940
 _STATS: Final = 0x57093306
 """Magic numbers at the beginning of a file with statistics (criu, criu/include/magic.h)."""
+
+GAVE_UP: Final = "Error (criu/cr-dump.c:1655): Timeout reached. Try to interrupt: 0"
+"""What it says where it could not stop a process."""
 
 _INVENTORY: Final = bytes.fromhex("163131584e000000")
 PAGES: Final = "pages-1.img"
@@ -31,6 +34,8 @@ class MemoryCriu:
         """Where it fails, until a test says otherwise; the task is as before then, or there is none."""
         self.says = "Error (criu/sk-inet.c:200): inet: Connected TCP socket, consider using --tcp-established option."
         """The last error in its log where it fails."""
+        self.bad_moments = 0
+        """How many dumps more meet a process that nothing stops just then."""
         self.works: bool | None = True
         """What it says when it is asked whether it works."""
         self.held: asyncio.Event | None = None

@@ -48,16 +48,21 @@ class MemoryMigrations:
         self._revision += 1
         self._bodies[earlier.key] = (encode_any(earlier), self._revision)
 
+    def overwrite(self, key: MigrationKey) -> None:
+        """Store something under a key that nobody has written, as nats-server does for whoever has it answer there."""
+        self._revision += 1
+        self._bodies[key] = (self._bodies.get(key, (b"", 0))[0], self._revision)
+
     async def get(self, key: MigrationKey) -> Registered:
         """Return what stands there; see the port."""
         await self._answer()
-        body, revision = self._bodies.get(key, (None, 0))
-        return Registered(None if body is None else decode_as(body, Migration), revision)
+        body, revision = self._bodies.get(key, (b"", 0))
+        return Registered(decode_as(body, Migration) if body else None, revision)
 
     async def list(self, node: str) -> list[Migration]:
         """Return the entries of a node; see the port."""
         await self._answer()
-        entries = [decode_as(body, Migration) for _, (body, _) in sorted(self._bodies.items())]
+        entries = [decode_as(body, Migration) for _, (body, _) in sorted(self._bodies.items()) if body]
         return [entry for entry in entries if node in {entry.source, entry.target}]
 
     async def change(self, standing: Registered, wanted: Migration) -> Registered:

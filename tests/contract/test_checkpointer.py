@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import CommandFailed
+from bridge.errors import BadMoment, CommandFailed
 from bridge.model.checkpoints import CheckpointOptions
 from bridge.ports import Descriptor
 from bridge.ports.checkpoints import CRIU_TAR, OPTIONS_PART, RW_LAYER, SPEC_PART, CheckpointImage
@@ -118,6 +118,35 @@ async def test_a_dump_that_fails_says_what_criu_says_and_changes_nothing(place: 
         if status == "running":
             await tasks.pause(namespace, "web.1")
     await tasks.resume(namespace, "web.1")
+
+
+async def test_what_is_just_starting_a_program_is_dumped_a_moment_later(place: Place) -> None:
+    """Where it runs. Where it is paused that does not help: it has to run on first. Then the same directory is as good."""
+    namespace, checkpoints, tasks = place.namespace, place.checkpoints, place.runtime.tasks
+    for container in ("paused", "running"):
+        await place.run_starting(container)
+    await tasks.pause(namespace, "paused")
+    images = {container: place.images(container) for container in ("paused", "running")}
+    dumps = {
+        container: asyncio.create_task(
+            checkpoints.dump(namespace, container, directory, PLAIN, ends=False, lease=LEASE)
+        )
+        for container, directory in images.items()
+    }
+    for container, directory in images.items():
+        await place.go_on(container, directory.parent / "work")
+    with pytest.raises(BadMoment) as met:
+        await dumps["paused"]
+    assert (met.value.code, "Timeout reached" in met.value.message) == ("failed_precondition", True)
+    assert (await _status(place, "paused"), list(images["paused"].iterdir())) == ("paused", [])
+    await dumps["running"]
+    assert (await _status(place, "running"), await checkpoints.until_over(images["running"])) == ("running", "finished")
+
+    await tasks.resume(namespace, "paused")
+    await place.until_over("paused")
+    await tasks.pause(namespace, "paused")
+    await checkpoints.dump(namespace, "paused", images["paused"], PLAIN, ends=False, lease=LEASE)
+    assert await _status(place, "paused") == "paused"
 
 
 async def test_what_cannot_be_dumped_or_restored_at_all_is_said_before_criu_is_asked(place: Place) -> None:

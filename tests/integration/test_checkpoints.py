@@ -22,7 +22,7 @@ from bridge.model import labels
 from bridge.model.checkpoints import CheckpointKey
 from bridge.model.commands import Checkpoint, CheckpointRemove, Restore
 from bridge.model.outcomes import Outcome
-from tests.contract.checkpointing import WAITS
+from tests.contract.checkpointing import WAITS, started, starting, until_met
 from tests.fix_bridge import Bridge, Stored, until_stored
 from tests.integration.every_verb import LENIENT
 from tests.integration.test_checkpoint_criu import TALKS
@@ -271,6 +271,18 @@ async def test_where_criu_fails_it_runs_on_and_nothing_is_left(here: Here) -> No
     snapshots = [line.split()[0] for line in here.ctr("snapshots", "ls").splitlines()[1:] if "Active" in line]
     assert sorted(snapshots) == ["web.1", "web.3"]
     assert here.litter() == []
+
+
+async def test_what_is_just_starting_a_program_runs_on_for_a_moment_and_is_dumped_then(here: Here) -> None:
+    """What CRIU cannot stop while it stands still: the ten seconds after which it gave up are told as well."""
+    pid = await starting(here.ctr, "web.1")
+    asking = asyncio.create_task(here.ok(Checkpoint(name="first", id="met-at-a-bad-moment"), "web.1"))
+    await until_met(here.ctr.host.shared / "checkpoints" / "n1" / "met-at-a-bad-moment" / "work")
+    await started(here.ctr, pid)
+    record = (await asking)["record"]
+    assert record["interrupted_ns"] > 9e9
+    assert record["stats"]["frozen_us"] < 9e6
+    assert (here.status("web.1"), here.litter()) == ("RUNNING", [])
 
 
 async def test_a_connection_goes_on_where_criu_ended_the_task(here: Here) -> None:

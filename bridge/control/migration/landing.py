@@ -23,7 +23,7 @@ from bridge.control.checkpoint_dump import checkpointing_at
 from bridge.control.checkpoint_verdict import verdict_of_restore
 from bridge.control.creation import created_by
 from bridge.control.leases import lease_labels, lease_of
-from bridge.control.migration.arrival import Arrived
+from bridge.control.migration.arrival import Arrived, Still
 from bridge.control.migration.loading import digest_of
 from bridge.control.migration.target import Copy
 from bridge.control.restore import permit_plan
@@ -235,12 +235,12 @@ class Landing:
 
     # -- once it is taken
 
-    async def restore(self, migration: Migration) -> Arrived:
+    async def restore(self, migration: Migration, still: Still) -> Arrived:
         """Compare it with the source where that is wanted, and restore it: it runs then, or has run to its end."""
         assert self.plan is not None
         verified = await asyncio.to_thread(self._compared, migration) if migration.verify else []
         bench = Bench(path=self._bench.path)
-        restored = await carried_out(self._place, self.plan, bench, self._lease)
+        restored = await carried_out(self._place, self.plan, bench, self._lease, still=still)
         self._ran = True  # it may have ended by now: that is its own end, and not to be done once more at the source
         return Arrived(restored.pid, verified)
 

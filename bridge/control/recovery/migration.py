@@ -31,16 +31,16 @@ __all__ = ["MIGRATION"]
 AGAIN_S: Final = 1.0
 
 
-async def recover_migrate(place: Place, _command: Migrate, _started_at: Nanos) -> Migrated:
+async def recover_migrate(place: Place, command: Migrate, _started_at: Nanos) -> Migrated:
     """It is gone on with from what the register says."""
     harbour = _harbour(place)
     if place.command_id in harbour.leaving:
         raise NotDone("the bridge stops")  # by the very run that is looked at
-    raise GoesOn(partial(_left, place, harbour), place.interruption)
+    raise GoesOn(partial(_left, place, harbour, command.to), place.interruption)
 
 
-async def _left(place: Place, harbour: Harbour) -> Migrated:
-    key = MigrationKey(place.node, *place.target, place.command_id)
+async def _left(place: Place, harbour: Harbour, target: str) -> Migrated:
+    key = MigrationKey(place.node, target, *place.target, place.command_id)
     async with harbour.turn(place):
         entry = await _entry(harbour, key)
         if entry is None:

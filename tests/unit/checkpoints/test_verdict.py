@@ -156,7 +156,7 @@ LABELLED = {"spec": OWN | {"process": {"apparmorProfile": "docker-default"}}}
 RESTORES = {
     "no CRIU": Case({"criu": CriuCheck("", False, ""), **here(criu="")}, "criu", "blocks", "there is no CRIU"),
     "an older CRIU": Case(
-        {"criu": CriuCheck("4.1.1", True, "")}, "criu-version", "risk", "dumped by CRIU 4.2.1, and here"
+        {"criu": CriuCheck("4.1.1", True, "")}, "criu-version", "blocks", "dumped by CRIU 4.2.1, and here"
     ),
     "a newer CRIU": Case({"criu": CriuCheck("5.0", True, "")}, "criu-version", "ok", "here is 5.0"),
     "a CRIU that is not known": Case(then(criu=""), "criu-version", "unknown", "not known"),

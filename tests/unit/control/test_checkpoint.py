@@ -14,6 +14,7 @@ from bridge.control.workshop import Note, Workshop
 from bridge.model import labels
 from bridge.model.outcomes import Outcome
 from bridge.policy import Permissions, RuleBook
+from bridge.ports.checkpoints import TRIES
 from tests.unit.control.every_verb import ON, Side, side
 
 KEPT = "n1.default.web=2E1.kept"
@@ -57,6 +58,59 @@ async def test_whatever_a_checkpoint_comes_to_the_task_stands_as_before(here: Si
     code, sentence = failure(await here.ask("checkpoint", ON, name="two"))
     assert (code, "no way" in sentence) == ("failed_precondition", True)
     assert (status(here), await names(here), left(here)) == (before, ["kept", "one"], [])
+
+
+@pytest.mark.parametrize("exits", [False, True])
+async def test_what_criu_meets_at_a_bad_moment_runs_on_for_one_and_is_dumped_again(here: Side, exits: bool) -> None:
+    pauses: list[str] = []
+    frozen = here.containerd.runtime.tasks.pause
+
+    async def pause(namespace: str, container: str) -> None:
+        pauses.append(status(here))
+        await frozen(namespace, container)
+
+    here.containerd.runtime.tasks.pause = pause  # type: ignore[method-assign]
+    here.containerd.criu.bad_moments = TRIES - 1
+    outcome = await here.ask("checkpoint", ON, name="one", exit=exits, tcp_established=exits)
+    assert outcome.outcome == "ok", outcome.error
+    assert pauses == ["running"] * TRIES
+    assert (status(here), left(here)) == ("stopped" if exits else "running", [])
+    assert await names(here) == ["kept", "one"]
+
+
+async def test_what_criu_meets_at_a_bad_moment_each_time_runs_on(here: Side) -> None:
+    here.containerd.criu.bad_moments = TRIES
+    code, sentence = failure(await here.ask("checkpoint", ON, name="one"))
+    assert (code, "let it run on for a moment, and try again" in sentence) == ("failed_precondition", True)
+    assert (status(here), await names(here), left(here)) == ("running", ["kept"], [])
+
+
+async def test_what_somebody_else_has_paused_stays_so_whatever_criu_meets(here: Side) -> None:
+    await here.ask("pause", ON)
+    here.containerd.criu.bad_moments = 1
+    code, sentence = failure(await here.ask("checkpoint", ON, name="one"))
+    assert (code, "let it run on for a moment, and try again" in sentence) == ("failed_precondition", True)
+    assert (status(here), await names(here), left(here)) == ("paused", ["kept"], [])
+    assert here.containerd.criu.bad_moments == 0
+
+
+async def test_a_task_that_ends_in_the_moment_for_which_it_runs_on_is_no_riddle(here: Side) -> None:
+    frozen, first = here.containerd.runtime.tasks.pause, True
+
+    async def pause(namespace: str, container: str) -> None:
+        nonlocal first
+        if not first:
+            task = here.containerd.containers["default", ON].task
+            assert task is not None
+            task.end(3)
+        first = False
+        await frozen(namespace, container)
+
+    here.containerd.runtime.tasks.pause = pause  # type: ignore[method-assign]
+    here.containerd.criu.bad_moments = 1
+    code, _ = failure(await here.ask("checkpoint", ON, name="one", exit=True))
+    assert code == "failed_precondition"
+    assert (status(here), await names(here), left(here)) == ("stopped", ["kept"], [])
 
 
 async def test_where_the_bus_fails_nothing_is_left_and_it_runs_on(here: Side) -> None:

@@ -18,7 +18,6 @@ from bridge.control.recovery import GoesOn, NotDone, Undecided
 from bridge.control.recovery.migration import recover_migrate
 from bridge.control.verb import Checkpointing, Place
 from bridge.control.workshop import Workshop
-from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.codec import encode_any
 from bridge.model.commands import COMMANDS, GROUPS, Migrate
@@ -28,6 +27,7 @@ from bridge.model.outcomes import Outcome, Progress
 from bridge.model.subjects import Subjects
 from bridge.policy import Permissions, RuleBook
 from bridge.policy.permissions import as_it_stands
+from bridge.ports.checkpoints import TRIES
 from bridge.testing import MemoryBus, MemoryCheckpoints, MemoryContainerd, MemoryMigrations, Program
 from bridge.testing.images import memory_image
 
@@ -188,20 +188,21 @@ async def test_what_is_deleted_at_its_end_still_is(world: World) -> None:
     assert world.target.containerd.containers["default", "web.1"].record.labels[labels.REMOVE] == "true"
 
 
-async def test_a_bad_moment_for_a_dump_is_waited_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoints, bad = world.source.containerd.runtime.checkpoints, [0]
-    dump = checkpoints.dump
-
-    async def hindered(*args: Any, **more: Any) -> None:
-        bad[0] += 1
-        if bad[0] in {1, 3, 4}:
-            raise CommandFailed("failed_precondition", "CRIU says: Error: Timeout reached. Try to interrupt: 0")
-        await dump(*args, **more)
-
-    monkeypatch.setattr(checkpoints, "dump", hindered)
-    outcome = await world.send("migrate", to="n2", pre_copy=1)
+@pytest.mark.parametrize("pre_copy", [0, 1])
+async def test_a_bad_moment_for_a_dump_is_waited_out(world: World, pre_copy: int) -> None:
+    """Running, as for the first round, or frozen by us, as for the last one."""
+    world.source.containerd.criu.bad_moments = TRIES - 1
+    outcome = await world.send("migrate", to="n2", pre_copy=pre_copy)
     assert outcome.outcome == "ok", outcome.error
     assert (world.source.there(), world.target.there()) == (NOTHING, only())
+
+
+async def test_what_cannot_be_dumped_at_any_moment_stays(world: World) -> None:
+    world.source.containerd.criu.bad_moments = TRIES
+    outcome = await world.send("migrate", to="n2")
+    assert outcome.error is not None
+    assert "let it run on for a moment, and try again" in outcome.error.message
+    assert (world.source.there(), world.target.there()) == (only(), NOTHING)
 
 
 async def test_what_the_target_s_policy_refuses_stays(tmp_path: Path) -> None:
