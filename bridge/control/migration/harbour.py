@@ -24,6 +24,7 @@ from bridge.control.migration.asking import Asking
 from bridge.control.migration.departure import Departure
 from bridge.control.migration.landing import Landing
 from bridge.control.migration.loading import Loading
+from bridge.control.migration.opening import open_network
 from bridge.control.migration.source import AFTER_A_CRASH
 from bridge.control.migration.target import SWEPT, TargetView
 from bridge.control.verb import Place
@@ -307,6 +308,12 @@ class Harbour:
                 continue
             if task is None or task.status != "paused":
                 del self._stranded[key.migration]
+                if task is not None and task.status == "running":  # its network may be held still
+                    place = structs.replace(self._place, namespace=key.namespace, container=key.container)
+                    try:
+                        await open_network(place)
+                    except CommandFailed as error:
+                        log.error("container %s may be cut off: %s", key.container, error)
             elif not self._rests(key.migration):
                 self._rest(key.migration)
                 log.error(
