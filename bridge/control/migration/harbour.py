@@ -212,7 +212,9 @@ class Harbour:
         try:
             while True:
                 try:
-                    for migration, age_s in await self._register.list(self.node):
+                    found = await self._register.list(self.node)
+                    self._seen &= {f"{migration.id} {migration.state}" for migration, _ in found}
+                    for migration, age_s in found:
                         await self._see_to(migration, age_s)
                 except LogError as error:
                     log.info("the register of migrations is not read: %s", error)

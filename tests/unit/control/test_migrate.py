@@ -100,7 +100,7 @@ class World:
 
     async def send(self, verb: str, container: str = "web.1", *, at: str = "n1", **options: Any) -> Outcome:
         subject = self.bus.subjects.command(at, "default", container, verb)
-        return await self.bus.send(subject, encode_any(options), timeout=30)
+        return await self.bus.send(subject, encode_any(options), timeout=600)
 
     @property
     def source(self) -> Side:
