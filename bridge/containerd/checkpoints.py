@@ -22,7 +22,8 @@ from bridge.containerd.errors import look_errors
 from bridge.containerd.exporting import write_archive
 from bridge.containerd.tasks import Tasks
 from bridge.containerd.visits import Visits
-from bridge.model.checkpoints import CheckpointOptions, HostFacts
+from bridge.errors import CommandFailed
+from bridge.model.checkpoints import CheckpointOptions, HostFacts, Listening
 from bridge.ports import Archive, Descriptor, RuntimeVersion, Stdio
 from bridge.ports.checkpoints import CheckpointImage, CriuCheck
 
@@ -44,6 +45,7 @@ class Checkpoints:
     ) -> None:
         visits = Visits(address)
         self._content = content
+        self._tasks = tasks
         self._version = version
         self._images = images_pb2.ImagesStub(channel)
         networks = Networks(visits)
@@ -107,6 +109,22 @@ class Checkpoints:
     async def check(self) -> CriuCheck:
         """Ask CRIU whether it can work; see the port."""
         return await self._host.check()
+
+    async def missing(self, paths: Sequence[str]) -> list[str] | None:
+        """Return which paths lead to nothing; see the port."""
+        return await self._host.missing(paths)
+
+    async def listening(self, network: str = "") -> list[Listening] | None:
+        """Return where anybody listens in a network; see the port."""
+        return await self._host.listening(network)
+
+    async def listens(self, namespace: str, container: str) -> list[Listening] | None:
+        """Return where the processes of a task listen; see the port."""
+        try:
+            pids = [one.pid for one in await self._tasks.pids(namespace, container)]
+        except CommandFailed:
+            return None
+        return await self._host.listening("", pids) if pids else []
 
     # -- what a container wrote
 

@@ -17,7 +17,8 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 ORDER: Final = ("net", "cgroup", "pid", "mnt")
@@ -32,8 +33,15 @@ MARK: Final = "0xc114"
 HELD: Final = "CONTAINERD-BRIDGE"
 """Our chain, and table, that lets nothing pass: CRIU takes its own away when it has dumped."""
 
-UNCONNECTED: Final = ("03", "06", "07", "0A")
-"""States of TCP sockets (include/net/tcp_states.h) of no connection, or of no process: CRIU dumps them as they are."""
+LISTENS: Final = "0A"
+BOUND: Final = "07"
+"""States of sockets in /proc/net (linux, include/net/tcp_states.h): of TCP, and of UDP without a peer."""
+
+UNCONNECTED: Final = ("03", "06", "07", LISTENS)
+"""Those of TCP that are of no connection, or of no process: CRIU dumps them as they are."""
+
+MAPPED: Final = bytes(10) + b"\xff\xff"
+"""What an address of IPv4 begins with where it is written as one of IPv6."""
 
 SIOCGIFFLAGS: Final = 0x8913
 SIOCSIFFLAGS: Final = 0x8914
@@ -160,7 +168,7 @@ def connections(pids: list[int]) -> int:
     connected: set[str] = set()
     for pid in pids:
         try:
-            sockets.update(_sockets(f"/proc/{pid}/fd"))
+            sockets |= _sockets(pid)
             for table in ("tcp", "tcp6"):
                 with open(f"/proc/{pid}/net/{table}", encoding="utf-8") as lines:
                     rows = [line.split() for line in lines][1:]
@@ -170,13 +178,16 @@ def connections(pids: list[int]) -> int:
     return len(sockets & connected)
 
 
-def _sockets(directory: str) -> Iterator[str]:
-    """Return the inodes of the sockets that a process has open."""
-    for name in os.listdir(directory):
-        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
-            file = os.readlink(f"{directory}/{name}")
-            if file.startswith("socket:["):
-                yield file[8:-1]
+def _sockets(pid: int) -> set[str]:
+    """Return the inodes of the sockets that a process has open; of none where it has ended."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                file = os.readlink(f"/proc/{pid}/fd/{name}")
+                if file.startswith("socket:["):
+                    found.add(file[8:-1])
+    return found
 
 
 def thaw(pid: int) -> bool:
@@ -200,6 +211,39 @@ def thaw(pid: int) -> bool:
     return False
 
 
+def missing(*paths: str) -> list[str]:
+    """Return which of these paths lead to nothing."""
+    return [path for path in paths if not os.path.exists(path)]
+
+
+def listening(own: int, *pids: int) -> list[list[Any]]:
+    """Return protocol, address and port of whatever listens in this network, or of what these processes have open in theirs.
+
+    `own` is our directory in the /proc that was there before: in another one our number may mean nothing.
+    """
+    found: list[list[Any]] = []
+    sockets = {inode for pid in pids for inode in _sockets(pid)}
+    theirs = f"/proc/{pids[0]}/" if pids else ""
+    for name, state in (("tcp", LISTENS), ("tcp6", LISTENS), ("udp", BOUND), ("udp6", BOUND)):
+        try:
+            table = os.open(f"{theirs}net/{name}", os.O_RDONLY, dir_fd=own)
+        except OSError:
+            continue  # it has ended, or this kernel has no IPv6
+        with open(table, encoding="utf-8", errors="replace") as lines:  # no other codec is loaded yet
+            for words in [line.split() for line in lines][1:]:
+                address, port = words[1].split(":")
+                if words[3] == state and int(port, 16) and (not pids or words[9] in sockets):
+                    found.append([name[:3], _address(address), int(port, 16)])
+    return found
+
+
+def _address(text: str) -> str:
+    """Return an address as people write it; the kernel shows words of 32 bits, each as its processor has it."""
+    data = b"".join(int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))
+    data = data.removeprefix(MAPPED)
+    return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data)
+
+
 STEPS: Final[dict[str, Callable[..., Any]]] = {
     "run": run,
     "loopback": loopback,
@@ -209,6 +253,7 @@ STEPS: Final[dict[str, Callable[..., Any]]] = {
     "release": release,
     "connections": connections,
     "thaw": thaw,
+    "missing": missing,
 }
 
 
@@ -216,9 +261,13 @@ def main() -> None:
     """Do what is asked for."""
     request = json.loads(sys.argv[1])
     answer: dict[str, Any]
+    steps: dict[str, Callable[..., Any]] = {
+        **STEPS,
+        "listening": partial(listening, os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)),
+    }
     try:
         enter(request["namespaces"], request["network"])
-        answer = {"results": [STEPS[name](*arguments) for name, *arguments in request["steps"]]}
+        answer = {"results": [steps[name](*arguments) for name, *arguments in request["steps"]]}
     except OSError as error:
         answer = {"error": f"{error.strerror or error} ({error.filename})" if error.filename else str(error)}
     sys.stdout.write(json.dumps(answer) + "\n")

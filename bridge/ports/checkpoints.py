@@ -8,7 +8,14 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from bridge.model.checkpoints import ArchiveFacts, CheckpointKey, CheckpointOptions, CheckpointRecord, HostFacts
+from bridge.model.checkpoints import (
+    ArchiveFacts,
+    CheckpointKey,
+    CheckpointOptions,
+    CheckpointRecord,
+    HostFacts,
+    Listening,
+)
 from bridge.ports.images import Archive, Descriptor
 from bridge.ports.processes import Stdio
 
@@ -148,6 +155,22 @@ class Checkpointer(Protocol):
 
     async def check(self) -> CriuCheck:
         """Ask CRIU on containerd's host whether the kernel has what it needs."""
+        ...
+
+    async def missing(self, paths: Sequence[str]) -> Sequence[str] | None:
+        """Return which of these paths lead to nothing on containerd's host, None where that cannot be seen from here."""
+        ...
+
+    async def listening(self, network: str = "") -> Sequence[Listening] | None:
+        """Return where anybody listens in a network, None where that cannot be seen from here.
+
+        Args:
+            network: a namespace by its path on containerd's host; that host's own without.
+        """
+        ...
+
+    async def listens(self, namespace: str, container: str) -> Sequence[Listening] | None:
+        """Return where the processes of a task listen, None where that cannot be seen from here."""
         ...
 
     async def changes(self, namespace: str, container: str, *, packed: bool = False, lease: str) -> Descriptor | None:

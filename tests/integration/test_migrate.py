@@ -17,13 +17,17 @@ import pytest
 
 from bridge.client import Bus, Node, connect
 from bridge.failpoint import VARIABLE
+from bridge.jetstream.buckets import bucket_stream, key_subject
 from bridge.jetstream.permissions import permitted
+from bridge.jetstream.stored import written_of
 from bridge.model.commands import Command, Delete, Migrate, MigrateAbandon, Run
+from bridge.model.migrations import MigrationKey
 from bridge.model.outcomes import Outcome
 from bridge.model.subjects import Subjects
 from tests.contract.checkpointing import WAITS
 from tests.fix_bridge import WITHIN_S, Bridge, Stored, is_end, until_stored
 from tests.integration.every_verb import LENIENT
+from tests.integration.jetstream_entries import connected
 from tests.testbed import BUSYBOX, Containerd, Ctr, NatsServer
 from tests.testbed.wire import NETWORK, PORT, Wire
 
@@ -84,8 +88,8 @@ class End:
 NOTHING: dict[str, list[str]] = {"containers": [], "tasks": [], "snapshots": [], "leases": [], "directories": []}
 
 
-def only(container: str) -> dict[str, list[str]]:
-    return {**NOTHING, "containers": [container], "tasks": [container], "snapshots": [container]}
+def only(*containers: str) -> dict[str, list[str]]:
+    return {**NOTHING, **{kind: list(containers) for kind in ("containers", "tasks", "snapshots")}}
 
 
 def started(bridge: Bridge, environ: dict[str, str] | None) -> None:
@@ -118,6 +122,17 @@ class Two:
         outcome = await self.send(command, container, to=to)
         assert outcome.error is not None, outcome
         return outcome.error.code, outcome.error.message
+
+    async def answered(self, subject: str) -> None:
+        """Have nats-server answer there, and wait until it has."""
+        async with connected(self.url) as connection:
+            stream, before = bucket_stream(self.bus.subjects.migration_bucket), 0
+            for _ in range(3):
+                await connection.client.publish("$JS.API.INFO", b"", reply=subject)
+            async with asyncio.timeout(WITHIN_S):
+                while before < 3:
+                    before = (await written_of(connection, stream, subject)).foreign
+                    await asyncio.sleep(0.02)
 
     async def start(self, container: str, script: str = COUNTER) -> int:
         await asyncio.to_thread(self.source.ctr.run, container, "sh", "-c", script)
@@ -258,6 +273,13 @@ async def test_what_would_fail_is_said_before_and_nothing_is_done(two: Two) -> N
     assert said == {"node n1", "node n2"}
     assert (two.source.there(), two.target.there()) == (only("web.1"), NOTHING)
 
+    two.source.ctr.host.run("mkdir", "-p", "/srv/only-here")
+    options = ("--mount", "type=bind,src=/srv/only-here,dst=/data,options=rbind:ro")
+    await asyncio.to_thread(two.source.ctr.run, "web.2", "sh", "-c", COUNTER, options=options)
+    code, text = await two.failure(Migrate(to="n2", check=True), "web.2")
+    assert (code, "what is mounted into it is not here: /srv/only-here" in text) == ("failed_precondition", True)
+    assert (two.source.there(), two.target.there()) == (only("web.1", "web.2"), NOTHING)
+
     code, text = await two.failure(Migrate(to="n3"), "web.1")
     assert (code, "n3" in text) == ("unavailable", True)
     code, text = await two.failure(Migrate(to="n1"), "web.1")
@@ -317,15 +339,20 @@ async def test_what_is_killed_while_it_stands_still_does_nothing_any_more(two: T
 
 
 async def test_an_operator_decides_where_a_target_stays_away(two: Two) -> None:
-    """Until then it stands still at the source, and a target that comes back after that removes what it has."""
+    """Until then it stands still at the source, and a target that comes back after that removes what it has.
+
+    That somebody has answers of nats-server stored over the entry meanwhile changes nothing.
+    """
     before = await two.start("web.1")
     stopped = two.target.bridge
     await asyncio.to_thread(stopped.stop)
     await asyncio.to_thread(started, stopped, {**os.environ, VARIABLE: "receive-take"})
-    moving = asyncio.create_task(two.send(Migrate(to="n2"), "web.1"))
+    key = MigrationKey("n1", "n2", two.namespace, "web.1", f"away-{two.namespace}")
+    moving = asyncio.create_task(two.send(Migrate(id=key.migration, to="n2"), "web.1"))
     await asyncio.to_thread(stopped.process.wait)
     while two.source.tasks()["web.1"][1] != "PAUSED":
         await asyncio.sleep(0.05)
+    await two.answered(key_subject(two.bus.subjects.migration_bucket, key.token))
     code, said = await two.failure(MigrateAbandon(), "web.1")
     assert (code, "has taken container web.1 and may run it" in said) == ("failed_precondition", True)
     await two.ok(MigrateAbandon(force=True), "web.1")

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,6 +22,7 @@ import msgspec
 from bridge.checkpoints import Delta, keep_layer
 from bridge.control import lifecycle
 from bridge.control.checkpoint_dump import MOMENT_S, at_a_good_moment, checkpointing_at, freeze, resume
+from bridge.control.checkpoint_origin import exported
 from bridge.control.leases import lease_labels, lease_of
 from bridge.control.migration.asking import Asking
 from bridge.control.migration.departure import Offer
@@ -163,15 +165,10 @@ class Loading:
         await self._store(spec, "reserving", 0)
 
     async def _send_image(self) -> None:
-        namespace, _ = self._place.target
         record = self._record
-
-        async def exported() -> Archive:
-            async for piece in await self._place.runtime.checkpoints.export_image(namespace, record.image):
-                yield piece
-
+        archive = partial(exported, self._place, record.image_digest, record.image)
         self.sent += await self._kit.catalogue.store_image(
-            record.image_digest, exported, upload=self._migration.id, tell=self._telling("sending image", 0)
+            record.image_digest, archive, upload=self._migration.id, tell=self._telling("sending image", 0)
         )
 
     async def _send_round(self) -> int:
