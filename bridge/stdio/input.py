@@ -37,12 +37,13 @@ __all__ = ["Input"]
 ANSWER_S: Final = 2.0
 """A piece is answered after this time even if only a part of it, or nothing, has reached the pipe."""
 
-READER_S: Final = 5.0
-"""The shim opens its end at about the time at which its answer to the start reaches us."""
-
 CLOSE_S: Final = 5.0
+"""Patience with a containerd that does not know of the process yet. One that is away is waited for."""
+
 CLOSE_PAUSE_S: Final = 0.05
 POLL_S: Final = 0.005
+LONGEST_POLL_S: Final = 0.25
+"""The shim opens its end at about the time at which its answer to the start reaches us; on a busy host it may be later."""
 
 _NOTE: Final = struct.Struct("<QQ")
 
@@ -91,6 +92,10 @@ class Input:
         self._lock = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
         self._running = False
+        self._read = (
+            asyncio.Event()
+        )  # whether somebody has the other end of the pipe: else it is broken, and a write is lost
+        self._read.set()
 
     @property
     def ended(self) -> bool:
@@ -244,6 +249,11 @@ class Input:
 
     async def _to_the_pipe(self, data: bytes, deadline: float | None) -> InputReply | None:
         view = memoryview(data)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._read.wait()
+        except TimeoutError:
+            return InputReply(accepted=self._offset)
         while view:
             if self._writer is None or self._notes is None:
                 return self._refusal("failed_precondition", self._over)
@@ -284,10 +294,12 @@ class Input:
         if self._reader is not None and self._writer is not None:
             os.close(self._reader)
             self._reader = None
-            with suppress(TimeoutError):
-                async with asyncio.timeout(READER_S):
-                    while not _has_reader(self._writer):  # noqa: ASYNC110 - nobody tells of it
-                        await asyncio.sleep(POLL_S)
+            self._read.clear()
+            pause = POLL_S
+            while not _has_reader(self._writer):  # nobody tells of it
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_POLL_S)
+            self._read.set()
         await self._hand_over()
         if not self._ended:
             return
@@ -299,8 +311,9 @@ class Input:
             try:
                 await self._close_stdin()
             except CommandFailed as error:
-                passing = error.code in {"not_found", "failed_precondition", "unavailable", "unknown"}
-                if not passing or asyncio.get_running_loop().time() >= until:
+                away = error.code in {"unavailable", "deadline_exceeded"}
+                passing = error.code in {"not_found", "failed_precondition", "unknown"}
+                if not away and (not passing or asyncio.get_running_loop().time() >= until):
                     return
                 await asyncio.sleep(CLOSE_PAUSE_S)
             else:
