@@ -4,6 +4,7 @@
       ConfigError          the operator's: mend the named setting; the daemon ends with status 2
       BadEnvelope          the sender's: park the message, its bytes are in `data`
       CommandFailed        the command came to no effect; `code` tells the caller why, in words of ours
+        BadMoment          a dump met a process at a moment at which nobody can stop it: the same one a moment later may go well
       SourceLost           containerd's stream ended: connect again, and mark the gap
       InventoryFailed      containerd does not list what there is: ask again later
       LogError
@@ -21,6 +22,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 __all__ = [
     "BadEnvelope",
+    "BadMoment",
     "BridgeError",
     "CODES",
     "Code",
@@ -117,6 +119,10 @@ class CommandFailed(BridgeError):
         self.code: Code = code
         self.message = message
         self.containerd = containerd
+
+
+class BadMoment(CommandFailed):
+    """A task could not be dumped just then, and is as it was before. What was met has to run on before the next try."""
 
 
 class SourceLost(BridgeError):

@@ -9,6 +9,9 @@ A CRIU that fails puts everything back. One that is killed (the kernel does it f
 while containerd says that it runs, and refuses to resume; and rules in the task's network that let nothing pass. Both are undone
 here, where containerd's host can be reached.
 
+And one that has met a process in the middle of a `vfork` gives up after ten seconds; a moment later that is over. So a task that
+runs is dumped again. A paused one does not come out of it: that is for whoever paused it.
+
 Two things that CRIU does not say. Processes that `Tasks.Exec` started are no children of the container's first one: they are not
 dumped, without a word, and are not there after a restore. And a system call that sleeps comes back early (`nanosleep` with
 EINTR) in whatever is dumped, whether that goes well or not: a program that takes this for the end of its sleep goes on.
@@ -19,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,7 +30,7 @@ from typing import Any, Final, Literal
 from bridge._pb.containerd.services import tasks_pb2
 from bridge._pb.google.protobuf.any_pb2 import Any as Packed
 from bridge.containerd.channel import in_namespace
-from bridge.containerd.checkpoint_log import log_end, verdict
+from bridge.containerd.checkpoint_log import log_end, unstoppable, verdict
 from bridge.containerd.checkpoint_networks import Network, Networks
 from bridge.containerd.checkpoint_options import wire_options
 from bridge.containerd.container_records import ContainerRecords
@@ -35,9 +39,10 @@ from bridge.containerd.errors import command_errors
 from bridge.containerd.host import listener
 from bridge.containerd.tasks import Tasks
 from bridge.containerd.to_the_end import is_open, patiently, to_the_end
-from bridge.errors import CommandFailed
+from bridge.errors import BadMoment, CommandFailed
 from bridge.model.checkpoints import CheckpointOptions
 from bridge.model.outcomes import TaskInfo
+from bridge.ports.checkpoints import TRIES
 
 __all__ = ["Dumps", "WORK", "criu_failed", "make_private", "read_log"]
 
@@ -72,14 +77,23 @@ class Dumps:
         """Dump a task, running or paused; see the port."""
         work = directory.parent / WORK
         before = await self._tasks.get(namespace, container)
-        await asyncio.to_thread(_prepare, directory, work)
         wire = wire_options(options, ends=ends)
         wire.image_path, wire.work_path = str(directory), str(work)
         request = tasks_pb2.CheckpointTaskRequest(
             container_id=container, options=Packed(type_url=wire.DESCRIPTOR.full_name, value=wire.SerializeToString())
         )
         network = await self._networks.look(namespace, await self._records.one(namespace, container))
-        await to_the_end(self._dump(request, directory, network, before, in_namespace(namespace, lease)))
+        metadata = in_namespace(namespace, lease)
+        for left in reversed(range(TRIES if before is not None and before.status == "running" else 1)):
+            await asyncio.to_thread(_prepare, directory, work)
+            try:
+                await to_the_end(self._dump(request, directory, network, before, metadata))
+                break
+            except BadMoment as error:
+                await asyncio.to_thread(_emptied, directory)
+                if not left:
+                    raise
+                log.info("it is dumped again: %s", error)
         if ends:
             await patiently(lambda: self._tasks.wait(namespace, container))
 
@@ -144,13 +158,19 @@ class Dumps:
 def criu_failed(doing: str, error: CommandFailed, log: str, *, gave_up: bool = False) -> CommandFailed:
     """Return the error of a dump or restore that failed, with what CRIU says of it; as it is where CRIU had no part in it.
 
-    Without an answer nothing is known, unless CRIU's log says that it `gave_up`, as it does when containerd dies.
+    Without an answer nothing is known, unless CRIU's log says that it `gave_up`, as it does when containerd dies. `BadMoment`
+    where it may go well a moment later.
     """
     said = log_end(log)
     if is_open(error):
         return CommandFailed("unavailable", f"{error.message}; CRIU gave up: {said}") if gave_up else error
     if error.code != "unknown" or error.containerd is None:
         return error
+    if unstoppable(log):
+        why = "a process of it could not be stopped, as while it starts another one: let it run on for a moment, and try again"
+        return BadMoment(
+            "failed_precondition", f"cannot {doing}: {why}; CRIU says: {said}", containerd=error.containerd
+        )
     why = f"CRIU says: {said}" if said else error.containerd
     return CommandFailed("failed_precondition", f"cannot {doing}: {why}", containerd=error.containerd)
 
@@ -196,8 +216,15 @@ def _prepare(directory: Path, work: Path) -> None:
         if not stat.S_ISDIR(directory.lstat().st_mode) or os.listdir(directory):
             raise CommandFailed("failed_precondition", f"{directory} is not an empty directory: give one")
         work.mkdir(mode=0o700, exist_ok=True)
+        (work / "dump.log").unlink(missing_ok=True)  # of an earlier try: it would be told
     except OSError as error:
         raise CommandFailed("failed_precondition", f"cannot dump into {directory}: {error.strerror}") from error
+
+
+def _emptied(directory: Path) -> None:
+    """Take away what a try has left that is to be tried again."""
+    for each in directory.iterdir():
+        shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
 
 
 def read_log(path: Path) -> str:

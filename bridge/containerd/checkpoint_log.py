@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-__all__ = ["log_end", "verdict"]
+__all__ = ["log_end", "unstoppable", "verdict"]
 
 MOST: Final = 2048
 """Characters: an outcome has to fit into a message with much else, and is read by people."""
 
-_STAMP: Final = re.compile(r"^\(\d+\.\d+\)\s*(?:\d+:\s*)?")
-"""Seconds since CRIU's start, and the process in question by its number inside."""
+_STAMP: Final = re.compile(r"^\(\d+\.\d+\)\s*(?:pie:\s*)?(?:\d+:\s*)?")
+"""Seconds since CRIU's start, and the process in question by its number inside; `pie` is the part of CRIU that is in it."""
+
+_GAVE_UP: Final = "Timeout reached"
+"""What CRIU says of processes that it could not stop within ten seconds."""
 
 _HARMLESS: Final = ("rlimit: Can't setup RLIMIT_NOFILE",)
 """Errors that stand in logs of dumps that went well, too."""
@@ -23,8 +26,7 @@ _HARMLESS: Final = ("rlimit: Can't setup RLIMIT_NOFILE",)
 
 def log_end(log: str) -> str:
     """Return the last errors in a log of CRIU's, or its last lines where it names none; empty for an empty one."""
-    lines = [_plain(_STAMP.sub("", line)) for line in log.split("\n")]
-    lines = [line for line in lines if line and not any(each in line for each in _HARMLESS)]
+    lines = [line for line in _lines(log) if line and not any(each in line for each in _HARMLESS)]
     told = [line for line in lines if line.startswith("Error")] or lines[-5:]
     kept: list[str] = []
     room = MOST
@@ -44,6 +46,19 @@ def verdict(log: str) -> Literal["finished", "failed", "unknown"]:
     if last.endswith("Dumping finished successfully"):
         return "finished"
     return "failed" if "Dumping FAILED" in log[-MOST:] else "unknown"
+
+
+def unstoppable(log: str) -> bool:
+    """Tell whether a dump has failed because a process could not be stopped just then.
+
+    That is met with a process that is starting another one (`vfork`): it waits for its child, in a way in which nothing stops it,
+    and the child was stopped first.
+    """
+    return any(line.startswith("Error") and _GAVE_UP in line for line in _lines(log))
+
+
+def _lines(log: str) -> list[str]:
+    return [_plain(_STAMP.sub("", line)) for line in log.split("\n")]
 
 
 def _plain(line: str) -> str:

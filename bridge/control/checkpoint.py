@@ -62,7 +62,7 @@ async def checkpoint(place: Place, command: Checkpoint) -> Checkpointed:
             if ends:
                 await bench.note(Note(paused=task.status == "running", ended=True, draft=draft))
             dumped = await place.interruption.through(
-                dump(place, bench, draft, spec, lease=lease, ends=ends, packed=command.to == "image"),
+                dump(place, bench, pause, draft, spec, lease=lease, ends=ends, packed=command.to == "image"),
                 otherwise=f"checkpoint was cancelled: {place} is as it was before",
             )
             if ends:

@@ -3,51 +3,68 @@
 The container stands still from before the dump until its file system is taken too, so the two fit together; that it was us who
 froze it stands in the directory before it is done, so that whoever finds a crash lets it run on. What was paused by somebody else
 stays so.
+
+CRIU may meet a process at a moment at which nothing stops it, and what stands still never comes out of that. Where it was us who
+froze it, it runs on for a moment and is frozen and dumped again (`at_a_good_moment`); else whoever paused it has to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from msgspec import Struct
 
-from bridge.checkpoints import LOG, STATS, Contents, keep_layer, stats_of
+from bridge.checkpoints import LOG, STATS, Contents, keep_layer, network_of, stats_of
+from bridge.control.checkpoint_origin import origin_of
 from bridge.control.execution import session_of_task
 from bridge.control.leases import PASSING, insist, taken_back
 from bridge.control.verb import Checkpointing, Place
 from bridge.control.workshop import Bench, Note
-from bridge.errors import CommandFailed
+from bridge.errors import BadMoment, CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model import labels
-from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, CheckpointRecord, CriuStats
+from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, CheckpointRecord, CriuStats, Listening
 from bridge.model.codec import encode_any
 from bridge.model.nanos import now
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
 from bridge.ports import Descriptor
+from bridge.ports.checkpoints import TRIES
 
 __all__ = [
     "CONFIG",
     "NOTHING",
     "Dump",
+    "MOMENT_S",
     "Pause",
+    "at_a_good_moment",
     "checkpointing_at",
     "contents_of",
     "dump",
     "facts_of",
+    "freeze",
     "resume",
     "stats_in",
 ]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CONFIG: Final = "org.criu.config"
 """The annotation by which runc takes a configuration file of CRIU's: one that somebody else wrote is not followed."""
 
 NOTHING: Final = ArchiveFacts(size=0, digest="", unpacked=0)
 """Of an archive that is not written yet."""
+
+MOMENT_S: Final = 0.1
+"""How long a task runs on that CRIU has met at a bad moment: a process starts another one in less."""
 
 
 def checkpointing_at(place: Place) -> Checkpointing:
@@ -67,7 +84,7 @@ async def facts_of(
     """Return the record of a checkpoint that is about to be made, as far as it is known before."""
     namespace, container = place.target
     host, image_digest = await asyncio.gather(
-        place.runtime.checkpoints.host(namespace, record.runtime), _digest_of(place, record.image)
+        place.runtime.checkpoints.host(namespace, record.runtime), origin_of(place, record)
     )
     return CheckpointRecord(
         id=place.command_id,
@@ -88,16 +105,16 @@ async def facts_of(
         incarnation=await _incarnation(place),
         parent=record.labels.get(labels.CHECKPOINT, ""),
         labels=dict(record.labels),
+        listens=await _listens(place, record),
         **await _stdio(place, record, task),
     )
 
 
-async def _digest_of(place: Place, image: str) -> str:
-    if not image:
-        return ""
-    assert place.namespace is not None
-    found = await place.runtime.images.list(place.namespace)
-    return next((one.digest for one in found if one.name == image), "")
+async def _listens(place: Place, record: ContainerInfo) -> list[Listening] | None:
+    if network_of(record.spec) == "own":
+        return None
+    found = await place.runtime.checkpoints.listens(*place.target)
+    return None if found is None else list(found)
 
 
 async def _incarnation(place: Place) -> str | None:
@@ -131,7 +148,8 @@ class Pause:
     """Freezes a task that runs for as long as its context lasts, or until `over`; one that is paused stays so.
 
     Attributes:
-        interrupted_ns: how long it stood still because of us, once that is over; None where it did not.
+        interrupted_ns: how long it stood still because of us, once that is over; None where it did not. Where it was frozen more
+            than once, all of it: that is what those noticed who waited for it.
     """
 
     def __init__(self, place: Place, bench: Bench, task: TaskInfo, *, draft: CheckpointRecord | None = None) -> None:
@@ -142,18 +160,12 @@ class Pause:
         self._draft = draft
         self._wanted = task.status == "running"
         self._began: int | None = None
+        self._before_ns = 0
 
     async def __aenter__(self) -> Self:
         if self._wanted:
             await self._bench.note(Note(paused=True, draft=self._draft))
-            self._began = time.monotonic_ns()
-            try:
-                await self._place.runtime.tasks.pause(*self._place.target)
-            except BaseException as error:
-                if isinstance(error, CommandFailed) and error.code not in {*PASSING, "unknown"}:
-                    self._began = None  # refused: it has ended, or somebody else froze it
-                await self._release(error)  # it may have been frozen before the answer was lost
-                raise
+            await self._freeze()
             failpoint("paused")
         return self
 
@@ -166,19 +178,58 @@ class Pause:
         """Let it run on, if it was us who froze it."""
         if self._began is not None:
             await insist(f"{self._place}, which is frozen,", partial(resume, self._place))
-            self.interrupted_ns = time.monotonic_ns() - self._began
+            self.interrupted_ns = self._before_ns + time.monotonic_ns() - self._began
             self._began = None
             failpoint("resumed")
+
+    @property
+    def ours(self) -> bool:
+        """Whether it stands still because of us."""
+        return self._began is not None
+
+    async def again(self) -> None:
+        """Let it run on for a moment, and freeze it once more.
+
+        Raises:
+            CommandFailed: it is not frozen any more: it has ended, or containerd does not answer.
+        """
+        assert self._began is not None
+        await resume(self._place)
+        self._before_ns += time.monotonic_ns() - self._began
+        self._began = None
+        await asyncio.sleep(MOMENT_S)
+        await self._freeze()
 
     def ended(self) -> None:
         """Note that there is no task any more that could run on."""
         self._began = None
+
+    async def _freeze(self) -> None:
+        self._began = time.monotonic_ns()
+        try:
+            await freeze(self._place)
+        except BaseException as error:
+            if isinstance(error, CommandFailed) and error.code not in {*PASSING, "unknown"}:
+                self._began = None  # refused: it has ended, or somebody else froze it
+            await self._release(error)  # it may have been frozen before the answer was lost
+            raise
 
     async def _release(self, error: BaseException | None) -> None:
         """Let it run on whatever has happened: for as long as it takes, or, where the bridge stops, as the next one finds it."""
         if self._began is not None:
             await taken_back(error or Exception(), f"{self._place}, which is frozen,", partial(resume, self._place))
             self._began = None
+
+
+async def freeze(place: Place) -> None:
+    """Let a task stand still. Cancelled it waits for containerd first: it may not come to stand still after it was looked at."""
+    pausing = asyncio.ensure_future(place.runtime.tasks.pause(*place.target))
+    try:
+        await asyncio.shield(pausing)
+    except asyncio.CancelledError:
+        await asyncio.wait({pausing})
+        pausing.exception()
+        raise
 
 
 async def resume(place: Place) -> None:
@@ -204,9 +255,32 @@ class Dump(Struct, frozen=True, kw_only=True):
     layer: Descriptor | None
 
 
+async def at_a_good_moment(
+    place: Place, attempt: Callable[[], Awaitable[T]], *, again: Callable[[], Awaitable[None]] | None
+) -> T:
+    """Return what comes of dumping a task, tried anew where that has met it at a bad moment.
+
+    Args:
+        place: what is dumped.
+        attempt: dumps it.
+        again: lets it run on for a moment and freezes it once more; None where that is not ours to do, and then there is one try.
+    """
+    left = TRIES
+    while True:
+        left -= 1
+        try:
+            return await attempt()
+        except BadMoment as error:
+            if again is None or not left:
+                raise
+            log.info("%s runs on for a moment, and is dumped again: %s", place, error)
+        await again()
+
+
 async def dump(
     place: Place,
     bench: Bench,
+    pause: Pause,
     draft: CheckpointRecord,
     spec: dict[str, Any],
     *,
@@ -222,7 +296,8 @@ async def dump(
     namespace, container = place.target
     checkpoints = place.runtime.checkpoints
     place.tell(Progress(id=place.command_id, name=draft.name, event="dumping"))
-    await checkpoints.dump(namespace, container, bench.images, draft.options, ends=ends, lease=lease)
+    work = partial(checkpoints.dump, namespace, container, bench.images, draft.options, ends=ends, lease=lease)
+    await at_a_good_moment(place, work, again=pause.again if pause.ours else None)
     failpoint("dumped")
     layer = await checkpoints.changes(namespace, container, packed=packed, lease=lease) if draft.rw else None
     return Dump(draft=draft, spec=spec, layer=layer)

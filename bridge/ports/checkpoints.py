@@ -8,7 +8,14 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from bridge.model.checkpoints import ArchiveFacts, CheckpointKey, CheckpointOptions, CheckpointRecord, HostFacts
+from bridge.model.checkpoints import (
+    ArchiveFacts,
+    CheckpointKey,
+    CheckpointOptions,
+    CheckpointRecord,
+    HostFacts,
+    Listening,
+)
 from bridge.ports.images import Archive, Descriptor
 from bridge.ports.processes import Stdio
 
@@ -23,6 +30,7 @@ __all__ = [
     "RUNTIME_OPTIONS_PART",
     "RW_LAYER",
     "SPEC_PART",
+    "TRIES",
 ]
 
 CRIU_TAR: Final = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
@@ -32,6 +40,10 @@ RUNTIME_OPTIONS_PART: Final = "application/vnd.containerd.container.checkpoint.r
 RW_LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 """What the parts of a checkpoint image are (containerd, core/images/mediatypes.go): CRIU's images as an uncompressed tar, the
 spec, how it was dumped, the runtime's options, and what the container wrote."""
+
+
+TRIES: Final = 3
+"""How often a dump is tried that meets a process at a bad moment: each costs ten seconds, which CRIU waits for."""
 
 
 class CriuCheck(NamedTuple):
@@ -69,7 +81,11 @@ class Checkpointer(Protocol):
         cancelled twice is not. Of the options, `link_remap` and `tcp_skip_in_flight` are told to CRIU only by `criu_config` in
         the file that the annotation of the task's spec names.
 
+        A task that runs is dumped again where CRIU has met a process at a moment at which nothing stops it, up to `TRIES` times.
+
         Raises:
+            BadMoment: `failed_precondition`: so it was with one that is paused, or each time. A paused one meets the same again
+                unless it runs on for a moment first. `directory` is empty again.
             CommandFailed: `failed_precondition` where CRIU cannot; its message ends with the last lines of CRIU's log. The task
                 is as it was before, and no rule in any firewall is left of it.
         """
@@ -83,6 +99,7 @@ class Checkpointer(Protocol):
         *,
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Make a task from a dump and start it; return its pid, which is never 0.
 
@@ -94,6 +111,7 @@ class Checkpointer(Protocol):
             directory: the dump.
             stdio: as in `Tasks.create`; its FIFOs are opened at the start here.
             start: starts the task once it is made; as `Tasks.start` does it unless given.
+            before: asked once the task is made, right before a process of it can run; what it raises ends the restore.
 
         Raises:
             CommandFailed: the message ends with the last lines of CRIU's log. There is no task then, nor when it is cancelled.
@@ -108,6 +126,25 @@ class Checkpointer(Protocol):
         """
         ...
 
+    async def connections(self, namespace: str, container: str) -> int | None:
+        """Return how many established TCP connections a task has; None where that is out of sight."""
+        ...
+
+    async def hold_network(self, namespace: str, container: str) -> None:
+        """Let nothing pass in the network that a container's spec names by path, in or out; in any other nothing is done.
+
+        So nobody answers for its connections, or closes them, when a frozen task ends whose copy goes on elsewhere. It stays so
+        until `release_network`, or until a task was restored in that network. Twice is as good as once.
+
+        Raises:
+            CommandFailed: `failed_precondition`: it cannot be done from here.
+        """
+        ...
+
+    async def release_network(self, namespace: str, container: str) -> None:
+        """Let pass what is held up; that nothing is, is as good."""
+        ...
+
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return the text of a CRIU configuration file with what containerd's API cannot tell CRIU at restore."""
         ...
@@ -118,6 +155,22 @@ class Checkpointer(Protocol):
 
     async def check(self) -> CriuCheck:
         """Ask CRIU on containerd's host whether the kernel has what it needs."""
+        ...
+
+    async def missing(self, paths: Sequence[str]) -> Sequence[str] | None:
+        """Return which of these paths lead to nothing on containerd's host, None where that cannot be seen from here."""
+        ...
+
+    async def listening(self, network: str = "") -> Sequence[Listening] | None:
+        """Return where anybody listens in a network, None where that cannot be seen from here.
+
+        Args:
+            network: a namespace by its path on containerd's host; that host's own without.
+        """
+        ...
+
+    async def listens(self, namespace: str, container: str) -> Sequence[Listening] | None:
+        """Return where the processes of a task listen, None where that cannot be seen from here."""
         ...
 
     async def changes(self, namespace: str, container: str, *, packed: bool = False, lease: str) -> Descriptor | None:

@@ -37,13 +37,14 @@ __all__ = ["Input"]
 ANSWER_S: Final = 2.0
 """A piece is answered after this time even if only a part of it, or nothing, has reached the pipe."""
 
+READER_S: Final = 30.0
+"""The shim opens its end at about the time at which its answer to the start reaches us; on a busy host it may be much later."""
+
 CLOSE_S: Final = 5.0
 """Patience with a containerd that does not know of the process yet. One that is away is waited for."""
 
 CLOSE_PAUSE_S: Final = 0.05
 POLL_S: Final = 0.005
-LONGEST_POLL_S: Final = 0.25
-"""The shim opens its end at about the time at which its answer to the start reaches us; on a busy host it may be later."""
 
 _NOTE: Final = struct.Struct("<QQ")
 
@@ -92,10 +93,8 @@ class Input:
         self._lock = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
         self._running = False
-        self._read = (
-            asyncio.Event()
-        )  # whether somebody has the other end of the pipe: else it is broken, and a write is lost
-        self._read.set()
+        self._handed = asyncio.Event()  # not set while the pipe has no reader: ours is closed, the shim's not open yet
+        self._handed.set()
 
     @property
     def ended(self) -> bool:
@@ -249,12 +248,12 @@ class Input:
 
     async def _to_the_pipe(self, data: bytes, deadline: float | None) -> InputReply | None:
         view = memoryview(data)
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._read.wait()
-        except TimeoutError:
-            return InputReply(accepted=self._offset)
         while view:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._handed.wait()
+            except TimeoutError:
+                return InputReply(accepted=self._offset)
             if self._writer is None or self._notes is None:
                 return self._refusal("failed_precondition", self._over)
             os.pwrite(self._notes, _NOTE.pack(self._written, self._written + len(view)), 0)
@@ -292,14 +291,17 @@ class Input:
     async def _after_start(self) -> None:
         """Let the shim be the only reader; then end the input, if that is asked for."""
         if self._reader is not None and self._writer is not None:
+            self._handed.clear()
             os.close(self._reader)
             self._reader = None
-            self._read.clear()
-            pause = POLL_S
-            while not _has_reader(self._writer):  # nobody tells of it
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_POLL_S)
-            self._read.set()
+            try:
+                async with asyncio.timeout(READER_S):
+                    while not _has_reader(self._writer):  # noqa: ASYNC110 - nobody tells of it
+                        await asyncio.sleep(POLL_S)
+            except TimeoutError:
+                pass  # then it reads no input, and whoever writes is told
+            finally:
+                self._handed.set()
         await self._hand_over()
         if not self._ended:
             return

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import struct
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from bridge.model.checkpoints import CheckpointOptions, CriuStats, HostFacts
+from bridge.model.checkpoints import CheckpointOptions, CriuStats, HostFacts, Listening
 
-__all__ = ["MemoryCriu"]
+__all__ = ["GAVE_UP", "MemoryCriu"]
 
 _SERVICE: Final = 0x55105940
 _STATS: Final = 0x57093306
 """Magic numbers at the beginning of a file with statistics (criu, criu/include/magic.h)."""
+
+GAVE_UP: Final = "Error (criu/cr-dump.c:1655): Timeout reached. Try to interrupt: 0"
+"""What it says where it could not stop a process."""
 
 _INVENTORY: Final = bytes.fromhex("163131584e000000")
 PAGES: Final = "pages-1.img"
@@ -31,6 +34,8 @@ class MemoryCriu:
         """Where it fails, until a test says otherwise; the task is as before then, or there is none."""
         self.says = "Error (criu/sk-inet.c:200): inet: Connected TCP socket, consider using --tcp-established option."
         """The last error in its log where it fails."""
+        self.bad_moments = 0
+        """How many dumps more meet a process that nothing stops just then."""
         self.works: bool | None = True
         """What it says when it is asked whether it works."""
         self.held: asyncio.Event | None = None
@@ -39,9 +44,19 @@ class MemoryCriu:
         """Set by a dump that waits."""
         self.dumped: CheckpointOptions | None = None
         """How it was told to dump, the last time."""
+        self.connections: int | None = 0
+        """How many TCP connections each task has."""
+        self.networks: set[tuple[str, str]] = set()
+        """Whose networks are held."""
         self.stats = CriuStats(
             freezing_us=130, frozen_us=10_000, memdump_us=800, memwrite_us=400, pages_scanned=512, pages_written=40
         )
+        self.missing: set[str] = set()
+        """Paths that its host has not."""
+        self.listening: dict[str, list[Listening]] = {}
+        """Where anybody listens, by the path of a network; that of the host itself is empty."""
+        self.listens: dict[str, list[Listening]] = {}
+        """Where the processes of a container listen."""
         self.host = HostFacts(
             hostname="memory",
             os="Memory OS 1",
@@ -53,6 +68,10 @@ class MemoryCriu:
             criu="4.2.1",
             runtime_version="1.3.6",
         )
+
+    def seen(self, what: list[Any]) -> list[Any] | None:
+        """Return what is seen of its host, None where that is out of sight."""
+        return None if self.works is None else what
 
     def write(self, directory: Path, work: Path, memory: bytes) -> None:
         """Write a dump."""

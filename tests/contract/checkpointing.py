@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import platform
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
+from bridge.model.checkpoints import Listening
 from bridge.model.outcomes import ContainerInfo
 from bridge.ports import NewContainer
 from bridge.ports.checkpoints import Checkpointer
@@ -16,7 +21,7 @@ from bridge.testing import Program
 from bridge.testing.images import MemorySnapshot, memory_image
 from bridge.testing.task import MemoryTask
 from tests.contract.hosts import Host, MemoryHost, RealHost
-from tests.testbed import BUSYBOX
+from tests.testbed import BUSYBOX, Ctr
 
 LEASE = "checkpoint-1"
 
@@ -36,6 +41,58 @@ STUBBORN = f"""
 {WAITS}
 rm -f /b; echo x >/a; exec 3</a; busybox ln /a /b; rm /a; echo ready >/ready; while :; do waits; done
 """
+
+# A program for x86-64 that is in the middle of a vfork until it is given a byte; then there is `/over`.
+_CODE = bytes.fromhex(
+    "b83a000000 0f05"  # vfork
+    "85c0 7519"  # the parent, which waits for its child's end, goes on below
+    "31ff 488d7424c0 ba01000000 31c0 0f05"  # the child: read one byte of standard input
+    "31ff b83c000000 0f05"  # and exit
+    "488d3d15000000 beed010000 b853000000 0f05"  # the parent: mkdir what stands at the end
+    "b822000000 0f05 ebf7"  # and wait for signals
+)
+_HEAD = bytes.fromhex("7f454c4602010100") + bytes(8)
+
+
+def _program() -> bytes:
+    """It as a file: one segment, which has everything."""
+    at, code = 0x400000, _CODE + b"/over\0"
+    size = 64 + 56 + len(code)
+    header = struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, at + 120, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    return _HEAD + header + struct.pack("<IIQQQQQQ", 1, 5, 0, at, at, size, size, 4096) + code
+
+
+STARTING = "busybox mkfifo /gate; exec 0<>/gate; exec /starting"
+
+
+async def starting(ctr: Ctr, container: str) -> int:
+    """Run a container that is in the middle of a vfork, and return its pid: nobody tells that while its shim waits for CRIU."""
+    if platform.machine() != "x86_64":
+        pytest.skip("the program that does nothing but this is one for x86-64")
+    program = ctr.host.shared / f"starting-{ctr.namespace}-{container}"
+    program.write_bytes(_program())
+    program.chmod(0o755)
+    mount = ("--mount", f"type=bind,src={program},dst=/starting,options=rbind:ro")
+    await asyncio.to_thread(ctr.run, container, "sh", "-c", STARTING, options=mount)
+    lines = [line.split() for line in (await asyncio.to_thread(ctr, "tasks", "ls")).splitlines()[1:]]
+    pid = next(int(pid) for name, pid, _ in lines if name == container)
+    async with asyncio.timeout(60):
+        while "(starting) D" not in (await asyncio.to_thread(ctr.host.run, "cat", f"/proc/{pid}/stat")).stdout:
+            await asyncio.sleep(0.02)
+    return pid
+
+
+async def until_met(work: Path) -> None:
+    """Wait until a dump has met what it is about to dump."""
+    log = work / "dump.log"
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(lambda: log.exists() and b"SEIZE" in log.read_bytes()):
+            await asyncio.sleep(0.02)
+
+
+async def started(ctr: Ctr, pid: int) -> None:
+    """Let it come to the end of its vfork, once it runs."""
+    await asyncio.to_thread(ctr.host.run, "sh", "-c", f"echo >/proc/{pid}/root/gate")
 
 
 class Place(ABC):
@@ -58,6 +115,26 @@ class Place(ABC):
     @abstractmethod
     async def run_stubborn(self, container: str) -> str:
         """Run one that CRIU does not dump; return a word of why."""
+
+    @abstractmethod
+    async def run_listening(self, container: str, where: Listening) -> str:
+        """Run one that listens in a network of its own; return the path of that."""
+
+    @abstractmethod
+    async def without(self, path: str) -> None:
+        """See that its host has nothing at this path."""
+
+    @abstractmethod
+    async def run_starting(self, container: str) -> None:
+        """Run one that is just starting a program, and goes on with that until `go_on`."""
+
+    @abstractmethod
+    async def go_on(self, container: str, work: Path) -> None:
+        """Let it come to the end of that, once it runs; a dump has met it in the middle."""
+
+    @abstractmethod
+    async def until_over(self, container: str) -> None:
+        """Wait until it has come to the end of that."""
 
     @abstractmethod
     async def knows(self, container: str) -> str:
@@ -134,6 +211,25 @@ class MemoryPlace(Place):
         self.criu.fails = "dump"
         return "tcp-established"
 
+    async def run_listening(self, container: str, where: Listening) -> str:
+        await self.run(container)
+        self.criu.listens[container] = [where]
+        self.criu.listening[f"/{container}"] = [where]
+        return f"/{container}"
+
+    async def without(self, path: str) -> None:
+        self.criu.missing.add(path)
+
+    async def run_starting(self, container: str) -> None:
+        await self.run(container)
+        self.criu.bad_moments += 1
+
+    async def go_on(self, container: str, work: Path) -> None:
+        pass
+
+    async def until_over(self, container: str) -> None:
+        pass
+
     async def knows(self, container: str) -> str:
         task = self._task(container)
         assert task.info.status == "running"
@@ -168,6 +264,7 @@ class RealPlace(Place):
     def __init__(self, host: RealHost) -> None:
         super().__init__(host, host.ctr.host.shared / "checkpoints" / host.namespace)
         self.ctr = host.ctr
+        self._starting: dict[str, int] = {}
 
     async def run(self, container: str) -> None:
         await asyncio.to_thread(self.ctr.run, container, "sh", "-c", KNOWS)
@@ -177,6 +274,30 @@ class RealPlace(Place):
         await asyncio.to_thread(self.ctr.run, container, "sh", "-c", STUBBORN)
         await self.file(container, "ready")
         return "link remap for /a"
+
+    async def run_listening(self, container: str, where: Listening) -> str:
+        await asyncio.to_thread(self.ctr.run, container, "nc", "-l", "-p", str(where.port))
+        async with asyncio.timeout(60):
+            while not await self.checkpoints.listens(self.namespace, container):
+                await asyncio.sleep(0.02)
+        task = await self.runtime.tasks.get(self.namespace, container)
+        assert task is not None
+        return f"/proc/{task.pid}/ns/net"
+
+    async def without(self, path: str) -> None:
+        assert (await asyncio.to_thread(lambda: self.ctr.host.run("test", "-e", path, check=False))).returncode
+
+    async def run_starting(self, container: str) -> None:
+        self._starting[container] = await starting(self.ctr, container)
+
+    async def go_on(self, container: str, work: Path) -> None:
+        await until_met(work)
+        await started(self.ctr, self._starting[container])
+
+    async def until_over(self, container: str) -> None:
+        async with asyncio.timeout(60):
+            while not await self.inside(container, "ls", "-d", "over"):
+                await asyncio.sleep(0.02)
 
     async def knows(self, container: str) -> str:
         await self.inside(container, "rm", "-f", "knows")

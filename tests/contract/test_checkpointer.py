@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import CommandFailed
-from bridge.model.checkpoints import CheckpointOptions
+from bridge.errors import BadMoment, CommandFailed
+from bridge.model.checkpoints import CheckpointOptions, Listening
 from bridge.ports import Descriptor
 from bridge.ports.checkpoints import CRIU_TAR, OPTIONS_PART, RW_LAYER, SPEC_PART, CheckpointImage
 from tests.contract.checkpointing import LEASE, MemoryPlace, Place, RealPlace
@@ -103,6 +103,19 @@ async def test_a_dump_leaves_the_task_as_it_was_running_or_paused(place: Place) 
     assert await _status(place, "web.1") == "stopped"
 
 
+async def test_connections_are_counted_and_a_network_that_nobody_else_has_is_left_alone(place: Place) -> None:
+    namespace, checkpoints = place.namespace, place.checkpoints
+    await place.run("web.1")
+    assert await checkpoints.connections(namespace, "web.1") == 0
+    with failing("not_found"):
+        await checkpoints.connections(namespace, "web.2")
+    await checkpoints.hold_network(namespace, "web.1")
+    await checkpoints.hold_network(namespace, "web.1")
+    await checkpoints.release_network(namespace, "web.1")
+    await checkpoints.release_network(namespace, "web.1")
+    assert await _status(place, "web.1") == "running"
+
+
 async def test_a_dump_that_fails_says_what_criu_says_and_changes_nothing(place: Place) -> None:
     namespace, checkpoints, tasks = place.namespace, place.checkpoints, place.runtime.tasks
     why = await place.run_stubborn("web.1")
@@ -118,6 +131,35 @@ async def test_a_dump_that_fails_says_what_criu_says_and_changes_nothing(place: 
         if status == "running":
             await tasks.pause(namespace, "web.1")
     await tasks.resume(namespace, "web.1")
+
+
+async def test_what_is_just_starting_a_program_is_dumped_a_moment_later(place: Place) -> None:
+    """Where it runs. Where it is paused that does not help: it has to run on first. Then the same directory is as good."""
+    namespace, checkpoints, tasks = place.namespace, place.checkpoints, place.runtime.tasks
+    for container in ("paused", "running"):
+        await place.run_starting(container)
+    await tasks.pause(namespace, "paused")
+    images = {container: place.images(container) for container in ("paused", "running")}
+    dumps = {
+        container: asyncio.create_task(
+            checkpoints.dump(namespace, container, directory, PLAIN, ends=False, lease=LEASE)
+        )
+        for container, directory in images.items()
+    }
+    for container, directory in images.items():
+        await place.go_on(container, directory.parent / "work")
+    with pytest.raises(BadMoment) as met:
+        await dumps["paused"]
+    assert (met.value.code, "Timeout reached" in met.value.message) == ("failed_precondition", True)
+    assert (await _status(place, "paused"), list(images["paused"].iterdir())) == ("paused", [])
+    await dumps["running"]
+    assert (await _status(place, "running"), await checkpoints.until_over(images["running"])) == ("running", "finished")
+
+    await tasks.resume(namespace, "paused")
+    await place.until_over("paused")
+    await tasks.pause(namespace, "paused")
+    await checkpoints.dump(namespace, "paused", images["paused"], PLAIN, ends=False, lease=LEASE)
+    assert await _status(place, "paused") == "paused"
 
 
 async def test_what_cannot_be_dumped_or_restored_at_all_is_said_before_criu_is_asked(place: Place) -> None:
@@ -320,3 +362,19 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
 
 def _modes(directory: Path) -> set[int]:
     return {stat.S_IMODE(each.stat().st_mode) for each in directory.rglob("*")}
+
+
+async def test_the_host_tells_what_is_not_there_and_where_somebody_listens(place: Place) -> None:
+    checkpoints, gone = place.checkpoints, "/nowhere/at/all"
+    await place.without(gone)
+    assert await checkpoints.missing(["/", gone, "/proc"]) == [gone]
+    assert await checkpoints.missing([]) == []
+
+    where = Listening(protocol="tcp", address="::", port=7777)
+    network = await place.run_listening("web.1", where)
+    assert await checkpoints.listens(place.namespace, "web.1") == [where]
+    assert await checkpoints.listening(network) == [where]
+    theirs = await checkpoints.listening()
+    assert theirs is not None
+    assert [one for one in theirs if one == where] == []  # the host has another network
+    assert await checkpoints.listens(place.namespace, "nobody") is None

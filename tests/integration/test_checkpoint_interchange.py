@@ -23,10 +23,10 @@ from tests.unit.checkpoints.archives import RECORD
 
 PLAIN = CheckpointOptions()
 
-# It counts in memory, and writes down how far it has come where the test can see it.
+# It counts in memory, and adds how far it has come to a file that the test can see. It starts no program: see `WAITS`.
 COUNTS = f"""
 {WAITS}
-i=0; while :; do i=$((i+1)); echo $i >/counted/part; mv /counted/part /counted/total; waits; done
+i=0; while :; do i=$((i+1)); echo $i >>/counted/totals; waits; done
 """
 
 
@@ -72,7 +72,8 @@ async def test_docker_s_checkpoint_goes_on_here_and_ours_in_docker(containerd_fa
     counted.mkdir()
 
     def total() -> int:
-        return int((counted / "total").read_text()) if (counted / "total").exists() else 0
+        totals = counted / "totals"
+        return int(totals.read_text().split()[-1]) if totals.exists() else 0
 
     with docker_on(host) as docker, host.fresh_namespace(busybox=False) as ctr, contextlib.ExitStack() as stack:
         run = ("run", "--detach", "--security-opt", "seccomp=unconfined")

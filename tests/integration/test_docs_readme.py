@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from bridge.cli import main
+from tests.contract.checkpointing import WAITS
 from tests.fix_bridge import Bridge, until_stored
 from tests.testbed import BUSYBOX, Ctr
 
 PAGE: Final = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-ENDS: Final = ("sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
+ENDS: Final = ("sh", "-c", f"trap 'exit 0' TERM; {WAITS}\nwhile true; do waits; done")
 ONLY_READ: Final = re.compile(r" (serve|events|top|migrate)\b| -it | --at 2h| nginx")
 """Those; two hours ago there was no log here, and there is no second node."""
 LAST: Final = ("wait", "pause")

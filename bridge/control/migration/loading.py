@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,7 +21,8 @@ import msgspec
 
 from bridge.checkpoints import Delta, keep_layer
 from bridge.control import lifecycle
-from bridge.control.checkpoint_dump import checkpointing_at, resume
+from bridge.control.checkpoint_dump import MOMENT_S, at_a_good_moment, checkpointing_at, freeze, resume
+from bridge.control.checkpoint_origin import exported
 from bridge.control.leases import lease_labels, lease_of
 from bridge.control.migration.asking import Asking
 from bridge.control.migration.departure import Offer
@@ -54,11 +56,6 @@ SMALL: Final = 4 << 20
 MOST_PARTS: Final = 19
 """What it is, as many rounds as a command may ask for, the last dump, and one for luck."""
 
-TRIES: Final = 3
-BAD_MOMENT: Final = "Timeout reached"
-"""What CRIU says where it met a process in the middle of a vfork: that one waits for its child, the child was stopped first, and
-neither can be stopped or go on. It gives up after ten seconds, and a moment later it is over."""
-
 TOLD_EVERY: Final = 1 << 20
 SETTLED_S: Final = 0.05
 
@@ -70,7 +67,8 @@ class Loading:
         verdict: what the target has found.
         rounds: how often its memory was sent while it ran.
         sent: bytes on the bus, of which `sent_frozen` while it stood still.
-        frozen_at: when it was frozen, by a clock that nobody sets; 0 before.
+        frozen_at: when it was frozen, by a clock that nobody sets; 0 before. Where it has run on for a moment in between, later
+            by that: it is since then that it has stood still, all in all.
         checked: what it is given up with where nothing more was wanted than to look.
     """
 
@@ -167,70 +165,45 @@ class Loading:
         await self._store(spec, "reserving", 0)
 
     async def _send_image(self) -> None:
-        namespace, _ = self._place.target
         record = self._record
-
-        async def exported() -> Archive:
-            async for piece in await self._place.runtime.checkpoints.export_image(namespace, record.image):
-                yield piece
-
+        archive = partial(exported, self._place, record.image_digest, record.image)
         self.sent += await self._kit.catalogue.store_image(
-            record.image_digest, exported, upload=self._migration.id, tell=self._telling("sending image", 0)
+            record.image_digest, archive, upload=self._migration.id, tell=self._telling("sending image", 0)
         )
 
     async def _send_round(self) -> int:
         self._tell(f"pre-copy {self.rounds + 1}: dumping")
-        images = await self._moving(f"round {self.rounds + 1}")
+        images = await self._dump(f"round {self.rounds + 1}", running=True)
         part = await self._send(images, f"pre-copy {self.rounds + 1}: sending")
         await self._ask("prepare", part=self._next - 1)
         return part.size
 
-    async def _moving(self, name: str) -> Path:
-        """Dump it while it runs, once more where CRIU met it at a bad moment."""
-        for left in reversed(range(TRIES)):
-            try:
-                return await self._dump(name, running=True)
-            except CommandFailed as error:
-                if not left or BAD_MOMENT not in error.message:
-                    raise
-                log.info("%s is dumped again: %s", self._place, error)
-        raise AssertionError("the last try returns or raises")
-
     # -- while it stands still
 
     async def freeze(self) -> None:
-        """Let it stand still. Cancelled it waits for containerd first: it may not come to stand still after it was looked at."""
+        """Let it stand still."""
         self._tell("freezing")
         self.frozen_at = time.monotonic_ns()
-        pausing = asyncio.ensure_future(self._place.runtime.tasks.pause(*self._place.target))
-        try:
-            await asyncio.shield(pausing)
-        except asyncio.CancelledError:
-            await asyncio.wait({pausing})
-            pausing.exception()
-            raise
+        await freeze(self._place)
 
     async def dump(self) -> Offer:
         """Dump it and what it wrote, and send what has changed since the last round."""
-        processes, images = await self._still()
+        processes, images = await at_a_good_moment(self._place, self._still, again=self._again)
         part = await self._through(self._send(images, "sending"))
         self.sent_frozen = part.size
         return Offer(self._parts, processes)
 
     async def _still(self) -> tuple[int | None, Path]:
-        """Dump it; where CRIU met it at a bad moment it runs on for another one first, since nothing is offered yet."""
-        for left in reversed(range(TRIES)):
-            processes = await _processes(self._place)
-            try:
-                return processes, await self._dump("last", running=False)
-            except CommandFailed as error:
-                if not left or BAD_MOMENT not in error.message:
-                    raise
-                log.info("%s is dumped again: %s", self._place, error)
-            await self.resume()
-            await asyncio.sleep(SETTLED_S)
-            await self.freeze()
-        raise AssertionError("the last try returns or raises")
+        processes = await _processes(self._place)
+        return processes, await self._dump("last", running=False)
+
+    async def _again(self) -> None:
+        """Let it run on for a moment, which it may, since nothing is offered yet."""
+        await self.resume()
+        stood = time.monotonic_ns() - self.frozen_at
+        await asyncio.sleep(MOMENT_S)
+        await self.freeze()
+        self.frozen_at -= stood
 
     async def hand_over(self) -> None:
         """Ask the target to take it."""
@@ -239,6 +212,8 @@ class Loading:
 
     async def resume(self) -> None:
         """Let it run on."""
+        if self._record.options.tcp_established:
+            await self._place.runtime.checkpoints.release_network(*self._place.target)
         await resume(self._place)
 
     # -- when it is decided
@@ -254,9 +229,15 @@ class Loading:
         await lifecycle.delete(self._place, Delete(force=True))
 
     async def _end_still(self) -> None:
-        """End it as it stands. Where its processes are out of sight CRIU does it, which ends them when it has dumped them."""
+        """End it as it stands. Where its processes are out of sight CRIU does it, which ends them when it has dumped them.
+
+        It does so with connections that go on elsewhere, too: nothing of them stays here then that would be in their way back.
+        """
         task = await self._place.runtime.tasks.get(*self._place.target)
-        if task is None or task.status != "paused" or await self._place.runtime.tasks.kill_frozen(*self._place.target):
+        if task is None or task.status != "paused":
+            return
+        connected = self._record.options.tcp_established
+        if not connected and await self._place.runtime.tasks.kill_frozen(*self._place.target):
             return
         namespace, container = self._place.target
         bench, checkpoints = await self._bench("end"), self._place.runtime.checkpoints
@@ -264,7 +245,8 @@ class Loading:
             options = self._record.options
             await checkpoints.dump(namespace, container, bench.images, options, ends=True, lease=self._lease)
         except CommandFailed as error:
-            log.warning("%s runs at its target, and may do something here before it ends: %s", self._place, error)
+            if not connected or not await self._place.runtime.tasks.kill_frozen(namespace, container):
+                log.warning("%s runs at its target, and may do something here before it ends: %s", self._place, error)
         finally:
             await disk(lambda: removed(bench.path))
 
@@ -304,6 +286,9 @@ class Loading:
         bench = await self._bench(name)
         namespace, container = self._place.target
         checkpoints = self._place.runtime.checkpoints
+        if self._record.options.tcp_established and not running:
+            # From here on nobody answers for its connections at this end, nor closes them when it is killed.
+            await checkpoints.hold_network(namespace, container)
         await checkpoints.dump(namespace, container, bench.images, self._record.options, ends=False, lease=self._lease)
         if self._record.rw:
             try:

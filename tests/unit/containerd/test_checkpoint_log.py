@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.containerd.checkpoint_log import MOST, log_end, verdict
+from bridge.containerd.checkpoint_log import MOST, log_end, unstoppable, verdict
 
 LOG = """\
 (00.000073) Version: 4.1.1 (gitid 0)
@@ -10,6 +10,7 @@ LOG = """\
 (00.000746) Running pre-dump scripts
 (00.010902) Warn  (compel/arch/x86/src/lib/infect.c:418): Will restore 1371 with interrupted system call
 (00.493067)      1: Error (criu/files-reg.c:2353): Can't open file \x1b[31mfile\r on restore: No such file or directory
+(00.063064) pie: 18: Error (criu/pie/util-vdso.c:117): vdso: ELF header magic mismatch
 (00.079186) Error (criu/cr-dump.c:2111): Dumping FAILED.
 """
 
@@ -17,6 +18,7 @@ LOG = """\
 def test_the_errors_are_told_without_stamps_and_control_characters() -> None:
     assert log_end(LOG) == (
         "Error (criu/files-reg.c:2353): Can't open file [31mfile on restore: No such file or directory; "
+        "Error (criu/pie/util-vdso.c:117): vdso: ELF header magic mismatch; "
         "Error (criu/cr-dump.c:2111): Dumping FAILED."
     )
 
@@ -47,3 +49,12 @@ def test_a_log_tells_how_a_dump_has_ended() -> None:
     assert verdict(LOG + "(00.3) Error (criu/cgroup.c:1998): cg: cgroupd: recv req error\n") == "failed"
     assert verdict("(00.1) Dumping processes (pid: 104 comm: Dumping finished successfully)\n(00.2) x\n") == "unknown"
     assert verdict("") == "unknown"
+
+
+def test_a_log_tells_whether_a_process_could_not_be_stopped_just_then() -> None:
+    assert unstoppable(
+        "(00.1) SEIZE 81 (comm vf): success\n(10.1) Error (criu/cr-dump.c:1655): Timeout reached. Try to interrupt: 0\n"
+        "(10.1) Error (criu/cr-dump.c:1975): Dumping FAILED.\n"
+    )
+    assert not unstoppable(LOG)
+    assert not unstoppable("(00.1) SEIZE 81 (comm Timeout reached): success\n")

@@ -339,20 +339,6 @@ async def test_an_end_waits_for_a_containerd_that_is_away_however_long(
         assert (await session.ended()).exit_status == 0
 
 
-async def test_input_and_its_end_wait_for_a_shim_that_comes_late(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    late = True
-    monkeypatch.setattr("bridge.stdio.input._has_reader", lambda _: not late)
-    monkeypatch.setattr("bridge.stdio.input.ANSWER_S", 0.01)
-    session = await house.run(Program(echoes=True), stdin=True)
-    await until(lambda: session.stdin is not None and not session.stdin._read.is_set())
-    early = await house.write(session, 0, b"x")
-    assert (early.accepted, early.error) == (0, None)  # a pipe that nobody reads is broken
-    await session.close_stdin()
-    late = False
-    async with asyncio.timeout(90):
-        assert (await session.ended()).exit_status == 0
-
-
 async def test_a_write_that_was_cut_off_half_way_is_not_done_again(house: House) -> None:
     session = await house.run(Program(echoes=True), stdin=True)
     await house.write(session, 0, b"sure")
