@@ -49,6 +49,7 @@ class Checkpoints:
         self._version = version
         self._images = images_pb2.ImagesStub(channel)
         networks = Networks(visits)
+        self._records, self._tasks, self._networks = records, tasks, networks
         self._dumps = Dumps(channel, address, records=records, tasks=tasks, networks=networks)
         self._restores = Restores(
             channel, records=records, tasks=tasks, networks=networks, visits=visits, until_over=self._dumps.until_over
@@ -81,6 +82,19 @@ class Checkpoints:
     async def until_over(self, directory: Path) -> Literal["finished", "failed", "unknown"]:
         """Wait until nobody works on a directory; see the port."""
         return await self._dumps.until_over(directory)
+
+    async def connections(self, namespace: str, container: str) -> int | None:
+        """Return how many TCP connections a task has; see the port."""
+        found = await self._tasks.pids(namespace, container)
+        return await self._networks.connections([one.pid for one in found])
+
+    async def hold_network(self, namespace: str, container: str) -> None:
+        """Let nothing pass in a task's network; see the port."""
+        await self._networks.hold(await self._records.one(namespace, container), namespace)
+
+    async def release_network(self, namespace: str, container: str) -> None:
+        """Let pass what is held; see the port."""
+        await self._networks.release(await self._records.one(namespace, container), namespace)
 
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return a configuration file of CRIU's; see the port."""

@@ -8,6 +8,7 @@ one line of JSON: a result for each step, or what went wrong, and the rest is up
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -16,7 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -29,9 +30,14 @@ CHAIN: Final = "CRIU"
 MARK: Final = "0xc114"
 """What may pass all the same: CRIU's own packets."""
 
-LISTENS: Final = "0A"
-UNCONNECTED: Final = "07"
-"""States of sockets in /proc/net (linux, include/net/tcp_states.h)."""
+HELD: Final = "CONTAINERD-BRIDGE"
+"""Our chain, and table, that lets nothing pass: CRIU takes its own away when it has dumped."""
+
+UNCONNECTED: Final = ("03", "06", "07", "0A")
+"""States of TCP sockets (include/net/tcp_states.h) of no connection, or of no process: CRIU dumps them as they are."""
+
+LISTENING: Final = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
+"""Tables of sockets, and the state there of those that take what comes from anybody."""
 
 MAPPED: Final = bytes(10) + b"\xff\xff"
 """What an address of IPv4 begins with where it is written as one of IPv6."""
@@ -111,6 +117,75 @@ def _is_criu(words: list[str]) -> bool:
     return words[1:2] == [CHAIN] or words[-2:] == ["-j", CHAIN] or (MARK in words and words[-2:] == ["-j", "DROP"])
 
 
+def hold() -> bool:
+    """Let nothing pass in this network any more, in or out, until `release`; return whether that could be done. Twice is once."""
+    status, listed = run("iptables", "-w", "-S")
+    if status:
+        return _held_by_nft()
+    held = _held(listed.splitlines(), "iptables")
+    status, listed = run("ip6tables", "-w", "-S")
+    return held and (bool(status) or _held(listed.splitlines(), "ip6tables"))
+
+
+def _held(there: list[str], program: str) -> bool:
+    # What leads to the chain comes last: so it holds, or there is nothing that is half of it.
+    rules = [
+        ["-N", HELD],
+        *(["-A", *rule] for rule in ([HELD, "-j", "DROP"], ["INPUT", "-j", HELD], ["OUTPUT", "-j", HELD])),
+    ]
+    for word, chain, *rest in rules:
+        if " ".join([word, chain, *rest]) not in there:
+            first = "-I" if word == "-A" and chain != HELD else word
+            if run(program, "-w", first, chain, *rest)[0]:
+                return False
+    return True
+
+
+def _held_by_nft() -> bool:
+    table = ["inet", HELD.lower()]
+    chain = "{{ type filter hook {} priority -300; policy drop; }}"
+    chains = [["add", "chain", *table, hook, chain.format(hook)] for hook in ("input", "output")]
+    steps = [["add", "table", *table], *chains]
+    return not any(run("nft", *step)[0] for step in steps)
+
+
+def release() -> None:
+    """Let pass what `hold` has held up; that there is nothing of it is as good."""
+    for program in ("iptables", "ip6tables"):
+        status, listed = run(program, "-w", "-S")
+        if not status and f"-N {HELD}" in listed.splitlines():
+            for rule in (["-D", "INPUT", "-j", HELD], ["-D", "OUTPUT", "-j", HELD], ["-F", HELD], ["-X", HELD]):
+                run(program, "-w", *rule)
+    status, listed = run("nft", "list", "tables")
+    if not status and f"table inet {HELD.lower()}" in listed.splitlines():
+        run("nft", "delete", "table", "inet", HELD.lower())
+
+
+def connections(pids: list[int]) -> int:
+    """Return how many TCP connections these processes have, whoever else is in their network."""
+    sockets: set[str] = set()
+    connected: set[str] = set()
+    for pid in pids:
+        try:
+            sockets.update(_sockets(f"/proc/{pid}/fd"))
+            for table in ("tcp", "tcp6"):
+                with open(f"/proc/{pid}/net/{table}", encoding="utf-8") as lines:
+                    rows = [line.split() for line in lines][1:]
+                connected.update(row[9] for row in rows if row[3] not in UNCONNECTED)
+        except FileNotFoundError:
+            continue  # it has just ended, or there is no such table
+    return len(sockets & connected)
+
+
+def _sockets(directory: str) -> Iterator[str]:
+    """Return the inodes of the sockets that a process has open."""
+    for name in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            file = os.readlink(f"{directory}/{name}")
+            if file.startswith("socket:["):
+                yield file[8:-1]
+
+
 def thaw(pid: int) -> bool:
     """Let the control group of a process run, if it is frozen; return whether it was."""
     with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
@@ -143,9 +218,12 @@ def listening(own: int, *pids: int) -> list[list[Any]]:
     `own` is our directory in the /proc that was there before: in another one our number may mean nothing.
     """
     found: list[list[Any]] = []
-    sockets = {inode for pid in pids for inode in _sockets(pid)}
+    sockets: set[str] = set()
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            sockets.update(_sockets(f"/proc/{pid}/fd"))
     theirs = f"/proc/{pids[0]}/" if pids else ""
-    for name, state in (("tcp", LISTENS), ("tcp6", LISTENS), ("udp", UNCONNECTED), ("udp6", UNCONNECTED)):
+    for name, state in LISTENING.items():
         try:
             table = os.open(f"{theirs}net/{name}", os.O_RDONLY, dir_fd=own)
         except OSError:
@@ -153,21 +231,8 @@ def listening(own: int, *pids: int) -> list[list[Any]]:
         with open(table, encoding="utf-8", errors="replace") as lines:  # no other codec is loaded yet
             for words in [line.split() for line in lines][1:]:
                 address, port = words[1].split(":")
-                if words[3] == state and int(port, 16) and (not pids or int(words[9]) in sockets):
+                if words[3] == state and int(port, 16) and (not pids or words[9] in sockets):
                     found.append([name[:3], _address(address), int(port, 16)])
-    return found
-
-
-def _sockets(pid: int) -> list[int]:
-    """Return the inodes of the sockets that a process has open."""
-    found = []
-    try:
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            link = os.readlink(f"/proc/{pid}/fd/{name}")
-            if link.startswith("socket:["):
-                found.append(int(link[8:-1]))
-    except OSError:
-        pass  # it, or that file, is no more
     return found
 
 
@@ -183,6 +248,9 @@ STEPS: Final[dict[str, Callable[..., Any]]] = {
     "loopback": loopback,
     "rules": rules,
     "unlock": unlock,
+    "hold": hold,
+    "release": release,
+    "connections": connections,
     "thaw": thaw,
     "missing": missing,
 }

@@ -26,8 +26,8 @@ OF_THE_FILE: Final = ("tcp_skip_in_flight", "link_remap")
 
 async def verdict_of_dump(place: Place, record: ContainerInfo, task: TaskInfo, draft: CheckpointRecord) -> Verdict:
     """Say what a dump of this task would meet."""
-    criu, execs, memory, space = await asyncio.gather(
-        place.runtime.checkpoints.check(), _execs(place), memory_of(place), _space(place)
+    criu, execs, connections, memory, space = await asyncio.gather(
+        place.runtime.checkpoints.check(), _execs(place), _connections(place), memory_of(place), _space(place)
     )
     verdict = before_dump(
         ToDump(
@@ -38,6 +38,7 @@ async def verdict_of_dump(place: Place, record: ContainerInfo, task: TaskInfo, d
             spec=record.spec,
             execs=execs,
             stdio=draft.stdio,
+            connections=connections,
             memory=memory,
             space=space,
         )
@@ -51,6 +52,13 @@ async def _execs(place: Place) -> int | None:
     except CommandFailed:
         return None
     return sum(one.exec_id is not None for one in found)
+
+
+async def _connections(place: Place) -> int | None:
+    try:
+        return await place.runtime.checkpoints.connections(*place.target)
+    except CommandFailed:
+        return None
 
 
 async def memory_of(place: Place) -> int | None:

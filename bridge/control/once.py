@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 
@@ -39,7 +39,7 @@ from bridge.control.running import (
     Running,
     TakenBack,
 )
-from bridge.control.verb import Place, Verb
+from bridge.control.verb import Leave, Place, Verb
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model.commands import Cancel, Command
@@ -199,8 +199,7 @@ class Once:
                 except CommandFailed as error:  # too many wait: that stands under its id too, so it has one end
                     return await self._ends.finish(order, order.row, self._failed(order, error))
                 running.entered()
-                for task in accepting:
-                    await task
+                await asyncio.gather(*accepting)
 
                 async def leave() -> None:
                     order.parted = True
@@ -232,9 +231,7 @@ class Once:
         if not order.began:
             self._ends.stage(order, "accepted")
 
-    async def _now(
-        self, running: Running, command: Command, *, leave: Callable[[], Awaitable[None]], rest: Rest
-    ) -> Outcome:
+    async def _now(self, running: Running, command: Command, *, leave: Leave, rest: Rest) -> Outcome:
         order, row = running.order, running.order.row
         permit = self._desk.permit(order, partial(self._begin, running))
         place = structs.replace(self._desk.place(order, permit), leave=leave, rest=rest)

@@ -22,6 +22,7 @@ from bridge.control.creation import RUNC, created_by
 from bridge.control.execution import session_for_task
 from bridge.control.leases import taken_back, undo
 from bridge.control.restore_image import CANCELLED, content_of, with_image
+from bridge.control.restore_options import options_of_restore
 from bridge.control.restore_source import Taken
 from bridge.control.restore_spec import adapted_labels, adapted_spec, same_spec, with_config
 from bridge.control.verb import Place
@@ -184,7 +185,8 @@ async def carried_out(
     Raises:
         CommandFailed: nothing of it is left, and what was there is as it was.
     """
-    await bench.write(bench.config, place.runtime.checkpoints.criu_config(plan.options))
+    options = await options_of_restore(place, plan.options, plan.taken.spec, plan.wanted)
+    await bench.write(bench.config, place.runtime.checkpoints.criu_config(options))
     async with (
         with_image(place, plan.taken, plan.content, here=plan.image is not None, lease=lease) as image,
         _snapshot(place, plan, image, lease),

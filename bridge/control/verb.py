@@ -22,6 +22,7 @@ __all__ = [
     "Checkpointing",
     "Interruption",
     "Known",
+    "Leave",
     "Permission",
     "Place",
     "Removing",
@@ -102,6 +103,9 @@ class Interruption:
                 each.cancel()
             await asyncio.gather(task, passed, first, return_exceptions=True)
 
+
+Leave: TypeAlias = Callable[[], Awaitable[None]]
+"""Gives the turn in a container's lane to the next one; once more does nothing."""
 
 Known: TypeAlias = Callable[[str, str], Awaitable[ContainerState]]
 """Tells the state of a container as the log has it, with everything that containerd had told when it was asked.
@@ -237,7 +241,7 @@ class Place(Struct, frozen=True, kw_only=True):
     sessions: StdioSessions | None = None
     checkpointing: Checkpointing | None = None
     harbour: Any = None
-    leave: Callable[[], Awaitable[None]] = _stay
+    leave: Leave = _stay
     rest: Rest = nullcontext
 
     @property

@@ -126,6 +126,25 @@ class Checkpointer(Protocol):
         """
         ...
 
+    async def connections(self, namespace: str, container: str) -> int | None:
+        """Return how many established TCP connections a task has; None where that is out of sight."""
+        ...
+
+    async def hold_network(self, namespace: str, container: str) -> None:
+        """Let nothing pass in the network that a container's spec names by path, in or out; in any other nothing is done.
+
+        So nobody answers for its connections, or closes them, when a frozen task ends whose copy goes on elsewhere. It stays so
+        until `release_network`, or until a task was restored in that network. Twice is as good as once.
+
+        Raises:
+            CommandFailed: `failed_precondition`: it cannot be done from here.
+        """
+        ...
+
+    async def release_network(self, namespace: str, container: str) -> None:
+        """Let pass what is held up; that nothing is, is as good."""
+        ...
+
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return the text of a CRIU configuration file with what containerd's API cannot tell CRIU at restore."""
         ...

@@ -44,6 +44,10 @@ class MemoryCriu:
         """Set by a dump that waits."""
         self.dumped: CheckpointOptions | None = None
         """How it was told to dump, the last time."""
+        self.connections: int | None = 0
+        """How many TCP connections each task has."""
+        self.networks: set[tuple[str, str]] = set()
+        """Whose networks are held."""
         self.stats = CriuStats(
             freezing_us=130, frozen_us=10_000, memdump_us=800, memwrite_us=400, pages_scanned=512, pages_written=40
         )

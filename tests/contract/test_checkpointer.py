@@ -103,6 +103,19 @@ async def test_a_dump_leaves_the_task_as_it_was_running_or_paused(place: Place) 
     assert await _status(place, "web.1") == "stopped"
 
 
+async def test_connections_are_counted_and_a_network_that_nobody_else_has_is_left_alone(place: Place) -> None:
+    namespace, checkpoints = place.namespace, place.checkpoints
+    await place.run("web.1")
+    assert await checkpoints.connections(namespace, "web.1") == 0
+    with failing("not_found"):
+        await checkpoints.connections(namespace, "web.2")
+    await checkpoints.hold_network(namespace, "web.1")
+    await checkpoints.hold_network(namespace, "web.1")
+    await checkpoints.release_network(namespace, "web.1")
+    await checkpoints.release_network(namespace, "web.1")
+    assert await _status(place, "web.1") == "running"
+
+
 async def test_a_dump_that_fails_says_what_criu_says_and_changes_nothing(place: Place) -> None:
     namespace, checkpoints, tasks = place.namespace, place.checkpoints, place.runtime.tasks
     why = await place.run_stubborn("web.1")

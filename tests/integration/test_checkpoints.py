@@ -292,6 +292,8 @@ async def test_where_criu_fails_it_runs_on_and_nothing_is_left(here: Here) -> No
     await here.start("web.1", *CONNECTED)
     await here.connected("web.1")
     code, sentence = await here.failure(Checkpoint(name="first"), "web.1")
+    assert (code, "it has established TCP connections (2)" in sentence) == ("failed_precondition", True), sentence
+    code, sentence = await here.failure(Checkpoint(name="first", force=True), "web.1")
     # CRIU 4.1 cannot dump sockets on kernels of today at all.
     says = "tcp-established" if here.ctr.host.version == "2.1" else "socket"
     assert (code, says in sentence) == ("failed_precondition", True), sentence

@@ -91,6 +91,9 @@ DUMPS = {
     "connections that are asked for": Case(
         {"connections": 2, "options": TCP, "spec": OWN | JOINED}, "tcp", "ok", "are dumped"
     ),
+    "connections that are closed": Case(
+        {"connections": 2, "options": CheckpointOptions(tcp_close=True)}, "tcp", "ok", "closed at the restore"
+    ),
     "connections in a network that goes": Case({"options": TCP}, "tcp", "risk", "can only be closed"),
     "sockets that CRIU does not know": Case(
         {"criu": CriuCheck("4.1.1", True, "")},
