@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -59,6 +61,8 @@ def enter(namespaces: dict[str, str], network: str) -> None:
         set_to(descriptor)
     os.chdir("/")
     if network:
+        if not stat.S_ISREG(os.stat(network).st_mode):  # the path may be anybody's, and to open a device does things
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), network)
         set_to(os.open(network, os.O_RDONLY))
 
 
