@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from benchmarks.findings import Finding, Tell
-from benchmarks.footprint import peak_rss
+from benchmarks.footprint import cpu_seconds, peak_rss
 from benchmarks.measured import Stopwatch
 from benchmarks.processes import RunFailed
 from bridge.client import Bus, CommandFailed, connect
@@ -48,7 +48,7 @@ AIM_MEMORY: Final = 150
 MIB: Final = 1 << 20
 WITHIN_S: Final = 300.0
 
-OURS, CTR, CRIU, CP = "catalogue", "ctr", "CRIU", "cp"
+OURS, CTR, CRIU, CP, SERVER = "catalogue", "ctr", "CRIU", "cp", "nats-server"
 IMAGE: Final = "big-checkpoint"
 PROGRAM: Final = """
 mkfifo /waits /memory
@@ -91,6 +91,8 @@ class _Way(NamedTuple):
     made: list[float]
     restored: list[float]
     still: list[float]
+    worked: list[float]
+    """Of processor time, for a checkpoint."""
 
 
 class _Looked(NamedTuple):
@@ -181,7 +183,7 @@ async def measure(size: Size, tell: Tell) -> list[Finding]:
     Raises:
         RunFailed: something could not be made, or has another memory after it was restored.
     """
-    times = {name: _Way([], [], []) for name in (OURS, CTR, CRIU, CP)}
+    times = {name: _Way([], [], [], []) for name in (OURS, CTR, CRIU, CP, SERVER)}
     with _node() as node:
         process = _Process(node.ctr, "big")
         await asyncio.to_thread(process.run, size.memory)
@@ -239,12 +241,14 @@ def _found_rates(size: Size, times: Mapping[str, _Way], record: CheckpointRecord
     return Finding(
         what=f"a checkpoint of it ({record.archive.size // MIB:,} MiB packed), and its restore",
         aim=f"<= {AIMS[0]:g} and <= {AIMS[1]:g} times ctr's",
-        figure=f"{made}: {shares[0]:.1f} times; restore {restored}: {shares[1]:.1f} times; cp {told(times[CP].made)}",
+        figure=f"{made}: {shares[0]:.1f} times; restore {restored}: {shares[1]:.1f} times; cp {told(times[CP].made)}; "
+        f"CPU for the checkpoint: bridge {min(times[OURS].worked):.1f} s, nats-server {min(times[SERVER].worked):.1f} s",
         met=all(share <= aim for share, aim in zip(shares, AIMS, strict=True)),
         numbers={
             "bytes": size.memory,
             "stored": record.archive.size,
             "made": {name: way.made for name, way in times.items() if way.made},
+            "cpu": {name: way.worked for name, way in times.items() if way.worked},
             "restored": {name: way.restored for name, way in times.items() if way.restored},
         },
         others=others,
@@ -258,9 +262,13 @@ async def _made(node: _Node, bus: Bus, process: _Process, times: Mapping[str, _W
         await host.checkpoint_remove(process.name, f"ours-{number - 1}", namespace=namespace)
         await asyncio.to_thread(node.ctr, "images", "rm", "--sync", IMAGE)
     await asyncio.to_thread(process.look_anew)
+    pids = {OURS: node.bridge.process.pid, SERVER: node.server.pid}
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
     began = time.perf_counter()
     made = await host.checkpoint(process.name, Checkpoint(name=f"ours-{number}"), namespace=namespace)
     times[OURS].made.append(time.perf_counter() - began)
+    for name, pid in pids.items():
+        times[name].worked.append(cpu_seconds(pid) - before[name])
     times[OURS].still.append(await asyncio.to_thread(process.still))
     assert made.record is not None
     if made.record.stats is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.client.checkpoint_keys import findings_of_keys
 from bridge.client.checkpoints import Checkpoints
 from bridge.client.checkup import Finding, findings
 from bridge.client.container import Container
@@ -23,6 +24,7 @@ from bridge.model.selection import Names, Selection, names
 from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
 from bridge.ports import (
+    BusFacts,
     BusInspector,
     CommandSender,
     DurableReader,
@@ -191,7 +193,17 @@ class Bus(FollowsLog):
                 nodes = await standings(self._reader, self.subjects, facts.extent)
             except LogError as error:
                 nodes = str(error)
-        return findings(facts, nodes)
+        return [*findings(facts, nodes), *await self._keys_of(facts)]
+
+    async def _keys_of(self, facts: BusFacts) -> list[Finding]:
+        if not any(one.holds == "checkpoints" and not one.absent and not one.unknown for one in facts.stores):
+            return []
+        try:
+            return list(findings_of_keys(await self.checkpoints.list(), self.checkpoints.fingerprints()))
+        except ConfigError as error:
+            return [Finding(level="fail", area="checkpoints", message=str(error))]
+        except CommandFailed:
+            return []  # who may not read them needs no key
 
     async def nodes(self, *, wait: float = 0.5) -> Sequence[NodePresence]:
         """Return the nodes that take commands and answer within `wait` seconds, sorted by name."""

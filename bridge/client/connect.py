@@ -52,7 +52,7 @@ async def connect(
         root: first token of every subject.
         state_dir: that bridge's state directory, for `embedded`.
         name: what the server calls this connection in its own reports.
-        checkpoint_key: file of the key that archives of checkpoints are encrypted with.
+        checkpoint_key: file of the keys that archives of checkpoints are encrypted with.
 
     Raises:
         ConfigError: the server cannot be reached, or does not let us in.

@@ -122,6 +122,10 @@ class Checkpoints(Waited):
         """Return the same checkpoints, read with the key in this file."""
         return Checkpoints(self.thread, self.real.with_key(key))
 
+    def fingerprints(self) -> Sequence[str]:
+        """Return what the keys in that file are called; see `bridge.client.Checkpoints.fingerprints`."""
+        return self.real.fingerprints()
+
     list = waits(AsyncCheckpoints.list)
     get = waits(AsyncCheckpoints.get)
     find = waits(AsyncCheckpoints.find)

@@ -139,7 +139,8 @@ async def _ensure(
             config = await create(connection, declared)
     found = weaknesses(config, bucket, replicas=replicas, max_age=max_age, kept=kept)
     if found:
+        when = " where nothing is on its way" if kept else ""
         raise ConfigError(
             f"bucket {bucket} is not strong enough: {'; '.join(found)}. Change its stream (nats stream edit {name}), "
-            "or remove it, and the bridge makes a new one"
+            f"or remove it{when}, and the bridge makes a new one"
         )

@@ -27,8 +27,9 @@ from bridge.jetstream.stored import FOREIGN, Written, sent_to, written_of
 from bridge.jetstream.streams import NO_STREAM
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.migrations import Migration, MigrationKey, check_step
+from bridge.model.nanos import Nanos, parse_rfc3339
 from bridge.model.subjects import Subjects, quote
-from bridge.ports import MovedOn, Registered
+from bridge.ports import Listed, MovedOn, Registered
 
 __all__ = ["JetStreamMigrations"]
 
@@ -58,9 +59,15 @@ class JetStreamMigrations:
             LogUnavailable: the bucket does not answer.
             LogRefused: there is none, it may not be read, or what was written there is of a version that this one does not know.
         """
+        return self._registered(key, await self._written(key))
+
+    async def _written(self, key: MigrationKey) -> Written:
         with self._errors():
             written = await written_of(self._connection, self._stream, key_subject(self._bucket, key.token))
         self._tell(key, written)
+        return written
+
+    def _registered(self, key: MigrationKey, written: Written) -> Registered:
         if written.last is None:
             return Registered(None, written.revision)
         try:
@@ -73,16 +80,21 @@ class JetStreamMigrations:
             raise LogRefused(f"bucket {self._bucket}: what stands under {key.token} is the migration {entry.key.token}")
         return Registered(entry, written.revision)
 
-    async def list(self, node: str) -> list[Migration]:
+    async def list(self, node: str) -> list[Listed]:
         """Return the entries of a node; what cannot be read is passed over with a warning. See the port."""
         keys: set[str] = set()
         with self._errors():
             for pattern in (f"{quote(node)}.>", f"*.{quote(node)}.>"):
                 keys |= await keys_in(self._connection, self._bucket, pattern)
-        found: list[Migration | None] = []
+            info = await api(self._connection, f"STREAM.INFO.{self._stream}")
+        if not keys:
+            return []
+        # Servers before 2.10 do not tell the time: then it is at least that of their last message.
+        moment = parse_rfc3339(info.get("ts") or info["state"]["last_ts"])
+        found: list[Listed | None] = []
         ordered = sorted(keys)
         for start in range(0, len(ordered), ABREAST):
-            found += await asyncio.gather(*[self._entry(key) for key in ordered[start : start + ABREAST]])
+            found += await asyncio.gather(*[self._listed(key, moment) for key in ordered[start : start + ABREAST]])
         return [entry for entry in found if entry is not None]
 
     async def change(self, standing: Registered, wanted: Migration) -> Registered:
@@ -119,9 +131,13 @@ class JetStreamMigrations:
         with self._errors():
             await api(self._connection, f"STREAM.PURGE.{self._stream}", request)
 
-    async def _entry(self, token: str) -> Migration | None:
+    async def _listed(self, token: str, moment: Nanos) -> Listed | None:
         try:
-            return (await self.get(MigrationKey.parse(token))).migration
+            key = MigrationKey.parse(token)
+            written = await self._written(key)
+            entry = self._registered(key, written).migration
+            if entry is not None and written.last is not None:
+                return Listed(entry, max(0.0, (moment - written.last.stored_at) / 1e9))
         except ValueError as error:
             log.warning("passing over what stands in bucket %s: %s", self._bucket, error)
         except LogRefused as error:

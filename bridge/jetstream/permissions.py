@@ -1,6 +1,6 @@
 """What NATS has to permit each role: the first line of defence, since verb and container stand in the subject.
 
-    reader       reads the log, the states, the nodes and the records of checkpoints; commands nothing
+    reader       reads the log, the states, the nodes, the records of checkpoints and how migrations are; commands nothing
     namespace    looks at, starts, stops and deletes the containers of one namespace, reads what happens to them, waits for the
                  outcomes of its commands and lists them
     container    the same for one container
@@ -53,7 +53,7 @@ VARIABLES: Final[dict[Role, str]] = {
     "node": "CONTAINERD_NODE",
 }
 _SAYS: Final[dict[Role, str]] = {
-    "reader": "Reads the log of container events, the states, the nodes and the records of checkpoints. Commands nothing.",
+    "reader": "Reads the log of container events, the states, the nodes, the records of checkpoints and how migrations are.",
     "namespace": "Looks at and changes the containers of NAMESPACE on every node, and reads what happens to them.",
     "container": "Looks at and changes the container CONTAINER of NAMESPACE on every node, and reads what happens to it.",
     "node": "The bridge of node NODE.",
@@ -110,7 +110,13 @@ def _permitted(
     look = [USER_INFO, f"{PREFIX}INFO", f"$SRV.INFO.{SERVICE}"]
     match role:
         case "reader":
-            return Permitted([*look, *_reading(subjects), *_looking_at_checkpoints(subjects)], [f"{inbox}.>"])
+            publish = [
+                *look,
+                *_reading(subjects),
+                *_looking_at_checkpoints(subjects),
+                *_looking_at_migrations(subjects),
+            ]
+            return Permitted(publish, [f"{inbox}.>"])
         case "namespace" | "container":
             only = container if role == "container" else None
             followed = f"$KV.{subjects.command_bucket}.*.{_place(namespace, only)}.*"
@@ -225,6 +231,15 @@ def _looking_at_checkpoints(
         return
     for key in (f"*.{_place(namespace, container)}.*", f"{IMPORTED_KEY}.*.{_place(namespace, container)}.*"):
         yield f"{PREFIX}CONSUMER.CREATE.{stream}.*.{key_subject(bucket, key)}"
+
+
+def _looking_at_migrations(subjects: Subjects) -> Iterator[str]:
+    """Iterate over what it takes to read the register of migrations."""
+    stream = bucket_stream(subjects.migration_bucket)
+    yield f"{PREFIX}STREAM.INFO.{stream}"
+    yield f"{PREFIX}CONSUMER.CREATE.{stream}.>"
+    yield f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*"
+    yield f"{PREFIX}CONSUMER.DELETE.{stream}.*"
 
 
 def _reading_checkpoints(subjects: Subjects, namespace: str, container: str | None) -> list[str]:

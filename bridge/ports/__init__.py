@@ -44,7 +44,7 @@ from bridge.ports.inspection import BusFacts, BusInspector, CommandStore, Grant,
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 from bridge.ports.jobs import Job, JobBacklog, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
-from bridge.ports.migrations import MigrationRegister, MovedOn, Registered
+from bridge.ports.migrations import Listed, MigrationRegister, MovedOn, Registered
 from bridge.ports.processes import Processes, Stdio, UserIds
 from bridge.ports.reading import DurableReader, DurableReading, EventReader, LogExtent, Start, StoredEvent, Wanted
 from bridge.ports.runtime import (
@@ -114,6 +114,7 @@ __all__ = [
     "JournalRow",
     "LeaseStore",
     "Leased",
+    "Listed",
     "LogEnd",
     "LogExtent",
     "MigrationRegister",

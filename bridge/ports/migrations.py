@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from bridge.errors import BridgeError
 from bridge.model.migrations import Migration, MigrationKey
 
-__all__ = ["MigrationRegister", "MovedOn", "Registered"]
+__all__ = ["Listed", "MigrationRegister", "MovedOn", "Registered"]
 
 
 class MovedOn(BridgeError):
@@ -23,6 +23,13 @@ class Registered(NamedTuple):
 
     migration: Migration | None
     revision: int
+
+
+class Listed(NamedTuple):
+    """An entry, and for how many seconds at least it has stood as it is, by the clock of who keeps the register."""
+
+    migration: Migration
+    age_s: float
 
 
 class MigrationRegister(Protocol):
@@ -40,7 +47,7 @@ class MigrationRegister(Protocol):
         """Return what stands there."""
         ...
 
-    async def list(self, node: str) -> Sequence[Migration]:
+    async def list(self, node: str) -> Sequence[Listed]:
         """Return the entries that this node is the source or the target of."""
         ...
 

@@ -91,6 +91,8 @@ class Input:
         self._lock = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
         self._running = False
+        self._handed = asyncio.Event()  # not set while the pipe has no reader: ours is closed, the shim's not open yet
+        self._handed.set()
 
     @property
     def ended(self) -> bool:
@@ -245,6 +247,11 @@ class Input:
     async def _to_the_pipe(self, data: bytes, deadline: float | None) -> InputReply | None:
         view = memoryview(data)
         while view:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._handed.wait()
+            except TimeoutError:
+                return InputReply(accepted=self._offset)
             if self._writer is None or self._notes is None:
                 return self._refusal("failed_precondition", self._over)
             os.pwrite(self._notes, _NOTE.pack(self._written, self._written + len(view)), 0)
@@ -282,12 +289,17 @@ class Input:
     async def _after_start(self) -> None:
         """Let the shim be the only reader; then end the input, if that is asked for."""
         if self._reader is not None and self._writer is not None:
+            self._handed.clear()
             os.close(self._reader)
             self._reader = None
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(READER_S):
                     while not _has_reader(self._writer):  # noqa: ASYNC110 - nobody tells of it
                         await asyncio.sleep(POLL_S)
+            except TimeoutError:
+                pass  # then it reads no input, and whoever writes is told
+            finally:
+                self._handed.set()
         await self._hand_over()
         if not self._ended:
             return

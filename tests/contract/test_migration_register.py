@@ -157,8 +157,10 @@ async def test_each_node_finds_what_comes_and_what_goes(register: MigrationRegis
     back = replace(ENTRY, id="a.2", source="n2", target="n3")
     for entry in (ENTRY, back):
         await register.change(NOTHING, entry)
-    found = {node: sorted(entry.id for entry in await register.list(node)) for node in ("n.1", "n2", "n3", "n4")}
+    found = {node: sorted(entry.id for entry, _ in await register.list(node)) for node in ("n.1", "n2", "n3", "n4")}
     assert found == {"n.1": ["a.1"], "n2": ["a.1", "a.2"], "n3": ["a.2"], "n4": []}
+    # That they say that they are of some year has nothing to do with how old they are.
+    assert {0 <= age_s < 3600 for _, age_s in await register.list("n2")} == {True}
 
 
 @pytest.mark.parametrize("times", [1, 40])
@@ -170,7 +172,7 @@ async def test_what_nobody_has_written_hides_no_entry_and_stops_none(kept: Kept,
         before = standing.migration
         standing = await register.get(ENTRY.key)
         assert standing.migration == before
-        assert [entry.state for entry in await register.list("n2")] == ([before.state] if before else [])
+        assert [entry.state for entry, _ in await register.list("n2")] == ([before.state] if before else [])
         standing = await register.change(standing, replace(ENTRY, state=state, by=by))
         assert await register.get(ENTRY.key) == standing
     await register.forget(ENTRY.key)

@@ -37,8 +37,9 @@ DATA = os.urandom(3 * MIB + 12_345)
 SECRET = CheckpointSecret.of(bytes(range(32)))
 
 
-def catalogue_at(connection: Connection, **options: Any) -> JetStreamCheckpoints:
-    return JetStreamCheckpoints(connection, SUBJECTS, **{"node": "n1", "making": CheckpointMaking(), **options})
+def catalogue_at(connection: Connection, *secrets: CheckpointSecret | None, **options: Any) -> JetStreamCheckpoints:
+    given = {"node": "n1", "making": CheckpointMaking(), "secrets": [one for one in secrets if one], **options}
+    return JetStreamCheckpoints(connection, SUBJECTS, **given)
 
 
 # -- for other clients of object stores
@@ -84,7 +85,7 @@ async def test_an_archive_that_another_client_wrote_is_read(nats_url: str) -> No
 @pytest.mark.parametrize("secret", [None, SECRET], ids=["plain", "encrypted"])
 async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secret: CheckpointSecret | None) -> None:
     async with Proxy(nats_url.removeprefix("nats://")) as proxy, connected(f"nats://{proxy.address}") as connection:
-        catalogue = catalogue_at(connection, secret=secret)
+        catalogue = catalogue_at(connection, secret)
         await catalogue.ensure()
         # Within the next piece, or before anybody hears that what is sent next is stored.
         cuts: Iterator[tuple[int, Direction]] = iter(((200_000, "to_server"), (1, "to_client")) * 2)
@@ -99,7 +100,7 @@ async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secre
         assert proxy.accepted >= 5
         await catalogue.put(record(key(), facts))
         async with connected(nats_url) as other:
-            assert await whole(catalogue_at(other, secret=secret), key()) == DATA
+            assert await whole(catalogue_at(other, secret), key()) == DATA
             store = await other.jetstream.object_store(BUCKET)
             assert (await store.get(key().token)).info.size == facts.size
 
@@ -276,13 +277,18 @@ async def test_nobody_has_an_archive_removed_by_naming_it(nats_url: str) -> None
 
 async def test_an_archive_encrypted_is_of_no_use_without_its_key_or_in_anothers_place(nats_url: str) -> None:
     async with connected(nats_url) as connection:
-        catalogue = catalogue_at(connection, secret=SECRET)
+        catalogue = catalogue_at(connection, SECRET)
         facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
         assert (facts.key, facts.size > len(DATA)) == (SECRET.fingerprint, True)
-        for secret, said in ((None, "none is given"), (CheckpointSecret.of(bytes(32)), "the one that is given is")):
-            _, failure = await until_it_fails(catalogue_at(connection, secret=secret).load(key()))
+        for secret, said in ((None, "none is given"), (CheckpointSecret.of(bytes(32)), "what is given is")):
+            _, failure = await until_it_fails(catalogue_at(connection, secret).load(key()))
             assert (failure.code, said in failure.message) == ("failed_precondition", True)
             assert "checkpoint_key" in failure.message
+            assert SECRET.fingerprint in failure.message
+        newer = catalogue_at(connection, CheckpointSecret.of(bytes(32)), SECRET)
+        assert await whole(newer, key()) == DATA
+        again = await newer.store(key("c3"), archive(text(100)), upload="a-3", tell=unheard)
+        assert again.key == CheckpointSecret.of(bytes(32)).fingerprint
         store = await connection.jetstream.object_store(BUCKET)
         stored = (await store.get(key().token)).data or b""
         assert not any(DATA[start : start + 32] in stored for start in range(0, len(DATA) - 32, 4096))

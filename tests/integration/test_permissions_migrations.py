@@ -13,6 +13,7 @@ from bridge.config import NatsConfig
 from bridge.jetstream.buckets import bucket_stream, ensure_buckets, key_subject
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.connection import connect as connect_to
+from bridge.jetstream.migration_facts import register_facts
 from bridge.jetstream.migrations import JetStreamMigrations
 from bridge.jetstream.permissions import listed, permitted
 from bridge.jetstream.stored import sent_to, written_of
@@ -84,6 +85,24 @@ async def test_a_reader_who_has_answers_sent_to_an_entry_holds_nothing_up(
         taken = await target.change(standing, replace(ENTRY, state="taken", by="target"))
         assert await source.get(ENTRY.key) == taken
         assert (await written_of(one, STREAM, SUBJECT)).foreign == 0
+
+
+async def test_a_reader_is_told_what_is_under_way_and_what_nobody_has_written(server: NatsServer) -> None:
+    async with connected(server, "n1") as one, connected(server, "reader") as reader:
+        assert (await register_facts(reader, SUBJECTS)).absent
+        await ensure_buckets(one, SUBJECTS)
+        assert (await register_facts(reader, SUBJECTS)).found == []
+        register = JetStreamMigrations(one, SUBJECTS)
+        made = await register.change(Registered(None, 0), ENTRY)
+        await register.change(made, replace(ENTRY, state="offered"))
+        await reader.client.publish("$JS.API.INFO", b"", reply=SUBJECT)
+        async with asyncio.timeout(90):
+            while not (facts := await register_facts(reader, SUBJECTS)).found[0].foreign:
+                await asyncio.sleep(0.01)
+        [found] = facts.found
+        assert found.entry == replace(ENTRY, state="offered")
+        assert (found.key, found.foreign, 0 <= found.age_s < 3600) == (ENTRY.key.token, 1, True)
+        assert facts.faults == []
 
 
 async def test_only_the_two_ends_may_write_an_entry(server: NatsServer) -> None:

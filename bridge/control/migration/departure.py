@@ -19,7 +19,7 @@ from bridge.control.migration.source import Here, SourceAct, SourceView, source_
 from bridge.control.verb import Interruption
 from bridge.errors import CommandFailed, LogRefused
 from bridge.failpoint import failpoint
-from bridge.model.migrations import Migration, MigrationState, Part
+from bridge.model.migrations import Migration, MigrationKey, MigrationState, Part
 from bridge.ports import MigrationRegister
 
 __all__ = ["Departure", "Offer", "SourceHands"]
@@ -159,6 +159,16 @@ class Departure:
     def stranded(self) -> bool:
         """Whether it stands still, and nothing will ever say whose it is."""
         return source_next(self.view) == "stuck"
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was left as it is because the register refuses."""
+        return self.view.refused
+
+    @property
+    def key(self) -> MigrationKey:
+        """What its entry stands under."""
+        return self._migration.key
 
     def give_up(self, why: CommandFailed) -> None:
         """Take it back, as far as that is still the source's to say."""

@@ -27,7 +27,8 @@ from bridge.control.migration.arrival import Arrived, Still
 from bridge.control.migration.loading import digest_of
 from bridge.control.migration.target import Copy
 from bridge.control.restore import permit_plan
-from bridge.control.restore_container import Plan, bring_image, carried_out, plan_of
+from bridge.control.restore_container import Plan, carried_out, plan_of
+from bridge.control.restore_image import bring_image
 from bridge.control.restore_source import Taken
 from bridge.control.restore_spec import without_config
 from bridge.control.verb import Place, image_at
@@ -171,10 +172,10 @@ class Landing:
             return
         if plan.image is None:
             if not brought:
-                raise CommandFailed("failed_precondition", f"image {plan.wanted.image} is missing, and was not sent")
-            await bring_image(self._place, plan, self._lease)
-            self.plan = structs.replace(plan, image=await image_at(self._place, plan.wanted.image))
-        resolved = await self._place.runtime.images.resolve(namespace, plan.wanted.image)
+                raise CommandFailed("failed_precondition", f"image {plan.content} is missing, and was not sent")
+            await bring_image(self._place, plan.taken, plan.content, self._lease)
+            self.plan = structs.replace(plan, image=await image_at(self._place, plan.content))
+        resolved = await self._place.runtime.images.resolve(namespace, plan.content)
         where = (namespace, plan.wanted.snapshotter, plan.wanted.snapshot_key)
         given = {labels.COMMAND: self._own}
         await self._place.runtime.snapshots.prepare(*where, resolved, labels=given, lease=self._lease)

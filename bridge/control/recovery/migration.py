@@ -46,6 +46,7 @@ async def _left(place: Place, harbour: Harbour, target: str) -> Migrated:
         if entry is None:
             task = await place.runtime.tasks.get(*place.target)
             if task is not None and task.status == "paused":
+                harbour.strand(key)
                 raise Undecided(
                     f"no register says whose {place} is, and it stands still: look whether it runs elsewhere, then resume it"
                 )

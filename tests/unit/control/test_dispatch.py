@@ -417,6 +417,21 @@ async def test_a_lane_that_is_full_is_exhausted_and_recorded() -> None:
     await slow
 
 
+async def test_what_found_a_full_lane_has_one_end_however_often_it_is_sent() -> None:
+    ask = Asked(lanes=Lanes(waiting_per_lane=0))
+    ask.runtime.add(task=SmallTask("running", ignores={TERM}))
+    slow = asyncio.create_task(ask("stop", grace=60))
+    await settle()
+    first = await ask("start", id="k-1")
+    assert first.error is not None
+    assert first.error.code == "exhausted"
+    assert await ask("start", id="k-1") == first
+    ask.runtime.made["default", "web.1"].end(0)
+    await slow
+    assert await ask("start", id="k-1") == first
+    assert [event.phase for _, _, event, _ in ask.recorded if event.command_id == "k-1"] == ["finished"]
+
+
 # -- the end
 
 

@@ -185,17 +185,31 @@ async def test_what_fails_at_the_target_gives_it_back(ground: Ground, act: str) 
 
 async def test_a_target_that_was_stopped_looks_once_more_before_it_lets_it_run(ground: Ground) -> None:
     """An operator has said meanwhile that it never will."""
+    stopped, goes_on = asyncio.Event(), asyncio.Event()
+    arriving: list[asyncio.Task[Migration | None]] = []
 
     async def suspended() -> None:
-        standing = await ground.register.get(ENTRY.key)
-        assert standing.migration is not None
-        assert standing.migration.state == "taken"
-        await ground.register.change(standing, replace(standing.migration, state="failed", by="operator"))
-        while ground.task != "running":
-            await asyncio.sleep(0.001)
+        stopped.set()
+        await goes_on.wait()
+
+    class Away(Source):
+        async def hand_over(self) -> None:
+            assert ground.arrival is not None
+            ground.arrival.view = TargetView(ready=True)
+            arriving.append(asyncio.create_task(ground.arrival.run()))
 
     ground.suspended = suspended  # type: ignore[method-assign]
-    await leaving(ground).run()
+    ground.fails = {"tell"}
+    leaves = asyncio.create_task(Departure(ground.register, ENTRY, Away(ground), view=SourceView()).run())
+    await stopped.wait()
+    standing = await ground.register.get(ENTRY.key)
+    assert standing.migration is not None
+    assert standing.migration.state == "taken"
+    await ground.register.change(standing, replace(standing.migration, state="failed", by="operator"))
+    await leaves
+    assert ending(ground) == ("running", "half", "failed")
+    goes_on.set()
+    await arriving[0]
     assert ending(ground) == ("running", "none", "failed")
 
 
