@@ -67,11 +67,14 @@ class Containerd:
         DiedError: when containerd or its host ends while it should not.
     """
 
-    def __init__(self, version: str = "2.1", *, log_level: str = "info", own_cgroups: bool = False) -> None:
+    def __init__(
+        self, version: str = "2.1", *, log_level: str = "info", own_cgroups: bool = False, small: int = 0
+    ) -> None:
         self.version = version
         self.log_level = log_level
         self.own_cgroups = own_cgroups
         """Whether it has control groups of its own, as another machine has."""
+        self._small = small
         self._host: subprocess.Popen[str] | None = None
         self._shared: Path | None = None
         self._init = 0
@@ -104,6 +107,11 @@ class Containerd:
         return self.shared / "fifo"
 
     @property
+    def small(self) -> Path:
+        """A disk of so many bytes as `small` says, at the same path inside and outside."""
+        return self.shared / "small"
+
+    @property
     def log(self) -> str:
         """What containerd has written so far, over all its restarts."""
         return (self.shared / "containerd.log").read_text(errors="replace")
@@ -122,6 +130,8 @@ class Containerd:
         self._shared = shared
         (shared / "fs").mkdir()
         self.fifo_dir.mkdir()
+        if self._small:
+            self.small.mkdir()
         (shared / "containerd.toml").write_text(CONFIG.format(shared=shared, log_level=self.log_level))
         with (shared / "host.log").open("w") as log:
             self._host = subprocess.Popen(
@@ -131,7 +141,7 @@ class Containerd:
                 stderr=log,
                 text=True,
                 start_new_session=True,  # Ctrl-C is for us; the host ends with its input
-                env={**os.environ, "OWN_CGROUPS": "1" if self.own_cgroups else ""},
+                env={**os.environ, "OWN_CGROUPS": "1" if self.own_cgroups else "", "SMALL": str(self._small or "")},
             )
         try:
             if self._read() != "ready":
