@@ -200,8 +200,10 @@ def _under_way(address: Path, directory: Path) -> bool:
         if not process.name.isdigit():
             continue
         try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if wanted in words or (words[0].endswith(b"criu") and wanted in _open_in(process)):
+            if wanted in (process / "cmdline").read_bytes().split(b"\0"):
+                return True
+            # CRIU writes what it is about over its command line.
+            if (process / "comm").read_bytes().strip() == b"criu" and wanted in _open_in(process):
                 return True
         except OSError:
             continue  # it has just ended
