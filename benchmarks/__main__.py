@@ -22,6 +22,7 @@ from rich.text import Text
 
 from benchmarks import (
     backlog,
+    checkpoint,
     checkpoints,
     commands,
     cost,
@@ -64,6 +65,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "fold": Benchmark(fold.measure, fold.USUAL, fold.FULL),
     "execs": Benchmark(execs.measure, execs.USUAL, execs.FULL),
     "cost": Benchmark(cost.measure, cost.USUAL, cost.FULL),
+    "checkpoint": Benchmark(checkpoint.measure, checkpoint.USUAL, checkpoint.FULL),
     "checkpoints": Benchmark(checkpoints.measure, checkpoints.USUAL, checkpoints.FULL),
     "migration": Benchmark(migration.measure, migration.USUAL, migration.FULL),
     "commands": Benchmark(commands.measure, commands.USUAL, commands.FULL),

@@ -116,8 +116,8 @@ async def _theirs(connection: Connection, file: Path, digest: str, times: _Times
 
 
 async def _ours(connection: Connection, file: Path, digest: str, times: _Times, name: str, *, encrypted: bool) -> None:
-    secret = CheckpointSecret.of(os.urandom(32)) if encrypted else None
-    catalogue = JetStreamCheckpoints(connection, Subjects(), node="bench", secret=secret, making=CheckpointMaking())
+    secrets = [CheckpointSecret.of(os.urandom(32))] if encrypted else []
+    catalogue = JetStreamCheckpoints(connection, Subjects(), node="bench", secrets=secrets, making=CheckpointMaking())
     key = CheckpointKey("bench", "default", "web", name)
     times.put.append(await _timed(lambda: catalogue.store(key, lambda: _read(file), upload="a-1", tell=lambda _: None)))
     found = hashlib.sha256()

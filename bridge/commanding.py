@@ -174,7 +174,7 @@ async def commanding(
             sessions=sessions,
             checkpointing=kit,
         )
-        harbour = None if kit is None else _harbour(config, connection, lanes, at)
+        harbour = None if kit is None else _harbour(config, connection, lanes, at, journal)
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -239,10 +239,10 @@ async def commanding(
                 await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
 
 
-def _harbour(config: Config, connection: Connection, lanes: Lanes, place: Place) -> Harbour:
+def _harbour(config: Config, connection: Connection, lanes: Lanes, place: Place, journal: Journal) -> Harbour:
     register = JetStreamMigrations(connection, config.subjects)
     sender = NatsSender(connection, config.subjects)
-    return Harbour(config.node, register, sender, config.subjects, lanes=lanes, place=place)
+    return Harbour(config.node, register, sender, config.subjects, lanes=lanes, place=place, journal=journal)
 
 
 async def _swept(workshop: Workshop, runtime: ContainerRuntime, keep: Sequence[str]) -> None:

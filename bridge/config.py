@@ -133,8 +133,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checkpoints_keep: int = 0
     """Checkpoints of one container that are kept; with one more the oldest goes. 0 for all of them."""
     checkpoint_key: Path | None = None
-    """File with the key that archives of checkpoints are encrypted with: 32 bytes or 64 hex digits, readable by nobody else.
-    Without one they are stored as they are."""
+    """File with the keys of checkpoints, a line each, readable by nobody else (`checkpoint keygen` makes it): archives are
+    encrypted with the first, and read with any. Without one they are stored as they are."""
     outbox_max_bytes: Size = Size(1 << 30)
     """Most bytes of events that wait for the log; at the limit the bridge disconnects from containerd and marks a gap."""
     outbox_reserve_bytes: Size = Size(128 << 20)

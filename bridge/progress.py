@@ -186,7 +186,7 @@ def _migrations(figures: HarbourFigures) -> Iterable[Metric]:
     yield _gauge("migrations_arriving", "Containers that are promised room on this node.", figures.arriving)
     yield _gauge(
         "migrations_undecided",
-        "Containers that stand still because the register does not say whose they are.",
+        "Containers that stand still because nobody can say whose they are.",
         figures.undecided,
     )
 

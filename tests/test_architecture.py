@@ -51,6 +51,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.config",
         "bridge.jetstream",
     },
+    "bridge.rehearsal": {
+        "bridge.capture",
+        "bridge.client",
+        "bridge.control",
+        "bridge.errors",
+        "bridge.model",
+        "bridge.ports",
+        "bridge.stdio",
+        "bridge.testing",
+    },
     "bridge.cli": {
         "bridge.checkpoints",
         "bridge.client",

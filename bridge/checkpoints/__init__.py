@@ -11,7 +11,7 @@ from bridge.checkpoints.delta import Delta, DeltaFacts
 from bridge.checkpoints.directory import copy_dump, read_directory
 from bridge.checkpoints.dumpable import ToDump, before_dump
 from bridge.checkpoints.facts import Told, described, told
-from bridge.checkpoints.finding import host_paths
+from bridge.checkpoints.finding import host_paths, network_of, network_path
 from bridge.checkpoints.images import Inventory, criu_version, dump_stats, inventory, stats_of
 from bridge.checkpoints.intake import Arrived
 from bridge.checkpoints.layer import LAYER_TYPES, check_layer, keep_layer, layer_stream
@@ -52,6 +52,8 @@ __all__ = [
     "inventory",
     "keep_layer",
     "layer_stream",
+    "network_of",
+    "network_path",
     "pack",
     "pack_criu_tar",
     "peek",

@@ -131,12 +131,14 @@ def _tcp(facts: ToDump) -> Finding:
             )
             return risk("tcp", says, "give it a network by path, or restore with --tcp-close")
         return fine("tcp", "established TCP connections are dumped")
+    if facts.options.tcp_close:
+        return fine("tcp", "established TCP connections are closed at the restore")
     if facts.connections is None:
         says = "whether it has established TCP connections is not known; with one it cannot be dumped as asked for"
         return unknown("tcp", says, "use --tcp-established")
     if facts.connections:
         says = f"it has established TCP connections ({facts.connections}), and cannot be dumped with them as asked for"
-        return blocks("tcp", says, "use --tcp-established, or end them")
+        return blocks("tcp", says, "use --tcp-established; to move it without them, --tcp-close; or end them")
     return fine("tcp", "it has no established TCP connections")
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Network",
     "binds_of",
     "blocks",
+    "devices_of",
     "fine",
     "found_criu",
     "found_space",
@@ -26,6 +27,7 @@ __all__ = [
     "mapping",
     "namespaces_of",
     "network_of",
+    "network_path",
     "numbers",
     "plain",
     "risk",
@@ -153,12 +155,30 @@ def binds_of(spec: Mapping[str, Any]) -> list[str]:
 
 
 def host_paths(spec: Mapping[str, Any]) -> list[str]:
-    """Return the paths of the host that a spec needs: what it binds into the container, and the namespaces that it joins.
+    """Return the paths of the host that a spec needs: of what it binds into the container, of namespaces it joins, of devices.
 
     Which of them are not there is `ToRestore.missing`.
     """
     binds = [str(one.get("source", "")) for one in objects(spec.get("mounts")) if _bound(one)]
-    return list(dict.fromkeys(path for path in [*binds, *namespaces_of(spec)] if path.startswith("/")))
+    return [path for path in dict.fromkeys([*binds, *namespaces_of(spec), *devices_of(spec)]) if path.startswith("/")]
+
+
+def network_path(spec: Mapping[str, Any]) -> str:
+    """Return the path of the network that a spec's container joins, empty where it joins none."""
+    for one in objects(mapping(spec, "linux").get("namespaces")):
+        if one.get("type") == "network":
+            return str(one.get("path") or "")
+    return ""
+
+
+def devices_of(spec: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return what devices a spec gives its container, by where the kernel shows them: runc makes nodes of any numbers."""
+    found = {}
+    for one in objects(mapping(spec, "linux").get("devices")):
+        kind, major, minor = one.get("type"), one.get("major"), one.get("minor")
+        if kind in {"b", "c", "u"} and isinstance(major, int) and isinstance(minor, int):
+            found[f"/sys/dev/{'block' if kind == 'b' else 'char'}/{major}:{minor}"] = str(one.get("path", ""))
+    return found
 
 
 def _bound(mount: Mapping[str, Any]) -> bool:

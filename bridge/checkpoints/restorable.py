@@ -12,6 +12,7 @@ from bridge.checkpoints.finding import (
     HOST_NETWORK,
     CriuSays,
     blocks,
+    devices_of,
     fine,
     found_criu,
     found_space,
@@ -24,7 +25,8 @@ from bridge.checkpoints.finding import (
     some,
     unknown,
 )
-from bridge.model.checkpoints import CheckpointOptions, CheckpointRecord, Finding, HostFacts, Verdict
+from bridge.checkpoints.listening import found_ports
+from bridge.model.checkpoints import CheckpointOptions, CheckpointRecord, Finding, HostFacts, Listening, Verdict
 
 __all__ = ["ToRestore", "before_restore"]
 
@@ -38,9 +40,11 @@ class ToRestore(Struct, frozen=True, kw_only=True):
         options: as it would be restored.
         spec: of the container as it would be made.
         image_here: whether the image is there, and `image_digest` which one is there under its name.
+        image_as: under which other name the right one is there.
         image_follows: whether it is brought along where it is not there.
         id_free: whether no other container has the id.
-        missing: paths that the spec names and that are not there: sources of mounts, namespaces.
+        missing: which of `host_paths` are not there: sources of mounts, namespaces, devices.
+        taken: where anybody listens in the network that it would be in.
         runtime_here: whether the container's runtime is there, `snapshotter_here` its snapshotter.
         original_runs: whether the container that was dumped runs, with the address that it had.
         space: bytes that are free where the archive is unpacked.
@@ -53,9 +57,11 @@ class ToRestore(Struct, frozen=True, kw_only=True):
     spec: Mapping[str, Any] | None = None
     image_here: bool | None = None
     image_digest: str = ""
+    image_as: str = ""
     image_follows: bool = False
     id_free: bool | None = None
     missing: Sequence[str] | None = None
+    taken: Sequence[Listening] | None = None
     runtime_here: bool | None = None
     snapshotter_here: bool | None = None
     original_runs: bool | None = None
@@ -83,7 +89,9 @@ def before_restore(facts: ToRestore) -> Verdict:
             _image(facts),
             _id(facts),
             _network(facts),
+            found_ports(facts.spec, None if facts.record is None else facts.record.listens, facts.taken),
             _mounts(facts),
+            _devices(facts),
             _tcp(facts),
             _lsm(facts),
             found_space("its files", needed, facts.space),
@@ -99,7 +107,8 @@ def _criu_version(facts: ToRestore) -> Finding:
         )
     says = f"it was dumped by CRIU {then}, and here is {here}"
     if numbers(here)[:2] < numbers(then)[:2]:
-        return risk("criu-version", says, f"install CRIU {then} or later")
+        # It reads dumps of earlier ones, and of no later ones: 4.1 fails on the vDSO of those that 4.2 has made.
+        return blocks("criu-version", says, f"install CRIU {then} or later")
     return fine("criu-version", says)
 
 
@@ -187,10 +196,18 @@ def _image(facts: ToRestore) -> Finding:
         return unknown(
             "image", f"whether the image here is the one it was made from is not known{called}", "compare digests"
         )
-    if then != facts.image_digest:
-        says = f"the image here is another one than that it was made from{called}"
-        return blocks("image", says, f"have {plain(then)} under this name")
-    return fine("image", f"its image is here{called}")
+    return fine("image", f"its image is here{called}") if then == facts.image_digest else _moved(facts, then, called)
+
+
+def _moved(facts: ToRestore, then: str, called: str) -> Finding:
+    says = f"the image here is another one than that it was made from{called}"
+    if facts.image_as:
+        says += f"; that one is here as {plain(facts.image_as)}, and is taken"
+    elif facts.image_follows:
+        says += "; that one is brought along, under its digest"
+    else:
+        return blocks("image", says, f"pull or import {plain(then)}, under whatever name")
+    return fine("image", says)
 
 
 def _id(facts: ToRestore) -> Finding:
@@ -224,10 +241,23 @@ def _mounts(facts: ToRestore) -> Finding:
         return unknown(
             "mounts", "whether all that is mounted into it is here is not known", "look at the checkpoint's spec"
         )
-    joined = namespaces_of(facts.spec)
-    if gone := [path for path in facts.missing if path not in joined]:
+    others = {*namespaces_of(facts.spec), *devices_of(facts.spec)}
+    if gone := [path for path in facts.missing if path not in others]:
         return blocks("mounts", f"what is mounted into it is not here: {some(gone)}", "make it, or take another node")
     return fine("mounts", "all that is mounted into it is here")
+
+
+def _devices(facts: ToRestore) -> Finding:
+    given = devices_of(facts.spec)
+    if facts.spec is not None and not given:
+        return fine("devices", "it is given no devices")
+    if facts.spec is None or facts.missing is None:
+        called = f": {some(list(given.values()))}" if given else ""
+        return unknown("devices", f"whether its devices are here is not known{called}", "look in /dev on the host")
+    if gone := [path for place, path in given.items() if place in facts.missing]:
+        says = f"devices that it is given are not here, and what has one open is not restored: {some(gone)}"
+        return risk("devices", says, "load their drivers, or take another node")
+    return fine("devices", "its devices are here")
 
 
 def _tcp(facts: ToRestore) -> Finding:

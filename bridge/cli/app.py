@@ -11,6 +11,7 @@ from typer.main import get_command
 import bridge
 from bridge.cli import (
     checkpoint_files,
+    checkpoint_keys,
     checkpoint_making,
     checkpoints,
     creating,
@@ -106,6 +107,7 @@ _OF_CHECKPOINT: Final[Mapping[str, Callable[..., Any]]] = {
     "rm": checkpoints.rm,
     "export": checkpoint_files.export,
     "import": checkpoint_files.import_file,
+    "keygen": checkpoint_keys.keygen,
 }
 
 _OF_STATE: Final[Mapping[str, Callable[..., Any]]] = {"verify": state.verify, "rebuild": state.rebuild}

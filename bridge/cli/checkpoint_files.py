@@ -33,7 +33,7 @@ KeyFile: TypeAlias = Annotated[
         "--key",
         metavar="FILE",
         readable=False,
-        help="Key of encrypted archives; that of the settings (checkpoint_key) unless given.",
+        help="Keys of encrypted archives; those of the settings (checkpoint_key) unless given.",
     ),
 ]
 

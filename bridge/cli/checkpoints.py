@@ -91,8 +91,21 @@ async def inspect(
     else:
         shown = [{"key": record.key.token, **to_builtins(record)} for record in found]
         terminal.line(json.dumps(shown, indent=4, ensure_ascii=True))
+    _lacking(bus, found)
     if failed:
         raise typer.Exit(1)
+
+
+def _lacking(bus: Bus, found: Sequence[CheckpointRecord]) -> None:
+    """Say of what is encrypted which key it takes, where that is not here."""
+    if not any(record.archive.key for record in found):
+        return
+    here = bus.checkpoints.fingerprints()
+    for record in found:
+        if (key := record.archive.key) and key not in here:
+            complain(
+                f"checkpoint {record.key.token} is encrypted with the key {key}, which is not in checkpoint_key here"
+            )
 
 
 def _chosen(body: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

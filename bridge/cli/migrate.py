@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from bridge.cli.connection import client_command
+from bridge.cli.connection import Opening, opening_command
 from bridge.cli.exits import USAGE, complain
 from bridge.cli.options import Container, Json, Namespace, NodeName
 from bridge.cli.printable import printable
@@ -39,7 +39,7 @@ def _flag(*names: str, help: str) -> Any:  # noqa: A002 - typer's word
 
 
 async def _migrate(
-    bus: Bus,
+    opening: Opening,
     how: Mapping[str, Any],
     *,
     container: Container,
@@ -85,13 +85,6 @@ async def _migrate(
     if abandon == bool(to):
         raise ConfigError("give --to NODE, or --abandon for a migration that hangs")
     sent = sending(how)
-    at = await bus.locate(container, node=node, namespace=namespace)
-    if abandon:
-        with told(at.container, as_json=as_json):
-            to_node = at.node.sending(sent).remarking(remarks(how))
-            await to_node.migrate_abandon(at.container, namespace=at.namespace, force=force)
-            _say(at.container, as_json=as_json)
-        return
     fields = {
         "id": sent.id or new_ulid(),
         "to": to,
@@ -113,15 +106,23 @@ async def _migrate(
     except msgspec.ValidationError as error:
         complain(explained(Migrate, str(error)))
         raise typer.Exit(USAGE) from error
-    await _move(bus, how, at, command, as_json=as_json)
+    async with opening as bus:
+        at = await bus.locate(container, node=node, namespace=namespace)
+        if not abandon:
+            await _move(bus, how, at, command, as_json=as_json)
+            return
+        with told(at.container, as_json=as_json):
+            to_node = at.node.sending(sent).remarking(remarks(how))
+            await to_node.migrate_abandon(at.container, namespace=at.namespace, force=force)
+            _say(at.container, as_json=as_json)
 
 
-async def _command(bus: Bus, /, **values: Any) -> None:
-    await _migrate(bus, taken(values, AT_ONCE), **values)
+async def _command(opening: Opening, /, **values: Any) -> None:
+    await _migrate(opening, taken(values, AT_ONCE), **values)
 
 
-migrate = client_command(
-    with_parameters(_command, _migrate, [parameter("bus", Bus), *own_parameters(_migrate)[1:], *AT_ONCE])
+migrate = opening_command(
+    with_parameters(_command, _migrate, [parameter("opening", Opening), *own_parameters(_migrate)[1:], *AT_ONCE])
 )
 
 

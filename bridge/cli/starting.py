@@ -76,4 +76,5 @@ async def _started(at: Place, *, stdin: bool, terminal: bool) -> Process:
         raise CommandFailed(
             "unimplemented", f"node {at.node.name} does not say where the output of {at.container} is: use attach"
         )
-    return at.node.process(started.process, at.container, namespace=at.namespace, owned=True)
+    # Somebody may have written to it before it was started.
+    return at.node.process(started.process, at.container, namespace=at.namespace, owned=True, joined=True)

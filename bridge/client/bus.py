@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 
+from bridge.client.checkpoint_keys import findings_of_keys
 from bridge.client.checkpoints import Checkpoints
 from bridge.client.checkup import Finding, findings
+from bridge.client.container import Container
 from bridge.client.containers import Listing, Place, listing, locate
-from bridge.client.filters import EventFilter
-from bridge.client.history import Moment, life
+from bridge.client.following import FollowsLog
 from bridge.client.jobs import Jobs
 from bridge.client.known import KnownNode, known
 from bridge.client.measuring import Meter
 from bridge.client.node import Node
-from bridge.client.points import Point, is_before, read_point, show_point, start_at
-from bridge.client.reading import read
+from bridge.client.points import Point, read_point
 from bridge.client.standing import Doubt, NodeStanding, doubt_of, gaps_around, moment_of, standings, unheard
 from bridge.client.states import Places, states_at, states_now
 from bridge.client.transport import Transport
 from bridge.client.verification import Rebuilt, Verified, rebuild, verify
-from bridge.errors import CommandFailed, ConfigError, LogError, LogRefused
-from bridge.model.nanos import Nanos, now
+from bridge.errors import CommandFailed, ConfigError, LogError
 from bridge.model.selection import Names, Selection, names
 from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
 from bridge.ports import (
+    BusFacts,
     BusInspector,
     CommandSender,
+    DurableReader,
     EventReader,
     NodePresence,
     NodeRecords,
     RoleAt,
     StateStore,
     StdioClient,
-    StoredEvent,
 )
 
 __all__ = ["Bus"]
 
 
-class Bus:
+class Bus(FollowsLog):
     """Events out, commands in. Made by `bridge.client.connect`, or over any reader and sender (see `bridge.testing`)."""
 
     def __init__(
@@ -56,6 +55,7 @@ class Bus:
         transport: Transport | None = None,
         stdio: StdioClient | None = None,
         checkpoints: Checkpoints | None = None,
+        durable: DurableReader | None = None,
     ) -> None:
         """Take what carries it.
 
@@ -70,9 +70,10 @@ class Bus:
             transport: what goes beside commands: their progress, archives of images.
             stdio: what carries the output and input of processes; without, there is no `exec` and no `attach`.
             checkpoints: the catalogue of checkpoints; without, there is none.
+            durable: the log with places of readers kept beside it; without, there is no `subscribe`.
         """
         self._reader, self._sender = reader, sender
-        self._records, self._states = records, states
+        self._records, self._states, self._durable = records, states, durable
         self._inspector, self._stdio = inspector, stdio
         self.subjects = subjects
         self.jobs = Jobs(subjects) if jobs is None else jobs
@@ -82,97 +83,6 @@ class Bus:
     async def end(self) -> int:
         """Return the stream's last sequence number: what is sent now has its events behind it."""
         return (await self._reader.extent()).last_sequence
-
-    # -- events
-
-    def events(
-        self,
-        *,
-        node: Names = (),
-        namespace: Names = (),
-        container: Names = (),
-        type: Names = (),  # noqa: A002 - the word of the contract
-        label: Names = (),
-        name: Names = (),
-        image: Names = (),
-        exit_status: Names = (),
-        since: Point | None = None,
-        until: Point | None = None,
-        follow: bool | None = None,
-        node_events: bool | None = None,
-    ) -> AsyncGenerator[StoredEvent, None]:
-        """Iterate over events in the log's order: a container's own events in theirs, none missing, none twice.
-
-        Close the iterator when leaving it early (`contextlib.aclosing`); that ends the subscription.
-
-        Args:
-            node: only from these nodes.
-            namespace: only from these containerd namespaces; what belongs to no namespace comes along.
-            container: only of these containers, by id.
-            type: only of these types, by the subject's last word (`exit`, `oom`, `gap`, ...); all but heartbeats without.
-            label: only of containers with this label: `key`, `key=value` or `key!=value`. This and the next three are as in
-                `bridge.model.selection`: events of several values, but each kind of choice has to hold.
-            name: only of containers whose name, or id where there is no name, matches this pattern with `*`, `?`, `[...]`.
-            image: only of containers whose image matches this pattern, in full or as people write it: `nginx` is any tag.
-            exit_status: only ends (`exit`, `exec-exit`, `delete`) with this status: `0`, `137`, `!=0`, `unknown`.
-            since: where to begin, this point included. Without, with `follow` at the next event to come, else at the first.
-            until: where to end, this point included. A time to come is waited for, unless `follow` is False.
-            follow: go on with what comes; None for "unless `until` is given". For ever without `until`; with a sequence number
-                until an event at or behind it matched.
-            node_events: also events of nodes; None for "unless containers are chosen, in any way, or `type` names one".
-
-        Raises:
-            ValueError: an argument makes no sense, or `until` lies before `since`; at the call itself.
-            LogUnavailable: the log does not answer.
-            LogRefused: there is no log, or reading it is not allowed.
-        """
-        choice = EventFilter(
-            nodes=node,
-            namespaces=namespace,
-            containers=container,
-            words=type,
-            selection=Selection(label=label, name=name, image=image, exit_status=exit_status),
-            node_events=node_events,
-        )
-        filters = choice.subjects(self.subjects)
-        # In this order: the same duration twice is then no earlier as an end than as a beginning.
-        begin = None if since is None else read_point(since)
-        end = None if until is None else read_point(until)
-        if is_before(end, begin):
-            raise ValueError(
-                f"until {show_point(until, end)} lies before since {show_point(since, begin)}: nothing can be between them"
-            )
-        match end:
-            case None:
-                go_on = follow is not False
-            case Nanos():
-                go_on = follow is not False and end > now()
-            case _:
-                go_on = follow is True
-        start = start_at(begin, follow=go_on)
-        return _admitted(choice, read(self._reader, filters, start, end, follow=go_on))
-
-    def history(
-        self, container: str, *, node: Names = (), namespace: Names = (), follow: bool = False
-    ) -> AsyncGenerator[Moment, None]:
-        """Iterate over a container's life in the log: each event and the state after it, also of one that is gone.
-
-        Where the id was used in several places, their events come as they stand in the log. Gaps of its node come along,
-        without a state: events of that time may be missing.
-
-        Args:
-            container: its full id.
-            node: only on these nodes.
-            namespace: only in these containerd namespaces.
-            follow: go on with what comes, for ever, without a hole or a repetition between what was and what comes.
-
-        Raises:
-            ValueError: a name is empty; at the call itself.
-            LogUnavailable: the log does not answer.
-            LogRefused: there is no log, or reading it is not allowed.
-        """
-        EventFilter(nodes=node, namespaces=namespace, containers=container)
-        return life(self._reader, self.subjects, container, nodes=node, namespaces=namespace, follow=follow)
 
     # -- states
 
@@ -238,11 +148,6 @@ class Bus:
         """
         return await rebuild(self._reader, self._kept_states(), self.subjects, nodes=node, namespaces=namespace)
 
-    def _kept_states(self) -> StateStore:
-        if self._states is None:
-            raise LogRefused("no states are kept beside this log")
-        return self._states
-
     # -- nodes
 
     async def standings(self, *, node: Names = ()) -> list[NodeStanding]:
@@ -288,7 +193,17 @@ class Bus:
                 nodes = await standings(self._reader, self.subjects, facts.extent)
             except LogError as error:
                 nodes = str(error)
-        return findings(facts, nodes)
+        return [*findings(facts, nodes), *await self._keys_of(facts)]
+
+    async def _keys_of(self, facts: BusFacts) -> list[Finding]:
+        if not any(one.holds == "checkpoints" and not one.absent and not one.unknown for one in facts.stores):
+            return []
+        try:
+            return list(findings_of_keys(await self.checkpoints.list(), self.checkpoints.fingerprints()))
+        except ConfigError as error:
+            return [Finding(level="fail", area="checkpoints", message=str(error))]
+        except CommandFailed:
+            return []  # who may not read them needs no key
 
     async def nodes(self, *, wait: float = 0.5) -> Sequence[NodePresence]:
         """Return the nodes that take commands and answer within `wait` seconds, sorted by name."""
@@ -352,6 +267,20 @@ class Bus:
             return Place(node=self._node(node), namespace=namespace, container=container)
         return await locate(await self._choice(node or ()), container, namespace)
 
+    async def container(self, container: str, *, node: str | None = None, namespace: str | None = None) -> Container:
+        """Find a container as `locate` does, and return it with everything that can be asked of it, and done to it.
+
+            web = await bus.container("web")
+            await web.restart(grace=3)
+
+        Of an event it is found without asking anybody: `bus.container(e.container, node=e.node, namespace=e.namespace)`.
+
+        Raises:
+            ValueError: a name cannot be one.
+            CommandFailed: as `locate`.
+        """
+        return Container(self, await self.locate(container, node=node, namespace=namespace))
+
     def meter(self, *, nodes: Sequence[Node] = (), namespace: Names = (), places: Sequence[Place] = ()) -> Meter:
         """Return what looks again and again at how much containers use: those of `places`, else all that these nodes run.
 
@@ -377,12 +306,3 @@ class Bus:
                 "no node on this bus takes commands: switch them on with `containerd-bridge serve --commands`",
             )
         return [self._node(node.node) for node in present]
-
-
-async def _admitted(
-    choice: EventFilter, opened: AsyncGenerator[StoredEvent, None]
-) -> AsyncGenerator[StoredEvent, None]:
-    async with aclosing(opened) as events:
-        async for event in events:
-            if choice.admits(event):
-                yield event

@@ -14,6 +14,7 @@ from bridge.checkpoints import Packing
 from bridge.client.checkpoint_export import export
 from bridge.client.checkpoint_import import Into, bring
 from bridge.errors import CommandFailed
+from bridge.jetstream.checkpoint_keys import read_keys
 from bridge.model.checkpoints import CheckpointKey, CheckpointRecord
 from bridge.ports.checkpoints import CheckpointCatalogue
 
@@ -27,13 +28,21 @@ class Checkpoints:
     """The checkpoints of a bus. Made by `bridge.client.connect`. Everything raises `CommandFailed`."""
 
     def __init__(self, opened: Opened | None = None, *, key: Path | None = None) -> None:
-        """Take where they are, and the file of the key that archives are encrypted with."""
+        """Take where they are, and the file of the keys that archives are encrypted with."""
         self._opened = opened
         self._key = key
 
     def with_key(self, key: Path) -> Checkpoints:
-        """Return the same checkpoints, read with the key in this file."""
+        """Return the same checkpoints, read with the keys in this file."""
         return Checkpoints(self._opened, key=key)
+
+    def fingerprints(self) -> Sequence[str]:
+        """Return what the keys in that file are called in records (`archive.key`); nothing where there is no file.
+
+        Raises:
+            ConfigError: the file holds no keys.
+        """
+        return [] if self._key is None else [key.fingerprint for key in read_keys(self._key)]
 
     async def list(
         self, *, node: str | None = None, namespace: str | None = None, container: str | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bridge.client.checkup_of_commands import of_commands
+from bridge.client.checkup_of_migrations import of_migrations
 from bridge.client.finding import NEARLY, Finding, span
 from bridge.client.standing import LATE_NS, NodeStanding
 from bridge.ports import BusFacts, Grant, LogExtent
@@ -31,6 +32,7 @@ def findings(facts: BusFacts, nodes: Sequence[NodeStanding] | str) -> list[Findi
         *_of_nodes(nodes, facts),
         *_of_buckets(facts),
         *of_commands(facts.stores),
+        *of_migrations(facts.register),
         *_of_grants(facts.grants),
     ]
 

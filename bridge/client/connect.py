@@ -17,6 +17,7 @@ from bridge.errors import ConfigError
 from bridge.jetstream import connection
 from bridge.jetstream.checkpoints import read_checkpoints
 from bridge.jetstream.commands import JetStreamCommands
+from bridge.jetstream.durable import JetStreamDurable
 from bridge.jetstream.embedded import embedded_config
 from bridge.jetstream.inspection import JetStreamInspector
 from bridge.jetstream.job_store import JetStreamJobStore
@@ -51,7 +52,7 @@ async def connect(
         root: first token of every subject.
         state_dir: that bridge's state directory, for `embedded`.
         name: what the server calls this connection in its own reports.
-        checkpoint_key: file of the key that archives of checkpoints are encrypted with.
+        checkpoint_key: file of the keys that archives of checkpoints are encrypted with.
 
     Raises:
         ConfigError: the server cannot be reached, or does not let us in.
@@ -73,6 +74,7 @@ async def connect(
             transport=Transport(subjects, NatsProgress(opened, subjects), JetStreamObjects(opened)),
             stdio=NatsStdio(opened, subjects),
             checkpoints=Checkpoints(partial(read_checkpoints, opened, subjects), key=checkpoint_key),
+            durable=JetStreamDurable(opened, subjects),
         )
 
 

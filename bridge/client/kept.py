@@ -15,7 +15,7 @@ from bridge.model.state import ContainerState
 from bridge.model.subjects import ContainerKey
 from bridge.ports import StateStore
 
-__all__ = ["Kept", "as_kept", "read_kept"]
+__all__ = ["Kept", "as_kept", "only", "read_kept"]
 
 
 def as_kept(state: ContainerState) -> ContainerState:
@@ -40,7 +40,7 @@ async def read_kept(store: StateStore, *, nodes: Names = (), namespaces: Names =
     """
     wanted = names(nodes), names(namespaces), names(containers)
     kept = Kept()
-    for entry in await store.read(node=_only(wanted[0]), namespace=_only(wanted[1])):
+    for entry in await store.read(node=only(wanted[0]), namespace=only(wanted[1])):
         if entry.value is None or any(
             chosen and name not in chosen for name, chosen in zip(entry.key, wanted, strict=True)
         ):
@@ -53,6 +53,6 @@ async def read_kept(store: StateStore, *, nodes: Names = (), namespaces: Names =
     return kept
 
 
-def _only(chosen: Collection[str]) -> str | None:
+def only(chosen: Collection[str]) -> str | None:
     """Return the one name that the store itself can look for."""
     return next(iter(chosen)) if len(chosen) == 1 else None

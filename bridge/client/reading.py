@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from bridge.model.nanos import Nanos, now
 from bridge.ports import EventReader, Start, StoredEvent
 
 __all__ = ["closing", "read"]
+
+T = TypeVar("T")
 
 
 async def read(
@@ -57,7 +60,7 @@ async def _until(
 
 
 @asynccontextmanager
-async def closing(stream: AsyncIterator[StoredEvent]) -> AsyncIterator[AsyncIterator[StoredEvent]]:
+async def closing(stream: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
     """Close what a reader reads with the end of the context: `aclosing` for the iterators of the port."""
     try:
         yield stream

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 from msgspec import Struct
 
 from bridge.client.filters import EventFilter
 from bridge.client.folding import demand_reach, fold
-from bridge.client.kept import Kept, read_kept
+from bridge.client.kept import Kept, only, read_kept
 from bridge.client.points import Point, read_point
 from bridge.errors import LogRefused
-from bridge.model.selection import Names
+from bridge.model.selection import Names, names
 from bridge.model.state import ContainerState
 from bridge.model.subjects import ContainerKey, Subjects
-from bridge.ports import EventReader, StateStore
+from bridge.ports import EventReader, StateEntry, StateStore
 
 __all__ = ["Places", "states_at", "states_now"]
 
@@ -38,6 +38,15 @@ class Places(Struct, frozen=True, kw_only=True):
     async def kept(self, store: StateStore) -> Kept:
         """Return what is kept of them."""
         return await read_kept(store, nodes=self.nodes, namespaces=self.namespaces, containers=self.containers)
+
+    def has(self, key: ContainerKey) -> bool:
+        """Tell whether a container is one of them."""
+        wanted = (names(self.nodes), names(self.namespaces), names(self.containers))
+        return all(not chosen or name in chosen for name, chosen in zip(key, wanted, strict=True))
+
+    def follow(self, store: StateStore) -> AsyncIterator[StateEntry | None]:
+        """Follow what is kept of them, and of others where the store cannot tell these apart."""
+        return store.follow(node=only(names(self.nodes)), namespace=only(names(self.namespaces)))
 
 
 async def states_now(store: StateStore, places: Places) -> list[ContainerState]:

@@ -7,21 +7,28 @@ where containerd runs, which may be another file system than the bridge's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import platform
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
+
+import msgspec
 
 from bridge.containerd.host import listener
 from bridge.containerd.manifests import host_platform
 from bridge.containerd.visits import Unseen, Visits
-from bridge.model.checkpoints import HostFacts
+from bridge.model.checkpoints import HostFacts, Listening
 from bridge.ports.checkpoints import CriuCheck
 
 __all__ = ["CheckpointHost"]
 
+log = logging.getLogger(__name__)
+
+FIELDS: Final = Listening.__struct_fields__
 RUNC: Final = "io.containerd.runc.v2"
 _CRIU_VERSION: Final = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
 _RUNC_VERSION: Final = re.compile(r"^runc version (\S+)", re.MULTILINE)
@@ -63,6 +70,27 @@ class CheckpointHost:
             )
         says = " ".join(check[1].split())[-_MOST_SAID:]
         return CriuCheck(_found(_CRIU_VERSION, version[1]), works=check[0] == 0, says=says)
+
+    async def missing(self, paths: Sequence[str]) -> list[str] | None:
+        """Return which paths lead to nothing; see the port."""
+        return cast("list[str] | None", await self._asked("missing", *paths)) if paths else []
+
+    async def listening(self, network: str, pids: Sequence[int] = ()) -> list[Listening] | None:
+        """Return where anybody listens in a network, or where these processes do."""
+        found = await self._asked("listening", *pids, net=network)
+        return (
+            None
+            if found is None
+            else msgspec.convert([dict(zip(FIELDS, one, strict=True)) for one in found], list[Listening])
+        )
+
+    async def _asked(self, *step: Any, net: str = "") -> list[Any] | None:
+        try:
+            (found,) = await self._visits.do(step, net=net)
+        except Unseen as why:
+            log.debug("containerd's host cannot be asked: %s", why)
+            return None
+        return cast("list[Any]", found)
 
 
 def _found(pattern: re.Pattern[str], text: str) -> str:

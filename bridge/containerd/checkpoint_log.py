@@ -14,8 +14,8 @@ __all__ = ["log_end", "unstoppable", "verdict"]
 MOST: Final = 2048
 """Characters: an outcome has to fit into a message with much else, and is read by people."""
 
-_STAMP: Final = re.compile(r"^\(\d+\.\d+\)\s*(?:\d+:\s*)?")
-"""Seconds since CRIU's start, and the process in question by its number inside."""
+_STAMP: Final = re.compile(r"^\(\d+\.\d+\)\s*(?:pie:\s*)?(?:\d+:\s*)?")
+"""Seconds since CRIU's start, and the process in question by its number inside; `pie` is the part of CRIU that is in it."""
 
 _GAVE_UP: Final = "Timeout reached"
 """What CRIU says of processes that it could not stop within ten seconds."""

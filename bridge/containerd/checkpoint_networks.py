@@ -5,6 +5,9 @@ with rules of its own. It takes them away itself, unless it is killed, or a rest
 on purpose, until the restore: nobody may answer for a connection that is to go on.
 
 Rules that were there before are of such a dump, perhaps of another container in the same network. They stay.
+
+Between a dump and the moment at which somebody else goes on with its connections nobody may answer for them here, nor close them.
+So a network that the spec names by path is held: nothing passes in it until it is released, or a task was restored in it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from bridge._pb.containerd.services import containers_pb2
 from bridge.containerd.records import spec_of
 from bridge.containerd.visits import Unseen, Visits
+from bridge.errors import CommandFailed
 
 __all__ = ["Network", "Networks"]
 
@@ -66,9 +70,40 @@ class Networks:
         await self._do(network, pid, ("unlock", network.before), *steps)
 
     async def open_up(self, network: Network, pid: int) -> None:
-        """Let a network of a container's own be used after a restore: runc has made it anew and left it down."""
-        if network.path == OWN:
-            await self._do(network, pid, ("loopback",))
+        """Let a network be used after a restore: runc has made a container's own anew and left it down, another may be held."""
+        if network.path is not HOSTS:
+            await self._do(network, pid, ("loopback",) if network.path == OWN else ("release",))
+
+    async def hold(self, record: containers_pb2.Container, namespace: str) -> None:
+        """Let nothing pass in a network that the spec names by path; in others nothing is done.
+
+        Raises:
+            CommandFailed: `failed_precondition`: it cannot be.
+        """
+        if not (path := _path(record)):
+            return
+        try:
+            (held,) = await self._visits.do(("hold",), net=path)
+        except Unseen as why:
+            held, said = False, str(why)
+        else:
+            said = "neither iptables nor nft can"
+        if not held:
+            sentence = f"the network {path} of container {record.id} in {namespace} cannot be held: {said}"
+            raise CommandFailed("failed_precondition", f"{sentence}; install iptables on the host")
+
+    async def release(self, record: containers_pb2.Container, namespace: str) -> None:
+        """Let pass what is held; where that cannot be done it is said in the log."""
+        if path := _path(record):
+            await self._do(Network(namespace, record.id, path, None), 0, ("release",))
+
+    async def connections(self, pids: Sequence[int]) -> int | None:
+        """Return how many TCP connections these processes have, None where they are out of sight."""
+        try:
+            (found,) = await self._visits.do(("connections", list(pids)))
+        except Unseen:
+            return None
+        return int(found)
 
     async def _do(self, network: Network, pid: int, *steps: Sequence[Any]) -> None:
         path = f"/proc/{pid}/ns/net" if network.path == OWN else network.path or ""

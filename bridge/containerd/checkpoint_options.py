@@ -19,7 +19,7 @@ def wire_options(options: CheckpointOptions, *, ends: bool) -> WireOptions:
     """Return what containerd's API can say of these options at a dump: all but `link_remap` and `tcp_skip_in_flight`."""
     return WireOptions(
         exit=ends,
-        open_tcp=options.tcp_established,
+        open_tcp=options.tcp_established or options.tcp_close,  # what is closed at the restore has to be dumped
         external_unix_sockets=options.ext_unix,
         terminal=options.terminal,
         file_locks=options.file_locks,

@@ -79,6 +79,7 @@ class Restores:
         *,
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Make a task from a dump and start it; see the port."""
         record = await self._records.one(namespace, container)
@@ -99,7 +100,14 @@ class Restores:
             request.stdout = request.stderr = DISCARD
         request.options.CopyFrom(_options(record, directory, work))
         network = await self._networks.look(namespace, record)
-        restoring = self._restore(request, directory, network, start or self._starts(namespace, container))
+        starts = start or self._starts(namespace, container)
+
+        async def begin() -> int:
+            if before is not None:
+                await before()
+            return await starts()
+
+        restoring = self._restore(request, directory, network, begin)
         try:
             return await to_the_end(restoring)
         except asyncio.CancelledError:

@@ -22,7 +22,8 @@ from bridge.containerd.errors import look_errors, storing_errors
 from bridge.containerd.exporting import write_archive
 from bridge.containerd.tasks import Tasks
 from bridge.containerd.visits import Visits
-from bridge.model.checkpoints import CheckpointOptions, HostFacts
+from bridge.errors import CommandFailed
+from bridge.model.checkpoints import CheckpointOptions, HostFacts, Listening
 from bridge.ports import Archive, Descriptor, RuntimeVersion, Stdio
 from bridge.ports.checkpoints import CheckpointImage, CriuCheck
 
@@ -44,9 +45,11 @@ class Checkpoints:
     ) -> None:
         visits = Visits(address)
         self._content = content
+        self._tasks = tasks
         self._version = version
         self._images = images_pb2.ImagesStub(channel)
         networks = Networks(visits)
+        self._records, self._tasks, self._networks = records, tasks, networks
         self._dumps = Dumps(channel, address, records=records, tasks=tasks, networks=networks)
         self._restores = Restores(
             channel, records=records, tasks=tasks, networks=networks, visits=visits, until_over=self._dumps.until_over
@@ -71,13 +74,27 @@ class Checkpoints:
         *,
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Make a task from a dump and start it; see the port."""
-        return await self._restores.restore(namespace, container, directory, stdio=stdio, start=start)
+        return await self._restores.restore(namespace, container, directory, stdio=stdio, start=start, before=before)
 
     async def until_over(self, directory: Path) -> Literal["finished", "failed", "unknown"]:
         """Wait until nobody works on a directory; see the port."""
         return await self._dumps.until_over(directory)
+
+    async def connections(self, namespace: str, container: str) -> int | None:
+        """Return how many TCP connections a task has; see the port."""
+        found = await self._tasks.pids(namespace, container)
+        return await self._networks.connections([one.pid for one in found])
+
+    async def hold_network(self, namespace: str, container: str) -> None:
+        """Let nothing pass in a task's network; see the port."""
+        await self._networks.hold(await self._records.one(namespace, container), namespace)
+
+    async def release_network(self, namespace: str, container: str) -> None:
+        """Let pass what is held; see the port."""
+        await self._networks.release(await self._records.one(namespace, container), namespace)
 
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return a configuration file of CRIU's; see the port."""
@@ -92,6 +109,22 @@ class Checkpoints:
     async def check(self) -> CriuCheck:
         """Ask CRIU whether it can work; see the port."""
         return await self._host.check()
+
+    async def missing(self, paths: Sequence[str]) -> list[str] | None:
+        """Return which paths lead to nothing; see the port."""
+        return await self._host.missing(paths)
+
+    async def listening(self, network: str = "") -> list[Listening] | None:
+        """Return where anybody listens in a network; see the port."""
+        return await self._host.listening(network)
+
+    async def listens(self, namespace: str, container: str) -> list[Listening] | None:
+        """Return where the processes of a task listen; see the port."""
+        try:
+            pids = [one.pid for one in await self._tasks.pids(namespace, container)]
+        except CommandFailed:
+            return None
+        return await self._host.listening("", pids) if pids else []
 
     # -- what a container wrote
 

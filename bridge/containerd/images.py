@@ -73,8 +73,10 @@ class Images:
     ) -> Sequence[ImageInfo]:
         """Store an archive's content and make a record of each image in it; one of the same name is replaced."""
         found = await read_archive(self._content, namespace, archive, name=name, lease=lease)
-        if digest and {each: one.digest for each, one in found.items()} != {name: digest}:
-            raise CommandFailed("invalid_argument", f"the archive is not that of image {name} with {digest} alone")
+        if digest:
+            if [one.digest for one in found.values()] != [digest]:
+                raise CommandFailed("invalid_argument", f"the archive is not that of image {name} with {digest} alone")
+            found = dict(zip([name], found.values(), strict=True))
         for each, descriptor in found.items():  # first whether they are all there, then the records
             await self._manifests.content_of(namespace, each, descriptor)
         given = {labels.COMMAND: command_id, labels.IMAGES: str(len(found))}

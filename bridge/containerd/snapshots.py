@@ -16,7 +16,7 @@ from bridge.containerd.channel import in_namespace
 from bridge.containerd.deadlines import LOOK_S, MOUNT_S
 from bridge.containerd.errors import command_errors, look_errors
 from bridge.containerd.file_tree import containerd_root, read_mounted
-from bridge.containerd.unpacking import Unpacking
+from bridge.containerd.unpacking import Unpacking, chain_id
 from bridge.model.nanos import format_rfc3339, now
 from bridge.ports import ImageContent
 
@@ -54,6 +54,15 @@ class Snapshots:
 
     async def labels(self, namespace: str, snapshotter: str, key: str) -> Mapping[str, str] | None:
         """Return a snapshot's labels, None where there is none of that key."""
+        info = await self._info(namespace, snapshotter, key)
+        return None if info is None else dict(info.labels)
+
+    async def stands_on(self, namespace: str, snapshotter: str, key: str, image: ImageContent) -> bool | None:
+        """Tell whether a snapshot was made on an image's layers, None where there is none of that key."""
+        info = await self._info(namespace, snapshotter, key)
+        return None if info is None else info.parent == chain_id(image.diff_ids)
+
+    async def _info(self, namespace: str, snapshotter: str, key: str) -> snapshots_pb2.Info | None:
         with look_errors(f"look at snapshot {key} in {namespace}"):
             request = snapshots_pb2.StatSnapshotRequest(snapshotter=snapshotter, key=key)
             try:
@@ -62,7 +71,7 @@ class Snapshots:
                 if error.code() is grpc.StatusCode.NOT_FOUND:
                     return None
                 raise
-        return dict(answer.info.labels)
+        return answer.info
 
     async def remove(self, namespace: str, snapshotter: str, key: str) -> None:
         """Remove a snapshot; that there is none is as good."""

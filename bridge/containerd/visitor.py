@@ -8,6 +8,7 @@ one line of JSON: a result for each step, or what went wrong, and the rest is up
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -17,6 +18,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 ORDER: Final = ("net", "cgroup", "pid", "mnt")
@@ -27,6 +29,19 @@ CHAIN: Final = "CRIU"
 
 MARK: Final = "0xc114"
 """What may pass all the same: CRIU's own packets."""
+
+HELD: Final = "CONTAINERD-BRIDGE"
+"""Our chain, and table, that lets nothing pass: CRIU takes its own away when it has dumped."""
+
+LISTENS: Final = "0A"
+BOUND: Final = "07"
+"""States of sockets in /proc/net (linux, include/net/tcp_states.h): of TCP, and of UDP without a peer."""
+
+UNCONNECTED: Final = ("03", "06", "07", LISTENS)
+"""Those of TCP that are of no connection, or of no process: CRIU dumps them as they are."""
+
+MAPPED: Final = bytes(10) + b"\xff\xff"
+"""What an address of IPv4 begins with where it is written as one of IPv6."""
 
 SIOCGIFFLAGS: Final = 0x8913
 SIOCSIFFLAGS: Final = 0x8914
@@ -103,6 +118,78 @@ def _is_criu(words: list[str]) -> bool:
     return words[1:2] == [CHAIN] or words[-2:] == ["-j", CHAIN] or (MARK in words and words[-2:] == ["-j", "DROP"])
 
 
+def hold() -> bool:
+    """Let nothing pass in this network any more, in or out, until `release`; return whether that could be done. Twice is once."""
+    status, listed = run("iptables", "-w", "-S")
+    if status:
+        return _held_by_nft()
+    held = _held(listed.splitlines(), "iptables")
+    status, listed = run("ip6tables", "-w", "-S")
+    return held and (bool(status) or _held(listed.splitlines(), "ip6tables"))
+
+
+def _held(there: list[str], program: str) -> bool:
+    # What leads to the chain comes last: so it holds, or there is nothing that is half of it.
+    rules = [
+        ["-N", HELD],
+        *(["-A", *rule] for rule in ([HELD, "-j", "DROP"], ["INPUT", "-j", HELD], ["OUTPUT", "-j", HELD])),
+    ]
+    for word, chain, *rest in rules:
+        if " ".join([word, chain, *rest]) not in there:
+            first = "-I" if word == "-A" and chain != HELD else word
+            if run(program, "-w", first, chain, *rest)[0]:
+                return False
+    return True
+
+
+def _held_by_nft() -> bool:
+    table = ["inet", HELD.lower()]
+    chain = "{{ type filter hook {} priority -300; policy drop; }}"
+    chains = [["add", "chain", *table, hook, chain.format(hook)] for hook in ("input", "output")]
+    steps = [["add", "table", *table], *chains]
+    return not any(run("nft", *step)[0] for step in steps)
+
+
+def release() -> None:
+    """Let pass what `hold` has held up; that there is nothing of it is as good."""
+    for program in ("iptables", "ip6tables"):
+        status, listed = run(program, "-w", "-S")
+        if not status and f"-N {HELD}" in listed.splitlines():
+            for rule in (["-D", "INPUT", "-j", HELD], ["-D", "OUTPUT", "-j", HELD], ["-F", HELD], ["-X", HELD]):
+                run(program, "-w", *rule)
+    status, listed = run("nft", "list", "tables")
+    if not status and f"table inet {HELD.lower()}" in listed.splitlines():
+        run("nft", "delete", "table", "inet", HELD.lower())
+
+
+def connections(pids: list[int]) -> int:
+    """Return how many TCP connections these processes have, whoever else is in their network."""
+    sockets: set[str] = set()
+    connected: set[str] = set()
+    for pid in pids:
+        try:
+            sockets |= _sockets(pid)
+            for table in ("tcp", "tcp6"):
+                with open(f"/proc/{pid}/net/{table}", encoding="utf-8") as lines:
+                    rows = [line.split() for line in lines][1:]
+                connected.update(row[9] for row in rows if row[3] not in UNCONNECTED)
+        except FileNotFoundError:
+            continue  # it has just ended, or there is no such table
+    return len(sockets & connected)
+
+
+def _sockets(pid: int) -> set[str]:
+    """Return the inodes of the sockets that a process has open; of none where it has ended."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                file = os.readlink(f"/proc/{pid}/fd/{name}")
+                if file.startswith("socket:["):
+                    found.add(file[8:-1])
+    return found
+
+
 def thaw(pid: int) -> bool:
     """Let the control group of a process run, if it is frozen; return whether it was."""
     return _freezer_set(pid, to="run")
@@ -138,13 +225,50 @@ def _freezer_set(pid: int, *, to: str) -> bool:
     return False
 
 
+def missing(*paths: str) -> list[str]:
+    """Return which of these paths lead to nothing."""
+    return [path for path in paths if not os.path.exists(path)]
+
+
+def listening(own: int, *pids: int) -> list[list[Any]]:
+    """Return protocol, address and port of whatever listens in this network, or of what these processes have open in theirs.
+
+    `own` is our directory in the /proc that was there before: in another one our number may mean nothing.
+    """
+    found: list[list[Any]] = []
+    sockets = {inode for pid in pids for inode in _sockets(pid)}
+    theirs = f"/proc/{pids[0]}/" if pids else ""
+    for name, state in (("tcp", LISTENS), ("tcp6", LISTENS), ("udp", BOUND), ("udp6", BOUND)):
+        try:
+            table = os.open(f"{theirs}net/{name}", os.O_RDONLY, dir_fd=own)
+        except OSError:
+            continue  # it has ended, or this kernel has no IPv6
+        with open(table, encoding="utf-8", errors="replace") as lines:  # no other codec is loaded yet
+            for words in [line.split() for line in lines][1:]:
+                address, port = words[1].split(":")
+                if words[3] == state and int(port, 16) and (not pids or words[9] in sockets):
+                    found.append([name[:3], _address(address), int(port, 16)])
+    return found
+
+
+def _address(text: str) -> str:
+    """Return an address as people write it; the kernel shows words of 32 bits, each as its processor has it."""
+    data = b"".join(int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))
+    data = data.removeprefix(MAPPED)
+    return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data)
+
+
 STEPS: Final[dict[str, Callable[..., Any]]] = {
     "run": run,
     "loopback": loopback,
     "rules": rules,
     "unlock": unlock,
+    "hold": hold,
+    "release": release,
+    "connections": connections,
     "thaw": thaw,
     "freeze": freeze,
+    "missing": missing,
 }
 
 
@@ -152,9 +276,13 @@ def main() -> None:
     """Do what is asked for."""
     request = json.loads(sys.argv[1])
     answer: dict[str, Any]
+    steps: dict[str, Callable[..., Any]] = {
+        **STEPS,
+        "listening": partial(listening, os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)),
+    }
     try:
         enter(request["namespaces"], request["network"])
-        answer = {"results": [STEPS[name](*arguments) for name, *arguments in request["steps"]]}
+        answer = {"results": [steps[name](*arguments) for name, *arguments in request["steps"]]}
     except OSError as error:
         answer = {"error": f"{error.strerror or error} ({error.filename})" if error.filename else str(error)}
     sys.stdout.write(json.dumps(answer) + "\n")

@@ -21,7 +21,8 @@ from typing import Any, Final, Self, TypeVar
 
 from msgspec import Struct
 
-from bridge.checkpoints import LOG, STATS, Contents, keep_layer, stats_of
+from bridge.checkpoints import LOG, STATS, Contents, keep_layer, network_of, stats_of
+from bridge.control.checkpoint_origin import origin_of
 from bridge.control.execution import session_of_task
 from bridge.control.leases import PASSING, insist, taken_back
 from bridge.control.verb import Checkpointing, Place
@@ -29,7 +30,7 @@ from bridge.control.workshop import Bench, Note
 from bridge.errors import BadMoment, CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model import labels
-from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, CheckpointRecord, CriuStats
+from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, CheckpointRecord, CriuStats, Listening
 from bridge.model.codec import encode_any
 from bridge.model.nanos import now
 from bridge.model.outcomes import ContainerInfo, Progress, TaskInfo
@@ -83,7 +84,7 @@ async def facts_of(
     """Return the record of a checkpoint that is about to be made, as far as it is known before."""
     namespace, container = place.target
     host, image_digest = await asyncio.gather(
-        place.runtime.checkpoints.host(namespace, record.runtime), _digest_of(place, record.image)
+        place.runtime.checkpoints.host(namespace, record.runtime), origin_of(place, record)
     )
     return CheckpointRecord(
         id=place.command_id,
@@ -104,16 +105,16 @@ async def facts_of(
         incarnation=await _incarnation(place),
         parent=record.labels.get(labels.CHECKPOINT, ""),
         labels=dict(record.labels),
+        listens=await _listens(place, record),
         **await _stdio(place, record, task),
     )
 
 
-async def _digest_of(place: Place, image: str) -> str:
-    if not image:
-        return ""
-    assert place.namespace is not None
-    found = await place.runtime.images.list(place.namespace)
-    return next((one.digest for one in found if one.name == image), "")
+async def _listens(place: Place, record: ContainerInfo) -> list[Listening] | None:
+    if network_of(record.spec) == "own":
+        return None
+    found = await place.runtime.checkpoints.listens(*place.target)
+    return None if found is None else list(found)
 
 
 async def _incarnation(place: Place) -> str | None:

@@ -7,6 +7,7 @@ never replaced.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from bridge.checkpoints import Contents, pack
 from bridge.control.checkpoint_dump import Dump, checkpointing_at, contents_of
 from bridge.control.checkpoint_host import check_free, taken, write_directory, write_file
 from bridge.control.checkpoint_image import make_checkpoint_image
+from bridge.control.checkpoint_origin import exported
 from bridge.control.leases import taken_back, undo
 from bridge.control.verb import Place
 from bridge.control.workshop import Bench
@@ -25,7 +27,6 @@ from bridge.model import labels
 from bridge.model.checkpoints import CheckpointKey, CheckpointRecord
 from bridge.model.commands import Checkpoint
 from bridge.model.outcomes import Progress
-from bridge.ports import Archive
 
 __all__ = ["check_target", "keep", "name_of"]
 
@@ -112,14 +113,9 @@ async def _into_catalogue(place: Place, dumped: Dump, contents: Contents) -> Che
 
 async def _image_along(place: Place, draft: CheckpointRecord) -> None:
     """Let the catalogue have the container's image too, once for all checkpoints of it."""
-    assert place.namespace is not None
-    catalogue, namespace = checkpointing_at(place).catalogue, place.namespace
-
-    async def exported() -> Archive:
-        async for piece in await place.runtime.checkpoints.export_image(namespace, draft.image):
-            yield piece
-
-    await catalogue.store_image(draft.image_digest, exported, upload=draft.id, tell=_telling(place, "storing image", 0))
+    archive = partial(exported, place, draft.image_digest, draft.image)
+    tell = _telling(place, "storing image", 0)
+    await checkpointing_at(place).catalogue.store_image(draft.image_digest, archive, upload=draft.id, tell=tell)
 
 
 def _telling(place: Place, event: str, total: int) -> Callable[[int], None]:

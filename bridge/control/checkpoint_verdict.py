@@ -6,16 +6,16 @@ A finding that `blocks` is refused unless the command is forced. What cannot be 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from bridge.checkpoints import ToDump, ToRestore, before_dump, before_restore
+from bridge.checkpoints import ToDump, ToRestore, before_dump, before_restore, host_paths, network_of, network_path
 from bridge.control.checkpoint_dump import CONFIG, checkpointing_at
 from bridge.control.restore_container import Plan
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
 from bridge.model import labels
-from bridge.model.checkpoints import CheckpointRecord, Finding, Verdict
+from bridge.model.checkpoints import CheckpointRecord, Finding, Listening, Verdict
 from bridge.model.outcomes import ContainerInfo, TaskInfo
 
 __all__ = ["memory_of", "verdict_of_dump", "verdict_of_restore"]
@@ -26,8 +26,8 @@ OF_THE_FILE: Final = ("tcp_skip_in_flight", "link_remap")
 
 async def verdict_of_dump(place: Place, record: ContainerInfo, task: TaskInfo, draft: CheckpointRecord) -> Verdict:
     """Say what a dump of this task would meet."""
-    criu, execs, memory, space = await asyncio.gather(
-        place.runtime.checkpoints.check(), _execs(place), memory_of(place), _space(place)
+    criu, execs, connections, memory, space = await asyncio.gather(
+        place.runtime.checkpoints.check(), _execs(place), _connections(place), memory_of(place), _space(place)
     )
     verdict = before_dump(
         ToDump(
@@ -38,6 +38,7 @@ async def verdict_of_dump(place: Place, record: ContainerInfo, task: TaskInfo, d
             spec=record.spec,
             execs=execs,
             stdio=draft.stdio,
+            connections=connections,
             memory=memory,
             space=space,
         )
@@ -51,6 +52,13 @@ async def _execs(place: Place) -> int | None:
     except CommandFailed:
         return None
     return sum(one.exec_id is not None for one in found)
+
+
+async def _connections(place: Place) -> int | None:
+    try:
+        return await place.runtime.checkpoints.connections(*place.target)
+    except CommandFailed:
+        return None
 
 
 async def memory_of(place: Place) -> int | None:
@@ -80,6 +88,13 @@ def _of_dump(record: ContainerInfo, draft: CheckpointRecord) -> Iterator[Finding
                 says=f"{name} cannot be told to CRIU for this container",
                 way_out=f"leave it out, or make the container with the annotation {CONFIG}, the path of a file that says so",
             )
+    if record.image and record.snapshot_key and not draft.image_digest:
+        yield Finding(
+            check="image",
+            level="risk",
+            says=f"the image that it was made from is not on this node any more, under no name, {record.image} neither",
+            way_out="have it here again, or restore it where what is called so is that image",
+        )
     if not draft.rw and record.snapshot_key:
         yield Finding(
             check="files",
@@ -93,8 +108,11 @@ async def verdict_of_restore(place: Place, plan: Plan) -> Verdict:
     """Say what a restore would meet here."""
     namespace, _ = place.target
     checkpoints, record, wanted = place.runtime.checkpoints, plan.taken.record, plan.wanted
-    criu, host, space, defaults = await asyncio.gather(
+    spec = wanted.spec
+    criu, missing, taken, host, space, defaults = await asyncio.gather(
         checkpoints.check(),
+        checkpoints.missing(host_paths(spec)),
+        _taken(place, spec),
         checkpoints.host(namespace, wanted.runtime),
         _space(place),
         place.runtime.containers.defaults(namespace),
@@ -105,11 +123,14 @@ async def verdict_of_restore(place: Place, plan: Plan) -> Verdict:
             criu=criu,
             record=record,
             options=plan.options,
-            spec=wanted.spec,
-            image_here=not plan.fresh or plan.image is not None,
-            image_digest=plan.image.digest if plan.image is not None else record.image_digest if record else "",
+            spec=spec,
+            image_here=not plan.fresh or plan.image is not None or plan.named is not None,
+            image_digest=plan.named.digest if plan.named is not None else record.image_digest if record else "",
+            image_as=plan.image.name if plan.image is not None and plan.image != plan.named else "",
             image_follows=plan.taken.vouched and record is not None and bool(record.image_digest),
             id_free=True,
+            missing=missing,
+            taken=taken,
             runtime_here=True if wanted.runtime == defaults.runtime else None,
             snapshotter_here=True if wanted.snapshotter in {"", defaults.snapshotter} else None,
             original_runs=await _runs(place, record),
@@ -117,6 +138,12 @@ async def verdict_of_restore(place: Place, plan: Plan) -> Verdict:
         )
     )
     return Verdict(findings=[*verdict.findings, *_of_restore(plan)])
+
+
+async def _taken(place: Place, spec: Mapping[str, Any]) -> Sequence[Listening] | None:
+    if network_of(spec) == "own":
+        return None  # where every port is free
+    return await place.runtime.checkpoints.listening(network_path(spec))
 
 
 async def _runs(place: Place, record: CheckpointRecord | None) -> bool | None:

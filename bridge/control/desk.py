@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from bridge.control.lanes import Rest
 from bridge.control.order import Order
 from bridge.control.policy import Permit
 from bridge.control.verb import Permission, Place
@@ -31,8 +32,8 @@ class Desk(Protocol):
         """Return where it works."""
         ...
 
-    def turn(self, order: Order, queued: Callable[[], None]) -> AbstractAsyncContextManager[None]:
-        """Wait for its turn; `queued` is called where it has to wait."""
+    def turn(self, order: Order, queued: Callable[[], None]) -> AbstractAsyncContextManager[Rest]:
+        """Wait for its turn; `queued` is called where it has to wait. What it gives lets others pass."""
         ...
 
     def breakable(self, order: Order) -> AbstractAsyncContextManager[None]:

@@ -28,7 +28,7 @@ from bridge.control.conditions import Stale
 from bridge.control.desk import Bus
 from bridge.control.ends import Ends, Standing, failure_of, mistake, stopped_before
 from bridge.control.keys import with_key
-from bridge.control.lanes import Lane, Lanes, LaneStatistics, SharedLanes
+from bridge.control.lanes import Lanes, LaneStatistics, Rest
 from bridge.control.memory import MemoryJournal
 from bridge.control.migration.harbour import Harbour
 from bridge.control.once import Once
@@ -36,6 +36,7 @@ from bridge.control.order import Order, read_order
 from bridge.control.policy import JudgedOnly, Permit, Policy
 from bridge.control.record import CommandRecord
 from bridge.control.running import BrokenOff, LeftOpen, Postponed
+from bridge.control.turns import Turns
 from bridge.control.verb import (
     Checkpointing,
     Known,
@@ -48,7 +49,7 @@ from bridge.control.verb import (
 )
 from bridge.control.verbs import VERBS
 from bridge.errors import CommandFailed
-from bridge.model.commands import Cancel, Command, Rmi
+from bridge.model.commands import Cancel, Command
 from bridge.model.events import Failure
 from bridge.model.identity import new_ulid
 from bridge.model.nanos import Nanos, now
@@ -68,26 +69,6 @@ from bridge.ports import (
 __all__ = ["DispatchStatistics", "Dispatcher"]
 
 log = logging.getLogger(__name__)
-
-OBSERVING_WIDTH = 16
-"""Looks at containerd at the same time: its database answers one after another anyway, in milliseconds."""
-
-OBSERVING_WAITING = 1_000
-
-IMAGES_WIDTH = 4
-IMAGES_TOGETHER = 16
-IMAGES_WAITING = 64
-IMAGES_ENTERED = 256
-"""Images that come at the same time into one namespace, and into all: each takes the network and the disk to itself. A registry
-that hangs holds up the namespaces that ask it, and no other one."""
-
-NAMES_WIDTH = 4
-NAMES_WAITING = 64
-"""Names of images that go at the same time. They wait for nothing that comes: often they are to make room for it."""
-
-LASTING_WIDTH = 512
-"""Commands that only wait, at the same time: each is a call to containerd that stays open, and a task here, 20 KiB together.
-A quarter of what the inbox takes, so that there is always room for others."""
 
 NOT_AS_A_JOB = "a job lies in its stream with all its options, a password too: send the command as a request"
 
@@ -156,7 +137,7 @@ class Dispatcher:
         self._policy = policy
         self._record = record
         self._clock = clock
-        self._lanes = lanes or Lanes()
+        self._turns = Turns(lanes or Lanes())
         self._given: dict[str, Any] = {
             "tell": tell,
             "objects": objects,
@@ -165,16 +146,6 @@ class Dispatcher:
             "checkpointing": checkpointing,
             "harbour": harbour,
         }
-        self._images = SharedLanes(
-            "images",
-            width=IMAGES_WIDTH,
-            together=IMAGES_TOGETHER,
-            waiting=IMAGES_WAITING,
-            entered=IMAGES_ENTERED,
-        )
-        self._names = Lane("the names of this node's images", width=NAMES_WIDTH, waiting=NAMES_WAITING)
-        self._observing = Lane("this node's containerd", width=OBSERVING_WIDTH, waiting=OBSERVING_WAITING)
-        self._lasting = Lane("what happens on this node", width=LASTING_WIDTH, waiting=0)
         self._journal: CommandJournal = MemoryJournal() if journal is None else journal
         self._known = known
         self._ends = Ends(node, self._journal, record=record, tell=standing, clock=clock)
@@ -253,8 +224,8 @@ class Dispatcher:
         """Return the counts since the beginning and how full the lanes are now."""
         return DispatchStatistics(
             dict(self._ends.counts),
-            self._lanes.statistics(),
-            self._observing.statistics(),
+            self._turns.changing,
+            self._turns.observing,
             len(self._changing.running),
         )
 
@@ -295,20 +266,31 @@ class Dispatcher:
     async def _carry_out(self, order: Order) -> Struct:
         command = self.accepted(order)
 
-        async def begin() -> None:
-            order.began = True
-            self._record.started(order)
+        async with self.breakable(order):
+            try:
+                async with self.turn(order):
+                    return await self._now(order, command)
+            except CommandFailed as error:
+                if error.code != "not_found" or not self._turns.follows(order):
+                    raise
+            async with self._turns.behind(order):
+                return await self._now(order, command)
 
-        async with self.breakable(order), self.turn(order):
-            permit = self.permit(order, begin)
-            place = self.place(order, permit)
-            await permit.admit()
-            await conditions.check(place, command, self._clock())
-            await permit.begin()
-            if isinstance(command, Cancel):
-                return await self._changing.cancel(command, order.subject)
-            result = await VERBS[command.verb](place, command)
-            return result if permit.shows_all else concealed(result)
+    async def _now(self, order: Order, command: Command) -> Struct:
+        async def begin() -> None:
+            if not order.began:
+                order.began = True
+                self._record.started(order)
+
+        permit = self.permit(order, begin)
+        place = self.place(order, permit)
+        await permit.admit()
+        await conditions.check(place, command, self._clock())
+        await permit.begin()
+        if isinstance(command, Cancel):
+            return await self._changing.cancel(command, order.subject)
+        result = await VERBS[command.verb](place, command)
+        return result if permit.shows_all else concealed(result)
 
     # -- inside
 
@@ -359,18 +341,9 @@ class Dispatcher:
             **self._given,
         )
 
-    def turn(self, order: Order, queued: Callable[[], None] = lambda: None) -> AbstractAsyncContextManager[None]:
+    def turn(self, order: Order, queued: Callable[[], None] = lambda: None) -> AbstractAsyncContextManager[Rest]:
         """Wait for the command's turn; `queued` is called where it has to wait."""
-        patient = order.request.via == "job"
-        if order.lasting:
-            return self._lasting.turn(patient=patient)
-        if not order.queues:
-            return self._observing.turn(patient=patient)
-        if order.target is None:
-            if order.subject.verb == Rmi.verb:
-                return self._names.turn(patient=patient, queued=queued)
-            return self._images.turn(order.subject.namespace or "", patient=patient, queued=queued)
-        return self._lanes.turn(*order.target, patient=patient, queued=queued)
+        return self._turns.turn(order, queued)
 
     @asynccontextmanager
     async def breakable(self, order: Order) -> AsyncIterator[None]:

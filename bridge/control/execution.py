@@ -26,7 +26,7 @@ from bridge.model.commands import Attach, CloseStdin, Exec, Resize, Start
 from bridge.model.identity import check_identifier
 from bridge.model.limits import CAPTURED
 from bridge.model.outcomes import ContainerInfo, Done, ExecResult, TaskInfo
-from bridge.ports import SessionOrder, StdioSession, StdioSessions, UserIds
+from bridge.ports import ExpectedSession, SessionOrder, StdioSession, StdioSessions, UserIds
 
 __all__ = [
     "VERBS",
@@ -297,6 +297,7 @@ async def session_for_task(place: Place, record: ContainerInfo, how: Start) -> S
             terminal=isinstance(process, dict) and process.get("terminal") is True,
             stdin=how.stdin or record.labels.get(labels.STDIN) == "true",
             window=how.window,
+            made_at=record.created_at,
         )
     )
     failpoint("session-made")
@@ -309,18 +310,73 @@ async def as_before(place: Place, task: TaskInfo | None) -> Start:
     return Start() if session is None else Start(stdio="bus", stdin=session.result().stdin)
 
 
-async def _session(place: Place, exec_id: str | None) -> StdioSession:
+async def _session(place: Place, exec_id: str | None) -> StdioSession | ExpectedSession:
     sessions = sessions_at(place)
+    found: StdioSession | ExpectedSession | None
     if exec_id is not None:
         found = sessions.find(*place.target, _checked_exec_id(exec_id))
     else:
-        found = await session_of_task(place)
+        last = await session_of_task(place)
+        running = last is not None and last.result().running
+        found = last if running else await expected_at(place, sessions, last) or last
     if found is None:
         what = f"{place}" if exec_id is None else f"exec {exec_id} of {place}"
         raise CommandFailed(
             "not_found", f"the stdio of {what} is not on the bus: it does not run, or was not started with it there"
         )
     return found
+
+
+async def expected_at(place: Place, sessions: StdioSessions, last: StdioSession | None) -> ExpectedSession | None:
+    """Return the session of a container's own process that is to come, from now on if there was none; None where none is.
+
+    A container whose last run is known tells of that one until it is started again.
+    """
+    namespace, container = place.target
+    try:
+        record, task = await asyncio.gather(
+            place.runtime.containers.get(namespace, container), place.runtime.tasks.get(namespace, container)
+        )
+    except CommandFailed as error:
+        if error.code == "not_found":
+            return None
+        raise
+    ran = last is not None and last.made_at in {None, record.created_at}
+    if task is not None or ran or not on_the_bus(record):
+        return None
+    process = (record.spec or {}).get("process")
+    order = SessionOrder(
+        namespace=namespace,
+        container=container,
+        exec_id=None,
+        command_id=place.command_id,
+        terminal=isinstance(process, dict) and process.get("terminal") is True,
+        stdin=record.labels.get(labels.STDIN) == "true",
+        made_at=record.created_at,
+    )
+    try:
+        return await sessions.expect(order)
+    except CommandFailed as error:
+        if error.code != "exhausted" or not await _swept(place, sessions):
+            raise
+    return await sessions.expect(order)
+
+
+async def _swept(place: Place, sessions: StdioSessions) -> bool:
+    """Give up what is kept for containers that others have deleted; return whether there was any."""
+    gone = []
+    for namespace, container, made_at in sessions.all_expected():
+        try:
+            there = (await place.runtime.containers.get(namespace, container)).created_at
+        except CommandFailed as error:
+            if error.code != "not_found":
+                raise
+            there = None
+        if there != made_at:
+            gone.append((namespace, container))
+    for namespace, container in gone:
+        await sessions.forget(namespace, container)
+    return bool(gone)
 
 
 def _checked_exec_id(exec_id: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from bridge.model.outcomes import ExecResult, Outcome
-from bridge.ports import StdioSessions
+from bridge.ports import ExpectedSession, StdioSession, StdioSessions
 
 __all__ = ["with_key"]
 
@@ -34,7 +34,10 @@ def with_key(outcome: Outcome, sessions: StdioSessions | None) -> Outcome:
 
 
 def _keyed(process: Any, sessions: StdioSessions, target: tuple[str, str]) -> Any:
-    session = sessions.find(*target, _get(process, "exec_id"))
+    exec_id = _get(process, "exec_id")
+    session: StdioSession | ExpectedSession | None = sessions.find(*target, exec_id)
+    if exec_id is None and (session is None or session.id != _get(process, "session")):
+        session = sessions.expected(*target)
     if session is None or session.id != _get(process, "session") or not session.secret:
         return process  # one that a bridge from before keys began needs none
     return _replaced(process, "key", session.secret)

@@ -3,24 +3,33 @@
 A lane exists while there is something in it. Whoever enters carries out its own work when its turn comes, so there are no
 workers to keep alive, and leaving early (an error, a cancellation) frees the place like finishing does. Nothing waits
 without bound: a full lane, or too much overall, is `exhausted` at once.
+
+Whoever has the turn and only waits for something may rest. While he does, one at a time of those who pass is let in beside him:
+who wants a container to end now does not wait for the patience of a `stop`. Nobody else is overtaken by that but those who said
+that they may be, and whoever rests goes on when he is alone again.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import NamedTuple
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import NamedTuple, TypeAlias
 
 from bridge.errors import CommandFailed
 
-__all__ = ["Lane", "LaneStatistics", "Lanes", "SharedLanes"]
+__all__ = ["Lane", "LaneStatistics", "Lanes", "Rest", "SharedLanes"]
 
 WAITING_PER_LANE = 32
 """Commands that may wait for one container. Each may be a `stop` with its grace: whoever is further behind has long given up."""
 
 ENTERED = 1_000
 """Commands under way and waiting, all lanes together: memory, and somebody who waits for each reply."""
+
+
+Rest: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+"""What whoever has a turn waits in, so that others may pass: nothing inside may depend on being alone."""
 
 
 class LaneStatistics(NamedTuple):
@@ -32,17 +41,30 @@ class LaneStatistics(NamedTuple):
     exhausted: int
 
 
+class _Waiting(NamedTuple):
+    let_in: asyncio.Future[None]
+    passes: bool
+    passable: bool
+
+
 class Lane:
     """Lets in `width` at a time, in the order of arrival, and lets no more than `waiting` wait."""
 
     def __init__(self, what: str, *, width: int = 1, waiting: int = WAITING_PER_LANE) -> None:
         """Take what the lane is for, as the sentence of a refusal needs it: "container web.1"."""
         self._what = what
+        self._width = width
         self._most_waiting = waiting
-        self._turns = asyncio.Semaphore(width)
+        self._queue: deque[_Waiting] = deque()
+        self._resting = False
+        self._alone = asyncio.Event()
         self.under_way = 0
-        self.waiting = 0
         self.exhausted = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._queue)
 
     @property
     def idle(self) -> bool:
@@ -50,36 +72,85 @@ class Lane:
         return not (self.under_way or self.waiting)
 
     @asynccontextmanager
-    async def turn(self, *, patient: bool = False, queued: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
-        """Wait for the turn; the next one's comes when the context is left.
+    async def turn(
+        self,
+        *,
+        patient: bool = False,
+        queued: Callable[[], None] = lambda: None,
+        passes: bool = False,
+        passable: bool = False,
+    ) -> AsyncIterator[Rest]:
+        """Wait for the turn; the next one's comes when the context is left. What it gives is for lanes that let in one at a time.
 
         Args:
             patient: wait behind however many; for what is bounded elsewhere.
             queued: called where it has to wait, once it has its place.
+            passes: pass whoever rests, unless somebody waits before who may not be passed.
+            passable: let those who pass by, also while this one waits.
 
         Raises:
             CommandFailed: `exhausted`, at once: too many wait already.
         """
-        if not patient and self._turns.locked() and self.waiting >= self._most_waiting:
-            self.exhausted += 1
-            raise CommandFailed("exhausted", f"{self.waiting} commands wait for {self._what} already: try again later")
-        if self._turns.locked():
+        one = _Waiting(asyncio.get_running_loop().create_future(), passes, passable)
+        self._queue.append(one)
+        self._let_in()
+        if not one.let_in.done():
+            if not patient and self.waiting > self._most_waiting:
+                self._queue.remove(one)
+                self.exhausted += 1
+                raise CommandFailed(
+                    "exhausted", f"{self.waiting} commands wait for {self._what} already: try again later"
+                )
             queued()
-        self.waiting += 1
         try:
-            await self._turns.acquire()
-        finally:
-            self.waiting -= 1
-        self.under_way += 1
+            await one.let_in
+        except BaseException:
+            if one.let_in.cancelled():
+                self._queue.remove(one)
+                self._let_in()  # it may have been what could not be passed
+            else:
+                self._leave()
+            raise
         try:
-            yield
+            yield self._rest
         finally:
-            self.under_way -= 1
-            self._turns.release()
+            self._leave()
 
     def statistics(self) -> LaneStatistics:
         """Return how full this one is."""
         return LaneStatistics(0 if self.idle else 1, self.under_way, self.waiting, self.exhausted)
+
+    @asynccontextmanager
+    async def _rest(self) -> AsyncIterator[None]:
+        self._resting = True
+        self._let_in()
+        try:
+            yield
+        finally:
+            self._resting = False
+            while self.under_way > self._width:
+                self._alone.clear()
+                await self._alone.wait()
+
+    def _leave(self) -> None:
+        self.under_way -= 1
+        self._alone.set()
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Let in who may: the first ones, as long as there is room; while somebody rests, one more, who passes."""
+        for one in [*self._queue]:
+            if one.let_in.done():
+                continue  # it has given up, and is about to leave the queue
+            room = self.under_way < self._width
+            if not room and not (self._resting and self.under_way == self._width):
+                return
+            if room or one.passes:
+                self.under_way += 1
+                self._queue.remove(one)
+                one.let_in.set_result(None)
+            elif not one.passable:
+                return
 
 
 class Lanes:
@@ -95,8 +166,15 @@ class Lanes:
 
     @asynccontextmanager
     async def turn(
-        self, namespace: str, container: str, *, patient: bool = False, queued: Callable[[], None] = lambda: None
-    ) -> AsyncIterator[None]:
+        self,
+        namespace: str,
+        container: str,
+        *,
+        patient: bool = False,
+        queued: Callable[[], None] = lambda: None,
+        passes: bool = False,
+        passable: bool = False,
+    ) -> AsyncIterator[Rest]:
         """Wait for the turn on this container; arrival is the first step of this context, not the creation of a task for it.
 
         Args:
@@ -105,6 +183,8 @@ class Lanes:
             patient: wait behind however many, and take no place from others overall; for jobs, whose number is bounded
                 where they come from.
             queued: called where it has to wait, once it has its place.
+            passes: pass whoever rests; see `Lane.turn`.
+            passable: let those who pass by.
 
         Raises:
             CommandFailed: `exhausted`, at once: too many wait for this container, or overall.
@@ -119,13 +199,17 @@ class Lanes:
         place = 0 if patient else 1
         self._entered += place
         try:
-            async with lane.turn(patient=patient, queued=queued):
-                yield
+            async with lane.turn(patient=patient, queued=queued, passes=passes, passable=passable) as rest:
+                yield rest
         finally:
             self._entered -= place
             if lane.idle:
                 del self._lanes[key]
                 self._exhausted += lane.exhausted
+
+    def busy(self, namespace: str, container: str) -> bool:
+        """Tell whether something is under way on a container, or waits for it."""
+        return (namespace, container) in self._lanes
 
     def statistics(self) -> LaneStatistics:
         """Return how full they are, all together."""
@@ -157,8 +241,8 @@ class SharedLanes:
     @asynccontextmanager
     async def turn(
         self, namespace: str, *, patient: bool = False, queued: Callable[[], None] = lambda: None
-    ) -> AsyncIterator[None]:
-        """Wait for the turn in this namespace, and then for one of all; see `Lanes.turn`.
+    ) -> AsyncIterator[Rest]:
+        """Wait for the turn in this namespace, and then for one of all; see `Lanes.turn`. Nobody passes here.
 
         Raises:
             CommandFailed: `exhausted`, at once.
@@ -181,7 +265,7 @@ class SharedLanes:
         self._entered += place
         try:
             async with lane.turn(patient=patient, queued=waits), self._all.turn(patient=True, queued=waits):
-                yield
+                yield nullcontext
         finally:
             self._entered -= place
             if lane.idle:

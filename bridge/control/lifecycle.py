@@ -144,20 +144,23 @@ async def run_task(place: Place, record: ContainerInfo, how: Start) -> TaskStart
             pid = await session.start(width=how.width, height=how.height)
             return TaskStarted(pid=pid, session=session.id, process=session.result())
         return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
-    except BaseException:
-        await _discard(place)
+    except BaseException as error:
+        pid = await _discard(place)
+        if pid and session is None and isinstance(error, CommandFailed):
+            return TaskStarted(pid=pid)
         raise
 
 
-async def _discard(place: Place) -> None:
-    """Remove a task of ours that could not be started, unless it runs after all (the answer may be what failed)."""
+async def _discard(place: Place) -> int:
+    """Remove a task of ours that could not be started; return its pid where it runs all the same, and the answer failed."""
     try:
         task = await place.runtime.tasks.get(*place.target)
         if task is None or task.status not in {"created", "stopped"}:
-            return
+            return 0 if task is None else task.pid
         await remove_task(place, task)
     except CommandFailed as error:
         log.warning("%s: the task that could not be started is still there: %s", place, error)
+    return 0
 
 
 # -- pause, resume, kill
@@ -206,7 +209,7 @@ async def kill(place: Place, command: Kill) -> Done:
 
 
 async def stop(place: Place, command: Stop) -> ExitInfo:
-    """Ask the container to end, give it its grace, then kill it; return how it ended."""
+    """Ask the container to end, give it its grace, then kill it; return how it ended, be it by another command's signal."""
     wanted = None if command.signal is None else _number(command.signal)
     record = await record_at(place)
     task = await place.runtime.tasks.get(*place.target)
@@ -219,7 +222,9 @@ async def stop(place: Place, command: Stop) -> ExitInfo:
         if task.status in FROZEN:  # frozen processes take no signal but SIGKILL
             await _thaw(place)
         try:
-            if await place.interruption.waits(exited, timeout=command.grace):
+            async with place.rest():
+                await place.interruption.waits(exited, timeout=command.grace)
+            if exited.done():
                 return exited.result()
         except CommandFailed as error:
             if error.code != "cancelled" or exited.done():
@@ -281,6 +286,8 @@ async def delete(place: Place, command: Delete) -> Deleted:
             raise _unfit(place, task.status, "stop it first, or delete it with force")
         ended = await remove_task(place, task)
     left = await place.runtime.containers.delete(*place.target, keep_snapshot=command.keep_snapshot)
+    if place.sessions is not None:
+        await place.sessions.forget(*place.target)
     return Deleted(exit_status=ended.exit_status, exited_at=ended.exited_at, killed=ended.killed, left=[*left])
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 
@@ -24,6 +24,7 @@ from bridge.control.aftermath import Aftermath
 from bridge.control.conditions import Stale
 from bridge.control.desk import Bus, Desk
 from bridge.control.ends import Ends, JournalLost, failure_of, mistake, stopped_before
+from bridge.control.lanes import Rest
 from bridge.control.order import Order
 from bridge.control.policy import Permit
 from bridge.control.record import CommandRecord
@@ -38,7 +39,7 @@ from bridge.control.running import (
     Running,
     TakenBack,
 )
-from bridge.control.verb import Place, Verb
+from bridge.control.verb import Leave, Place, Verb
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
 from bridge.model.commands import Cancel, Command
@@ -53,7 +54,7 @@ __all__ = ["Once"]
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-"""Patience with containerd when a command that was interrupted is looked at."""
+"""Patience with containerd when a command that was interrupted is looked at; then the next bridge has to look."""
 
 
 class Once:
@@ -193,16 +194,18 @@ class Once:
 
         try:
             async with running.waiting(), AsyncExitStack() as turn:
-                await turn.enter_async_context(self._desk.turn(order, queued))
+                try:
+                    rest = await turn.enter_async_context(self._desk.turn(order, queued))
+                except CommandFailed as error:  # too many wait: that stands under its id too, so it has one end
+                    return await self._ends.finish(order, order.row, self._failed(order, error))
                 running.entered()
-                for task in accepting:
-                    await task
+                await asyncio.gather(*accepting)
 
                 async def leave() -> None:
                     order.parted = True
                     await turn.aclose()
 
-                return await self._now(running, command, leave)
+                return await self._now(running, command, leave=leave, rest=rest)
         except TakenBack:
             sentence = f"{order.subject.verb} was cancelled before it had begun"
             outcome = self._ends.outcome(order, "error", failure=Failure(code="cancelled", message=sentence))
@@ -228,10 +231,10 @@ class Once:
         if not order.began:
             self._ends.stage(order, "accepted")
 
-    async def _now(self, running: Running, command: Command, leave: Callable[[], Awaitable[None]]) -> Outcome:
+    async def _now(self, running: Running, command: Command, *, leave: Leave, rest: Rest) -> Outcome:
         order, row = running.order, running.order.row
         permit = self._desk.permit(order, partial(self._begin, running))
-        place = structs.replace(self._desk.place(order, permit), leave=leave)
+        place = structs.replace(self._desk.place(order, permit), leave=leave, rest=rest)
         running.interruption = place.interruption
         if self._bus is not None and order.request.via == "job":
             found = await self._by_another(self._bus, running)
@@ -379,10 +382,8 @@ class Once:
         try:
             async with asyncio.timeout(LOOK_S):
                 return await self._aftermath.looked_for(order, order.started_at)
-        except GoesOn as error:
-            raise LeftOpen from error
-        except TimeoutError:
-            return self._aftermath.unknown(order, "containerd does not answer")
+        except (GoesOn, TimeoutError) as error:
+            raise LeftOpen from error  # the next bridge looks
 
     def _failed(self, order: Order, error: CommandFailed) -> Outcome:
         word: OutcomeWord = "refused" if error.code == "refused" else "error"

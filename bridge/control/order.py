@@ -18,6 +18,9 @@ from bridge.model.commands import (
     OF_EVERY,
     PRECONDITIONS,
     Command,
+    Delete,
+    Kill,
+    Stop,
     blanked,
     credentials_of,
     explained,
@@ -90,6 +93,16 @@ class Order(Struct, kw_only=True, dict=True):
     def queues(self) -> bool:
         """Whether it takes its turn among the commands that change the same, be it only to be judged there."""
         return self.is_act and self.kind is not None and not self.kind.repeatable
+
+    @property
+    def passes(self) -> bool:
+        """Whether it wants something of the container at once, and passes a command that only waits for its end."""
+        return isinstance(self.command, Kill) or (isinstance(self.command, Delete) and self.command.force)
+
+    @property
+    def passable(self) -> bool:
+        """Whether nothing changes for it where such a one goes before: it asks for the end, too."""
+        return isinstance(self.command, Stop)
 
     @property
     def once(self) -> bool:

@@ -119,7 +119,7 @@ async def permit_plan(place: Place, plan: Plan) -> None:
     await place.permit(
         spec=plan.wanted.spec,
         labels=plan.wanted.labels,
-        image=plan.wanted.image,
+        image=plan.content or plan.wanted.image,
         runtime=runtime,
         runtime_options=None if there is None else there.runtime_options,
         output="" if plan.stdio in {"", "null", labels.ON_THE_BUS} else plan.stdio,

@@ -1,15 +1,15 @@
 """A container made from a checkpoint and its task restored: what it is to be, and the steps, each undone where a later one fails.
 
-The image comes from this host, or from the catalogue beside the checkpoint; the snapshot is its, with the layer that the
-container had written; the record carries the command's id, the checkpoint and the incarnation that it was made of. CRIU is told
-by a file in the command's directory how to restore, and the record names it no longer than that takes.
+The snapshot is the image's (`restore_image`), with the layer that the container had written; the record carries the command's
+id, the checkpoint and the incarnation that it was made of. CRIU is told by a file in the command's directory how to restore, and
+the record names it no longer than that takes.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -18,13 +18,14 @@ from msgspec import Struct, structs
 
 from bridge.checkpoints import LAYER_TYPES, layer_stream
 from bridge.control import lifecycle
-from bridge.control.checkpoint_dump import checkpointing_at
 from bridge.control.creation import RUNC, created_by
 from bridge.control.execution import session_for_task
 from bridge.control.leases import taken_back, undo
+from bridge.control.restore_image import CANCELLED, content_of, with_image
+from bridge.control.restore_options import options_of_restore
 from bridge.control.restore_source import Taken
 from bridge.control.restore_spec import adapted_labels, adapted_spec, same_spec, with_config
-from bridge.control.verb import Place, image_at
+from bridge.control.verb import Place
 from bridge.control.workshop import Bench, Note
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
@@ -34,14 +35,12 @@ from bridge.model.commands import Delete, Restore, RuncOptions, Start
 from bridge.model.outcomes import ContainerInfo, ImageInfo, Restored
 from bridge.ports import ImageContent, NewContainer, Stdio, StdioSession
 
-__all__ = ["Plan", "bring_image", "carried_out", "plan_of", "put_back", "snapshot_key_of"]
+__all__ = ["Plan", "carried_out", "plan_of", "put_back", "snapshot_key_of"]
 
 log = logging.getLogger(__name__)
 
 MARKS: Final = (labels.CHECKPOINT, labels.PARENT, labels.RESTORE)
 """The labels that say what a container was restored from, and by which command."""
-
-CANCELLED: Final = "restore was cancelled: nothing of it is left"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -53,7 +52,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         there: the one that is there without a task, and is used.
         fresh: whether it has a new snapshot; its own is used where the checkpoint has nothing of its files.
         same: whether its spec is the one that the checkpoint was made with, where it is there.
-        image: its image's record here; None where it has to be brought, or the container has none.
+        content: the name of the image that its files come from: another than the container's where that one's name means
+            another image by now; empty where they come from none.
+        image: the record of `content` here; None where it has to be brought.
+        named: what is here under the image's own name.
         stdio: `null`, `bus`, or the URI that the output goes to.
         stdin: whether it takes input from the bus.
         options: how CRIU is to restore.
@@ -64,7 +66,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     there: ContainerInfo | None
     fresh: bool
     same: bool
+    content: str
     image: ImageInfo | None
+    named: ImageInfo | None
     stdio: str
     stdin: bool
     options: CheckpointOptions
@@ -89,7 +93,7 @@ async def plan_of(place: Place, command: Restore, taken: Taken, there: Container
     stdio, stdin = _stdio(command, taken, there)
     options = structs.replace(taken.options, tcp_close=taken.options.tcp_close or command.tcp_close)
     fresh = bool(taken.image) and (there is None or taken.with_layer)
-    image = await image_at(place, taken.image) if fresh else None
+    content, image, named = await content_of(place, taken) if fresh else ("", None, None)
     if there is not None:
         wanted = NewContainer(
             id=container,
@@ -113,7 +117,7 @@ async def plan_of(place: Place, command: Restore, taken: Taken, there: Container
             id=container,
             spec=place.anchor(adapted_spec(taken.spec, old=old, new=(namespace, container))),
             runtime=name,
-            image=taken.image,
+            image=content or taken.image,
             labels=adapted_labels(given, same=old[1] == container)
             | own
             | ({labels.STDIN: "true"} if stdin else {})
@@ -129,7 +133,9 @@ async def plan_of(place: Place, command: Restore, taken: Taken, there: Container
         there=there,
         fresh=fresh,
         same=there is not None and same_spec(taken.spec or {}, there.spec or {}),
+        content=content,
         image=image,
+        named=named,
         stdio=stdio,
         stdin=stdin,
         options=options,
@@ -168,72 +174,25 @@ def _stdio(command: Restore, taken: Taken, there: ContainerInfo | None) -> tuple
     return (wanted if known else "null"), stdin
 
 
-# -- the image
-
-
-@asynccontextmanager
-async def _image(place: Place, plan: Plan, lease: str) -> AsyncIterator[ImageContent | None]:
-    """Have the container's image; what was brought goes again where the block fails."""
-    name = plan.wanted.image
-    if not plan.fresh:
-        yield None
-        return
-    namespace, _ = place.target
-    if plan.image is None:
-        await place.interruption.through(bring_image(place, plan, lease), otherwise=CANCELLED)
-    try:
-        yield await place.runtime.images.resolve(namespace, name)
-    except BaseException as error:
-        if plan.image is None:
-            await taken_back(error, f"image {name}", partial(place.runtime.images.delete, namespace, name))
-        raise
-
-
-async def bring_image(place: Place, plan: Plan, lease: str) -> None:
-    """Take in the image that lies beside the checkpoint.
-
-    Raises:
-        CommandFailed: `failed_precondition`: it does not, or is another one.
-    """
-    record, name = plan.taken.record, plan.wanted.image
-    namespace, _ = place.target
-    missing = CommandFailed(
-        "failed_precondition", f"image {name} is not on node {place.node}, and not in the catalogue: pull it first"
-    )
-    if record is None or not plan.taken.vouched or not record.image_digest:
-        raise missing
-    archive = checkpointing_at(place).catalogue.load_image(record.image_digest)
-    try:
-        await place.runtime.images.take_in(
-            namespace,
-            archive,
-            name=name,
-            lease=lease,
-            command_id=place.command_id,
-            digest=record.image_digest,
-        )
-    except CommandFailed as error:
-        if error.code == "not_found":
-            raise missing from error
-        raise
-
-
 # -- the container
 
 
-async def carried_out(place: Place, plan: Plan, bench: Bench, lease: str) -> Restored:
-    """Make the container and restore its task.
+async def carried_out(
+    place: Place, plan: Plan, bench: Bench, lease: str, *, still: Callable[[], Awaitable[None]] | None = None
+) -> Restored:
+    """Make the container and restore its task; `still` is asked right before a process of it can run.
 
     Raises:
         CommandFailed: nothing of it is left, and what was there is as it was.
     """
-    await bench.write(bench.config, place.runtime.checkpoints.criu_config(plan.options))
+    options = await options_of_restore(place, plan.options, plan.taken.spec, plan.wanted)
+    await bench.write(bench.config, place.runtime.checkpoints.criu_config(options))
     async with (
-        _image(place, plan, lease) as image,
+        with_image(place, plan.taken, plan.content, here=plan.image is not None, lease=lease) as image,
         _snapshot(place, plan, image, lease),
         _container(place, plan, bench, lease),
     ):
-        pid, session = await _task(place, plan)
+        pid, session = await _task(place, plan, still)
     await _forget_config(place, plan)
     return Restored(
         verdict=Verdict(findings=[]),
@@ -358,9 +317,11 @@ async def _apply(place: Place, plan: Plan, lease: str) -> None:
         await checkpoints.apply(namespace, plan.wanted.snapshotter, plan.wanted.snapshot_key, layer, lease=lease)
 
 
-async def _task(place: Place, plan: Plan) -> tuple[int, StdioSession | None]:
+async def _task(
+    place: Place, plan: Plan, still: Callable[[], Awaitable[None]] | None
+) -> tuple[int, StdioSession | None]:
     namespace, container = place.target
-    restore = place.runtime.checkpoints.restore
+    restore = partial(place.runtime.checkpoints.restore, before=still)
     if plan.stdio != labels.ON_THE_BUS:
         stdio = Stdio(stdout=plan.stdio, stderr=plan.stdio) if "://" in plan.stdio else None
         return await restore(namespace, container, plan.taken.images, stdio=stdio), None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
+from bridge.control.lanes import Rest
 from bridge.control.workshop import Workshop
 from bridge.errors import CommandFailed
 from bridge.model.events import TaskCheckpointed
@@ -20,6 +22,7 @@ __all__ = [
     "Checkpointing",
     "Interruption",
     "Known",
+    "Leave",
     "Permission",
     "Place",
     "Removing",
@@ -100,6 +103,9 @@ class Interruption:
                 each.cancel()
             await asyncio.gather(task, passed, first, return_exceptions=True)
 
+
+Leave: TypeAlias = Callable[[], Awaitable[None]]
+"""Gives the turn in a container's lane to the next one; once more does nothing."""
 
 Known: TypeAlias = Callable[[str, str], Awaitable[ContainerState]]
 """Tells the state of a container as the log has it, with everything that containerd had told when it was asked.
@@ -216,6 +222,7 @@ class Place(Struct, frozen=True, kw_only=True):
         harbour: where containers leave and arrive (`bridge.control.migration.harbour`); None where they do not.
         leave: gives the turn in the container's lane to the next one, for a verb that has done what needs it; once more does
             nothing.
+        rest: where a verb that has asked the container to end waits for that: who kills it meanwhile passes.
     """
 
     runtime: ContainerRuntime
@@ -234,7 +241,8 @@ class Place(Struct, frozen=True, kw_only=True):
     sessions: StdioSessions | None = None
     checkpointing: Checkpointing | None = None
     harbour: Any = None
-    leave: Callable[[], Awaitable[None]] = _stay
+    leave: Leave = _stay
+    rest: Rest = nullcontext
 
     @property
     def target(self) -> tuple[str, str]:

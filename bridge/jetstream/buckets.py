@@ -3,10 +3,17 @@
 They are declared as streams, so that every setting is ours: nats-py's own call leaves out `allow_direct` and knows neither
 placement nor comparison. Any KV client reads them. A key keeps its latest value only; what is deleted leaves a mark, and a
 full bucket refuses a value rather than forget another. An existing one is compared as the stream of events is.
+
+Two are *kept*: the registers of migrations and of checkpoints. Whatever nats-server is made to store under a key of theirs stands
+beside what was written there and pushes nothing out (`bridge.jetstream.stored.written_of`), and whoever writes takes away what is
+below. So there is room for as much as anybody may store there, and where that is full it takes nothing more rather than push
+something out (docs/decisions/0035).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from bridge.errors import ConfigError
@@ -23,6 +30,23 @@ COMMANDS_KEPT: Final = 14 * 86_400 * SECOND
 """How long it is told how a command stands: twice as long as a job waits in its stream, and as its journal remembers it."""
 
 
+ROOM: Final = 1_000_000
+"""Messages under one key of a kept bucket; KV clients want a limit, and this one is some 300 MB of answers."""
+
+LATEST: Final[Mapping[str, Any]] = MappingProxyType(
+    {"max_msgs_per_subject": 1, "allow_rollup_hdrs": True, "allow_direct": True}
+)
+KEPT: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "max_msgs_per_subject": ROOM,
+        "discard_new_per_subject": True,
+        "allow_rollup_hdrs": False,
+        # Whoever may use direct gets can have the server write what he reads under any subject.
+        "allow_direct": False,
+    }
+)
+
+
 def bucket_stream(bucket: str) -> str:
     """Return the name of a bucket's stream."""
     return f"KV_{bucket}"
@@ -33,7 +57,9 @@ def key_subject(bucket: str, key: str) -> str:
     return f"$KV.{bucket}.{key}"
 
 
-def declared_bucket(bucket: str, description: str, *, replicas: int, max_age: int = 0) -> dict[str, Any]:
+def declared_bucket(
+    bucket: str, description: str, *, replicas: int, max_age: int = 0, kept: bool = False
+) -> dict[str, Any]:
     """Return a bucket's stream as we create it."""
     return settings(
         bucket_stream(bucket),
@@ -43,14 +69,12 @@ def declared_bucket(bucket: str, description: str, *, replicas: int, max_age: in
         duplicate_window=DUPLICATE_WINDOW,
         discard="new",
         max_age=max_age,
-        max_msgs_per_subject=1,
-        allow_rollup_hdrs=True,
-        allow_direct=True,
         deny_delete=True,
+        **(KEPT if kept else LATEST),
     )
 
 
-def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int, max_age: int = 0) -> list[str]:
+def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int, max_age: int = 0, kept: bool = False) -> list[str]:
     """Return in what a bucket's stream is weaker than needed: field, value there, value needed. Empty if it is good.
 
     What stands under a key has to stay for `max_age`, with 0 for ever.
@@ -68,7 +92,14 @@ def weaknesses(there: dict[str, Any], bucket: str, *, replicas: int, max_age: in
         )
     else:
         need("max_age", not age, "unset: what stands under a key may not expire")
-    need("max_msgs_per_subject", there.get("max_msgs_per_subject", -1) >= 1, "1: the latest value of a key")
+    each = there.get("max_msgs_per_subject", -1)
+    if kept:
+        why = "what is stored under a key may not push out what was written there"
+        need("max_msgs_per_subject", each <= 0 or each >= ROOM, f"{ROOM} or more: {why}")
+        need("discard_new_per_subject", each <= 0 or bool(there.get("discard_new_per_subject")), f"true: {why}")
+        need("allow_rollup_hdrs", not there.get("allow_rollup_hdrs"), f"unset: {why}")
+    else:
+        need("max_msgs_per_subject", each >= 1, "1: the latest value of a key")
     bounded = there.get("max_msgs", -1) > 0 or there.get("max_bytes", -1) > 0
     need("discard", not bounded or there.get("discard") == "new", "new: a full bucket may not forget keys")
     need.subjects([key_subject(bucket, ">")])
@@ -88,9 +119,8 @@ async def ensure_buckets(connection: Connection, subjects: Subjects, *, replicas
     await _ensure(
         connection, subjects.command_bucket, "How each command stands (containerd-bridge)", replicas, COMMANDS_KEPT
     )
-    await _ensure(
-        connection, subjects.migration_bucket, "Where a container that moves runs (containerd-bridge)", replicas
-    )
+    said = "Where a container that moves runs (containerd-bridge)"
+    await _ensure(connection, subjects.migration_bucket, said, replicas, kept=True)
 
 
 async def ensure_states(connection: Connection, subjects: Subjects, *, replicas: int = 1) -> None:
@@ -98,15 +128,19 @@ async def ensure_states(connection: Connection, subjects: Subjects, *, replicas:
     await _ensure(connection, subjects.state_bucket, "The state of every container (containerd-bridge)", replicas)
 
 
-async def _ensure(connection: Connection, bucket: str, description: str, replicas: int, max_age: int = 0) -> None:
+async def _ensure(
+    connection: Connection, bucket: str, description: str, replicas: int, max_age: int = 0, *, kept: bool = False
+) -> None:
     name = bucket_stream(bucket)
+    declared = declared_bucket(bucket, description, replicas=replicas, max_age=max_age, kept=kept)
     with stream_errors(connection, name, what=f"the bucket {bucket}"):
         config = await existing(connection, name)
         if config is None:
-            config = await create(connection, declared_bucket(bucket, description, replicas=replicas, max_age=max_age))
-    found = weaknesses(config, bucket, replicas=replicas, max_age=max_age)
+            config = await create(connection, declared)
+    found = weaknesses(config, bucket, replicas=replicas, max_age=max_age, kept=kept)
     if found:
+        when = " where nothing is on its way" if kept else ""
         raise ConfigError(
             f"bucket {bucket} is not strong enough: {'; '.join(found)}. Change its stream (nats stream edit {name}), "
-            "or remove it, and the bridge makes a new one"
+            f"or remove it{when}, and the bridge makes a new one"
         )

@@ -76,8 +76,7 @@ async def ensure_checkpoints(connection: Connection, subjects: Subjects, making:
     """
     bucket = subjects.checkpoint_bucket
     said = "Checkpoints of containers (containerd-bridge)"
-    # Nobody needs direct gets here, and whoever may use them can have the server write what he reads under any subject.
-    records = declared_bucket(bucket, said, replicas=making.replicas) | {"allow_direct": False}
+    records = declared_bucket(bucket, said, replicas=making.replicas, kept=True)
     found = await _made(connection, records, f"the bucket {bucket}")
     _refuse(f"bucket {bucket}", bucket_stream(bucket), record_faults(found, subjects, replicas=making.replicas))
     archives = _declared(bucket, making)
@@ -87,7 +86,7 @@ async def ensure_checkpoints(connection: Connection, subjects: Subjects, making:
 
 def record_faults(there: dict[str, Any], subjects: Subjects, *, replicas: int = 1) -> list[str]:
     """Return in what the bucket of records is weaker than needed. Empty if it is good."""
-    return weaknesses(there, subjects.checkpoint_bucket, replicas=replicas)
+    return weaknesses(there, subjects.checkpoint_bucket, replicas=replicas, kept=True)
 
 
 def archive_faults(there: dict[str, Any], subjects: Subjects, *, replicas: int = 1) -> list[str]:

@@ -15,11 +15,7 @@ make the same bytes again that are stored already, to compare them, and those by
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-import stat
 import struct
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from nacl.bindings import (
@@ -28,9 +24,9 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
-from bridge.errors import CommandFailed, ConfigError
+from bridge.errors import CommandFailed
 
-__all__ = ["OVERHEAD", "PREFIX", "CheckpointSecret", "Sealing", "read_secret"]
+__all__ = ["OVERHEAD", "PREFIX", "CheckpointSecret", "Sealing"]
 
 MAGIC: Final = b"cbckpt1\n"
 PREFIX: Final = 19
@@ -56,32 +52,6 @@ class CheckpointSecret(NamedTuple):
 
     def __repr__(self) -> str:
         return f"CheckpointSecret({self.fingerprint})"
-
-
-def read_secret(path: Path) -> CheckpointSecret:
-    """Read a key's file: 32 bytes, or 64 hex digits as `openssl rand -hex 32` writes them.
-
-    Raises:
-        ConfigError: it cannot be read, is no key, or others may read it.
-    """
-    try:
-        with path.open("rb") as file:
-            mode, content = os.fstat(file.fileno()).st_mode, file.read(100)
-    except OSError as error:
-        raise ConfigError(f"cannot read the key of checkpoints {path}: {error.strerror}") from error
-    if not stat.S_ISREG(mode):
-        raise ConfigError(f"the key of checkpoints {path} is no file")
-    if mode & 0o077:
-        raise ConfigError(
-            f"the key of checkpoints {path} is open to others ({stat.S_IMODE(mode):04o}): chmod 600 {path}"
-        )
-    if re.fullmatch(rb"[0-9A-Fa-f]{64}\s*", content):
-        content = bytes.fromhex(content.decode().strip())
-    if len(content) != 32:
-        raise ConfigError(
-            f"the key of checkpoints {path} is no key: 32 random bytes or 64 hex digits, openssl rand -hex 32 makes one"
-        )
-    return CheckpointSecret.of(content)
 
 
 class Sealing:

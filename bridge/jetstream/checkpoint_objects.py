@@ -24,7 +24,7 @@ from bridge.jetstream.errors import CONFLICT, ApiError
 from bridge.jetstream.keys import EXPECTED, WrongRevision
 from bridge.jetstream.parser import Delivered
 from bridge.jetstream.publisher import Reply
-from bridge.jetstream.stored import Last, each_of, last_of
+from bridge.jetstream.stored import ECHO, Last, each_of, last_of
 from bridge.jetstream.streams import NO_STREAM
 from bridge.model.checkpoints import CheckpointKey
 from bridge.model.codec import decode_as, encode_any
@@ -33,7 +33,6 @@ from bridge.model.subjects import NONE, quote
 
 __all__ = [
     "COMPRESSION",
-    "ECHO",
     "KEY",
     "SHA256",
     "Chunking",
@@ -47,9 +46,6 @@ __all__ = [
     "nuid_of_image",
     "size_of",
 ]
-
-ECHO: Final = "Nats-Stream"
-"""A header that only the answer to a direct get has: nats-server writes it under whatever subject somebody gives for it."""
 
 COMPRESSION: Final = "Containerd-Bridge-Compression"
 KEY: Final = "Containerd-Bridge-Key"

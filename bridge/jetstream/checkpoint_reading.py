@@ -7,7 +7,7 @@ is removed or replaced while it is read ends with an error, as one that is damag
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from bridge.errors import CommandFailed
@@ -20,7 +20,7 @@ __all__ = ["read_archive"]
 
 
 async def read_archive(
-    objects: Objects, info: ObjectInfo, secret: CheckpointSecret | None, *, offset: int = 0
+    objects: Objects, info: ObjectInfo, secrets: Sequence[CheckpointSecret], *, offset: int = 0
 ) -> AsyncGenerator[bytes, None]:
     """Iterate over the bytes of an archive, opened where it is encrypted, from `offset` on.
 
@@ -28,7 +28,7 @@ async def read_archive(
         CommandFailed: while it is read: damaged, gone, or there is no key for it.
         ApiError, nats.errors.Error: the store does not give it.
     """
-    sealing = _sealing(info, secret)
+    sealing = _sealing(info, secrets)
     room = 0 if sealing is None else sealing.room
     number = offset // room if room else 0
     after, stored = (0, 0) if not offset else await _start(objects, info, number if room else None, offset)
@@ -59,14 +59,16 @@ async def read_archive(
     raise CommandFailed("unavailable", f"the archive {info.name} was removed or replaced while it was read")
 
 
-def _sealing(info: ObjectInfo, secret: CheckpointSecret | None) -> Sealing | None:
+def _sealing(info: ObjectInfo, secrets: Sequence[CheckpointSecret]) -> Sealing | None:
     if not info.key:
         return None
-    if secret is None or secret.fingerprint != info.key:
-        have = "none is given" if secret is None else f"the one that is given is {secret.fingerprint}"
+    secret = next((one for one in secrets if one.fingerprint == info.key), None)
+    if secret is None:
+        given = ", ".join(one.fingerprint for one in secrets)
+        have = f"what is given is {given}" if secrets else "none is given"
         raise CommandFailed(
             "failed_precondition",
-            f"the archive {info.name} is encrypted with the key {info.key}, and {have}: give its file as checkpoint_key",
+            f"the archive {info.name} is encrypted with the key {info.key}, and {have}: put it into the file of checkpoint_key",
         )
     length = 0 if info.options is None else info.options.max_chunk_size
     if length < 1024:

@@ -4,15 +4,16 @@ A record's key is the checkpoint's, `<node>.<namespace>.<container>.<name>`, and
 there: that is what it means that the catalogue vouches for a checkpoint. What somebody brings from elsewhere has `imported` in
 front of the same key, and is `imported` whatever the record itself says. So whoever may import can pretend nothing.
 
-What stands there is decoded strictly and has to be of its key; all else is left out of lists, with a line in the log. So is what
-nats-server itself wrote there as the answer to a direct get: whoever asks for one chooses the subject of the answer.
+A record is what was written last under its key, whatever nats-server was made to store above it as the answer to somebody's
+question (`bridge.jetstream.stored.written_of`): that is passed over, and the next record that is written stands above it. What
+was written is decoded strictly and has to be of its key; all else is left out of lists, with a line in the log.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections import Counter
 from contextlib import aclosing, suppress
 from typing import Final, NamedTuple
 
@@ -21,11 +22,11 @@ from msgspec.structs import replace
 from bridge.errors import BadEnvelope, CommandFailed
 from bridge.jetstream.api import api
 from bridge.jetstream.buckets import bucket_stream, key_subject
-from bridge.jetstream.checkpoint_objects import ECHO, SHA256
+from bridge.jetstream.checkpoint_objects import SHA256
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import ApiError
-from bridge.jetstream.keys import Key, WrongRevision, is_mark
-from bridge.jetstream.stored import each_of, last_of
+from bridge.jetstream.keys import Key, WrongRevision
+from bridge.jetstream.stored import FOREIGN, Written, each_of, is_written, sent_to, written_of
 from bridge.jetstream.streams import NO_STREAM
 from bridge.model.checkpoints import CheckpointKey, CheckpointRecord
 from bridge.model.codec import decode_as, encode_any
@@ -40,11 +41,12 @@ TRIES: Final = 3
 
 
 class StandingRecord(NamedTuple):
-    """A record, under which key of the bucket it stands, and at which revision."""
+    """A record, under which key of the bucket it stands, at which revision, and which one is the very last there."""
 
     record: CheckpointRecord
     key: str
     revision: int
+    last: int
 
 
 def record_key(record: CheckpointRecord) -> str:
@@ -72,17 +74,16 @@ class Records:
         """
         for place in _places(key):
             try:
-                last = await last_of(
-                    self._connection, self._stream, key_subject(self._bucket, place), filtered=self._filtered
-                )
+                written = await self._written(place)
             except ApiError as error:
                 if error.err_code == NO_STREAM:
                     return None
                 raise
-            if last is None or any(is_mark(*header) for header in last.headers.items()):
+            if written.last is None:
                 continue
             try:
-                return StandingRecord(_record(place, last.data, last.headers), place, last.sequence)
+                record = _record(place, written.last.data)
+                return StandingRecord(record, place, written.last.sequence, written.revision)
             except BadEnvelope as error:
                 raise CommandFailed(
                     "failed_precondition", f"what stands under {place} in {self._bucket} is no record: {error}"
@@ -94,18 +95,30 @@ class Records:
         pattern = ".".join(quote(part) if part else "*" for part in parts) + ".*"
         found: dict[CheckpointKey, StandingRecord] = {}
         for place in (f"{IMPORTED}.{pattern}", pattern):  # what a node says itself takes the place of what was imported
-            async with aclosing(each_of(self._connection, self._stream, key_subject(self._bucket, place))) as messages:
-                async for message, at in messages:
-                    if not message.data or any(is_mark(*header) for header in message.headers.items()):
-                        continue
-                    key = message.subject.removeprefix(key_subject(self._bucket, ""))
-                    try:
-                        record = _record(key, message.data, message.headers)
-                    except BadEnvelope as error:
-                        log.warning("skipping what stands under %s in %s: %s", key, self._bucket, error)
-                        continue
-                    found[record.key] = StandingRecord(record, key, at.stream_sequence)
+            standing = await self._standing(place)
+            found.update({one.record.key: one for one in standing.values()})
         return list(found.values())
+
+    async def _standing(self, pattern: str) -> dict[str, StandingRecord]:
+        """Return the record that was written last under each key, by key."""
+        found: dict[str, StandingRecord] = {}
+        foreign: Counter[str] = Counter()
+        async with aclosing(each_of(self._connection, self._stream, key_subject(self._bucket, pattern))) as messages:
+            async for message, at in messages:
+                key = message.subject.removeprefix(key_subject(self._bucket, ""))
+                if not is_written(message.headers, self._stream):
+                    foreign[key] += 1
+                    if key in found:
+                        found[key] = found[key]._replace(last=at.stream_sequence)
+                    continue
+                try:
+                    found[key] = StandingRecord(_record(key, message.data), key, at.stream_sequence, at.stream_sequence)
+                except BadEnvelope as error:
+                    found.pop(key, None)
+                    log.warning("skipping what stands under %s in %s: %s", key, self._bucket, error)
+        for key, count in foreign.items():
+            log.warning(FOREIGN, self._bucket, key, count)
+        return found
 
     async def write(self, record: CheckpointRecord) -> None:
         """Write a record where none is, or where the one of the same id is.
@@ -126,24 +139,27 @@ class Records:
             if there is not None and there.record == record:
                 return
             key = Key(self._connection, self._bucket, place)
+            expected = (await self._written(place)).revision if there is None else there.last
             try:
-                await key.put(body, expected=await self._revision(place) if there is None else there.revision)
+                revision = await key.put(body, expected=expected, headers=sent_to(self._stream))
             except WrongRevision:
                 continue
+            if expected and not self._filtered:  # whoever only imports may purge nothing
+                await self._purge(place, below=revision)
             return
         raise CommandFailed(
             "already_exists", f"there is a checkpoint {record.key.token} already: give another name, or remove it"
         )
 
     async def keys(self) -> set[CheckpointKey]:
-        """Return the checkpoints that something stands for, whatever it is: what cannot be read may have been overwritten."""
+        """Return the checkpoints that something was written for; what cannot be read may be of a later version."""
         prefix = len(key_subject(self._bucket, ""))
         found = set()
         async with aclosing(
             each_of(self._connection, self._stream, key_subject(self._bucket, ">"), headers_only=True)
         ) as messages:
             async for message, _ in messages:
-                if any(is_mark(*header) for header in message.headers.items()):
+                if not is_written(message.headers, self._stream):
                     continue
                 with suppress(ValueError):
                     found.add(CheckpointKey.parse(message.subject[prefix:].removeprefix(f"{IMPORTED}.")))
@@ -151,12 +167,15 @@ class Records:
 
     async def remove(self, standing: StandingRecord) -> None:
         """Take a record away, and not one that has been written there since."""
-        request = {"filter": key_subject(self._bucket, standing.key), "seq": standing.revision + 1}
+        await self._purge(standing.key, below=standing.last + 1)
+
+    async def _purge(self, place: str, *, below: int) -> None:
+        request = {"filter": key_subject(self._bucket, place), "seq": below}
         await api(self._connection, f"STREAM.PURGE.{self._stream}", request)
 
-    async def _revision(self, place: str) -> int:
-        last = await last_of(self._connection, self._stream, key_subject(self._bucket, place), filtered=self._filtered)
-        return 0 if last is None else last.sequence
+    async def _written(self, place: str) -> Written:
+        subject = key_subject(self._bucket, place)
+        return await written_of(self._connection, self._stream, subject, filtered=self._filtered)
 
 
 def _places(key: CheckpointKey) -> list[str]:
@@ -164,9 +183,7 @@ def _places(key: CheckpointKey) -> list[str]:
     return [*([] if key.node == IMPORTED else [key.token]), f"{IMPORTED}.{key.token}"]
 
 
-def _record(place: str, body: bytes, headers: Mapping[str, str]) -> CheckpointRecord:
-    if ECHO in headers:
-        raise BadEnvelope("nats-server wrote it, as the answer to somebody's question", data=body)
+def _record(place: str, body: bytes) -> CheckpointRecord:
     record = decode_as(body, CheckpointRecord)
     if place.startswith(f"{IMPORTED}."):
         record, place = replace(record, imported=True), place.partition(".")[2]

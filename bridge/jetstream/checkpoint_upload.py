@@ -97,8 +97,10 @@ class Upload:
         """
         most = min(CHUNK, self._objects.connection.client.max_payload - HEADERS)
         sequence, reached = await self._patiently()
-        if reached is not None and reached.length > most:
-            sequence, reached = await self._begin_anew("pieces are smaller now"), None
+        if reached is not None:
+            why = await self._unfit(reached, most)
+            if why:
+                sequence, reached = await self._begin_anew(why), None
         try:
             try:
                 return await self._from(archive, most, sequence, reached)
@@ -255,6 +257,17 @@ class Upload:
         if reached is None:
             return await self._begin_anew("what stands there is no piece of ours"), None
         return last.sequence, reached
+
+    async def _unfit(self, reached: Reached, most: int) -> str:
+        """Tell why what stands there cannot be gone on with, nothing where it can.
+
+        The last piece knows how many there have to be. What was under way while somebody took the others away stands alone.
+        """
+        if reached.length > most:
+            return "pieces are smaller now"
+        with log_errors(self._objects.stream):
+            there = await self._objects.count(self._nuid)
+        return "" if there == reached.number else f"of {reached.number} pieces of it there are {there}"
 
     async def _begin_anew(self, why: str) -> int:
         log.warning("the archive of %s is stored anew: %s", self._name, why)

@@ -20,7 +20,8 @@ import msgspec
 from bridge.config import Config
 from bridge.errors import Code, CommandFailed, ConfigError, LogError, LogRefused, LogUnavailable
 from bridge.jetstream.checkpoint_buckets import CheckpointMaking, ensure_checkpoints
-from bridge.jetstream.checkpoint_cipher import CheckpointSecret, read_secret
+from bridge.jetstream.checkpoint_cipher import CheckpointSecret
+from bridge.jetstream.checkpoint_keys import read_keys
 from bridge.jetstream.checkpoint_objects import (
     COMPRESSION,
     ObjectInfo,
@@ -80,7 +81,7 @@ def open_checkpoints(connection: Connection, config: Config) -> JetStreamCheckpo
         connection,
         config.subjects,
         node=config.node,
-        secret=None if config.checkpoint_key is None else read_secret(config.checkpoint_key),
+        secrets=[] if config.checkpoint_key is None else read_keys(config.checkpoint_key),
         keeping=Keeping(
             max_bytes=config.checkpoints_quota,
             most=config.checkpoints_keep,
@@ -91,13 +92,12 @@ def open_checkpoints(connection: Connection, config: Config) -> JetStreamCheckpo
 
 
 def read_checkpoints(connection: Connection, subjects: Subjects, key: Path | None = None) -> JetStreamCheckpoints:
-    """Return the catalogue as a client has it, with the file of its key where archives are to be read or written.
+    """Return the catalogue as a client has it, with the file of its keys where archives are to be read or written.
 
     Raises:
         ConfigError: the file is no key.
     """
-    secret = None if key is None else read_secret(key)
-    return JetStreamCheckpoints(connection, subjects, secret=secret, filtered=True)
+    return JetStreamCheckpoints(connection, subjects, secrets=[] if key is None else read_keys(key), filtered=True)
 
 
 class JetStreamCheckpoints:
@@ -109,7 +109,7 @@ class JetStreamCheckpoints:
         subjects: Subjects,
         *,
         node: str | None = None,
-        secret: CheckpointSecret | None = None,
+        secrets: Sequence[CheckpointSecret] = (),
         keeping: Keeping | None = None,
         making: CheckpointMaking | None = None,
         filtered: bool = False,
@@ -120,7 +120,8 @@ class JetStreamCheckpoints:
             connection: an open one.
             subjects: the subjects of the bus.
             node: whose quota and retention are kept; none for who only reads or imports.
-            secret: what archives are encrypted with; without one they are stored as they are, and encrypted ones are not read.
+            secrets: archives are encrypted with the first, and read with any; without they are stored as they are, and encrypted
+                ones are not read.
             keeping: the quota and the retention.
             making: how bucket and store are made where there are none; without it they are not made.
             filtered: ask in a way that can be permitted to who may not read all.
@@ -129,13 +130,13 @@ class JetStreamCheckpoints:
         self._connection = connection
         self._subjects = subjects
         self._node = node
-        self._secret = secret
+        self._secrets = secrets
         self._keeping = keeping or Keeping()
         self._making = making
         self._records = Records(connection, bucket, filtered=filtered)
         self._objects = Objects(connection, bucket, filtered=filtered)
         self._store = ArchiveStore(
-            self._objects, self._records, node=node, secret=secret, max_bytes=self._keeping.max_bytes
+            self._objects, self._records, node=node, secret=next(iter(secrets), None), max_bytes=self._keeping.max_bytes
         )
         self._sweep = Sweep(self._records, self._objects, node, self._keeping, self._store.under_way)
 
@@ -241,7 +242,7 @@ class JetStreamCheckpoints:
                     "failed_precondition",
                     f"the archive {key.token} is not the one of its record: somebody else has written it. Remove the checkpoint",
                 )
-            async with aclosing(read_archive(self._objects, standing.info, self._secret, offset=offset)) as data:
+            async with aclosing(read_archive(self._objects, standing.info, self._secrets, offset=offset)) as data:
                 async for piece in data:
                     yield piece
 
@@ -277,7 +278,7 @@ class JetStreamCheckpoints:
             standing = await self._objects.find(image_object(digest))
             if standing is None:
                 raise CommandFailed("not_found", f"there is no archive of image {digest} in the catalogue")
-            async with aclosing(read_archive(self._objects, standing.info, self._secret)) as data:
+            async with aclosing(read_archive(self._objects, standing.info, self._secrets)) as data:
                 async for piece in data:
                     yield piece
 

@@ -20,11 +20,11 @@ from bridge.errors import BadEnvelope, CommandFailed, LogRefused, LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.buckets import bucket_stream, key_subject
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, log_errors
 from bridge.jetstream.keys import Key, WrongRevision, keys_in
 from bridge.jetstream.lanes import Lanes
 from bridge.jetstream.reply import cut
+from bridge.jetstream.stored import each_of
 from bridge.jetstream.streams import NO_STREAM
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.identity import new_ulid
@@ -205,22 +205,14 @@ class JetStreamCommands:
 
     async def _each(self, pattern: str) -> AsyncGenerator[CommandState, None]:
         subject = key_subject(self._bucket, pattern)
-        try:
-            with log_errors(self._stream):
-                await self._demand_bucket()
-                consumer = Consumer(self._connection, self._stream, await self._connection.linked())
-                try:
-                    if not await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": subject}):
-                        return
-                    async with aclosing(consumer.messages(wait=False)) as messages:
-                        async for message, _place in messages:
-                            state = _decoded(message.data, message.subject)
-                            if state is not None:
-                                yield state
-                finally:
-                    await consumer.close()
-        except Doubt as error:
-            raise LogUnavailable(f"bucket {self._bucket} cannot be read: {error}") from error
+        with log_errors(self._stream):
+            await self._demand_bucket()
+            on_each = each_of(self._connection, self._stream, subject, last_per_subject=True)
+            async with aclosing(on_each) as messages:
+                async for message, _place in messages:
+                    state = _decoded(message.data, message.subject)
+                    if state is not None:
+                        yield state
 
     async def _keys(self, pattern: str) -> set[str]:
         with log_errors(self._stream):

@@ -19,6 +19,7 @@ from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_errors
 from bridge.jetstream.filters import collide, covers
 from bridge.jetstream.micro import SERVICE
+from bridge.jetstream.migration_facts import register_facts
 from bridge.jetstream.permissions import permitted
 from bridge.jetstream.reader import extent_of, stream_info
 from bridge.jetstream.streams import HEADERS, faults, stream_name
@@ -69,6 +70,7 @@ class JetStreamInspector:
             extent=extent,
             buckets={} if jetstream else {name: await self._bucket(name) for name in self._buckets},
             stores=[] if jetstream else await command_stores(self._connection, self._subjects),
+            register=None if jetstream else await register_facts(self._connection, self._subjects),
             grants=await self._grants(role),
         )
 

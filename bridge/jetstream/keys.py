@@ -7,6 +7,8 @@ it takes an expired key's mark for a value and cannot create what was deleted.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -27,6 +29,8 @@ REMOVED: Final = {OPERATION: "DEL"}
 """Headers of the mark that stands where a key was taken away."""
 
 EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class WrongRevision(Exception):
@@ -78,7 +82,9 @@ class Key:
         value = None if mark else base64.b64decode(message.get("data") or "")
         return Standing(value, int(message["seq"]), parse_rfc3339(message["time"]))
 
-    async def put(self, value: bytes, *, expected: int, timeout: float = REQUEST_S) -> int:
+    async def put(
+        self, value: bytes, *, expected: int, timeout: float = REQUEST_S, headers: Mapping[str, str] = NO_HEADERS
+    ) -> int:
         """Write a value if the key stands at revision `expected`, 0 for never written; return the new revision.
 
         Raises:
@@ -86,7 +92,7 @@ class Key:
             LogUnavailable: it is open whether it was written.
             LogRefused: there is no such bucket, or it may not be written.
         """
-        return await self._publish(value, {}, expected, timeout)
+        return await self._publish(value, headers, expected, timeout)
 
     async def remove(self, *, expected: int, timeout: float = REQUEST_S) -> int:
         """Take the key away if it stands at revision `expected`; raises as `put` does."""
@@ -101,7 +107,7 @@ class Key:
             info = await api(self._connection, f"STREAM.INFO.{self._stream}")
         return (parse_rfc3339(info["ts"]) - standing.stored_at) / 1e9 if info.get("ts") else None
 
-    async def _publish(self, value: bytes, headers: dict[str, str], expected: int, timeout: float) -> int:
+    async def _publish(self, value: bytes, headers: Mapping[str, str], expected: int, timeout: float) -> int:
         # No message id: two writes with the same expectation cannot both be taken, whatever becomes of their answers.
         with log_errors(self._stream):
             answer = await self._connection.request(

@@ -9,12 +9,12 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from bridge.errors import BadEnvelope, LogRefused, LogUnavailable
+from bridge.errors import BadEnvelope
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.consumer import Consumer, Doubt
-from bridge.jetstream.errors import Denied, log_errors
+from bridge.jetstream.errors import log_errors
 from bridge.jetstream.pace import LEAST, Pace
+from bridge.jetstream.stored import each_of
 from bridge.model.codec import decode
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import Subjects, quote
@@ -43,14 +43,9 @@ async def newest(
 
 
 async def _on(connection: Connection, stream: str, pattern: str, last: int) -> AsyncGenerator[StoredEvent, None]:
+    on_each = each_of(connection, stream, pattern, last_per_subject=True, pace=lambda: Pace(LEAST))
     with log_errors(stream):
-        consumer = Consumer(connection, stream, connection.link)
-    try:
-        with log_errors(stream):
-            there = await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": pattern})
-        if there == 0:
-            return
-        async with aclosing(consumer.messages(wait=False, pace=Pace(LEAST))) as messages:
+        async with aclosing(on_each) as messages:
             async for message, place in messages:
                 if place.stream_sequence > last:
                     break
@@ -66,11 +61,3 @@ async def _on(connection: Connection, stream: str, pattern: str, last: int) -> A
                         body=message.data,
                         recorded=recorded,
                     )
-                if place.pending == 0:
-                    break
-    except Doubt as doubt:
-        raise LogUnavailable(f"stream {stream} cannot be read at present: {doubt}") from doubt
-    except Denied as denied:
-        raise LogRefused(f"stream {stream}: {denied}", "denied") from denied
-    finally:
-        await consumer.close()

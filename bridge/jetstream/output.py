@@ -17,15 +17,16 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from bridge.errors import BadEnvelope, ConfigError, LogError, LogRefused, LogUnavailable
+from bridge.errors import BadEnvelope, ConfigError, LogError, LogRefused
 from bridge.jetstream.api import api
 from bridge.jetstream.chain import Chain, Message
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.consumer import Consumer, Doubt, Place
-from bridge.jetstream.errors import ApiError, Denied, log_errors
+from bridge.jetstream.consumer import Place
+from bridge.jetstream.errors import ApiError, log_errors
 from bridge.jetstream.output_stream import AS_USUAL, HEADERS, LARGEST, OutputMaking, ensure_output, output_stream_name
 from bridge.jetstream.pace import Pace
 from bridge.jetstream.parser import Delivered, header_lines
+from bridge.jetstream.stored import each_of
 from bridge.jetstream.streams import NO_MESSAGE, NO_STREAM
 from bridge.model.stdio import Chunk, OutputStream, StreamEnd, headers_of, message_id, piece_from
 from bridge.model.subjects import StdioSubject, Subjects
@@ -153,22 +154,9 @@ class JetStreamOutput:
 
     async def _read(self, subject: str, after: int) -> AsyncGenerator[tuple[Delivered, Place], None]:
         with log_errors(self._stream):
-            consumer = Consumer(self._connection, self._stream, self._connection.link)
-            try:
-                start = {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1, "filter_subject": subject}
-                if not await consumer.open(start):
-                    return
-                async with aclosing(consumer.messages(wait=False)) as messages:
-                    async for message, place in messages:
-                        yield message, place
-                        if place.pending == 0:
-                            return
-            except Doubt as doubt:
-                raise LogUnavailable(f"stream {self._stream} cannot be read at present: {doubt}") from doubt
-            except Denied as denied:
-                raise LogRefused(f"stream {self._stream}: {denied}") from denied
-            finally:
-                await consumer.close()
+            async with aclosing(each_of(self._connection, self._stream, subject, after=after)) as messages:
+                async for message, place in messages:
+                    yield message, place
 
 
 def _headers(encoded: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What NATS has to permit each role: the first line of defence, since verb and container stand in the subject.
 
-    reader       reads the log, the states, the nodes and the records of checkpoints; commands nothing
+    reader       reads the log, the states, the nodes, the records of checkpoints and how migrations are; commands nothing
     namespace    looks at, starts, stops and deletes the containers of one namespace, reads what happens to them, waits for the
                  outcomes of its commands and lists them
     container    the same for one container
@@ -53,7 +53,7 @@ VARIABLES: Final[dict[Role, str]] = {
     "node": "CONTAINERD_NODE",
 }
 _SAYS: Final[dict[Role, str]] = {
-    "reader": "Reads the log of container events, the states, the nodes and the records of checkpoints. Commands nothing.",
+    "reader": "Reads the log of container events, the states, the nodes, the records of checkpoints and how migrations are.",
     "namespace": "Looks at and changes the containers of NAMESPACE on every node, and reads what happens to them.",
     "container": "Looks at and changes the container CONTAINER of NAMESPACE on every node, and reads what happens to it.",
     "node": "The bridge of node NODE.",
@@ -110,7 +110,13 @@ def _permitted(
     look = [USER_INFO, f"{PREFIX}INFO", f"$SRV.INFO.{SERVICE}"]
     match role:
         case "reader":
-            return Permitted([*look, *_reading(subjects), *_looking_at_checkpoints(subjects)], [f"{inbox}.>"])
+            publish = [
+                *look,
+                *_reading(subjects),
+                *_looking_at_checkpoints(subjects),
+                *_looking_at_migrations(subjects),
+            ]
+            return Permitted(publish, [f"{inbox}.>"])
         case "namespace" | "container":
             only = container if role == "container" else None
             followed = f"$KV.{subjects.command_bucket}.*.{_place(namespace, only)}.*"
@@ -142,6 +148,9 @@ def _reading(subjects: Subjects, namespace: str | None = None, container: str | 
         yield f"{PREFIX}STREAM.INFO.{stream}"
         yield f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*"
         yield f"{PREFIX}CONSUMER.DELETE.{stream}.*"
+    # Reading under a name: how far it has come, and that it has come further.
+    yield f"{PREFIX}CONSUMER.INFO.{log}.*"
+    yield f"$JS.ACK.{log}.>"
     yield f"{PREFIX}CONSUMER.CREATE.{nodes}.>"
     if namespace is None:
         yield f"{PREFIX}CONSUMER.CREATE.{log}.>"
@@ -224,6 +233,15 @@ def _looking_at_checkpoints(
         yield f"{PREFIX}CONSUMER.CREATE.{stream}.*.{key_subject(bucket, key)}"
 
 
+def _looking_at_migrations(subjects: Subjects) -> Iterator[str]:
+    """Iterate over what it takes to read the register of migrations."""
+    stream = bucket_stream(subjects.migration_bucket)
+    yield f"{PREFIX}STREAM.INFO.{stream}"
+    yield f"{PREFIX}CONSUMER.CREATE.{stream}.>"
+    yield f"{PREFIX}CONSUMER.MSG.NEXT.{stream}.*"
+    yield f"{PREFIX}CONSUMER.DELETE.{stream}.*"
+
+
 def _reading_checkpoints(subjects: Subjects, namespace: str, container: str | None) -> list[str]:
     """Return what it takes to read archives of checkpoints: of all it can be told how large they are, and these can be read."""
     bucket = subjects.checkpoint_bucket
@@ -253,8 +271,9 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     streams = [stream_name(subjects), f"{upper}_STDIO", f"{upper}_JOBS", f"{upper}_QUARANTINE"]
     streams += [f"KV_{root}-{name}" for name in ("state", "nodes", "commands", "migrations")]
     publish = [USER_INFO, f"{PREFIX}INFO"]
+    publish.append(f"{PREFIX}STREAM.UPDATE.{streams[0]}")  # for fast ingest, where the server has it
     for stream in streams:
-        publish += [f"{PREFIX}STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "UPDATE", "MSG.GET")]
+        publish += [f"{PREFIX}STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "MSG.GET")]
         publish += [f"{PREFIX}CONSUMER.{verb}.{stream}.>" for verb in ("CREATE", "INFO", "DELETE", "MSG.NEXT")]
     archives = f"OBJ_{subjects.archive_bucket}"  # read by `import`; whoever sends them makes the store
     publish += [f"{PREFIX}STREAM.{verb}.{archives}" for verb in ("INFO", "MSG.GET")]
@@ -263,8 +282,9 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     publish += [f"{root}.events.{own}.>", f"{root}.nodes.{own}.*", f"{root}.stdio.{own}.>", f"{root}.progress.{own}.>"]
     publish.append(f"{root}.quarantine.{own}")
     publish += [f"$KV.{root}-state.{own}.>", f"$KV.{root}-nodes.{own}", f"$KV.{root}-commands.{own}.>"]
-    # Of a migration either end writes what the other one reads, and asks it for its part.
-    publish += [f"$KV.{root}-migrations.>", f"{PREFIX}STREAM.PURGE.KV_{root}-migrations"]
+    # Of a migration either end writes what the other one reads, and asks it for its part; nobody else does.
+    publish += [f"$KV.{root}-migrations.{own}.>", f"$KV.{root}-migrations.*.{own}.>"]
+    publish.append(f"{PREFIX}STREAM.PURGE.KV_{root}-migrations")
     publish += [f"{root}.commands.*.*.*.{Receive.verb}", f"$SRV.INFO.{SERVICE}"]
     publish += _keeping_checkpoints(subjects, own)
     publish += [f"$JS.ACK.{upper}_JOBS.>", "_INBOX.>", "_R_.>"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Final
@@ -20,13 +19,14 @@ from bridge.jetstream.consumer import Consumer, Doubt, Place
 from bridge.jetstream.errors import ApiError, Denied, log_errors
 from bridge.jetstream.filters import collide, matches, reduced
 from bridge.jetstream.parser import Delivered
+from bridge.jetstream.patience import Patience
 from bridge.jetstream.streams import NO_STREAM, stream_name
 from bridge.model.codec import decode
 from bridge.model.nanos import Nanos, format_rfc3339, now, parse_rfc3339
 from bridge.model.subjects import Subjects
 from bridge.ports import LogExtent, Start, StoredEvent
 
-__all__ = ["JetStreamReader", "extent_of", "stream_info"]
+__all__ = ["JetStreamReader", "divided", "extent_of", "stored", "stream_info"]
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +91,8 @@ class JetStreamReader:
         return extent_of(info, asked)
 
     async def _latest(self, pattern: str) -> list[StoredEvent]:
-        doubt, until = "", time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
+        patience = Patience(PATIENCE_S)
+        while True:
             with log_errors(self._stream):
                 async with asyncio.timeout(PATIENCE_S):
                     link = await self._connection.linked()
@@ -101,11 +101,11 @@ class JetStreamReader:
                 try:
                     left = await consumer.open({"deliver_policy": "last_per_subject", "filter_subject": pattern})
                     return await self._last_ones(consumer) if left else []
-                except Doubt as error:
-                    doubt = str(error)
+                except Doubt as doubt:
+                    if patience.over(doubt):
+                        raise LogUnavailable(f"reading stream {self._stream} gets nowhere: {doubt}") from doubt
                 finally:
                     await consumer.close()
-        raise LogUnavailable(f"reading stream {self._stream} gets nowhere: {doubt}")
 
     @staticmethod
     async def _last_ones(consumer: Consumer) -> list[StoredEvent]:
@@ -113,7 +113,7 @@ class JetStreamReader:
         async with aclosing(consumer.messages(wait=False)) as messages:
             async for message, place in messages:
                 try:
-                    found.append(_stored(message, place))
+                    found.append(stored(message, place))
                 except BadEnvelope as error:
                     log.warning("skipping message %d on %s: %s", place.stream_sequence, message.subject, error)
                 if place.pending == 0:
@@ -131,7 +131,7 @@ class _Reading:
         self._stream = stream
         self._follow = follow
         self._start = start
-        self._server_filters, self._our_filters = _divide(filters, connection.server_version)
+        self._server_filters, self._our_filters = divided(filters, connection.server_version)
         self._consumer: Consumer | None = None
         self._last = 0
         """Stream sequence of the last message that arrived; 0 before the first."""
@@ -145,8 +145,9 @@ class _Reading:
 
     async def events(self) -> AsyncGenerator[StoredEvent, None]:
         """Iterate over the events."""
-        progress, pause = time.monotonic(), FIRST_PAUSE_S
+        patience, pause = Patience(PATIENCE_S), FIRST_PAUSE_S
         while True:
+            reason: Exception
             try:
                 pending = await self._open()
                 if pending == 0 and not self._follow:
@@ -154,25 +155,26 @@ class _Reading:
                 assert self._consumer is not None
                 async with aclosing(self._consumer.messages(wait=self._follow)) as messages:
                     async for message, place in messages:
-                        progress, pause = time.monotonic(), FIRST_PAUSE_S
+                        pause = FIRST_PAUSE_S
                         self._last = place.stream_sequence
                         if self._end is not None and self._last > self._end:
                             return
                         event = self._event(message, place)
                         if event is not None:
                             yield event
+                        patience.renew()  # whoever reads may take his time
                         if self._end is not None and (self._last == self._end or place.pending == 0):
                             return
-                reason = "no more messages, though there were to be some"
+                reason = Doubt("no more messages, though there were to be some")
             except Doubt as doubt:
-                reason = str(doubt)
+                reason = doubt
             except Denied as denied:
                 raise LogRefused(f"stream {self._stream}: {denied}") from denied
             except LogUnavailable as error:
                 if not self._created:
                     raise
-                reason = str(error)
-            if not self._follow and time.monotonic() - progress > PATIENCE_S:
+                reason = error
+            if not self._follow and patience.over(reason):
                 raise LogUnavailable(f"reading stream {self._stream} gets nowhere: {reason}")
             log.debug("reading stream %s behind %d with another consumer: %s", self._stream, self._last, reason)
             await self._drop()
@@ -234,7 +236,7 @@ class _Reading:
         if self._our_filters and not any(matches(pattern, message.subject) for pattern in self._our_filters):
             return None
         try:
-            return _stored(message, place)
+            return stored(message, place)
         except BadEnvelope as error:
             self._skipped += 1
             if self._skipped == 1:
@@ -242,7 +244,12 @@ class _Reading:
             return None
 
 
-def _stored(message: Delivered, place: Place) -> StoredEvent:
+def stored(message: Delivered, place: Place) -> StoredEvent:
+    """Return a message of the stream as an event.
+
+    Raises:
+        BadEnvelope: it is none of ours.
+    """
     return StoredEvent(
         stream_sequence=place.stream_sequence,
         stored_at=Nanos(place.stored_at),
@@ -290,7 +297,7 @@ def extent_of(info: dict[str, Any], asked: Nanos) -> LogExtent:
     )
 
 
-def _divide(filters: Sequence[str], server: tuple[int, int, int]) -> tuple[list[str], list[str]]:
+def divided(filters: Sequence[str], server: tuple[int, int, int]) -> tuple[list[str], list[str]]:
     """Return the filters for the server and those for us: it takes several only if it is new, and none that overlap."""
     overlap = any(collide(one, other) for index, one in enumerate(filters) for other in filters[index + 1 :])
     if len(filters) > 1 and (overlap or server < SEVERAL_FILTERS):

@@ -30,6 +30,7 @@ from bridge.jetstream.key_writer import KeyWriter
 from bridge.jetstream.keys import Key, is_mark, keys_in
 from bridge.jetstream.pace import LEAST, Pace
 from bridge.jetstream.parser import Delivered
+from bridge.jetstream.patience import Patience
 from bridge.jetstream.publisher import Guard
 from bridge.jetstream.reader import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S
 from bridge.jetstream.streams import NO_STREAM
@@ -197,29 +198,31 @@ class _Following:
 
     async def entries(self) -> AsyncGenerator[StateEntry | None, None]:
         """Iterate."""
-        progress, pause = time.monotonic(), FIRST_PAUSE_S
+        patience, pause = Patience(PATIENCE_S), FIRST_PAUSE_S
         while True:
+            reason: Exception
             try:
                 async with aclosing(self._listing()) as entries:
                     async for entry in entries:
-                        progress, pause = time.monotonic(), FIRST_PAUSE_S
+                        pause = FIRST_PAUSE_S
                         yield entry
-                reason = "no more messages, though there were to be some"
+                        patience.renew()  # whoever reads may take his time
+                reason = Doubt("no more messages, though there were to be some")
             except (Doubt, Denied, LogUnavailable, LogRefused) as error:
                 reason = self._passing(error)
-            if not self._complete and time.monotonic() - progress > PATIENCE_S:
+            if not self._complete and patience.over(reason):
                 raise LogUnavailable(f"bucket {self._bucket} cannot be read: {reason}")
             log.debug("listing bucket %s again: %s", self._bucket, reason)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
-    def _passing(self, error: Exception) -> str:
+    def _passing(self, error: Exception) -> Exception:
         # Why it is tried again, unless it is not.
         if isinstance(error, Denied):
             raise LogRefused(f"bucket {self._bucket}: {error}") from error
         if isinstance(error, LogRefused) and not self._complete:
             raise error
-        return str(error)  # a bucket that is made anew is followed on
+        return error  # a bucket that is made anew is followed on
 
     async def _listing(self) -> AsyncGenerator[StateEntry | None, None]:
         # With one consumer: what stands there, and then what comes, until that consumer is in doubt.

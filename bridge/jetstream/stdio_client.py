@@ -16,6 +16,7 @@ from bridge.jetstream.consumer import Consumer, Doubt
 from bridge.jetstream.errors import NATS_ERRORS, Denied, explain, log_errors
 from bridge.jetstream.output_stream import output_stream_name
 from bridge.jetstream.parser import Delivered
+from bridge.jetstream.patience import Patience
 from bridge.jetstream.reader import stream_info
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.stdio import Chunk, Credit, InputPiece, InputReply, OutputStream, StreamEnd, input_headers, piece_from
@@ -46,7 +47,7 @@ class NatsStdio:
     ) -> AsyncGenerator[StoredPiece, None]:
         """Iterate over a session's messages; see the port. Consumers come and go, each behind the last message."""
         prefix = self._prefix(subject)
-        last, begun, pause = after, False, FIRST_PAUSE_S
+        last, begun, pause, patience = after, False, FIRST_PAUSE_S, Patience(PATIENCE_S)
         while True:
             try:
                 with log_errors(self._stream):
@@ -66,11 +67,14 @@ class NatsStdio:
                                 piece = _piece(message) if message.subject.startswith(prefix) else None
                                 if piece is not None and piece.session == session:
                                     yield StoredPiece(last, _stream_of(message.subject), piece)
+                                patience.renew()  # whoever reads may take his time
                                 if not follow and place.pending == 0:
                                     return
                     finally:
                         await consumer.close()
             except Doubt as doubt:
+                if not follow and patience.over(doubt):
+                    raise LogUnavailable(f"reading stream {self._stream} gets nowhere: {doubt}") from doubt
                 log.debug("reading stream %s behind %d with another consumer: %s", self._stream, last, doubt)
             except Denied as denied:
                 raise LogRefused(f"stream {self._stream}: {denied}") from denied

@@ -14,17 +14,16 @@ them; they are taken for stored.
 from __future__ import annotations
 
 import logging
-from base64 import b64decode
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.consumer import Consumer, Doubt
-from bridge.jetstream.errors import ApiError, log_errors
+from bridge.jetstream.consumer import Consumer
+from bridge.jetstream.errors import log_errors
 from bridge.jetstream.pace import BATCH, LEAST, Pace
 from bridge.jetstream.place import position_in
-from bridge.jetstream.streams import NO_MESSAGE
+from bridge.jetstream.stored import each_of
 from bridge.model.envelope import Position
 from bridge.model.node_events import NodeLease
 from bridge.model.subjects import Subjects, quote
@@ -115,45 +114,15 @@ async def _start(connection: Connection, stream: str, pattern: str, last: int, w
 
 async def _read(connection: Connection, stream: str, pattern: str, start: int, last: int) -> list[_Placed]:
     found: list[_Placed] = []
-    seen = start - 1
-    consumer = Consumer(connection, stream, connection.link)
-    try:
-        if await consumer.open(_behind(pattern, start)) == 0:
-            return found
-        async with aclosing(consumer.messages(wait=False, pace=Pace(LEAST))) as messages:
-            async for message, place in messages:
-                seen = place.stream_sequence
-                position = position_in(message.data)
-                if position is not None:
-                    found.append(_Placed(place.stream_sequence, position))
-                elif not message.subject.endswith(f".{NodeLease.word}"):
-                    log.warning("message %d on %s is no event of ours", place.stream_sequence, message.subject)
-                if place.pending == 0 or place.stream_sequence >= last:
-                    break
-    except Doubt as doubt:
-        # Seen with nats-server 2.15 after a bridge was killed amid a batch: consumers are silent, at every try, about what they
-        # count as pending. What stands in the stream says its API, one by one.
-        log.warning("stream %s: %s; the rest of its end is asked for one by one", stream, doubt)
-        found += await _one_by_one(connection, stream, pattern, seen + 1, last)
-    finally:
-        await consumer.close()
-    return found
-
-
-async def _one_by_one(connection: Connection, stream: str, pattern: str, start: int, last: int) -> list[_Placed]:
-    found: list[_Placed] = []
-    while start <= last:
-        try:
-            answer = await api(connection, f"STREAM.MSG.GET.{stream}", {"seq": start, "next_by_subj": pattern})
-        except ApiError as error:
-            if error.err_code != NO_MESSAGE:
-                raise
-            break
-        sequence = int(answer["message"]["seq"])
-        position = position_in(b64decode(answer["message"].get("data") or ""))
-        if position is not None and sequence <= last:
-            found.append(_Placed(sequence, position))
-        start = sequence + 1
+    async with aclosing(each_of(connection, stream, pattern, after=start - 1, pace=lambda: Pace(LEAST))) as messages:
+        async for message, place in messages:
+            if place.stream_sequence > last:
+                break
+            position = position_in(message.data)
+            if position is not None:
+                found.append(_Placed(place.stream_sequence, position))
+            elif not message.subject.endswith(f".{NodeLease.word}"):
+                log.warning("message %d on %s is no event of ours", place.stream_sequence, message.subject)
     return found
 
 

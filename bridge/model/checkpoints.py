@@ -29,6 +29,7 @@ __all__ = [
     "EmptyNamespace",
     "Finding",
     "HostFacts",
+    "Listening",
     "Verdict",
     "is_checkpoint_name",
 ]
@@ -139,6 +140,20 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     lsm: list[str] = []
 
 
+class Listening(Struct, frozen=True, kw_only=True):
+    """Where somebody takes connections, or datagrams, in a network.
+
+    Attributes:
+        protocol: which.
+        address: as text; `0.0.0.0` and `::` are every one.
+        port: its number.
+    """
+
+    protocol: Literal["tcp", "udp"]
+    address: str
+    port: int
+
+
 class CriuStats(Struct, frozen=True, kw_only=True):
     """What CRIU measured while it dumped (`stats-dump`). Times in microseconds, of one page the size is 4 KiB.
 
@@ -193,6 +208,7 @@ class CheckpointRecord(Struct, frozen=True, kw_only=True):
         parent: key of the checkpoint that this container was itself restored from.
         stdio: where the task's stdio went: `null`, `bus`, `fifo`, or the scheme of a URI; with `stdin` and `tty`.
         labels: of the container.
+        listens: where its processes listened; null where nobody has looked: in a network of its own no port is taken.
         interrupted_ns: for how long the container stood still by our clock: pause to resume, all in all.
         imported: whether somebody brought it from elsewhere, so that it says itself what it is; restored only by who trusts it.
         expires_at: removed after this, null for never.
@@ -221,6 +237,7 @@ class CheckpointRecord(Struct, frozen=True, kw_only=True):
     stdin: bool = False
     tty: bool = False
     labels: dict[str, str] = {}
+    listens: list[Listening] | None = None
     interrupted_ns: int | None = None
     imported: bool = False
     expires_at: Nanos | None = None

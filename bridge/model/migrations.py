@@ -1,7 +1,8 @@
 """A migration as its register has it: one entry for each, which decides where the container runs.
 
-The register is the bucket `containerd-migrations`; an entry's key is `<source>.<namespace>.<container>.<migration>`. Each end
-changes it by compare-and-set, and only along `TRANSITIONS`, so at every moment both ends that read it agree on whose turn it is:
+The register is the bucket `containerd-migrations`; an entry's key is `<source>.<target>.<namespace>.<container>.<migration>`.
+Each end changes it by compare-and-set, and only along `TRANSITIONS`, so at every moment both ends that read it agree on whose
+turn it is:
 
     reserved ──> offered ──> taken ──> running ──> released
         │           │          └─────> failed
@@ -85,6 +86,7 @@ class MigrationKey(NamedTuple):
     """What an entry stands under."""
 
     source: str
+    target: str
     namespace: str
     container: str
     migration: str
@@ -101,7 +103,7 @@ class MigrationKey(NamedTuple):
         Raises:
             ValueError: it is no key of a migration.
         """
-        return cls(*parted(token, len(cls._fields), "is no migration: SOURCE.NAMESPACE.CONTAINER.ID is"))
+        return cls(*parted(token, len(cls._fields), "is no migration: SOURCE.TARGET.NAMESPACE.CONTAINER.ID is"))
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -132,6 +134,7 @@ class Migration(Struct, frozen=True, kw_only=True):
         needs: bytes that the target has to have room for, about.
         parts: what the target needs, in the order in which it was sent; whole from `offered` on.
         verify: whether both ends are compared; `force` whether it is tried in spite of what blocks.
+        taker: who has taken it: another one each time that a target prepares itself.
         pid: of the task at the target, once it runs.
         verified: what was compared there.
     """
@@ -154,13 +157,14 @@ class Migration(Struct, frozen=True, kw_only=True):
     parts: list[Part] = []
     verify: bool = False
     force: bool = False
+    taker: str = ""
     pid: int = 0
     verified: list[str] = []
 
     @property
     def key(self) -> MigrationKey:
         """What it stands under."""
-        return MigrationKey(self.source, self.namespace, self.container, self.id)
+        return MigrationKey(self.source, self.target, self.namespace, self.container, self.id)
 
 
 def part_key(key: MigrationKey, number: int) -> CheckpointKey:

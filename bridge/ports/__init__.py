@@ -44,9 +44,9 @@ from bridge.ports.inspection import BusFacts, BusInspector, CommandStore, Grant,
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 from bridge.ports.jobs import Job, JobBacklog, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
-from bridge.ports.migrations import MigrationRegister, MovedOn, Registered
+from bridge.ports.migrations import Listed, MigrationRegister, MovedOn, Registered
 from bridge.ports.processes import Processes, Stdio, UserIds
-from bridge.ports.reading import EventReader, LogExtent, Start, StoredEvent
+from bridge.ports.reading import DurableReader, DurableReading, EventReader, LogExtent, Start, StoredEvent, Wanted
 from bridge.ports.runtime import (
     ContainerRuntime,
     ContainerStore,
@@ -59,6 +59,7 @@ from bridge.ports.runtime import (
 )
 from bridge.ports.stdio import (
     Digest,
+    ExpectedSession,
     InputTold,
     OnInputTold,
     OutputEnd,
@@ -91,6 +92,8 @@ __all__ = [
     "ContainerStore",
     "Defaults",
     "Deliver",
+    "DurableReader",
+    "DurableReading",
     "Descriptor",
     "Entry",
     "EventLog",
@@ -111,6 +114,7 @@ __all__ = [
     "JournalRow",
     "LeaseStore",
     "Leased",
+    "Listed",
     "LogEnd",
     "LogExtent",
     "MigrationRegister",
@@ -141,7 +145,9 @@ __all__ = [
     "Tasks",
     "Tell",
     "UserIds",
+    "Wanted",
     "Digest",
+    "ExpectedSession",
     "OnInputTold",
     "OutputEnd",
     "OutputLog",

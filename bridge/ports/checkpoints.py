@@ -8,7 +8,14 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from bridge.model.checkpoints import ArchiveFacts, CheckpointKey, CheckpointOptions, CheckpointRecord, HostFacts
+from bridge.model.checkpoints import (
+    ArchiveFacts,
+    CheckpointKey,
+    CheckpointOptions,
+    CheckpointRecord,
+    HostFacts,
+    Listening,
+)
 from bridge.ports.images import Archive, Descriptor
 from bridge.ports.processes import Stdio
 
@@ -92,6 +99,7 @@ class Checkpointer(Protocol):
         *,
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Make a task from a dump and start it; return its pid, which is never 0.
 
@@ -103,6 +111,7 @@ class Checkpointer(Protocol):
             directory: the dump.
             stdio: as in `Tasks.create`; its FIFOs are opened at the start here.
             start: starts the task once it is made; as `Tasks.start` does it unless given.
+            before: asked once the task is made, right before a process of it can run; what it raises ends the restore.
 
         Raises:
             CommandFailed: the message ends with the last lines of CRIU's log. There is no task then, nor when it is cancelled.
@@ -117,6 +126,25 @@ class Checkpointer(Protocol):
         """
         ...
 
+    async def connections(self, namespace: str, container: str) -> int | None:
+        """Return how many established TCP connections a task has; None where that is out of sight."""
+        ...
+
+    async def hold_network(self, namespace: str, container: str) -> None:
+        """Let nothing pass in the network that a container's spec names by path, in or out; in any other nothing is done.
+
+        So nobody answers for its connections, or closes them, when a frozen task ends whose copy goes on elsewhere. It stays so
+        until `release_network`, or until a task was restored in that network. Twice is as good as once.
+
+        Raises:
+            CommandFailed: `failed_precondition`: it cannot be done from here.
+        """
+        ...
+
+    async def release_network(self, namespace: str, container: str) -> None:
+        """Let pass what is held up; that nothing is, is as good."""
+        ...
+
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return the text of a CRIU configuration file with what containerd's API cannot tell CRIU at restore."""
         ...
@@ -127,6 +155,22 @@ class Checkpointer(Protocol):
 
     async def check(self) -> CriuCheck:
         """Ask CRIU on containerd's host whether the kernel has what it needs."""
+        ...
+
+    async def missing(self, paths: Sequence[str]) -> Sequence[str] | None:
+        """Return which of these paths lead to nothing on containerd's host, None where that cannot be seen from here."""
+        ...
+
+    async def listening(self, network: str = "") -> Sequence[Listening] | None:
+        """Return where anybody listens in a network, None where that cannot be seen from here.
+
+        Args:
+            network: a namespace by its path on containerd's host; that host's own without.
+        """
+        ...
+
+    async def listens(self, namespace: str, container: str) -> Sequence[Listening] | None:
+        """Return where the processes of a task listen, None where that cannot be seen from here."""
         ...
 
     async def changes(self, namespace: str, container: str, *, packed: bool = False, lease: str) -> Descriptor | None:

@@ -115,7 +115,8 @@ class ImageStore(Protocol):
     ) -> Sequence[ImageInfo]:
         """Store an archive's content and make a record of each image in it; one of the same name is replaced.
 
-        With `digest` it has to be the archive of one image, which has this name and this digest, else there is no new record.
+        With `digest` it has to be the archive of one image of this digest, else there is no new record; that image is called
+        `name` then, whatever the archive calls it.
 
         The records carry the command's id, and how many they are, as labels (`bridge.model.labels`).
 
@@ -146,6 +147,10 @@ class SnapshotStore(Protocol):
 
     async def labels(self, namespace: str, snapshotter: str, key: str) -> Mapping[str, str] | None:
         """Return a snapshot's labels, None where there is none of that key."""
+        ...
+
+    async def stands_on(self, namespace: str, snapshotter: str, key: str, image: ImageContent) -> bool | None:
+        """Tell whether a snapshot was made on an image's layers, None where there is none of that key."""
         ...
 
     async def remove(self, namespace: str, snapshotter: str, key: str) -> None:

@@ -6,9 +6,20 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from bridge.model.migrations import Migration
 from bridge.ports.reading import LogExtent
 
-__all__ = ["BusFacts", "BusInspector", "CommandStore", "Grant", "Granted", "Holds", "RoleAt"]
+__all__ = [
+    "BusFacts",
+    "BusInspector",
+    "CommandStore",
+    "Grant",
+    "Granted",
+    "Holds",
+    "MigrationFacts",
+    "RegisterFacts",
+    "RoleAt",
+]
 
 Granted: TypeAlias = Literal["all", "some", "none"]
 
@@ -56,6 +67,32 @@ class CommandStore(Struct, frozen=True, kw_only=True):
     extent: LogExtent | None = None
 
 
+class MigrationFacts(Struct, frozen=True, kw_only=True):
+    """What stands under a key of the register of migrations.
+
+    Attributes:
+        key: where.
+        entry: the entry; None where there is none, or it cannot be read.
+        age_s: for how long at least it has stood as it is.
+        foreign: messages above it that no bridge has written.
+    """
+
+    key: str
+    entry: Migration | None = None
+    age_s: float = 0.0
+    foreign: int = 0
+
+
+class RegisterFacts(Struct, frozen=True, kw_only=True):
+    """The register of migrations: why it cannot be looked at, in what it is weaker than needed, and what is in it."""
+
+    name: str
+    absent: bool = False
+    unknown: str = ""
+    faults: list[str] = []
+    found: list[MigrationFacts] = []
+
+
 class BusFacts(Struct, frozen=True, kw_only=True):
     """What there is on the bus. A sentence stands where something could not be found out; empty where it could.
 
@@ -69,6 +106,7 @@ class BusFacts(Struct, frozen=True, kw_only=True):
         extent: how far it reaches.
         buckets: name of each bucket of states and nodes, and why it cannot be used.
         stores: the streams and buckets of the command side.
+        register: the register of migrations, None where it was not looked at.
         grants: what this login may do, None where the server does not tell.
     """
 
@@ -85,6 +123,7 @@ class BusFacts(Struct, frozen=True, kw_only=True):
     buckets: dict[str, str]
     stores: list[CommandStore]
     grants: list[Grant] | None
+    register: RegisterFacts | None = None
 
 
 class BusInspector(Protocol):

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from bridge.errors import BridgeError
 from bridge.model.migrations import Migration, MigrationKey
 
-__all__ = ["MigrationRegister", "MovedOn", "Registered"]
+__all__ = ["Listed", "MigrationRegister", "MovedOn", "Registered"]
 
 
 class MovedOn(BridgeError):
@@ -16,10 +16,20 @@ class MovedOn(BridgeError):
 
 
 class Registered(NamedTuple):
-    """What stands under a key: an entry or none, and at which revision."""
+    """What stands under a key: an entry or none, and which revision a change has to expect.
+
+    That is the one of the very last message there, which need not be the entry's own: what nobody has written is passed over.
+    """
 
     migration: Migration | None
     revision: int
+
+
+class Listed(NamedTuple):
+    """An entry, and for how many seconds at least it has stood as it is, by the clock of who keeps the register."""
+
+    migration: Migration
+    age_s: float
 
 
 class MigrationRegister(Protocol):
@@ -37,7 +47,7 @@ class MigrationRegister(Protocol):
         """Return what stands there."""
         ...
 
-    async def list(self, node: str) -> Sequence[Migration]:
+    async def list(self, node: str) -> Sequence[Listed]:
         """Return the entries that this node is the source or the target of."""
         ...
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from bridge.model.events import Who
+from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ExecResult
 from bridge.model.stdio import Chunk, Credit, InputPiece, InputReply, OutputStream, StreamEnd
 from bridge.model.subjects import StdioSubject
@@ -16,6 +17,7 @@ from bridge.ports.processes import Stdio
 
 __all__ = [
     "Digest",
+    "ExpectedSession",
     "InputTold",
     "OnCredit",
     "OnInput",
@@ -169,6 +171,7 @@ class SessionOrder(Struct, frozen=True, kw_only=True):
         window: bytes that may be stored before they are read; None for as many as come.
         capture: first bytes of each stream that its result has.
         timeout: seconds after which it is killed.
+        made_at: when the container was made, for its own process: another one of that name is another container.
     """
 
     namespace: str
@@ -180,6 +183,29 @@ class SessionOrder(Struct, frozen=True, kw_only=True):
     window: int | None = None
     capture: int = 0
     timeout: float | None = None
+    made_at: Nanos | None = None
+
+
+class ExpectedSession(Protocol):
+    """The session of a container's own process that is not there yet: its input is kept, and follows the process."""
+
+    @property
+    def id(self) -> str:
+        """What the process's session will be called."""
+        ...
+
+    @property
+    def secret(self) -> str:
+        """What input for it has to carry."""
+        ...
+
+    def result(self) -> ExecResult:
+        """Return how it stands now."""
+        ...
+
+    async def close_stdin(self) -> bool:
+        """End its input; return whether that was new."""
+        ...
 
 
 class StdioSession(Protocol):
@@ -193,6 +219,11 @@ class StdioSession(Protocol):
     @property
     def command_id(self) -> str:
         """Whose command it is."""
+        ...
+
+    @property
+    def made_at(self) -> Nanos | None:
+        """When the container was made whose own process it is; None of an exec, and where nobody wrote that down."""
         ...
 
     @property
@@ -264,6 +295,28 @@ class StdioSessions(Protocol):
         Raises:
             CommandFailed: `failed_precondition` where that cannot be done here; `exhausted` where there are too many.
         """
+        ...
+
+    async def expect(self, order: SessionOrder) -> ExpectedSession | None:
+        """Keep what is sent for the container's own process from now on; the one that is opened next takes it over.
+
+        It outlives bridge and host. Asked for again it is the same. None where there is a process, or one is about to be.
+
+        Raises:
+            CommandFailed: `exhausted`: there are too many, or the disk does not take it.
+        """
+        ...
+
+    def expected(self, namespace: str, container: str) -> ExpectedSession | None:
+        """Return what is kept for the container's next process, None where nothing is."""
+        ...
+
+    def all_expected(self) -> Collection[tuple[str, str, Nanos | None]]:
+        """Return the namespace, the id and the time of making of every container whose next process is expected."""
+        ...
+
+    async def forget(self, namespace: str, container: str) -> None:
+        """Give up what is kept for a container's next process, for the container is gone; whoever reads it is told."""
         ...
 
     async def drain(self, namespace: str, container: str) -> None:

@@ -7,6 +7,8 @@ write by turns: whoever finds that another one has written since goes on behind 
 Around each write a note of a few bytes says how far the input has come, and how far it may have come. A bridge that was killed
 in the middle of one cannot know which; then it takes no more input for that process and says so, rather than write twice.
 
+What comes before an expected process is there is kept in a file (`bridge.stdio.ahead`), and follows it into the pipe.
+
 The end needs two things: our writer closed, and the shim's own one, by `close_stdin`. Either is lost before the shim has opened
 the FIFO to read, so the end waits for that. That it has, the kernel tells: our writer has no reader but ours until then.
 """
@@ -25,6 +27,7 @@ from typing import Final
 from bridge.errors import Code, CommandFailed
 from bridge.model.events import Failure, Who
 from bridge.model.stdio import InputPiece, InputReply
+from bridge.stdio.ahead import Ahead
 from bridge.stdio.fifos import Fifos
 from bridge.stdio.traffic import Traffic
 from bridge.stdio.witness import Witness
@@ -70,6 +73,8 @@ class Input:
         self._traffic = traffic
         self._fifos = fifos
         self._note = directory / "stdin"
+        self._ahead_file = directory / "stdin.ahead"
+        self._ahead: Ahead | None = None
         self._end_note = directory / "stdin.end"
         self._container = container
         self._close_stdin = close_stdin
@@ -78,6 +83,7 @@ class Input:
         self._writer: int | None = None
         self._notes: int | None = None
         self._offset = 0
+        self._written = 0  # how far the pipe has it; behind that the rest is kept
         self._writing: str | None = None  # whose bytes were the last ones; the bridge before may have known
         self._unsure = False
         self._ended = False
@@ -85,11 +91,24 @@ class Input:
         self._lock = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
         self._running = False
+        self._handed = asyncio.Event()  # not set while the pipe has no reader: ours is closed, the shim's not open yet
+        self._handed.set()
 
     @property
     def ended(self) -> bool:
         """Whether its end was asked for."""
         return self._ended
+
+    def expect(self) -> None:
+        """Keep what comes until there is a process, behind what is kept already.
+
+        Raises:
+            OSError: the disk does not let us.
+        """
+        self._ahead_file.touch(mode=0o600)
+        self._ahead = Ahead(self._ahead_file)
+        self._offset = self._ahead.size
+        self._ended = self._end_note.exists()
 
     def open(self) -> None:
         """Open the FIFO before there is a process.
@@ -108,7 +127,10 @@ class Input:
         try:
             self._notes = os.open(self._note, os.O_RDWR | os.O_CLOEXEC)
             sure, perhaps = _NOTE.unpack(os.pread(self._notes, _NOTE.size, 0))
-            self._offset, self._unsure = sure, sure != perhaps
+            self._offset = self._written = sure
+            self._unsure = sure != perhaps
+            if self._ahead_file.exists() and sure <= (ahead := Ahead(self._ahead_file)).size:
+                self._come_back(ahead)
             # In this order: the pipe must not be without a reader at any moment, nor the writer without one when it opens.
             self._reader = self._fifos.open("stdin", os.O_RDONLY)
             self._writer = self._fifos.open("stdin", os.O_WRONLY)
@@ -141,7 +163,7 @@ class Input:
             if refusal is not None:
                 return refusal
             if piece.end and piece.offset + len(piece.data) <= self._offset:
-                self.end()
+                await self.end_kept()
             return InputReply(accepted=self._offset, closed=self._ended)
 
     def _untaken(self, piece: InputPiece) -> InputReply | None:
@@ -168,6 +190,14 @@ class Input:
             self._closing = asyncio.create_task(self._after_start(), name="stdin")
         return True
 
+    async def end_kept(self) -> bool:
+        """End the input, with that on disk where its process is not there yet; return whether that was new."""
+        new = self.end()
+        if self._ahead is not None:
+            with suppress(OSError):  # it holds all the same, unless the host's power fails now
+                await self._ahead.sync()
+        return new
+
     def close(self, why: str = "") -> None:
         """Let go of everything but what is on disk: the process has ended, unless something else is `why`."""
         if not why:
@@ -182,13 +212,49 @@ class Input:
 
     # -- inside
 
+    def _come_back(self, ahead: Ahead) -> None:
+        """Go on with what was kept for a process that was started and has not all of it."""
+        if not self._unsure:
+            self._ahead, self._offset = ahead, ahead.size
+        elif self._ended:
+            # It would take a part for the whole of it. Whoever asks is told, and may end it all the same.
+            self._ended = False
+            self._end_note.unlink(missing_ok=True)
+
     async def _write(self, data: bytes) -> InputReply | None:
         deadline = asyncio.get_running_loop().time() + ANSWER_S
+        if self._ahead is not None:
+            try:
+                data = await self._keep(self._ahead, data, deadline)
+            except OSError as error:
+                return self._refusal("exhausted", f"the disk of its node does not take it: {error.strerror}")
+            if self._ahead is not None:
+                return InputReply(accepted=self._offset) if data else None
+        return await self._to_the_pipe(data, deadline)
+
+    async def _keep(self, ahead: Ahead, data: bytes, deadline: float) -> bytes:
+        """Keep what there is room for; return the rest, once it can go to the process or it is time to answer."""
+        count = ahead.add(data)
+        self._offset += count
+        await ahead.sync()
+        data = data[count:]
+        if data:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await ahead.ready.wait()
+        return data
+
+    async def _to_the_pipe(self, data: bytes, deadline: float | None) -> InputReply | None:
         view = memoryview(data)
         while view:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._handed.wait()
+            except TimeoutError:
+                return InputReply(accepted=self._offset)
             if self._writer is None or self._notes is None:
                 return self._refusal("failed_precondition", self._over)
-            os.pwrite(self._notes, _NOTE.pack(self._offset, self._offset + len(view)), 0)
+            os.pwrite(self._notes, _NOTE.pack(self._written, self._written + len(view)), 0)
             try:
                 count = os.write(self._writer, view)
             except BlockingIOError:
@@ -197,15 +263,16 @@ class Input:
                 self._over = "it does not read any more"
                 self._close_writer()
                 count = 0
-            self._offset += count
+            self._written += count
+            self._offset = max(self._offset, self._written)
             self._traffic.passed["stdin"] += count
-            os.pwrite(self._notes, _NOTE.pack(self._offset, self._offset), 0)
+            os.pwrite(self._notes, _NOTE.pack(self._written, self._written), 0)
             view = view[count:]
             if view and not self._over and not await self._writable(deadline):
                 return InputReply(accepted=self._offset)
         return None
 
-    async def _writable(self, deadline: float) -> bool:
+    async def _writable(self, deadline: float | None) -> bool:
         loop, writer, ready = asyncio.get_running_loop(), self._writer, asyncio.Event()
         assert writer is not None
         loop.add_writer(writer, ready.set)
@@ -222,12 +289,18 @@ class Input:
     async def _after_start(self) -> None:
         """Let the shim be the only reader; then end the input, if that is asked for."""
         if self._reader is not None and self._writer is not None:
+            self._handed.clear()
             os.close(self._reader)
             self._reader = None
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(READER_S):
                     while not _has_reader(self._writer):  # noqa: ASYNC110 - nobody tells of it
                         await asyncio.sleep(POLL_S)
+            except TimeoutError:
+                pass  # then it reads no input, and whoever writes is told
+            finally:
+                self._handed.set()
+        await self._hand_over()
         if not self._ended:
             return
         async with self._lock:
@@ -244,6 +317,16 @@ class Input:
                 await asyncio.sleep(CLOSE_PAUSE_S)
             else:
                 return
+
+    async def _hand_over(self) -> None:
+        """Let what was kept follow the process into its pipe; what comes then goes there at once."""
+        ahead = self._ahead
+        while ahead is not None and (data := ahead.read(self._written)):
+            if await self._to_the_pipe(data, None) is not None or self._over:
+                break
+        self._ahead = None
+        if ahead is not None:
+            ahead.ready.set()
 
     def _close_writer(self) -> None:
         for descriptor in (self._writer, self._reader):

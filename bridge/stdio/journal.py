@@ -18,9 +18,9 @@ import shutil
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from bridge.errors import BadEnvelope
+from bridge.errors import BadEnvelope, CommandFailed
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.identity import ulid_time
 from bridge.model.nanos import Nanos, now
@@ -39,17 +39,20 @@ KEPT: Final = 1_000
 
 _FILE: Final = "session.json"
 
-Stage: TypeAlias = Literal["made", "starting", "started", "exited", "ended"]
+Stage: TypeAlias = Literal["expected", "made", "starting", "started", "exited", "ended"]
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
     """What is known of a session.
 
     Attributes:
-        stage: `made` before anything was asked of containerd; `starting` right before it was asked to start the process;
-            `started` when it said so; `exited` when it said that the process has ended; `ended` when all is stored.
+        stage: `expected` while nobody has asked for its process yet; `made` before anything was asked of containerd; `starting`
+            right before it was asked to start the process; `started` when it said so; `exited` when it said that the process has
+            ended; `ended` when all is stored.
         doubtful: whether nobody can say if its process has ever run: it was `starting`, and then gone.
         key: what input and credits have to carry; an older bridge made none, and then they need none.
+        made_at: when the container was made whose own process it is; another one of its name is another container.
+        expected: whether somebody attached before its process was asked for: where that does not come to run, it waits on.
         boot: of the host, since no process outlives one.
         kill_at: when its time is up.
         capture: first bytes of each stream that its result has.
@@ -65,6 +68,8 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     key: str = ""
     stage: Stage = "made"
     doubtful: bool = False
+    made_at: Nanos | None = None
+    expected: bool = False
     boot: str | None = None
     after: int | None = None
     pid: int = 0
@@ -145,6 +150,32 @@ class Journal:
             except OSError as error:
                 log.warning("the record of stdio session %s cannot be written: %s", record.session, error.strerror)
                 await asyncio.sleep(DISK_S)
+
+    async def starting(self, record: SessionRecord, what: str) -> SessionRecord:
+        """Write down that its process is about to be started; that is on disk when this returns.
+
+        Raises:
+            CommandFailed: the disk does not take it.
+        """
+        record = structs.replace(record, stage="starting")
+        try:
+            await asyncio.to_thread(self.write, record, sync=True)
+        except OSError as error:
+            sentence = f"{what} is not started: its record cannot be written ({error.strerror})"
+            raise CommandFailed("unavailable", sentence) from error
+        return record
+
+    def give_back(self, record: SessionRecord) -> SessionRecord:
+        """Forget a session that has never run; one that is expected goes on being so. Returns its record."""
+        if not record.expected:
+            self.remove(record.session)
+            return record
+        record = structs.replace(record, stage="expected", after=None)
+        try:
+            self.write(record, sync=True)
+        except OSError as error:
+            log.warning("the record of stdio session %s cannot be written: %s", record.session, error.strerror)
+        return record
 
     def remove(self, session: str) -> None:
         """Forget a session."""

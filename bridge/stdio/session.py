@@ -17,7 +17,7 @@ from msgspec import structs
 
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
-from bridge.model.nanos import now
+from bridge.model.nanos import Nanos, now
 from bridge.model.outcomes import ExecResult, ExitInfo
 from bridge.model.stdio import OutputStream
 from bridge.ports import Stdio, Tasks
@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 
 CLEANUP_S: Final = 45.0
 """What removing an exec that could not be started may take."""
+
+DOUBT_S: Final = 30.0
+"""Patience with a containerd that went away when it was asked to start a process: as a rule it is started anew in a second."""
 
 
 class Session:
@@ -121,7 +124,7 @@ class Session:
         exited = asyncio.create_task(self._process.exit(), name="exit")
         await asyncio.sleep(0)  # its call is under way now
         try:
-            await self._note_starting()
+            self.record = await self._journal.starting(self.record, str(self))
             pid = await self._tasks.start(*self.key)
         except CommandFailed as error:
             exited.cancel()
@@ -151,7 +154,7 @@ class Session:
         if self.record.exec_id is not None and not keep_exec:
             await self._process.delete(within=CLEANUP_S)
         self._remove()
-        self._journal.remove(self.record.session)
+        self.record = self._journal.give_back(self.record)
         self._over(self)
         self._settle(ran=False)
         if not self._done.done():
@@ -179,7 +182,12 @@ class Session:
         """End its input; return whether that was new."""
         if self.stdin is None:
             raise CommandFailed("failed_precondition", f"{self} takes no input: run it with stdin")
-        return self.stdin.end()
+        return await self.stdin.end_kept()
+
+    @property
+    def made_at(self) -> Nanos | None:
+        """When the container was made whose own process it is."""
+        return self.record.made_at
 
     @property
     def outputs(self) -> Collection[Output]:
@@ -208,7 +216,7 @@ class Session:
                 self.stdin.open()
         except OSError:
             self._remove()
-            self._journal.remove(self.record.session)
+            self.record = self._journal.give_back(self.record)
             raise
         self._store()
 
@@ -347,16 +355,20 @@ class Session:
             await self._process.kill(exited)
 
     async def _started_all_the_same(self, error: CommandFailed) -> int:
-        """Return the pid of a process whose start failed for us but not for containerd.
+        """Return the pid of a process whose start failed for us but not for containerd, which may have to come back first.
 
         Raises:
             CommandFailed: it does not run.
         """
         try:
-            there = await self._tasks.get(*self.key)
-        except CommandFailed as doubt:
+            async with asyncio.timeout(DOUBT_S):
+                there = await self._process.look()
+        except BaseException as doubt:
             self._life = watched(self._go_on(), f"session of {self}")
-            raise CommandFailed("unknown", f"{error.message}; whether it runs is open: {doubt.message}") from error
+            if not isinstance(doubt, TimeoutError):
+                raise
+            sentence = f"{error.message}; whether it runs is open: containerd did not say so in {DOUBT_S:.0f} s"
+            raise CommandFailed("unknown", sentence) from error
         if there is not None and there.status in {"running", "paused", "pausing", "stopped"} and there.pid:
             return there.pid
         await self.abandon()
@@ -373,20 +385,6 @@ class Session:
 
     def _after(self) -> int | None:
         return after(self._outputs.values())
-
-    async def _note_starting(self) -> None:
-        """Write down that it is about to be started; that is on disk before anybody is asked to.
-
-        Raises:
-            CommandFailed: the disk does not take it.
-        """
-        record = structs.replace(self.record, stage="starting")
-        try:
-            await asyncio.to_thread(self._journal.write, record, sync=True)
-        except OSError as error:
-            sentence = f"{self} is not started: its record cannot be written ({error.strerror})"
-            raise CommandFailed("unavailable", sentence) from error
-        self.record = record
 
     async def _note(self, **changes: object) -> None:
         self.record = structs.replace(self.record, **changes)

@@ -11,18 +11,22 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from msgspec import structs
+
 from bridge.errors import CommandFailed, ConfigError
 from bridge.model.events import Failure, Who
 from bridge.model.identity import new_ulid
+from bridge.model.nanos import Nanos
 from bridge.model.outcomes import StreamReport
 from bridge.model.stdio import OUTPUTS, Credit, InputPiece, InputReply, OutputStream
 from bridge.model.subjects import StdioSubject
 from bridge.ports import OnInputTold, OutputLog, SessionOrder, StdioLines, StdioStatistics, Tasks
+from bridge.stdio.expected import Expected, mark_deleted
 from bridge.stdio.fifos import Fifos, prepare
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord, kill_at, outdated
@@ -42,6 +46,12 @@ DRAIN_S: Final = 10.0
 """Patience with the output of processes whose task is to be deleted: as a rule it takes milliseconds."""
 
 KEY_BYTES: Final = 16
+
+MOST_EXPECTED: Final = 200
+"""Containers that somebody is attached to before their start: each may have a quarter of a MiB on disk."""
+
+MARKED_S: Final = 2.0
+"""Patience with the bus when those are told who read what will never come."""
 
 
 class Sessions:
@@ -84,6 +94,7 @@ class Sessions:
         self._most = most
         self._live: dict[str, Session] = {}
         self._newest: dict[tuple[str, str, str | None], Session] = {}
+        self._expected: dict[tuple[str, str, str | None], Expected] = {}
         self._ended: list[SessionRecord] = []
         self._traffic = Traffic()
         self._stack = contextlib.AsyncExitStack()
@@ -116,21 +127,16 @@ class Sessions:
             sentence = f"{self._most} processes have their stdio on the bus already: try again later{remedy}"
             raise CommandFailed("exhausted", sentence)
         prepare(self._fifo_dir)
-        record = SessionRecord(
-            session=new_ulid(),
-            namespace=order.namespace,
-            container=order.container,
-            exec_id=order.exec_id,
-            command_id=order.command_id,
-            terminal=order.terminal,
-            stdin=order.stdin,
-            key=secrets.token_hex(KEY_BYTES),
-            boot=self._boot,
-            kill_at=kill_at(order.timeout),
-            capture=order.capture,
-            stderr=None if order.terminal else StreamReport(),
+        record = structs.replace(_record(order), boot=self._boot, kill_at=kill_at(order.timeout))
+        expected = self._expected.get((order.namespace, order.container, order.exec_id))
+        if expected is not None and expected.made_at != order.made_at:
+            await self.forget(order.namespace, order.container)
+        elif expected is not None:
+            record = structs.replace(record, session=expected.id, key=expected.secret, expected=True)
+            del self._expected[expected.key]
+        session = self._session(
+            record, window=order.window, stdin=expected.stdin if record.expected and expected else None
         )
-        session = self._session(record, window=order.window)
         self._remember(session)
         try:
             await session.open()
@@ -142,6 +148,53 @@ class Sessions:
                 f"the stdio of {session} cannot be set up: {error.strerror or error} ({error.filename})",
             ) from error
         return session
+
+    async def expect(self, order: SessionOrder) -> Expected | None:
+        """Keep input for a process that is not there yet; see the port."""
+        key = (order.namespace, order.container, None)
+        there = self._expected.get(key)
+        if there is not None and there.made_at == order.made_at:
+            return there
+        await self.forget(order.namespace, order.container)
+        if any(session.key == key for session in self._live.values()):
+            return None
+        if len(self._expected) >= MOST_EXPECTED:
+            sentence = f"{MOST_EXPECTED} containers are attached to before their start already: start or delete some"
+            raise CommandFailed("exhausted", sentence)
+        record = structs.replace(_record(order), stage="expected", expected=True)
+        try:
+            await asyncio.to_thread(self._journal.begin, record)
+            if key in self._expected or any(session.key == key for session in self._live.values()):
+                self._journal.remove(record.session)  # somebody was quicker
+                return self._expected.get(key)
+            expected = self._expected[key] = self._kept(record, fresh=True)
+        except OSError as error:
+            self._journal.remove(record.session)
+            sentence = f"what is for container {order.container} cannot be kept: {error.strerror}"
+            raise CommandFailed("exhausted", sentence) from error
+        return expected
+
+    def expected(self, namespace: str, container: str) -> Expected | None:
+        """Return the session of a container's next process; see the port."""
+        return self._expected.get((namespace, container, None))
+
+    def all_expected(self) -> Collection[tuple[str, str, Nanos | None]]:
+        """Return whose next processes are expected; see the port."""
+        return [(*one.key[:2], one.made_at) for one in self._expected.values()]
+
+    async def forget(self, namespace: str, container: str) -> None:
+        """Give up what was kept for a container's next process; see the port."""
+        expected = self._expected.pop((namespace, container, None), None)
+        if expected is None:
+            return
+        self._journal.remove(expected.id)
+
+        def busy() -> bool:
+            return any(session.key == expected.key for session in self._live.values())
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MARKED_S):
+                await mark_deleted(self._node, self._bus, expected, busy)
 
     async def drain(self, namespace: str, container: str) -> None:
         """Take what all processes of a container have left; see the port."""
@@ -184,17 +237,21 @@ class Sessions:
 
     def _on_credit(self, subject: StdioSubject, credit: Credit) -> None:
         session = self._of(subject, credit.session)
-        if session is not None and _fits(credit.key, session.secret):
+        if isinstance(session, Session) and _fits(credit.key, session.secret):
             session.window.hear(credit)
 
-    def _of(self, subject: StdioSubject, name: str) -> Session | None:
+    def _of(self, subject: StdioSubject, name: str) -> Session | Expected | None:
         # The subject is what NATS permits by, so the session has to be that subject's.
-        session = self._live.get(name)
-        return session if session and session.key == (subject.namespace, subject.container, subject.process) else None
+        key = (subject.namespace, subject.container, subject.process)
+        session = self._live.get(name) or self._expected.get(key)
+        return session if session and session.id == name and session.key == key else None
 
     # -- inside
 
     def _find_again(self, record: SessionRecord) -> None:
+        if record.stage == "expected":
+            self._expect_again(record)
+            return
         session = self._session(record)
         if record.stage == "ended":
             session.recall(session.result())
@@ -210,7 +267,33 @@ class Sessions:
             self._over(session)
             log.warning("%s: its stdio cannot go on: %s", session, error)
 
-    def _session(self, record: SessionRecord, *, window: int | None = None) -> Session:
+    def _expect_again(self, record: SessionRecord) -> None:
+        try:
+            expected = self._kept(record)
+        except OSError as error:
+            log.warning("what was kept for container %s cannot be had: %s", record.container, error)
+            return
+        self._expected[expected.key] = expected
+
+    def _kept(self, record: SessionRecord, *, fresh: bool = False) -> Expected:
+        stdin = self._input(record, fresh=fresh) if record.stdin else None
+        if stdin is not None:
+            stdin.expect()
+        return Expected(record, stdin)
+
+    def _input(self, record: SessionRecord, *, fresh: bool) -> Input:
+        key = (record.namespace, record.container, record.exec_id)
+        close: Callable[[], object] = lambda: self._tasks.close_stdin(*key)  # noqa: E731
+        return Input(
+            Fifos(self._fifo_dir, record.session),
+            self._journal.directory(record.session),
+            container=record.container,
+            close_stdin=close,  # type: ignore[arg-type]
+            traffic=self._traffic,
+            witness=Witness(record, self._told, resumed=not fresh),
+        )
+
+    def _session(self, record: SessionRecord, *, window: int | None = None, stdin: Input | None = None) -> Session:
         directory = self._journal.directory(record.session)
         fifos = Fifos(self._fifo_dir, record.session)
         opening = Window(window)
@@ -229,18 +312,8 @@ class Sessions:
             )
 
         streams = [] if record.stage == "ended" else OUTPUTS[:1] if record.terminal else OUTPUTS
-        stdin = None
-        if record.stdin and record.stage != "ended":
-            close: Callable[[], object] = lambda: self._tasks.close_stdin(*key)  # noqa: E731
-            witness = Witness(record, self._told, resumed=record.stage != "made")
-            stdin = Input(
-                fifos,
-                directory,
-                container=record.container,
-                close_stdin=close,  # type: ignore[arg-type]
-                traffic=self._traffic,
-                witness=witness,
-            )
+        if stdin is None and record.stdin and record.stage != "ended":
+            stdin = self._input(record, fresh=record.stage == "made" and not record.expected)
         return Session(
             record,
             fifos=fifos,
@@ -263,8 +336,11 @@ class Sessions:
         if session.record.stage == "ended":
             self._ended.append(session.record)
             self._forget()
-        elif self._newest.get(session.key) is session:
+            return
+        if self._newest.get(session.key) is session:
             del self._newest[session.key]
+        if session.record.stage == "expected":
+            self._expect_again(session.record)
 
     def _forget(self) -> None:
         for name in outdated(self._ended, time.time()):
@@ -274,6 +350,22 @@ class Sessions:
             newest = self._newest.get((record.namespace, record.container, record.exec_id))
             if newest is not None and newest.record.session == name:
                 del self._newest[newest.key]
+
+
+def _record(order: SessionOrder) -> SessionRecord:
+    return SessionRecord(
+        session=new_ulid(),
+        namespace=order.namespace,
+        container=order.container,
+        exec_id=order.exec_id,
+        command_id=order.command_id,
+        terminal=order.terminal,
+        stdin=order.stdin,
+        key=secrets.token_hex(KEY_BYTES),
+        made_at=order.made_at,
+        capture=order.capture,
+        stderr=None if order.terminal else StreamReport(),
+    )
 
 
 def _fits(given: str, key: str) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +12,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from bridge.errors import BadMoment, CommandFailed
-from bridge.model.checkpoints import CheckpointOptions, HostFacts
+from bridge.model.checkpoints import CheckpointOptions, HostFacts, Listening
 from bridge.model.nanos import now
 from bridge.model.outcomes import ImageInfo
 from bridge.ports import Archive, Descriptor, Stdio
@@ -21,6 +20,7 @@ from bridge.ports.checkpoints import CRIU_TAR, RW_LAYER, TRIES, CheckpointImage,
 from bridge.testing.calls import Calls
 from bridge.testing.criu import GAVE_UP
 from bridge.testing.images import MANIFEST, MemoryImage, digest_of, manifest_of
+from bridge.testing.tarballs import files_of, tar_of
 from bridge.testing.task import MemoryTask, Refusal
 
 if TYPE_CHECKING:
@@ -100,9 +100,17 @@ class MemoryCheckpointer:
         *,
         stdio: Stdio | None = None,
         start: Callable[[], Awaitable[int]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Make a task from a dump; see the port. `MemoryCriu` says whether it goes well."""
-        restoring = asyncio.ensure_future(self._restored(namespace, container, directory, stdio, start))
+        starts = start or partial(self._containerd.runtime.tasks.start, namespace, container)
+
+        async def begin() -> int:
+            if before is not None:
+                await before()
+            return await starts()
+
+        restoring = asyncio.ensure_future(self._restored(namespace, container, directory, stdio, begin))
         try:
             return await asyncio.shield(restoring)
         except asyncio.CancelledError:
@@ -117,7 +125,7 @@ class MemoryCheckpointer:
         container: str,
         directory: Path,
         stdio: Stdio | None,
-        start: Callable[[], Awaitable[int]] | None,
+        begin: Callable[[], Awaitable[int]],
     ) -> int:
         criu, doing = self._containerd.criu, f"restore {container} in {namespace}"
 
@@ -134,7 +142,7 @@ class MemoryCheckpointer:
                 criu.log(work / "restore.log", criu.says)
                 raise CommandFailed("failed_precondition", f"cannot {doing}: CRIU says: {criu.says}")
             criu.log(work / "restore.log", "Restore finished successfully. Tasks resumed.")
-            pid = await start() if start else await self._containerd.runtime.tasks.start(namespace, container)
+            pid = await begin()
             started = True
         except OSError as error:
             raise CommandFailed(
@@ -150,6 +158,21 @@ class MemoryCheckpointer:
         if directory in self._under_way:
             await asyncio.wait({self._under_way[directory]})
         return self._containerd.criu.ended(directory.parent / "work" / "dump.log")
+
+    async def connections(self, namespace: str, container: str) -> int | None:
+        """Return what `MemoryCriu` says; see the port."""
+        await self._calls.call("look at its connections", lambda: self._calls.task(namespace, container))
+        return self._containerd.criu.connections
+
+    async def hold_network(self, namespace: str, container: str) -> None:
+        """Note it in `MemoryCriu`; see the port."""
+        await self._calls.call("hold its network", lambda: self._calls.container(namespace, container))
+        self._containerd.criu.networks.add((namespace, container))
+
+    async def release_network(self, namespace: str, container: str) -> None:
+        """Note it in `MemoryCriu`; see the port."""
+        await self._calls.call("release its network", lambda: self._calls.container(namespace, container))
+        self._containerd.criu.networks.discard((namespace, container))
 
     def criu_config(self, options: CheckpointOptions) -> str:
         """Return the options that are not as they always are, one a line; see the port."""
@@ -171,6 +194,20 @@ class MemoryCheckpointer:
         says = {True: "Looks good.", False: criu.says, None: "CRIU cannot be asked from here"}[criu.works]
         return CriuCheck("" if criu.works is None else criu.host.criu, criu.works, says)
 
+    async def missing(self, paths: Sequence[str]) -> list[str] | None:
+        """Return what `MemoryCriu` has not; see the port. Where CRIU cannot be asked, its host is out of sight."""
+        return self._containerd.criu.seen([path for path in paths if path in self._containerd.criu.missing])
+
+    async def listening(self, network: str = "") -> list[Listening] | None:
+        """Return what `MemoryCriu` says; see the port."""
+        return self._containerd.criu.seen(self._containerd.criu.listening.get(network, []))
+
+    async def listens(self, namespace: str, container: str) -> list[Listening] | None:
+        """Return what `MemoryCriu` says; see the port."""
+        found = self._containerd.containers.get((namespace, container))
+        there = found is not None and found.task is not None
+        return self._containerd.criu.seen(self._containerd.criu.listens.get(container, [])) if there else None
+
     # -- what a container wrote
 
     async def changes(self, namespace: str, container: str, *, packed: bool = False, lease: str) -> Descriptor | None:
@@ -184,7 +221,7 @@ class MemoryCheckpointer:
             self._demand_lease(namespace, lease)
             image = self._containerd.images.get((namespace, record.image))
             below = image.files if image else {}
-            data = _tar({path: data for path, data in snapshot.files.items() if below.get(path) != data})
+            data = tar_of({path: data for path, data in snapshot.files.items() if below.get(path) != data})
             return self._put(namespace, RW_LAYER if packed else LAYER, data)
 
         return await self._calls.call(f"find out what {container} in {namespace} has written", found)
@@ -197,7 +234,7 @@ class MemoryCheckpointer:
             snapshot = self._containerd.snapshots.get((namespace, key))
             if snapshot is None:
                 raise Refusal("not_found", f"snapshot {key}: not found")
-            files = {**snapshot.files, **_files(self._blob(namespace, layer.digest))}
+            files = {**snapshot.files, **files_of(self._blob(namespace, layer.digest))}
             self._containerd.snapshots[namespace, key] = structs.replace(snapshot, files=files)
 
         await self._calls.call(f"write layer {layer.digest} onto snapshot {key} in {namespace}", write)
@@ -249,7 +286,7 @@ class MemoryCheckpointer:
             }
             index = msgspec.json.encode({"schemaVersion": 2, "manifests": [entry]})
             blobs = {f"/blobs/{digest_of(blob).replace(':', '/')}": blob for blob in (manifest, config)}
-            return _tar({"/index.json": index, **blobs})
+            return tar_of({"/index.json": index, **blobs})
 
         data = await self._calls.call(f"look at image {name} in {namespace}", packed)
 
@@ -357,20 +394,3 @@ class MemoryCheckpointer:
         digest = digest_of(data)
         self._containerd.content[namespace, digest] = data
         return Descriptor(media_type, digest, len(data))
-
-
-def _tar(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, data in sorted(files.items()):
-            info = tarfile.TarInfo(path.lstrip("/"))
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-def _files(data: bytes) -> dict[str, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return {
-            f"/{info.name}": file.read() for info in tar if info.isreg() and (file := tar.extractfile(info)) is not None
-        }

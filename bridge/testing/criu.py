@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import struct
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from bridge.model.checkpoints import CheckpointOptions, CriuStats, HostFacts
+from bridge.model.checkpoints import CheckpointOptions, CriuStats, HostFacts, Listening
 
 __all__ = ["GAVE_UP", "MemoryCriu"]
 
@@ -44,9 +44,19 @@ class MemoryCriu:
         """Set by a dump that waits."""
         self.dumped: CheckpointOptions | None = None
         """How it was told to dump, the last time."""
+        self.connections: int | None = 0
+        """How many TCP connections each task has."""
+        self.networks: set[tuple[str, str]] = set()
+        """Whose networks are held."""
         self.stats = CriuStats(
             freezing_us=130, frozen_us=10_000, memdump_us=800, memwrite_us=400, pages_scanned=512, pages_written=40
         )
+        self.missing: set[str] = set()
+        """Paths that its host has not."""
+        self.listening: dict[str, list[Listening]] = {}
+        """Where anybody listens, by the path of a network; that of the host itself is empty."""
+        self.listens: dict[str, list[Listening]] = {}
+        """Where the processes of a container listen."""
         self.host = HostFacts(
             hostname="memory",
             os="Memory OS 1",
@@ -58,6 +68,10 @@ class MemoryCriu:
             criu="4.2.1",
             runtime_version="1.3.6",
         )
+
+    def seen(self, what: list[Any]) -> list[Any] | None:
+        """Return what is seen of its host, None where that is out of sight."""
+        return None if self.works is None else what
 
     def write(self, directory: Path, work: Path, memory: bytes) -> None:
         """Write a dump."""

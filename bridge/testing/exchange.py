@@ -140,7 +140,7 @@ class MemorySubscription:
                 self._queue.put(_Probe(came_back))
             ends: set[asyncio.Future[object]] = {came_back, self._over}  # type: ignore[arg-type]
             await asyncio.wait(ends, timeout=self._probe_timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if came_back.done():
+            if came_back.done() and not self._over.done():
                 return time.monotonic_ns() - began
             self._exchange.leave(self)
             self._settle(SourceLost(f"a probe did not come back within {self._probe_timeout_s:g} s"))

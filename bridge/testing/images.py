@@ -59,6 +59,8 @@ class MemorySnapshot(Struct, frozen=True, kw_only=True):
 
     labels: Mapping[str, str] = {}
     files: dict[str, bytes] = {}
+    layers: tuple[str, ...] | None = None
+    """Of the image that it was made on; None for that which is called as the container's image is."""
 
 
 def memory_image(
@@ -165,8 +167,14 @@ class MemoryImages:
 
         def put() -> Sequence[ImageInfo]:
             images = _images_in(data, name)
-            if digest and [(one.info.name, one.info.digest) for one in images] != [(name, digest)]:
-                raise CommandFailed("invalid_argument", f"the archive is not that of image {name} with {digest} alone")
+            if digest:
+                if [one.info.digest for one in images] != [digest]:
+                    raise CommandFailed(
+                        "invalid_argument", f"the archive is not that of image {name} with {digest} alone"
+                    )
+                images = [
+                    msgspec.structs.replace(one, info=msgspec.structs.replace(one.info, name=name)) for one in images
+                ]
             given = {labels.COMMAND: command_id, labels.IMAGES: str(len(images))}
             images = [_labelled(image, given) for image in images]
             for image in images:
@@ -209,7 +217,9 @@ class MemorySnapshots:
             if (namespace, key) in self._containerd.snapshots:
                 raise Refusal("already_exists", f"snapshot {key}: already exists")
             files = self._containerd.images[namespace, image.name].files
-            self._containerd.snapshots[namespace, key] = MemorySnapshot(labels=dict(labels), files=files)
+            self._containerd.snapshots[namespace, key] = MemorySnapshot(
+                labels=dict(labels), files=files, layers=image.diff_ids
+            )
 
         await self._calls.call(f"prepare snapshot {key} of {image.name} in {namespace}", make)
 
@@ -219,6 +229,15 @@ class MemorySnapshots:
         def found() -> Mapping[str, str] | None:
             snapshot = self._containerd.snapshots.get((namespace, key))
             return None if snapshot is None else snapshot.labels
+
+        return await self._calls.call(f"look at snapshot {key} in {namespace}", found)
+
+    async def stands_on(self, namespace: str, snapshotter: str, key: str, image: ImageContent) -> bool | None:  # noqa: ARG002
+        """Tell whether a snapshot was made on an image; see the port."""
+
+        def found() -> bool | None:
+            snapshot = self._containerd.snapshots.get((namespace, key))
+            return None if snapshot is None else snapshot.layers in {None, image.diff_ids}
 
         return await self._calls.call(f"look at snapshot {key} in {namespace}", found)
 

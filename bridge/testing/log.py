@@ -90,6 +90,12 @@ class MemoryLog:
         for cursor in self._cursors:
             cursor.next = min(cursor.next, len(self.messages) + 1)
 
+    def put(self, message: Message) -> None:
+        """Let a message stand at the end, whether one of its id is there or not."""
+        self._ids.add(message.id)
+        self.messages.append(message)
+        self._tell()
+
     @contextmanager
     def down(self) -> Iterator[None]:
         """Be down for the length of the block: nothing is stored or read, and readers that follow wait."""
@@ -106,7 +112,7 @@ class MemoryLog:
         """Store `entries`; see the port."""
         self.appends += 1
         await asyncio.sleep(0)
-        self._demand_up()
+        self.demand_up()
         if self._went_back:
             self._went_back = False
             raise LogWentBack(f"the log went back: it ends with message {len(self.messages)}")
@@ -127,7 +133,7 @@ class MemoryLog:
     async def end(self, node: str) -> LogEnd | None:
         """Return the node's own last event; see the port."""
         await asyncio.sleep(0)
-        self._demand_up()
+        self.demand_up()
         self._looked, self._went_back = True, False
         newest, there = "", dict[int, int]()
         for sequence, message in enumerate(self.messages, 1):
@@ -152,13 +158,13 @@ class MemoryLog:
     async def keeps(self, moment: Nanos) -> bool:
         """Tell whether it ought to have what was stored at `moment`: always, since nothing expires here."""
         await asyncio.sleep(0)
-        self._demand_up()
+        self.demand_up()
         return moment >= 0
 
     async def newest(self, node: str) -> AsyncIterator[StoredEvent]:
         """Iterate over the newest event on each of the node's subjects; see the port."""
         await asyncio.sleep(0)
-        self._demand_up()
+        self.demand_up()
         newest = {message.subject: sequence for sequence, message in enumerate(self.messages, 1)}
         for subject, sequence in sorted(newest.items(), key=lambda item: item[1]):
             event = self._event(sequence, ()) if self._is_of(subject, node) else None
@@ -170,8 +176,8 @@ class MemoryLog:
     async def read(self, filters: Sequence[str], start: Start, *, follow: bool) -> AsyncIterator[StoredEvent]:
         """Iterate over the events whose subjects match one of `filters`, over all without; see the port."""
         await asyncio.sleep(0)
-        self._demand_up()
-        last, cursor = len(self.messages), _Cursor(self._first(start))
+        self.demand_up()
+        last, cursor = len(self.messages), _Cursor(self.first(start))
         self._cursors.append(cursor)
         try:
             while True:
@@ -181,7 +187,7 @@ class MemoryLog:
                     if event is not None:
                         yield event
                 if not follow:
-                    self._demand_up()
+                    self.demand_up()
                     return
                 await self._news.wait()
         finally:
@@ -190,7 +196,7 @@ class MemoryLog:
     async def latest(self, filters: Sequence[str]) -> Sequence[StoredEvent]:
         """Return the last event of each subject that matches; see the port."""
         await asyncio.sleep(0)
-        self._demand_up()
+        self.demand_up()
         last = {message.subject: sequence for sequence, message in enumerate(self.messages, 1)}
         found = [self._event(sequence, filters) for sequence in sorted(last.values())]
         return [event for event in found if event is not None]
@@ -198,7 +204,7 @@ class MemoryLog:
     async def extent(self) -> LogExtent:
         """Return how far the log reaches; see the port. It keeps everything."""
         await asyncio.sleep(0)
-        self._demand_up()
+        self.demand_up()
         return LogExtent(
             first_sequence=1,
             last_sequence=len(self.messages),
@@ -220,7 +226,8 @@ class MemoryLog:
         except ValueError:
             return False
 
-    def _first(self, start: Start) -> int:
+    def first(self, start: Start) -> int:
+        """Return the sequence at which reading begins there."""
         if start.sequence is not None:
             return max(1, start.sequence)
         if start.time is None:
@@ -245,7 +252,8 @@ class MemoryLog:
             recorded=recorded,
         )
 
-    def _demand_up(self) -> None:
+    def demand_up(self) -> None:
+        """Raise `LogUnavailable` while it is down."""
         if not self._up:
             raise LogUnavailable("the log does not answer: it is down")
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from bridge.errors import LogRefused, LogUnavailable
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.migrations import Migration, MigrationKey, check_step
-from bridge.ports import MovedOn, Registered
+from bridge.ports import Listed, MovedOn, Registered
 
 __all__ = ["MemoryMigrations"]
 
@@ -22,6 +22,8 @@ class MemoryMigrations:
         """Every change, as the id of its migration and the state."""
         self._bodies: dict[MigrationKey, tuple[bytes, int]] = {}
         self._revision = 0
+        self._changed: dict[MigrationKey, float] = {}
+        self._clock = 0.0
         self._up = True
         self._mute = 0
         self._refused: frozenset[str] = frozenset()
@@ -48,17 +50,30 @@ class MemoryMigrations:
         self._revision += 1
         self._bodies[earlier.key] = (encode_any(earlier), self._revision)
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, by the register's own clock."""
+        self._clock += seconds
+
+    def overwrite(self, key: MigrationKey) -> None:
+        """Store something under a key that nobody has written, as nats-server does for whoever has it answer there."""
+        self._revision += 1
+        self._bodies[key] = (self._bodies.get(key, (b"", 0))[0], self._revision)
+
     async def get(self, key: MigrationKey) -> Registered:
         """Return what stands there; see the port."""
         await self._answer()
-        body, revision = self._bodies.get(key, (None, 0))
-        return Registered(None if body is None else decode_as(body, Migration), revision)
+        body, revision = self._bodies.get(key, (b"", 0))
+        return Registered(decode_as(body, Migration) if body else None, revision)
 
-    async def list(self, node: str) -> list[Migration]:
+    async def list(self, node: str) -> list[Listed]:
         """Return the entries of a node; see the port."""
         await self._answer()
-        entries = [decode_as(body, Migration) for _, (body, _) in sorted(self._bodies.items())]
-        return [entry for entry in entries if node in {entry.source, entry.target}]
+        entries = [decode_as(body, Migration) for _, (body, _) in sorted(self._bodies.items()) if body]
+        return [
+            Listed(entry, self._clock - self._changed.get(entry.key, self._clock))
+            for entry in entries
+            if node in {entry.source, entry.target}
+        ]
 
     async def change(self, standing: Registered, wanted: Migration) -> Registered:
         """Let `wanted` stand there if nothing has changed; see the port."""
@@ -70,6 +85,7 @@ class MemoryMigrations:
             raise LogRefused(f"the register takes no entry that is {wanted.state}")
         self._revision += 1
         self._bodies[wanted.key] = (encode_any(wanted), self._revision)
+        self._changed[wanted.key] = self._clock
         self.history.append((wanted.id, wanted.state))
         if self._mute:
             self._mute -= 1

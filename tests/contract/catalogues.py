@@ -134,7 +134,7 @@ class JetStreamCatalogues(Catalogues):
             await self.connection(),
             SUBJECTS,
             node=node,
-            secret=self._secret,
+            secrets=[] if self._secret is None else [self._secret],
             keeping=keeping,
             making=CheckpointMaking(),
         )

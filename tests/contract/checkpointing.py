@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.model.checkpoints import Listening
 from bridge.model.outcomes import ContainerInfo
 from bridge.ports import NewContainer
 from bridge.ports.checkpoints import Checkpointer
@@ -116,6 +117,14 @@ class Place(ABC):
         """Run one that CRIU does not dump; return a word of why."""
 
     @abstractmethod
+    async def run_listening(self, container: str, where: Listening) -> str:
+        """Run one that listens in a network of its own; return the path of that."""
+
+    @abstractmethod
+    async def without(self, path: str) -> None:
+        """See that its host has nothing at this path."""
+
+    @abstractmethod
     async def run_starting(self, container: str) -> None:
         """Run one that is just starting a program, and goes on with that until `go_on`."""
 
@@ -202,6 +211,15 @@ class MemoryPlace(Place):
         self.criu.fails = "dump"
         return "tcp-established"
 
+    async def run_listening(self, container: str, where: Listening) -> str:
+        await self.run(container)
+        self.criu.listens[container] = [where]
+        self.criu.listening[f"/{container}"] = [where]
+        return f"/{container}"
+
+    async def without(self, path: str) -> None:
+        self.criu.missing.add(path)
+
     async def run_starting(self, container: str) -> None:
         await self.run(container)
         self.criu.bad_moments += 1
@@ -256,6 +274,18 @@ class RealPlace(Place):
         await asyncio.to_thread(self.ctr.run, container, "sh", "-c", STUBBORN)
         await self.file(container, "ready")
         return "link remap for /a"
+
+    async def run_listening(self, container: str, where: Listening) -> str:
+        await asyncio.to_thread(self.ctr.run, container, "nc", "-l", "-p", str(where.port))
+        async with asyncio.timeout(60):
+            while not await self.checkpoints.listens(self.namespace, container):
+                await asyncio.sleep(0.02)
+        task = await self.runtime.tasks.get(self.namespace, container)
+        assert task is not None
+        return f"/proc/{task.pid}/ns/net"
+
+    async def without(self, path: str) -> None:
+        assert (await asyncio.to_thread(lambda: self.ctr.host.run("test", "-e", path, check=False))).returncode
 
     async def run_starting(self, container: str) -> None:
         self._starting[container] = await starting(self.ctr, container)

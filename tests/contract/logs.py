@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+import bridge.jetstream.durable as durable_module
 import bridge.jetstream.reader as reader_module
 from bridge.jetstream.connection import Connection
+from bridge.jetstream.durable import JetStreamDurable
 from bridge.jetstream.log import open_log
 from bridge.jetstream.reader import JetStreamReader
 from bridge.jetstream.streams import ensure_events
@@ -23,8 +25,8 @@ from bridge.model.identity import new_ulid
 from bridge.model.nanos import now
 from bridge.model.node_events import NodeHeartbeat
 from bridge.model.subjects import Subjects
-from bridge.ports import Entry, EventLog, EventReader, Start, StoredEvent
-from bridge.testing import MemoryLog
+from bridge.ports import DurableReader, Entry, EventLog, EventReader, Start, StoredEvent
+from bridge.testing import MemoryDurable, MemoryLog
 from tests.testbed import NatsServer
 
 SUBJECTS = Subjects()
@@ -50,6 +52,7 @@ class Store(ABC):
 
     log: EventLog
     reader: EventReader
+    durable: DurableReader
 
     @abstractmethod
     def down(self) -> contextlib.AbstractAsyncContextManager[None]:
@@ -93,6 +96,7 @@ class MemoryStore(Store):
     def __init__(self, memory: MemoryLog) -> None:
         self.log = memory
         self.reader = memory
+        self.durable = MemoryDurable(memory)
         self._memory = memory
 
     def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +114,7 @@ class JetStreamStore(Store):
     def __init__(self, server: NatsServer, connection: Connection, log: EventLog) -> None:
         self.log = log
         self.reader = JetStreamReader(connection, SUBJECTS)
+        self.durable = JetStreamDurable(connection, SUBJECTS)
         self._server = server
         self._connection = connection
 
@@ -120,6 +125,7 @@ class JetStreamStore(Store):
 
     def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reader_module, "PATIENCE_S", 0.5)
+        monkeypatch.setattr(durable_module, "PATIENCE_S", 0.5)
 
     @contextlib.asynccontextmanager
     async def down(self) -> AsyncIterator[None]:

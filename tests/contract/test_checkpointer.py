@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import BadMoment, CommandFailed
-from bridge.model.checkpoints import CheckpointOptions
+from bridge.model.checkpoints import CheckpointOptions, Listening
 from bridge.ports import Descriptor
 from bridge.ports.checkpoints import CRIU_TAR, OPTIONS_PART, RW_LAYER, SPEC_PART, CheckpointImage
 from tests.contract.checkpointing import LEASE, MemoryPlace, Place, RealPlace
@@ -101,6 +101,19 @@ async def test_a_dump_leaves_the_task_as_it_was_running_or_paused(place: Place) 
     await tasks.pause(namespace, "web.1")
     await checkpoints.dump(namespace, "web.1", place.images("ended"), PLAIN, ends=True, lease=LEASE)
     assert await _status(place, "web.1") == "stopped"
+
+
+async def test_connections_are_counted_and_a_network_that_nobody_else_has_is_left_alone(place: Place) -> None:
+    namespace, checkpoints = place.namespace, place.checkpoints
+    await place.run("web.1")
+    assert await checkpoints.connections(namespace, "web.1") == 0
+    with failing("not_found"):
+        await checkpoints.connections(namespace, "web.2")
+    await checkpoints.hold_network(namespace, "web.1")
+    await checkpoints.hold_network(namespace, "web.1")
+    await checkpoints.release_network(namespace, "web.1")
+    await checkpoints.release_network(namespace, "web.1")
+    assert await _status(place, "web.1") == "running"
 
 
 async def test_a_dump_that_fails_says_what_criu_says_and_changes_nothing(place: Place) -> None:
@@ -349,3 +362,19 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
 
 def _modes(directory: Path) -> set[int]:
     return {stat.S_IMODE(each.stat().st_mode) for each in directory.rglob("*")}
+
+
+async def test_the_host_tells_what_is_not_there_and_where_somebody_listens(place: Place) -> None:
+    checkpoints, gone = place.checkpoints, "/nowhere/at/all"
+    await place.without(gone)
+    assert await checkpoints.missing(["/", gone, "/proc"]) == [gone]
+    assert await checkpoints.missing([]) == []
+
+    where = Listening(protocol="tcp", address="::", port=7777)
+    network = await place.run_listening("web.1", where)
+    assert await checkpoints.listens(place.namespace, "web.1") == [where]
+    assert await checkpoints.listening(network) == [where]
+    theirs = await checkpoints.listening()
+    assert theirs is not None
+    assert [one for one in theirs if one == where] == []  # the host has another network
+    assert await checkpoints.listens(place.namespace, "nobody") is None

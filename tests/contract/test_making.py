@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.errors import CommandFailed
@@ -98,6 +99,20 @@ async def test_an_archive_is_taken_in(host: Host, lease: str) -> None:
     assert (await host.runtime.images.resolve(host.namespace, name)).digest == info.digest
 
 
+async def test_of_an_archive_with_a_digest_the_name_is_ours(host: Host, lease: str) -> None:
+    images, data = host.runtime.images, archive(b"no program", name="docker.io/library/other:1")
+    how: dict[str, Any] = {"lease": lease, "command_id": "c1"}
+    before = {one.name for one in await images.list(host.namespace)}
+    wrong = images.take_in(host.namespace, pieces(data), name="x/y:1", digest=f"sha256:{0:064}", **how)
+    assert await code_of(wrong) == "invalid_argument"
+    assert {one.name for one in await images.list(host.namespace)} == before
+    (theirs,) = await images.take_in(host.namespace, pieces(data), name="", **how)
+    (ours,) = await images.take_in(host.namespace, pieces(data), name="x/y:1", digest=theirs.digest, **how)
+    assert (ours.name, ours.digest) == ("x/y:1", theirs.digest)
+    made = {one.name for one in await images.list(host.namespace)} - before
+    assert made == {"docker.io/library/other:1", "x/y:1"}
+
+
 @pytest.mark.parametrize("data", [b"", b"no archive at all" * 100, archive(b"no program")[:2000]])
 async def test_what_is_no_archive_is_an_invalid_argument(host: Host, lease: str, data: bytes) -> None:
     taking = host.runtime.images.take_in(host.namespace, pieces(data), name="", lease=lease, command_id="c1")
@@ -118,6 +133,10 @@ async def test_a_snapshot_is_made_once_labelled_and_removed(host: Host, image: I
     assert await snapshots.labels(host.namespace, "overlayfs", ID) is None
     await snapshots.prepare(host.namespace, "overlayfs", ID, image, labels={LABEL: "c1"}, lease=lease)
     assert (await snapshots.labels(host.namespace, "overlayfs", ID) or {})[LABEL] == "c1"
+    assert await snapshots.stands_on(host.namespace, "overlayfs", ID, image) is True
+    other = msgspec.structs.replace(image, diff_ids=(*image.diff_ids, image.diff_ids[0]))
+    assert await snapshots.stands_on(host.namespace, "overlayfs", ID, other) is False
+    assert await snapshots.stands_on(host.namespace, "overlayfs", "nobody", image) is None
     again = snapshots.prepare(host.namespace, "overlayfs", ID, image, labels={}, lease=lease)
     assert await code_of(again) == "already_exists"
     await snapshots.remove(host.namespace, "overlayfs", ID)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.client import Bus, CommandFailed, Node, Sending, connect
-from bridge.control.dispatch import IMAGES_WIDTH
+from bridge.control.turns import IMAGES_WIDTH
 from bridge.model.commands import Exec, Pull
 from bridge.model.identity import new_ulid
 from bridge.model.outcomes import Outcome

@@ -247,11 +247,53 @@ async def test_what_lies_elsewhere_is_restored_by_who_trusts_it(here: Here, to: 
     assert here.litter() == []
 
 
+async def test_what_the_host_has_not_is_said_before_a_restore(here: Here) -> None:
+    """A mount, a network that others are in, a port and a device: each is there, and then is not."""
+    host, data = here.ctr.host, f"/srv/{here.ctr.namespace}"
+    listens = host.version != "1.7"  # the CRIU there dumps no sockets on newer kernels
+    host.run("mkdir", "-p", data)
+    await asyncio.to_thread(here.ctr.run, "net", *COUNTER)
+    network = f"/proc/{here.pid('net')}/ns/net"
+    mount = f"type=bind,src={data},dst=/data,options=rbind:ro"
+    await here.start(
+        "web.1",
+        *("sh", "-c", f"nc -l -p 888 & {COUNTER[2]}" if listens else COUNTER[2]),
+        options=("--with-ns", f"network:{network}", "--mount", mount, "--device", "/dev/null"),
+    )
+    while listens and ":0378 " not in host.run("cat", f"/proc/{here.pid('web.1')}/net/tcp6", check=False).stdout:
+        await asyncio.sleep(0.02)
+    await here.ok(Checkpoint(name="one"), "web.1")
+    (record,) = await here.bus.checkpoints.list(namespace=here.ctr.namespace)
+    assert [(one.protocol, one.port) for one in record.listens or ()] == [("tcp", 888)] * listens
+
+    async def found(*checks: str) -> list[tuple[str, str]]:
+        wanted = Restore(checkpoint=key(here, "web.1", "one"), check=True)
+        by_name = {one["check"]: one for one in (await here.ok(wanted, "web.2"))["verdict"]["findings"]}
+        return [(by_name[check]["level"], by_name[check]["says"]) for check in checks]
+
+    ((level, says),) = await found("ports")
+    assert level == ("blocks" if listens else "ok")
+    assert says.startswith("somebody listens already where it does: tcp " if listens else "it listens nowhere")
+    await here.node.stop("web.1", grace=0, **here.where)
+    assert [level for level, _ in await found("network", "ports", "mounts", "devices")] == ["ok"] * 4
+    host.run("rmdir", data)
+    await here.node.stop("net", grace=0, **here.where)
+    assert await found("network", "mounts", "devices") == [
+        ("blocks", f"a namespace that it is to join is not here: {network}"),
+        ("blocks", f"what is mounted into it is not here: {data}"),
+        ("ok", "its devices are here"),
+    ]
+    code, said = await here.failure(Restore(checkpoint=key(here, "web.1", "one")), "web.2")
+    assert (code, data in said) == ("failed_precondition", True)
+
+
 async def test_where_criu_fails_it_runs_on_and_nothing_is_left(here: Here) -> None:
     """The end of CRIU's log says why; of a restore that fails nothing is left either."""
     await here.start("web.1", *CONNECTED)
     await here.connected("web.1")
     code, sentence = await here.failure(Checkpoint(name="first"), "web.1")
+    assert (code, "it has established TCP connections (2)" in sentence) == ("failed_precondition", True), sentence
+    code, sentence = await here.failure(Checkpoint(name="first", force=True), "web.1")
     # CRIU 4.1 cannot dump sockets on kernels of today at all.
     says = "tcp-established" if here.ctr.host.version == "2.1" else "socket"
     assert (code, says in sentence) == ("failed_precondition", True), sentence
@@ -329,6 +371,24 @@ async def test_an_image_that_is_not_there_comes_along_and_garbage_is_collected_a
     assert restored["image_brought"]
     assert BUSYBOX in await asyncio.to_thread(here.ctr, "images", "ls", "-q")
     assert await here.count("web.2")
+    assert here.litter() == []
+
+
+async def test_an_image_whose_name_has_moved_is_taken_by_its_digest(here: Here) -> None:
+    await here.start("web.1")
+    await here.ok(Checkpoint(name="one"), "web.1")
+    (record,) = await here.bus.checkpoints.list(namespace=here.ctr.namespace)
+    await here.ok(Checkpoint(to="image", target="docker.io/test/other:1"), "web.1")
+    here.ctr("images", "tag", "--force", "docker.io/test/other:1", BUSYBOX)
+    await here.ok(Restore(checkpoint=key(here, "web.1", "one")), "web.2")
+    first = await here.count("web.2")
+    assert await here.count("web.2", beyond=first) > first
+    assert here.read("web.2", "/log") == "began\n"
+    listed = {line.split()[0]: line.split()[2] for line in here.ctr("images", "ls").splitlines()[1:]}
+    assert listed[f"{BUSYBOX.rpartition(':')[0]}@{record.image_digest}"] == record.image_digest
+    assert listed[BUSYBOX] == listed["docker.io/test/other:1"] != record.image_digest
+    again = await here.ok(Checkpoint(name="two"), "web.1")  # it is still made from what it was
+    assert again["record"]["image_digest"] == record.image_digest
     assert here.litter() == []
 
 

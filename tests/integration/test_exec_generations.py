@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.client import CommandFailed, Node, Process, connect
-from bridge.model.commands import Run
+from bridge.model.commands import Create, Run
 from tests.fix_bridge import BridgeFactory
 from tests.fix_containerd import ContainerdFactory
 from tests.testbed import BUSYBOX, Ctr
@@ -105,3 +105,29 @@ async def test_what_is_run_has_its_stdio_on_the_bus_on_every_containerd(place: t
     async with asyncio.timeout(90):
         while "job" in await asyncio.to_thread(ctr, "containers", "ls", "-q"):
             await asyncio.sleep(0.05)
+
+
+async def test_input_may_come_and_end_before_the_start_on_every_containerd(place: tuple[Node, Ctr]) -> None:
+    node, ctr = place
+    where: Any = {"namespace": ctr.namespace}
+    wanted = Create(image=BUSYBOX, command=["cat"], stdio="bus", stdin=True)
+    await node.create("early", wanted, **where)
+    process = await node.attach("early", **where)
+    await process.write(b"written ")
+    await process.write(b"before the start")
+    await process.close_stdin()
+    assert (await node.close_stdin("early", **where)).already
+    started = await node.start("early", **where)
+    assert started.session == process.started.session
+    assert await read(process) == b"written before the start"
+    assert (await process.wait()).exit_status == 0
+
+    await node.create("ended", wanted, **where)
+    assert not (await node.close_stdin("ended", **where)).already
+    await node.start("ended", **where)
+    assert (await node.wait("ended", **where)).exit_status == 0
+
+    await node.create("gone", wanted, **where)
+    process = await node.attach("gone", **where)
+    await node.delete("gone", **where)
+    assert (await process.wait()).stdout.truncated == "deleted"

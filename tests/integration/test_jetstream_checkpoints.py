@@ -21,6 +21,7 @@ from bridge.jetstream.checkpoint_cipher import CheckpointSecret
 from bridge.jetstream.checkpoint_objects import Objects, nuid_of
 from bridge.jetstream.checkpoints import JetStreamCheckpoints, open_checkpoints, read_checkpoints, sweeping
 from bridge.jetstream.connection import Connection
+from bridge.jetstream.stored import sent_to
 from bridge.model.subjects import Subjects
 from bridge.ports.checkpoints import Keeping
 from bridge.testing import MemoryCheckpoints
@@ -36,8 +37,9 @@ DATA = os.urandom(3 * MIB + 12_345)
 SECRET = CheckpointSecret.of(bytes(range(32)))
 
 
-def catalogue_at(connection: Connection, **options: Any) -> JetStreamCheckpoints:
-    return JetStreamCheckpoints(connection, SUBJECTS, **{"node": "n1", "making": CheckpointMaking(), **options})
+def catalogue_at(connection: Connection, *secrets: CheckpointSecret | None, **options: Any) -> JetStreamCheckpoints:
+    given = {"node": "n1", "making": CheckpointMaking(), "secrets": [one for one in secrets if one], **options}
+    return JetStreamCheckpoints(connection, SUBJECTS, **given)
 
 
 # -- for other clients of object stores
@@ -83,7 +85,7 @@ async def test_an_archive_that_another_client_wrote_is_read(nats_url: str) -> No
 @pytest.mark.parametrize("secret", [None, SECRET], ids=["plain", "encrypted"])
 async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secret: CheckpointSecret | None) -> None:
     async with Proxy(nats_url.removeprefix("nats://")) as proxy, connected(f"nats://{proxy.address}") as connection:
-        catalogue = catalogue_at(connection, secret=secret)
+        catalogue = catalogue_at(connection, secret)
         await catalogue.ensure()
         # Within the next piece, or before anybody hears that what is sent next is stored.
         cuts: Iterator[tuple[int, Direction]] = iter(((200_000, "to_server"), (1, "to_client")) * 2)
@@ -98,7 +100,7 @@ async def test_a_line_that_breaks_loses_and_repeats_nothing(nats_url: str, secre
         assert proxy.accepted >= 5
         await catalogue.put(record(key(), facts))
         async with connected(nats_url) as other:
-            assert await whole(catalogue_at(other, secret=secret), key()) == DATA
+            assert await whole(catalogue_at(other, secret), key()) == DATA
             store = await other.jetstream.object_store(BUCKET)
             assert (await store.get(key().token)).info.size == facts.size
 
@@ -131,6 +133,27 @@ async def test_what_is_taken_away_under_an_upload_ends_it_and_the_next_one_begin
         assert await whole(catalogue, key()) == DATA
 
 
+async def test_an_upload_whose_first_pieces_are_gone_begins_anew(nats_url: str) -> None:
+    """As what was under way while somebody took the rest away: it is stored all the same, and stands alone."""
+    async with connected(nats_url) as connection:
+        catalogue, stored = catalogue_at(connection), asyncio.Event()
+
+        async def half() -> AsyncIterator[bytes]:
+            yield DATA[: len(DATA) // 2]
+            await asyncio.Event().wait()
+
+        storing = asyncio.create_task(
+            catalogue.store(key(), half, upload="a-1", tell=lambda size: stored.set() if size >= 3 * CHUNK else None)
+        )
+        await asyncio.wait_for(stored.wait(), 90)
+        storing.cancel()
+        await asyncio.wait({storing})
+        pieces = f"$O.{BUCKET}.C.{nuid_of(key(), 'a-1')}"
+        assert (await api(connection, f"STREAM.PURGE.OBJ_{BUCKET}", {"filter": pieces, "keep": 1}))["purged"]
+        await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
+        assert await whole(catalogue, key()) == DATA
+
+
 async def test_archives_that_are_stored_side_by_side_are_each_whole(nats_url: str) -> None:
     async with connected(nats_url) as one, connected(nats_url) as other:
         catalogues = [catalogue_at(one), catalogue_at(one), catalogue_at(other)]
@@ -149,7 +172,9 @@ async def test_archives_that_are_stored_side_by_side_are_each_whole(nats_url: st
 
 
 async def published(connection: Connection, subject: str, body: bytes) -> None:
-    await connection.jetstream.publish(subject, body)
+    """Write as somebody does who may write there, and writes as a bridge does."""
+    headers = sent_to(f"KV_{BUCKET}") if subject.startswith("$KV.") else None
+    await connection.jetstream.publish(subject, body, headers=headers)
 
 
 async def test_what_is_no_record_is_left_out_and_told_of(nats_url: str) -> None:
@@ -252,13 +277,18 @@ async def test_nobody_has_an_archive_removed_by_naming_it(nats_url: str) -> None
 
 async def test_an_archive_encrypted_is_of_no_use_without_its_key_or_in_anothers_place(nats_url: str) -> None:
     async with connected(nats_url) as connection:
-        catalogue = catalogue_at(connection, secret=SECRET)
+        catalogue = catalogue_at(connection, SECRET)
         facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
         assert (facts.key, facts.size > len(DATA)) == (SECRET.fingerprint, True)
-        for secret, said in ((None, "none is given"), (CheckpointSecret.of(bytes(32)), "the one that is given is")):
-            _, failure = await until_it_fails(catalogue_at(connection, secret=secret).load(key()))
+        for secret, said in ((None, "none is given"), (CheckpointSecret.of(bytes(32)), "what is given is")):
+            _, failure = await until_it_fails(catalogue_at(connection, secret).load(key()))
             assert (failure.code, said in failure.message) == ("failed_precondition", True)
             assert "checkpoint_key" in failure.message
+            assert SECRET.fingerprint in failure.message
+        newer = catalogue_at(connection, CheckpointSecret.of(bytes(32)), SECRET)
+        assert await whole(newer, key()) == DATA
+        again = await newer.store(key("c3"), archive(text(100)), upload="a-3", tell=unheard)
+        assert again.key == CheckpointSecret.of(bytes(32)).fingerprint
         store = await connection.jetstream.object_store(BUCKET)
         stored = (await store.get(key().token)).data or b""
         assert not any(DATA[start : start + 32] in stored for start in range(0, len(DATA) - 32, 4096))
@@ -294,22 +324,54 @@ async def test_what_the_server_answers_somebody_is_neither_record_nor_object(nat
             (f"KV_{BUCKET}", f"$KV.{BUCKET}.imported.{key().token}", f"$KV.{BUCKET}.{key().token}"),
             (f"OBJ_{BUCKET}", meta_subject(BUCKET, key().token), meta_subject(BUCKET, key("copy").token)),
         ):
-            await connection.client.publish(f"$JS.API.DIRECT.GET.{stream}.{source}", b"", reply=target)
-            await until(connection, f"{stream.partition('_')[0]}_{BUCKET}", target)
+            await answered(connection, target, f"$JS.API.DIRECT.GET.{stream}.{source}")
 
         assert [one.imported for one in await catalogue.list()] == [True]
-        with pytest.raises(CommandFailed, match="as the answer to somebody's question"):
-            await catalogue.get(key())
+        assert (await catalogue.get(key())).imported
         _, failure = await until_it_fails(catalogue.load(key("copy")))
         assert "as the answer to somebody's question" in failure.message
 
 
-async def until(connection: Connection, stream: str, subject: str) -> None:
-    """Wait until something stands there."""
+@pytest.mark.parametrize("version", ["2.15", "2.10", "2.9"])
+async def test_what_is_stored_over_a_record_hides_nothing_and_stops_nothing(
+    nats_server_factory: NatsServerFactory, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connected(nats_server_factory(version=version).url) as connection:
+        catalogue = catalogue_at(connection)
+        facts = await catalogue.store(key(), archive(DATA), upload="a-1", tell=unheard)
+        subject = f"$KV.{BUCKET}.{key().token}"
+        await answered(connection, subject)  # it may be there before
+        made = await catalogue.put(record(key(), facts))
+        for _ in range(3):
+            await answered(connection, subject)
+        assert await catalogue_at(connection, filtered=True).get(key()) == made
+        caplog.clear()
+        assert await catalogue.list() == [made]
+        assert f"under {key().token} stand messages (3) that no bridge has written" in caplog.text
+        assert await whole(catalogue, key()) == DATA
+        assert await catalogue_at(connection, keeping=Keeping(abandoned_s=0)).sweep() == 0
+        # Once more by the one who made it, and by another one.
+        assert await catalogue.put(record(key(), facts)) == made
+        with pytest.raises(CommandFailed, match="there is a checkpoint"):
+            await catalogue.put(record(key(), facts, upload="a-2"))
+        assert await catalogue.remove(key()) == len(DATA)
+        assert await catalogue.list() == []
+        assert await stands_under(connection, subject) == 0
+
+
+async def stands_under(connection: Connection, subject: str) -> int:
+    """How many messages stand there."""
+    stream = f"{subject[1:].partition('.')[0].replace('O', 'OBJ')}_{BUCKET}"
+    info = await api(connection, f"STREAM.INFO.{stream}", {"subjects_filter": subject})
+    return int((info["state"].get("subjects") or {}).get(subject, 0))
+
+
+async def answered(connection: Connection, subject: str, question: str = "$JS.API.INFO") -> None:
+    """Have nats-server answer there."""
+    before = await stands_under(connection, subject)
+    await connection.client.publish(question, b"", reply=subject)
     async with asyncio.timeout(90):
-        while not (await api(connection, f"STREAM.INFO.{stream}", {"subjects_filter": subject}))["state"].get(
-            "subjects"
-        ):
+        while await stands_under(connection, subject) == before:
             await asyncio.sleep(0.01)
 
 

@@ -17,7 +17,7 @@ import bridge.jetstream.log as log_module
 from bridge.errors import ConfigError, LogRefused, LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.consumer import Consumer, Doubt
+from bridge.jetstream.consumer import Consumer, Silent
 from bridge.jetstream.fast_ingest import FastIngest
 from bridge.jetstream.lanes import Lanes
 from bridge.jetstream.log import JetStreamLog, open_log
@@ -426,7 +426,7 @@ async def test_the_end_is_found_where_consumers_fall_silent(
                 break
             count += 1
             yield each
-        raise Doubt("silence")
+        raise Silent("silence")
 
     monkeypatch.setattr(Consumer, "messages", silent)
     await log.append(entries(12))

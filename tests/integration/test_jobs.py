@@ -225,7 +225,7 @@ async def test_a_slow_job_holds_up_no_other_container_and_can_be_cancelled(
     async with connect(nats_url) as bus:
         await job(bus, ctr, Stop(id="slow", grace=600))
         for number in range(40):  # more than a lane lets wait of requests
-            await job(bus, ctr, Kill(id=f"w-{number}", signal="SIGWINCH"))
+            await job(bus, ctr, Resume(id=f"w-{number}"))
         await job(bus, ctr, Pause(id="other"), "web.2")
         assert (await outcome(bus, "other")).outcome == "ok"
         node = await bus.node("n1")
@@ -236,6 +236,20 @@ async def test_a_slow_job_holds_up_no_other_container_and_can_be_cancelled(
         assert taken.error is not None
         assert (slow.error.code, taken.error.code) == ("cancelled", "cancelled")
         assert (await outcome(bus, "w-38")).outcome == "ok"
+        await drained(bus)
+
+
+async def test_a_job_that_kills_passes_a_job_that_waits_for_the_end(
+    start_bridge: StartBridge, ctr: Ctr, nats_url: str
+) -> None:
+    await asyncio.to_thread(start_bridge)
+    await asyncio.to_thread(ctr.run, "web.1", *STUBBORN)
+    async with connect(nats_url) as bus:
+        await job(bus, ctr, Stop(id="patient", grace=86_400))
+        await job(bus, ctr, Stop(id="patient-too", grace=86_400))
+        await job(bus, ctr, Kill(id="now", signal="KILL"))
+        assert [(await outcome(bus, each)).outcome for each in ("now", "patient", "patient-too")] == ["ok"] * 3
+        assert (await outcome(bus, "patient")).result["exit_status"] == 137
         await drained(bus)
 
 

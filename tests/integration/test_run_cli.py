@@ -103,6 +103,26 @@ def test_input_of_a_started_container(place: list[str]) -> None:
     assert (ran.returncode, ran.stdout) == (0, b"in and out")
 
 
+def test_input_may_come_and_end_before_its_container_is_started(
+    place: list[str], bridge: Bridge, tmp_path: Path
+) -> None:
+    assert cli(place, "create", "-i", "--id", "cat", IMAGE, "cat").returncode == 0
+    with subprocess.Popen(
+        [*PROGRAM, "attach", *place, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as early:
+        assert early.stdin is not None
+        early.stdin.write(b"early\n")
+        early.stdin.close()
+        until(lambda: [*(tmp_path / "state" / "stdio").glob("*/stdin.end")])
+        bridge.kill()
+        after = len(bridge.lines)
+        bridge.start()
+        bridge.live(after=after)
+        assert cli(place, "start", "cat").returncode == 0
+        assert early.stdout is not None
+        assert (early.stdout.read(), early.wait(WITHIN_S)) == (b"early\n", 0)
+
+
 def test_who_reads_no_more_leaves_it_running_and_is_told(place: list[str], ctr: Ctr) -> None:
     with running(place, "run", "--rm", "--id", "yes", IMAGE, "yes") as yes:
         assert yes.stdout is not None

@@ -28,6 +28,7 @@ GENERATIONS = [pytest.param("2.1"), *(pytest.param(version, marks=pytest.mark.ol
 
 ENDLESS = ("sh", "-c", "trap 'exit 7' TERM; echo ready > /ready; while :; do sleep 0.05; done")
 STUBBORN = ("sh", "-c", "trap '' TERM; echo ready > /ready; while :; do sleep 0.05; done")
+DEAF = ("sh", "-c", "trap 'echo heard > /heard' TERM; echo ready > /ready; while :; do sleep 0.05; done")
 EXECED = ("tasks", "exec", "--exec-id")
 
 
@@ -186,6 +187,19 @@ async def test_kill_takes_names_numbers_all_and_one_exec(here: Here) -> None:
     await here.node.kill("web.1", signal="sigkill", all=True, **here.where)
     assert await asyncio.to_thread(execed.wait, 90) == 137
     assert (await here.node.wait("web.1", **here.where)).exit_status == 137
+
+
+async def test_whoever_kills_passes_a_restart_that_waits_for_the_end(here: Here) -> None:
+    await here.run("web.1", *DEAF)
+    before = (await here.inspect()).container.task.pid
+    restarting = asyncio.create_task(here.node.restart("web.1", grace=86_400, **here.where))
+    heard = f"/proc/{before}/root/heard"
+    await here.until(lambda: here.ctr.host.run("test", "-s", heard, check=False).returncode == 0)
+    await here.node.kill("web.1", signal="KILL", **here.where)
+    ended = (await restarting).ended
+    assert ended is not None
+    assert ended.exit_status == 137
+    assert (await here.inspect()).container.task.pid != before
 
 
 @pytest.mark.parametrize("paused", [False, True])

@@ -68,12 +68,20 @@ class Containerd:
     """
 
     def __init__(
-        self, version: str = "2.1", *, log_level: str = "info", own_cgroups: bool = False, small: int = 0
+        self,
+        version: str = "2.1",
+        *,
+        log_level: str = "info",
+        own_cgroups: bool = False,
+        unified_cgroups: bool = False,
+        small: int = 0,
     ) -> None:
         self.version = version
         self.log_level = log_level
         self.own_cgroups = own_cgroups
         """Whether it has control groups of its own, as another machine has."""
+        self.unified_cgroups = unified_cgroups
+        """Whether they are of the second version: without controllers where the machine has the first one, but for freezing."""
         self._small = small
         self._host: subprocess.Popen[str] | None = None
         self._shared: Path | None = None
@@ -141,7 +149,12 @@ class Containerd:
                 stderr=log,
                 text=True,
                 start_new_session=True,  # Ctrl-C is for us; the host ends with its input
-                env={**os.environ, "OWN_CGROUPS": "1" if self.own_cgroups else "", "SMALL": str(self._small or "")},
+                env={
+                    **os.environ,
+                    "OWN_CGROUPS": "1" if self.own_cgroups else "",
+                    "UNIFIED_CGROUPS": "1" if self.unified_cgroups else "",
+                    "SMALL": str(self._small or ""),
+                },
             )
         try:
             if self._read() != "ready":
@@ -288,6 +301,10 @@ class Containerd:
         if check and process.returncode != 0:
             raise subprocess.CalledProcessError(process.returncode, argv, stdout, stderr)
         return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
+
+    def outside(self, path: str) -> str:
+        """The path by which a file of the host's is seen from outside."""
+        return f"/proc/{self._init}/root{path}"
 
     def ctr(self, *args: str, namespace: str = "default", check: bool = True) -> str:
         """Run containerd's own command line client and return what it printed.

@@ -9,6 +9,7 @@
 # one word a line on standard input (start, alive, signal NAME) with one line of answer each. At the end of the input,
 # which is also what the death of the starting process looks like, everything inside is killed and DIR removed.
 #
+# With UNIFIED_CGROUPS it has the second version of control groups only, whatever the machine has.
 # With OWN_CGROUPS it has control groups of its own too, as another machine has: a container of the same name may be on both.
 # With SMALL, a number of bytes, DIR/small is a disk of that size, seen from both sides.
 set -eu
@@ -64,9 +65,16 @@ groups() {
   done < <(grep ' /sys/fs/cgroup/' /proc/mounts)
 }
 
+# The second version of control groups, as far as the machine has not given their controllers to the first one.
+unified() {
+  umount -R -l /sys/fs/cgroup
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+}
+
 inside() {
   enter "$@"
   [ -z "$own" ] || groups
+  [ -z "${UNIFIED_CGROUPS:-}" ] || unified
   export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   local dir=$2 pid=0 verb word
   echo ready

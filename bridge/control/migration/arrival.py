@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from msgspec.structs import replace
 
@@ -17,14 +17,26 @@ from bridge.control.migration.entry import Entry
 from bridge.control.migration.target import Copy, TargetAct, TargetView, target_next
 from bridge.errors import CommandFailed
 from bridge.failpoint import failpoint
+from bridge.model.identity import new_ulid
 from bridge.model.migrations import Migration, MigrationKey, MigrationState
 from bridge.ports import MigrationRegister
 
-__all__ = ["Arrival", "Arrived", "TargetHands"]
+__all__ = ["Arrival", "Arrived", "Still", "TargetHands"]
 
 log = logging.getLogger(__name__)
 
 RETRY_S: Final = 1.0
+
+STILL_S: Final = 10.0
+"""How long a restore waits for the register, its task made. Nothing is decided by that: what is given up is taken away."""
+
+
+Still: TypeAlias = Callable[[], Awaitable[None]]
+"""Returns if the container is still this target's to run.
+
+Raises:
+    CommandFailed: it is not.
+"""
 
 
 class Arrived(NamedTuple):
@@ -41,8 +53,11 @@ class TargetHands(Protocol):
         """Tell what is here of it, after everything that containerd has been told to do."""
         ...
 
-    async def restore(self, migration: Migration) -> Arrived:
-        """Restore it: it runs then, or has run to its end. What fails may leave something half."""
+    async def restore(self, migration: Migration, still: Still) -> Arrived:
+        """Restore it: it runs then, or has run to its end. What fails may leave something half.
+
+        `still` is asked right before a process of it can begin to run.
+        """
         ...
 
     async def pid(self) -> int:
@@ -74,10 +89,11 @@ class Arrival:
         self._hands = hands
         self._entry = Entry(register, key, "target")
         self._arrived: Arrived | None = None
+        self._taker = new_ulid()
         self._acts: Mapping[TargetAct, Callable[[], Awaitable[None]]] = {
             "read": self._read,
             "look": self._look,
-            "take": lambda: self._write("taken"),
+            "take": lambda: self._write("taken", taker=self._taker),
             "restore": self._restore,
             "confirm": self._confirm,
             "clean": self._clean,
@@ -135,12 +151,23 @@ class Arrival:
         self.view = replace(self.view, tried=True, copy=None)
         assert self.entry is not None
         try:
-            self._arrived = await self._hands.restore(self.entry)
+            self._arrived = await self._hands.restore(self.entry, self._still)
         except CommandFailed as error:
             self.why = error
-            self.view = replace(self.view, ready=False)
+            self.view = replace(self.view, ready=False, register=None)
             # What runs although it was found to be wrong is not to stay.
             await self._insist(self._hands.clean)
+
+    async def _still(self) -> None:
+        """See that what was taken stands, however long ago that was: this process may have been stopped since."""
+        try:
+            async with asyncio.timeout(STILL_S):
+                while (state := await self._entry.read()) is None:
+                    pass
+        except TimeoutError as error:
+            raise CommandFailed("unavailable", "the register does not say whether it is still this target's") from error
+        if state != "taken" or self.entry is None or self.entry.taker != self._taker:
+            raise CommandFailed("failed_precondition", f"it is not this target's to run any more: it is {state}")
 
     async def _confirm(self) -> None:
         if self._arrived is None:

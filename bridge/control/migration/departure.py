@@ -14,12 +14,12 @@ from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from bridge.control.migration.entry import Entry
+from bridge.control.migration.entry import Entry, Known
 from bridge.control.migration.source import Here, SourceAct, SourceView, source_next
 from bridge.control.verb import Interruption
 from bridge.errors import CommandFailed, LogRefused
 from bridge.failpoint import failpoint
-from bridge.model.migrations import Migration, MigrationState, Part
+from bridge.model.migrations import Migration, MigrationKey, MigrationState, Part
 from bridge.ports import MigrationRegister
 
 __all__ = ["Departure", "Offer", "SourceHands"]
@@ -152,8 +152,23 @@ class Departure:
 
     @property
     def undecided(self) -> bool:
-        """Whether it stands still because the register does not answer."""
-        return self.view.task == "paused" and self._entry.silent_s > 0
+        """Whether it stands still because the register does not answer, or refuses."""
+        return self.view.task == "paused" and (self._entry.silent_s > 0 or self._entry.refused)
+
+    @property
+    def stranded(self) -> bool:
+        """Whether it stands still, and nothing will ever say whose it is."""
+        return source_next(self.view) == "stuck"
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was left as it is because the register refuses."""
+        return self.view.refused
+
+    @property
+    def key(self) -> MigrationKey:
+        """What its entry stands under."""
+        return self._migration.key
 
     def give_up(self, why: CommandFailed) -> None:
         """Take it back, as far as that is still the source's to say."""
@@ -193,14 +208,14 @@ class Departure:
     # -- the register
 
     async def _read(self) -> None:
-        self.view = replace(self.view, register=await self._entry.read())
+        self._know(await self._entry.read())
         if self.view.register == "running" and not self.arrived_at:
             self.arrived_at = time.monotonic_ns()
 
     async def _reserve(self) -> None:
         self.view = replace(self.view, may_have_reserved=True)
         try:
-            self.view = replace(self.view, register=await self._entry.make(self._migration))
+            self._know(await self._entry.make(self._migration))
         except LogRefused as error:
             self.give_up(CommandFailed("unavailable", f"the register of migrations cannot be written: {error}"))
             self.view = replace(self.view, register=None)
@@ -219,7 +234,12 @@ class Departure:
         await self._write("withdrawn", why=str(self.why or "the source's bridge ended before it was decided"))
 
     async def _write(self, state: MigrationState, **told: object) -> None:
-        self.view = replace(self.view, register=await self._entry.step(state, **told))
+        self._know(await self._entry.step(state, **told))
+
+    def _know(self, register: Known | None) -> None:
+        # While it is refused somebody may have let the container run on.
+        task = None if self._entry.refused else self.view.task
+        self.view = replace(self.view, register=register, refused=self._entry.refused, task=task)
 
     async def _wait(self) -> None:
         """Wait for the target, and for whoever takes it back, as long as it is the source's to say."""

@@ -1,7 +1,8 @@
 """One end's pen at a migration's entry in the register: reads it, and changes it where it is as it was read.
 
 Where the bus does not answer nothing is known any more, of a change not even whether it will come to pass, and the entry is read
-again. That is told in the log once, and again every minute for as long as it lasts.
+again. Where it refuses, nothing was written and nothing will be: it is asked again all the same, since only that can be mended.
+Either is told in the log, and again every minute for as long as it lasts.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class Entry:
         self._key = key
         self._end = end
         self._standing = Registered(None, 0)
+        self.refused = False
+        """Whether the register refused what it was asked last."""
         self._pause = FIRST_PAUSE_S
+        self._refusals = 0
         self._silent_since: float | None = None
         self._told_at = 0.0
 
@@ -59,6 +63,9 @@ class Entry:
         """Return what stands there; None where nobody answers, after a pause that gets longer."""
         try:
             self._standing = await self._register.get(self._key)
+        except LogRefused as error:
+            await self._turned_away(error)
+            return None
         except LogError as error:
             await self._unanswered(error)
             return None
@@ -89,21 +96,39 @@ class Entry:
         except MovedOn:
             self._answered()
             return None
-        except LogError as error:
-            if wanted.state in BEGINNING and isinstance(error, LogRefused):
+        except LogRefused as error:
+            if wanted.state in BEGINNING:
                 raise
+            await self._turned_away(error)
+            return None
+        except LogError as error:
             await self._unanswered(error)
             return None
         self._answered()
+        self._refusals = 0
         return wanted.state
 
     def _answered(self) -> None:
-        if self._told_at:
+        if self._silent_since is not None and self._told_at:
             log.warning("migration %s: the register answers again", self._key.migration)
-        self._pause, self._silent_since, self._told_at = FIRST_PAUSE_S, None, 0.0
+            self._told_at = 0.0
+        self.refused, self._pause, self._silent_since = False, FIRST_PAUSE_S, None
+
+    async def _turned_away(self, error: LogRefused) -> None:
+        """Wait for longer from one refusal to the next; that it can be read in between does not help."""
+        moment = time.monotonic()
+        self.refused, self._silent_since = True, None
+        if moment - self._told_at > TOLD_EVERY_S or not self._told_at:
+            self._told_at = moment
+            log.error(
+                "migration %s of container %s: the register refuses this bridge, which asks again until it does not: %s",
+                *(self._key.migration, self._key.container, error),
+            )
+        await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** min(self._refusals, 30), LONGEST_PAUSE_S))
+        self._refusals += 1
 
     async def _unanswered(self, error: LogError) -> None:
-        moment = time.monotonic()
+        moment, self.refused = time.monotonic(), False
         if self._silent_since is None:
             self._silent_since = moment
         elif moment - self._told_at > TOLD_EVERY_S or not self._told_at:

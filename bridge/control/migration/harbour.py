@@ -3,13 +3,15 @@
 Every entry of the register is seen to by the bridges that it names, whatever becomes of the commands about it. What this run of
 the bridge does not look after it finds in the register, at its start and every few seconds: of what it is the source, that was
 left open; of what it is the target, what was taken, and what has come to nothing. So an end that was killed comes back to it, and
-a write that came late is answered too.
+a write that came late is answered too. An entry that says that a container leaves this node is followed where the node has begun
+that: the other end may write it too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
@@ -26,10 +28,12 @@ from bridge.control.migration.source import AFTER_A_CRASH
 from bridge.control.migration.target import SWEPT, TargetView
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed, LogError
+from bridge.model.codec import decode_as
+from bridge.model.commands import Migrate
 from bridge.model.migrations import DECIDED, Migration, MigrationKey
 from bridge.model.nanos import Nanos, now
 from bridge.model.subjects import Subjects
-from bridge.ports import CommandSender, MigrationRegister, MovedOn
+from bridge.ports import CommandJournal, CommandSender, MigrationRegister, MovedOn
 
 __all__ = ["Berth", "Harbour", "HarbourFigures"]
 
@@ -39,7 +43,10 @@ LOOK_S: Final = 15.0
 """Between two looks into the register for what nobody looks after."""
 
 KEPT_S: Final = 86_400.0
-"""How long an entry stands that is decided, so that who was away is told what came of it."""
+"""How long an entry stands that is decided, by the register's clock, so that who was away is told what came of it."""
+
+REST_S: Final = 60.0
+"""Between two attempts at what is left open because the register refuses it, and two words about what stands still."""
 
 PROMISED_S: Final = 7_200.0
 """How long a promise is kept of which nothing more is heard. Nothing is decided by that: what is not taken is not ours."""
@@ -85,6 +92,7 @@ class Harbour:
         *,
         lanes: Lanes,
         place: Place,
+        journal: CommandJournal,
     ) -> None:
         """Take what it works with.
 
@@ -95,6 +103,7 @@ class Harbour:
             subjects: where to.
             lanes: in which the commands on each container take turns.
             place: where commands of this node work, for no container yet.
+            journal: knows which migrations this node has begun.
         """
         self.node = node
         self.leaving: dict[str, Departure] = {}
@@ -104,6 +113,11 @@ class Harbour:
         self._subjects = subjects
         self._lanes = lanes
         self._place = place
+        self._journal = journal
+        self._stranded: dict[str, MigrationKey] = {}
+        """What stands still here, and nothing will ever say whose it is."""
+        self._again: dict[str, float] = {}
+        """Id -> when what was left as it is comes next."""
         self._seen: set[str] = set()
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
@@ -135,7 +149,7 @@ class Harbour:
             CommandFailed: `unavailable`: the register does not answer.
         """
         try:
-            return await self._register.list(self.node)
+            return [one.migration for one in await self._register.list(self.node)]
         except LogError as error:
             raise CommandFailed("unavailable", f"the register of migrations does not answer: {error}") from error
 
@@ -160,6 +174,12 @@ class Harbour:
             yield departure
         finally:
             del self.leaving[migration_id]
+            if departure.stranded:
+                self.strand(departure.key)
+
+    def strand(self, key: MigrationKey) -> None:
+        """Note that a container stands still, and that nothing will ever say whose it is."""
+        self._stranded[key.migration] = key
 
     def left_open(self, place: Place, migration: Migration) -> Departure:
         """Return the source's end of a migration that a crash has left open."""
@@ -191,10 +211,11 @@ class Harbour:
         try:
             while True:
                 try:
-                    for migration in await self._register.list(self.node):
-                        await self._see_to(migration)
+                    for migration, age_s in await self._register.list(self.node):
+                        await self._see_to(migration, age_s)
                 except LogError as error:
                     log.info("the register of migrations is not read: %s", error)
+                await self._look_at_stranded()
                 await asyncio.sleep(LOOK_S)
         finally:
             tasks = [*self._under_way.values()]
@@ -202,18 +223,17 @@ class Harbour:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _see_to(self, migration: Migration) -> None:
-        if migration.state in DECIDED and (now() - migration.changed_at) / 1e9 > KEPT_S:
-            if migration.source == self.node:
-                await self._register.forget(migration.key)
-            return
+    async def _see_to(self, migration: Migration, age_s: float) -> None:
         if migration.id in self._under_way:
             return
-        if migration.source == self.node:
-            if migration.state not in DECIDED and migration.id not in self.leaving:
+        if migration.source != self.node:
+            if self._is_due(migration):
+                self._spawn(migration, self._arrive)
+        elif migration.id not in self.leaving:
+            if migration.state not in DECIDED:
                 self._spawn(migration, self._go_on)
-        elif self._is_due(migration):
-            self._spawn(migration, self._arrive)
+            elif age_s > KEPT_S:
+                await self._register.forget(migration.key)
 
     def _is_due(self, migration: Migration) -> bool:
         """Tell whether there may be something to do for the target, once for each state of an entry."""
@@ -240,11 +260,60 @@ class Harbour:
         task.add_done_callback(lambda _: self._under_way.pop(migration.id, None))
 
     async def _go_on(self, place: Place, migration: Migration) -> None:
-        if migration.id in self.leaving:
+        if migration.id in self.leaving or self._rests(migration.id):
+            return
+        if not await self._begun_here(migration):
+            self._rest(migration.id)
+            log.error(
+                "the register says that migration %s of %s to node %s is %s, and this node has not begun it: nothing is done "
+                "about it. See who may write as node %s; `migrate --abandon` takes it back",
+                *(migration.id, place, migration.target, migration.state, migration.target),
+            )
             return
         log.warning("migration %s of %s was left open: it is gone on with", migration.id, place)
         async with self.watched(migration.id, self.left_open(place, migration)) as departure:
             await departure.run()
+        if departure.refused:
+            self._rest(migration.id)
+
+    def _rests(self, migration_id: str) -> bool:
+        return self._again.get(migration_id, 0.0) > time.monotonic()
+
+    def _rest(self, migration_id: str) -> None:
+        moment = time.monotonic()
+        self._again = {each: until for each, until in self._again.items() if until > moment}
+        self._again[migration_id] = moment + REST_S
+
+    async def _begun_here(self, migration: Migration) -> bool:
+        """Tell whether the journal has this very migration; of one that has ended nothing is left but to take it back.
+
+        Raises:
+            CommandFailed: the journal cannot be read.
+        """
+        row = await self._journal.look(migration.id)
+        if row is None or (row.verb, row.namespace, row.container) != (Migrate.verb, *migration.key[2:4]):
+            return False
+        if row.outcome is not None:
+            return migration.state in {"reserved", "offered"}
+        return decode_as(row.body, dict[str, Any]).get("to") == migration.target
+
+    async def _look_at_stranded(self) -> None:
+        """Forget what stands still no more, and name the rest in the log."""
+        for key in list(self._stranded.values()):
+            try:
+                task = await self._place.runtime.tasks.get(key.namespace, key.container)
+            except CommandFailed as error:
+                log.info("container %s is not looked at: %s", key.container, error)
+                continue
+            if task is None or task.status != "paused":
+                del self._stranded[key.migration]
+            elif not self._rests(key.migration):
+                self._rest(key.migration)
+                log.error(
+                    "container %s of namespace %s stands still, and the entry of its migration %s is gone: find out whether it "
+                    "runs on node %s, then resume or delete it here (docs/migration.md)",
+                    *(key.container, key.namespace, key.migration, key.target),
+                )
 
     async def _arrive(self, place: Place, migration: Migration) -> None:
         berth = self.berths.get(migration.id)
@@ -265,4 +334,4 @@ class Harbour:
     def figures(self) -> HarbourFigures:
         """Return how many migrations are under way now."""
         undecided = sum(departure.undecided for departure in self.leaving.values())
-        return HarbourFigures(len(self.leaving), len(self.berths), undecided)
+        return HarbourFigures(len(self.leaving), len(self.berths), undecided + len(self._stranded))

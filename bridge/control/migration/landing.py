@@ -23,11 +23,12 @@ from bridge.control.checkpoint_dump import checkpointing_at
 from bridge.control.checkpoint_verdict import verdict_of_restore
 from bridge.control.creation import created_by
 from bridge.control.leases import lease_labels, lease_of
-from bridge.control.migration.arrival import Arrived
+from bridge.control.migration.arrival import Arrived, Still
 from bridge.control.migration.loading import digest_of
 from bridge.control.migration.target import Copy
 from bridge.control.restore import permit_plan
-from bridge.control.restore_container import Plan, bring_image, carried_out, plan_of
+from bridge.control.restore_container import Plan, carried_out, plan_of
+from bridge.control.restore_image import bring_image
 from bridge.control.restore_source import Taken
 from bridge.control.restore_spec import without_config
 from bridge.control.verb import Place, image_at
@@ -171,10 +172,10 @@ class Landing:
             return
         if plan.image is None:
             if not brought:
-                raise CommandFailed("failed_precondition", f"image {plan.wanted.image} is missing, and was not sent")
-            await bring_image(self._place, plan, self._lease)
-            self.plan = structs.replace(plan, image=await image_at(self._place, plan.wanted.image))
-        resolved = await self._place.runtime.images.resolve(namespace, plan.wanted.image)
+                raise CommandFailed("failed_precondition", f"image {plan.content} is missing, and was not sent")
+            await bring_image(self._place, plan.taken, plan.content, self._lease)
+            self.plan = structs.replace(plan, image=await image_at(self._place, plan.content))
+        resolved = await self._place.runtime.images.resolve(namespace, plan.content)
         where = (namespace, plan.wanted.snapshotter, plan.wanted.snapshot_key)
         given = {labels.COMMAND: self._own}
         await self._place.runtime.snapshots.prepare(*where, resolved, labels=given, lease=self._lease)
@@ -235,12 +236,12 @@ class Landing:
 
     # -- once it is taken
 
-    async def restore(self, migration: Migration) -> Arrived:
+    async def restore(self, migration: Migration, still: Still) -> Arrived:
         """Compare it with the source where that is wanted, and restore it: it runs then, or has run to its end."""
         assert self.plan is not None
         verified = await asyncio.to_thread(self._compared, migration) if migration.verify else []
         bench = Bench(path=self._bench.path)
-        restored = await carried_out(self._place, self.plan, bench, self._lease)
+        restored = await carried_out(self._place, self.plan, bench, self._lease, still=still)
         self._ran = True  # it may have ended by now: that is its own end, and not to be done once more at the source
         return Arrived(restored.pid, verified)
 

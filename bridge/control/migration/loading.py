@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,6 +22,7 @@ import msgspec
 from bridge.checkpoints import Delta, keep_layer
 from bridge.control import lifecycle
 from bridge.control.checkpoint_dump import MOMENT_S, at_a_good_moment, checkpointing_at, freeze, resume
+from bridge.control.checkpoint_origin import exported
 from bridge.control.leases import lease_labels, lease_of
 from bridge.control.migration.asking import Asking
 from bridge.control.migration.departure import Offer
@@ -163,15 +165,10 @@ class Loading:
         await self._store(spec, "reserving", 0)
 
     async def _send_image(self) -> None:
-        namespace, _ = self._place.target
         record = self._record
-
-        async def exported() -> Archive:
-            async for piece in await self._place.runtime.checkpoints.export_image(namespace, record.image):
-                yield piece
-
+        archive = partial(exported, self._place, record.image_digest, record.image)
         self.sent += await self._kit.catalogue.store_image(
-            record.image_digest, exported, upload=self._migration.id, tell=self._telling("sending image", 0)
+            record.image_digest, archive, upload=self._migration.id, tell=self._telling("sending image", 0)
         )
 
     async def _send_round(self) -> int:
@@ -215,6 +212,8 @@ class Loading:
 
     async def resume(self) -> None:
         """Let it run on."""
+        if self._record.options.tcp_established:
+            await self._place.runtime.checkpoints.release_network(*self._place.target)
         await resume(self._place)
 
     # -- when it is decided
@@ -230,9 +229,15 @@ class Loading:
         await lifecycle.delete(self._place, Delete(force=True))
 
     async def _end_still(self) -> None:
-        """End it as it stands. Where its processes are out of sight CRIU does it, which ends them when it has dumped them."""
+        """End it as it stands. Where its processes are out of sight CRIU does it, which ends them when it has dumped them.
+
+        It does so with connections that go on elsewhere, too: nothing of them stays here then that would be in their way back.
+        """
         task = await self._place.runtime.tasks.get(*self._place.target)
-        if task is None or task.status != "paused" or await self._place.runtime.tasks.kill_frozen(*self._place.target):
+        if task is None or task.status != "paused":
+            return
+        connected = self._record.options.tcp_established
+        if not connected and await self._place.runtime.tasks.kill_frozen(*self._place.target):
             return
         namespace, container = self._place.target
         bench, checkpoints = await self._bench("end"), self._place.runtime.checkpoints
@@ -240,7 +245,8 @@ class Loading:
             options = self._record.options
             await checkpoints.dump(namespace, container, bench.images, options, ends=True, lease=self._lease)
         except CommandFailed as error:
-            log.warning("%s runs at its target, and may do something here before it ends: %s", self._place, error)
+            if not connected or not await self._place.runtime.tasks.kill_frozen(namespace, container):
+                log.warning("%s runs at its target, and may do something here before it ends: %s", self._place, error)
         finally:
             await disk(lambda: removed(bench.path))
 
@@ -280,6 +286,9 @@ class Loading:
         bench = await self._bench(name)
         namespace, container = self._place.target
         checkpoints = self._place.runtime.checkpoints
+        if self._record.options.tcp_established and not running:
+            # From here on nobody answers for its connections at this end, nor closes them when it is killed.
+            await checkpoints.hold_network(namespace, container)
         await checkpoints.dump(namespace, container, bench.images, self._record.options, ends=False, lease=self._lease)
         if self._record.rw:
             try:

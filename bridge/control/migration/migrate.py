@@ -125,7 +125,7 @@ def _check(place: Place, command: Migrate) -> None:
 
 async def _entry(place: Place, command: Migrate, record: ContainerInfo, task: TaskInfo) -> Migration:
     namespace, container = place.target
-    key = MigrationKey(place.node, namespace, container, place.command_id)
+    key = MigrationKey(place.node, command.to, namespace, container, place.command_id)
     draft = await facts_of(place, record, task, options_of(command), name=part_key(key, 0).name, rw=True)
     moment = now()
     return Migration(

@@ -34,7 +34,7 @@ async def receive(place: Place, command: Receive) -> Received:
     harbour = harbour_at(place)
     key = key_of(place, command)
     entry = await harbour.entry(key)
-    if entry is None or entry.target != place.node:
+    if entry is None:
         raise CommandFailed(
             "failed_precondition",
             f"the register has no migration {key.migration} of {place} from node {key.source} to node {place.node}",
@@ -52,7 +52,7 @@ async def receive(place: Place, command: Receive) -> Received:
 
 def key_of(place: Place, command: Receive) -> MigrationKey:
     """Return what the migration stands under in the register."""
-    return MigrationKey(command.source, *place.target, command.migration)
+    return MigrationKey(command.source, place.node, *place.target, command.migration)
 
 
 def _demand(entry: Migration, *states: MigrationState) -> None:

@@ -67,6 +67,7 @@ class SourceView(Struct, frozen=True, kw_only=True):
         asked: the target was asked to take it.
         told: the target was told that nothing comes, or cannot be reached.
         tidy: nothing is left on the bus.
+        refused: the register refused what it was asked last; nothing of that was written, and nothing will be.
     """
 
     register: MigrationState | Literal["absent"] | None = None
@@ -78,6 +79,7 @@ class SourceView(Struct, frozen=True, kw_only=True):
     asked: bool = False
     told: bool = False
     tidy: bool = False
+    refused: bool = False
 
 
 AFTER_A_CRASH: Final = SourceView(back=True, may_have_reserved=True, may_have_offered=True)
@@ -144,6 +146,9 @@ RULES: Final[Mapping[MigrationState | Literal["absent"], _Rules]] = MappingProxy
 
 def source_next(view: SourceView) -> SourceAct:
     """Return what the source does next."""
+    if view.refused and view.back and view.task != "paused":
+        # It runs here, or is no more, and the register is not to be had: nothing here hangs on what is written there next.
+        return "look" if view.task is None else "end"
     if view.register is None:
         return "read"
     if view.task is None:

@@ -31,21 +31,22 @@ __all__ = ["MIGRATION"]
 AGAIN_S: Final = 1.0
 
 
-async def recover_migrate(place: Place, _command: Migrate, _started_at: Nanos) -> Migrated:
+async def recover_migrate(place: Place, command: Migrate, _started_at: Nanos) -> Migrated:
     """It is gone on with from what the register says."""
     harbour = _harbour(place)
     if place.command_id in harbour.leaving:
         raise NotDone("the bridge stops")  # by the very run that is looked at
-    raise GoesOn(partial(_left, place, harbour), place.interruption)
+    raise GoesOn(partial(_left, place, harbour, command.to), place.interruption)
 
 
-async def _left(place: Place, harbour: Harbour) -> Migrated:
-    key = MigrationKey(place.node, *place.target, place.command_id)
+async def _left(place: Place, harbour: Harbour, target: str) -> Migrated:
+    key = MigrationKey(place.node, target, *place.target, place.command_id)
     async with harbour.turn(place):
         entry = await _entry(harbour, key)
         if entry is None:
             task = await place.runtime.tasks.get(*place.target)
             if task is not None and task.status == "paused":
+                harbour.strand(key)
                 raise Undecided(
                     f"no register says whose {place} is, and it stands still: look whether it runs elsewhere, then resume it"
                 )

@@ -79,6 +79,9 @@ class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     repeatable: ClassVar[bool] = False
     """Whether it may be carried out twice under one id: what only looks, or is about the moment only. The rest is journaled."""
 
+    follows: ClassVar[bool] = False
+    """Whether it is about what an earlier command for the container may be about to make: what is not there yet is waited for."""
+
     id: CommandId | None = None
     dry_run: bool = False
     purpose: Remark | None = None

@@ -62,11 +62,13 @@ class Exec(Command, frozen=True, kw_only=True):
 class Attach(Command, frozen=True, kw_only=True):
     """Tell where the stdio of a process is on the bus: of an exec, or of the container's own process.
 
-    Only of processes that this bridge started with their stdio on the bus; those of others have theirs elsewhere.
+    Only of processes that this bridge started with their stdio on the bus; those of others have theirs elsewhere. Of a container
+    that was created to have it there and was not started, the process is the one to come: what is sent to it follows it.
     """
 
     verb: ClassVar[str] = "attach"
     repeatable: ClassVar[bool] = True
+    follows: ClassVar[bool] = True
     group: ClassVar[Group] = "exec"
     result: ClassVar[type[Struct]] = outcomes.ExecResult
 
@@ -78,6 +80,7 @@ class Resize(Command, frozen=True, kw_only=True):
 
     verb: ClassVar[str] = "resize"
     repeatable: ClassVar[bool] = True
+    follows: ClassVar[bool] = True
     group: ClassVar[Group] = "exec"
     result: ClassVar[type[Struct]] = outcomes.Done
 
@@ -87,10 +90,11 @@ class Resize(Command, frozen=True, kw_only=True):
 
 
 class CloseStdin(Command, frozen=True, kw_only=True):
-    """End the standard input of a process; ended already is success."""
+    """End the standard input of a process; ended already is success. It may end before its container is started."""
 
     verb: ClassVar[str] = "close-stdin"
     repeatable: ClassVar[bool] = True
+    follows: ClassVar[bool] = True
     group: ClassVar[Group] = "exec"
     result: ClassVar[type[Struct]] = outcomes.Done
 

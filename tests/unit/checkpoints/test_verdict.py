@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.checkpoints import ToDump, ToRestore, before_dump, before_restore, host_paths
 from bridge.checkpoints.cpu import missed
-from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, Finding, HostFacts
+from bridge.model.checkpoints import ArchiveFacts, CheckpointOptions, Finding, HostFacts, Listening
 from bridge.ports.checkpoints import CriuCheck
 from tests.unit.checkpoints.archives import RECORD
 
@@ -91,6 +91,9 @@ DUMPS = {
     "connections that are asked for": Case(
         {"connections": 2, "options": TCP, "spec": OWN | JOINED}, "tcp", "ok", "are dumped"
     ),
+    "connections that are closed": Case(
+        {"connections": 2, "options": CheckpointOptions(tcp_close=True)}, "tcp", "ok", "closed at the restore"
+    ),
     "connections in a network that goes": Case({"options": TCP}, "tcp", "risk", "can only be closed"),
     "sockets that CRIU does not know": Case(
         {"criu": CriuCheck("4.1.1", True, "")},
@@ -150,13 +153,33 @@ def then(**changed: Any) -> dict[str, Any]:
     return {"record": msgspec.structs.replace(THEN, host=msgspec.structs.replace(HOST, **changed))}
 
 
+def tcp(address: str, port: int) -> Listening:
+    return Listening(protocol="tcp", address=address, port=port)
+
+
+def udp(address: str, port: int) -> Listening:
+    return Listening(protocol="udp", address=address, port=port)
+
+
+def listening(*listens: Listening, taken: list[Listening] | None, spec: Any = OWN | JOINED) -> dict[str, Any]:
+    """In a network that others are in too."""
+    return {"record": msgspec.structs.replace(THEN, listens=list(listens)), "taken": taken, "spec": spec}
+
+
+WEB = tcp("127.0.0.1", 80)
+FUSE = OWN | {
+    "linux": {
+        "namespaces": [{"type": "network"}],
+        "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}, "nonsense"],
+    }
+}
 ESTABLISHED = {"record": msgspec.structs.replace(THEN, options=TCP)}
 LABELLED = {"spec": OWN | {"process": {"apparmorProfile": "docker-default"}}}
 
 RESTORES = {
     "no CRIU": Case({"criu": CriuCheck("", False, ""), **here(criu="")}, "criu", "blocks", "there is no CRIU"),
     "an older CRIU": Case(
-        {"criu": CriuCheck("4.1.1", True, "")}, "criu-version", "risk", "dumped by CRIU 4.2.1, and here"
+        {"criu": CriuCheck("4.1.1", True, "")}, "criu-version", "blocks", "dumped by CRIU 4.2.1, and here"
     ),
     "a newer CRIU": Case({"criu": CriuCheck("5.0", True, "")}, "criu-version", "ok", "here is 5.0"),
     "a CRIU that is not known": Case(then(criu=""), "criu-version", "unknown", "not known"),
@@ -184,6 +207,12 @@ RESTORES = {
     "no image": Case({"image_here": False}, "image", "blocks", "not here: docker.io/library/busybox:local"),
     "an image that follows": Case({"image_here": False, "image_follows": True}, "image", "ok", "brought along"),
     "another image of that name": Case({"image_digest": "sha256:b"}, "image", "blocks", "another one"),
+    "another image of that name, and the right one": Case(
+        {"image_digest": "sha256:b", "image_as": "x/y:1"}, "image", "ok", "that one is here as x/y:1, and is taken"
+    ),
+    "another image of that name, and the right one follows": Case(
+        {"image_digest": "sha256:b", "image_follows": True}, "image", "ok", "is brought along, under its digest"
+    ),
     "an image that is not known": Case({"image_digest": ""}, "image", "unknown", "not known"),
     "no view of images": Case({"image_here": None}, "image", "unknown", "not known"),
     "an id that is taken": Case({"id_free": False}, "id", "blocks", "there is a container of this id"),
@@ -200,6 +229,44 @@ RESTORES = {
         {"spec": OWN | JOINED, "missing": None}, "network", "unknown", "not known"
     ),
     "no spec: network": Case({"spec": None}, "network", "unknown", "not known"),
+    "ports in a network of its own": Case(listening(WEB, taken=[WEB], spec=OWN), "ports", "ok", "every port is free"),
+    "ports that are free": Case(
+        listening(WEB, taken=[udp("0.0.0.0", 80), tcp("0.0.0.0", 81), tcp("10.0.0.1", 80)]),
+        "ports",
+        "ok",
+        "are free: tcp 127.0.0.1 80",
+    ),
+    "a port that somebody has": Case(
+        listening(WEB, taken=[WEB]), "ports", "blocks", "listens already where it does: tcp 127.0.0.1 80"
+    ),
+    "a port that somebody has everywhere": Case(
+        listening(tcp("::1", 80), taken=[tcp("::", 80)]), "ports", "blocks", "tcp ::1 80"
+    ),
+    "a port everywhere that somebody has": Case(
+        listening(udp("0.0.0.0", 53), taken=[udp("127.0.0.53", 53)]), "ports", "blocks", "udp 0.0.0.0 53"
+    ),
+    "a port that somebody may have": Case(
+        listening(WEB, taken=[tcp("::", 80)]), "ports", "risk", "may listen already where it does"
+    ),
+    "a port of the other protocol's addresses": Case(
+        listening(tcp("::1", 80), taken=[tcp("0.0.0.0", 80)]), "ports", "ok", "are free"
+    ),
+    "a port in the host's network": Case(listening(WEB, taken=[WEB], spec=OWN | HOSTS), "ports", "blocks", "80"),
+    "no ports": Case(listening(taken=None), "ports", "ok", "listens nowhere"),
+    "ports that are not known": Case({"spec": OWN | JOINED, "taken": [WEB]}, "ports", "unknown", "where it listens"),
+    "ports in a network that is not seen": Case(
+        listening(WEB, taken=None), "ports", "unknown", "free is not known: tcp 127.0.0.1 80"
+    ),
+    "no spec: ports": Case({"spec": None}, "ports", "unknown", "not known"),
+    "a device that is gone": Case(
+        {"spec": FUSE, "missing": ["/sys/dev/char/10:229"]}, "devices", "risk", "not restored: /dev/fuse"
+    ),
+    "a device that is gone is no mount": Case(
+        {"spec": FUSE, "missing": ["/sys/dev/char/10:229"]}, "mounts", "ok", "is here"
+    ),
+    "a device that is there": Case({"spec": FUSE}, "devices", "ok", "are here"),
+    "devices that nobody looked for": Case({"spec": FUSE, "missing": None}, "devices", "unknown", "known: /dev/fuse"),
+    "no spec: devices": Case({"spec": None}, "devices", "unknown", "not known"),
     "a mount that is gone": Case({"spec": BOUND, "missing": ["/srv/\r"]}, "mounts", "blocks", r"not here: /srv/\r"),
     "mounts that nobody looked for": Case({"missing": None}, "mounts", "unknown", "not known"),
     "connections": Case(ESTABLISHED | {"spec": OWN | JOINED}, "tcp", "risk", "need the address"),
@@ -268,6 +335,9 @@ def test_the_paths_of_the_host_that_a_spec_needs() -> None:
         "nonsense",
     ]
     assert host_paths(OWN | JOINED | {"mounts": mounts}) == ["/srv/data", "/srv/hosts", "/run/netns/web"]
+    assert host_paths(FUSE) == ["/sys/dev/char/10:229"]
+    assert host_paths({"linux": {"devices": [{"type": "b", "major": 7, "minor": 0}]}}) == ["/sys/dev/block/7:0"]
+    assert host_paths({"linux": {"devices": [{"type": "p", "major": 7}, {"type": "c", "major": "7"}]}}) == []
     assert host_paths({"mounts": 1, "linux": []}) == []
 
 

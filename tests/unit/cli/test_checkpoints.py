@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from bridge.client.checkpoint_keys import findings_of_keys
 from bridge.errors import CommandFailed
-from bridge.model.checkpoints import CheckpointKey
+from bridge.jetstream.checkpoint_keys import read_keys
+from bridge.model.checkpoints import ArchiveFacts, CheckpointKey
 from bridge.testing import MemoryCheckpoints
 from tests.contract.catalogues import archive, key, record, text, unheard
 from tests.unit.checkpoints.archives import RECORD, contents, packed
@@ -29,6 +31,39 @@ def catalogue_of(*keys: CheckpointKey, data: bytes = b"archive", **fields: Any) 
         return catalogue
 
     return asyncio.run(made())
+
+
+def test_keygen_makes_a_key_and_takes_nobodys_place(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    said = cli("checkpoint", "keygen", str(file))
+    (secret,) = read_keys(file)
+    assert (said.status, said.out.strip()) == (0, secret.fingerprint)
+    again = cli("checkpoint", "keygen", str(file))
+    assert (again.status, "is there already" in again.err, read_keys(file)) == (2, True, [secret])
+    added = json.loads(cli("checkpoint", "keygen", "--add", "--json", str(file)).out)
+    assert [one.fingerprint for one in read_keys(file)] == [secret.fingerprint, added["fingerprint"]]
+
+
+def test_inspect_says_which_key_is_needed_where_it_is_not_here(cli: Cli) -> None:
+    facts = ArchiveFacts(size=1, digest="", unpacked=1, key="f" * 32)
+    catalogue = MemoryCheckpoints()
+    asyncio.run(catalogue.put(record(ONE, facts)))
+    said = cli("checkpoint", "inspect", "c1", checkpoints=catalogue)
+    assert said.status == 0
+    assert f"checkpoint {ONE.token} is encrypted with the key {'f' * 32}, which is not in checkpoint_key" in said.err
+    assert json.loads(said.out)[0]["archive"]["key"] == "f" * 32
+
+
+def test_doctor_says_which_keys_are_needed() -> None:
+    records = [record(key(f"c{n}"), ArchiveFacts(size=1, digest="", unpacked=1, key=k)) for n, k in enumerate("aab")]
+    plain = record(key("c9"), ArchiveFacts(size=1, digest="", unpacked=1))
+    found = list(findings_of_keys([*records, plain], ["b", "c"]))
+    assert [(one.level, one.message) for one in found] == [
+        ("warn", "2 archives are encrypted with the key a, which is not here"),
+        ("ok", "1 encrypted archives can be read with the keys here"),
+    ]
+    assert [one.level for one in findings_of_keys(records, [])] == ["ok", "ok"]
+    assert list(findings_of_keys([plain], [])) == []
 
 
 def test_ls_shows_them_in_a_table(cli: Cli) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
+from bridge.cli import main
 from bridge.model.checkpoints import Finding, Verdict
 from bridge.model.events import Failure
 from bridge.model.outcomes import Migrated, Outcome
@@ -84,10 +86,15 @@ def test_one_that_hangs_is_taken_back(cli: Cli) -> None:
         ([], "give --to NODE, or --abandon for a migration that hangs"),
         (["--to", "n2", "--abandon"], "give --to NODE, or --abandon for a migration that hangs"),
         (["--to", "n2", "--pre-copy", "some"], "--pre-copy 'some' is no number of rounds: give one, or auto"),
+        (["--to", "n2", "--cgroups-mode", "none"], "Invalid enum value 'none'"),
     ],
 )
-def test_what_makes_no_sense_is_said_before_anybody_is_asked(cli: Cli, arguments: list[str], said: str) -> None:
-    sender = SmallSender(answer, ("n1",))
-    told = cli("migrate", "web.1", *arguments, sender=sender)
-    assert (told.status, told.err) == (2, f"containerd-bridge: {said}\n")
-    assert [one for one in sender.asked if one.subject.verb != "list"] == []
+def test_what_makes_no_sense_is_said_before_anything_is_connected(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    class Never(AsyncExitStack):
+        async def __aenter__(self) -> Any:
+            pytest.fail("it connects")
+
+    assert main(["migrate", "web.1", *arguments], connect=lambda *_, **__: Never()) == 2
+    assert capsys.readouterr().err.startswith(f"containerd-bridge: {said}")

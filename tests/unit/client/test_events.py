@@ -8,11 +8,13 @@ from contextlib import aclosing
 
 import pytest
 
+from bridge.client import Bus, Unrecognized
 from bridge.client.points import Point
 from bridge.model.events import TaskPaused
 from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import NodeHeartbeat
-from bridge.ports import Start, StoredEvent
+from bridge.ports import Entry, Start, StoredEvent
+from bridge.testing import MemoryBus, MemoryLog, Scribe
 from tests.unit.cli.recorded import NOON, SECOND, stored
 from tests.unit.client.small_bus import SmallReader, bus
 
@@ -153,3 +155,44 @@ def test_an_end_before_the_beginning_is_refused(since: Point, until: Point, sent
 async def test_the_end_may_be_the_beginning() -> None:
     assert await numbers(SmallReader(THREE), since=2, until=2) == [2]
     assert await numbers(SmallReader([]), since="10m", until="10m") == []
+
+
+async def test_what_happened_is_told_apart_by_its_struct() -> None:
+    event = THREE[0]
+    told = (event.node, event.namespace, event.container, event.type, event.time, event.id, event.incarnation)
+    recorded = event.recorded
+    assert told == ("n1", "default", "x", TaskPaused.type, recorded.time, recorded.id, None)
+    match event.data:
+        case TaskPaused(container_id=container):
+            assert container == "x"
+        case other:
+            pytest.fail(f"{other} is no pause")
+
+
+async def test_an_event_of_a_newer_bridge_reaches_its_reader_raw() -> None:
+    log = MemoryLog()
+    await Scribe(log, "n1").record(TaskPaused(container_id="x", name="shop"), namespace="default", container="x")
+    [message] = log.messages
+    newer = message.body.replace(b"task.paused.v1", b"task.moved.v2").replace(b'"name":', b'"new_field":[1],"name":')
+    await log.append([Entry(n=2, id="2", subject=message.subject, body=newer)])
+
+    async with aclosing(Bus(log, MemoryBus(), log.subjects).events(follow=False)) as events:
+        old, new = [event async for event in events]
+
+    assert isinstance(old.data, TaskPaused)
+    assert isinstance(new.data, Unrecognized)
+    assert (new.type, new.container) == ("io.containerd.task.moved.v2", "x")
+    assert b'"new_field":[1]' in new.data.json
+
+
+async def test_a_field_of_a_newer_bridge_is_passed_over_and_stands_in_the_body() -> None:
+    log = MemoryLog()
+    await Scribe(log, "n1").record(TaskPaused(container_id="x", name="shop"), namespace="default", container="x")
+    body = log.messages[0].body.replace(b'"name":', b'"new_field":[1],"name":').replace(b'{"spec', b'{"newer":1,"spec')
+    await log.append([Entry(n=2, id="2", subject=log.messages[0].subject, body=body)])
+
+    async with aclosing(Bus(log, MemoryBus(), log.subjects).events(since=2, follow=False)) as events:
+        [event] = [event async for event in events]
+
+    assert event.data == TaskPaused(container_id="x", name="shop")
+    assert b'"newer":1' in event.body

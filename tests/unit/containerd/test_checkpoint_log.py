@@ -10,6 +10,7 @@ LOG = """\
 (00.000746) Running pre-dump scripts
 (00.010902) Warn  (compel/arch/x86/src/lib/infect.c:418): Will restore 1371 with interrupted system call
 (00.493067)      1: Error (criu/files-reg.c:2353): Can't open file \x1b[31mfile\r on restore: No such file or directory
+(00.063064) pie: 18: Error (criu/pie/util-vdso.c:117): vdso: ELF header magic mismatch
 (00.079186) Error (criu/cr-dump.c:2111): Dumping FAILED.
 """
 
@@ -17,6 +18,7 @@ LOG = """\
 def test_the_errors_are_told_without_stamps_and_control_characters() -> None:
     assert log_end(LOG) == (
         "Error (criu/files-reg.c:2353): Can't open file [31mfile on restore: No such file or directory; "
+        "Error (criu/pie/util-vdso.c:117): vdso: ELF header magic mismatch; "
         "Error (criu/cr-dump.c:2111): Dumping FAILED."
     )
 

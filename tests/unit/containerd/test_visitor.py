@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +72,85 @@ def test_only_what_was_not_there_before_is_removed(programs: Programs) -> None:
     assert programs.done == []
     visitor.unlock({"iptables": [line for line in CRIUS if "OUTPUT" not in line]})
     assert programs.done == ["iptables -w -D OUTPUT -j CRIU", "nft delete table inet CRIU-77"]
+
+
+class Rules:
+    """A network's rules, as iptables has them; only this program is there."""
+
+    def __init__(self) -> None:
+        self.there = ["-P INPUT ACCEPT", "-A INPUT -j OTHERS"]
+
+    def __call__(self, *argv: str) -> list[Any]:
+        if argv[0] != "iptables":
+            return [127, ""]
+        word, *rest = argv[2:]
+        rule = " ".join(rest)
+        match word:
+            case "-S":
+                return [0, "\n".join(self.there)]
+            case "-N":
+                self.there.append(f"-N {rule}")
+            case "-A" | "-I":
+                self.there.append(f"-A {rule}")
+            case "-D":
+                self.there.remove(f"-A {rule}")
+            case "-F":
+                self.there = [line for line in self.there if not line.startswith(f"-A {rule} ")]
+            case "-X":
+                self.there.remove(f"-N {rule}")
+        return [0, ""]
+
+
+def test_a_network_is_held_once_and_released_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = Rules()
+    monkeypatch.setattr(visitor, "run", rules)
+    before = list(rules.there)
+    visitor.release()
+    assert rules.there == before
+    assert (visitor.hold(), visitor.hold()) == (True, True)
+    assert sorted(set(rules.there) - set(before)) == [
+        "-A CONTAINERD-BRIDGE -j DROP",
+        "-A INPUT -j CONTAINERD-BRIDGE",
+        "-A OUTPUT -j CONTAINERD-BRIDGE",
+        "-N CONTAINERD-BRIDGE",
+    ]
+    assert len(rules.there) == len(set(rules.there))
+    visitor.release()
+    assert rules.there == before
+
+
+def test_where_only_nft_is_a_table_holds_it_and_where_nothing_is_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def nft(*argv: str) -> list[Any]:
+        if argv[0] != "nft":
+            return [127, ""]
+        done.append(" ".join(argv[1:]))
+        return [0, "table inet containerd-bridge\n"]
+
+    monkeypatch.setattr(visitor, "run", nft)
+    assert visitor.hold()
+    visitor.release()
+    assert [line.split(" {")[0] for line in done] == [
+        "add table inet containerd-bridge",
+        "add chain inet containerd-bridge input",
+        "add chain inet containerd-bridge output",
+        "list tables",
+        "delete table inet containerd-bridge",
+    ]
+    monkeypatch.setattr(visitor, "run", lambda *_: [127, ""])
+    assert not visitor.hold()
+
+
+def test_the_connections_of_a_process_are_counted_and_of_nobody_else() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as one:
+        before = visitor.connections([os.getpid(), 2**22 + 1])  # others of ours too
+        assert before >= 1
+        accepted, _ = server.accept()  # nobody's until now
+        with accepted:
+            assert visitor.connections([os.getpid()]) == before + 1
+        one.close()
+        assert visitor.connections([os.getpid()]) < before + 1
 
 
 def test_the_chain_goes_when_all_that_leads_to_it_has_gone(programs: Programs) -> None:

@@ -3,7 +3,8 @@
 The bridges decide with the functions that the real ones decide with; what they decide to do happens here, in every way in which
 it can happen. Either bridge dies and comes back at any moment, and what containerd had been told to do goes on without it. A
 message is lost, comes late, or comes again and again. A write to the register is refused, or taken and its answer lost, or it is
-on its way and comes to pass much later. An operator decides what an operator may decide.
+on its way and comes to pass much later. Somebody has something stored above the entry, which moves the revision on that a write
+has to expect. An operator decides what an operator may decide, also while a bridge is stopped between two steps.
 """
 
 from collections import deque
@@ -38,8 +39,13 @@ class World(NamedTuple):
     """All of it at one moment."""
 
     register: Register = "absent"
-    late: frozenset[tuple[Register, MigrationState]] = frozenset()
-    """Writes that are on their way, with what each expects to find."""
+    above: int = 0
+    """How much is stored above the entry that nobody has written; with the state it is the revision."""
+    source_above: int = 0
+    target_above: int = 0
+    """How much of that each end knows of."""
+    late: frozenset[tuple[Register, int, MigrationState]] = frozenset()
+    """Writes that are on their way, with the revision that each expects to find."""
     messages: frozenset[str] = frozenset()
     """Everything that was sent: it may come at any time, again, or never."""
     up: bool = True
@@ -55,8 +61,19 @@ class World(NamedTuple):
     def plain(self) -> "World":
         """Return the same without what can have no effect any more: late writes and messages of states that are past."""
         at = ORDER.index(self.register) if self.register in ORDER else len(ORDER)
-        late = frozenset(write for write in self.late if ORDER.index(write[0]) >= at)
-        return self._replace(late=late, messages=self.messages if at <= ORDER.index("taken") else frozenset())
+        late = frozenset(
+            write
+            for write in self.late
+            if ORDER.index(write[0]) > at or (write[0] == self.register and write[1] == self.above)
+        )
+        knows = self.source is not None and self.source.register == self.register
+        there = self.target is not None and self.target.register == self.register
+        return self._replace(
+            late=late,
+            messages=self.messages if at <= ORDER.index("taken") else frozenset(),
+            source_above=self.source_above if knows else 0,
+            target_above=self.target_above if there else 0,
+        )
 
 
 class Step(NamedTuple):
@@ -74,6 +91,14 @@ class Protocol(NamedTuple):
     target: Callable[[TargetView], TargetAct] = target_next
     after_a_crash: SourceView = AFTER_A_CRASH
     loses_register: bool = False
+    stored: int = 1
+    """How much may be stored above each state of an entry: one is enough to be in the way of every write."""
+    reads_what_is_last: bool = False
+    """Take what stands above the entry for it: then there is none."""
+    expects_the_entry: bool = False
+    """Expect the entry's own revision, and not the very last one."""
+    looks_once_more: bool = True
+    """Whether a target reads the register right before it lets it run."""
 
 
 def steps(world: World, protocol: Protocol) -> Iterator[Step]:
@@ -90,32 +115,48 @@ def steps(world: World, protocol: Protocol) -> Iterator[Step]:
 
 
 def _write(
-    world: World, end: End, before: Register, after: MigrationState, known: World, unknown: World
+    world: World, end: End, before: tuple[Register, int], after: MigrationState, known: World, unknown: World
 ) -> Iterator[Step]:
     """Compare and set. `known` and `unknown` are the writer's state where it hears of its success, and where it hears nothing."""
-    assert may_pass(None if before == "absent" else before, after, end), (before, after, end)
-    name = f"{end}: {before} -> {after}"
-    if world.register == before:
-        yield Step(name, known._replace(register=after))
-        yield Step(f"{name}, the answer is lost", unknown._replace(register=after), good=False)
+    state, above = before
+    assert may_pass(None if state == "absent" else state, after, end), (state, after, end)
+    name = f"{end}: {state} -> {after}"
+    if (world.register, world.above) == before:
+        yield Step(name, _written(known, after, by=end))
+        yield Step(f"{name}, the answer is lost", _written(unknown, after), good=False)
     else:
         yield Step(f"{name}, refused", unknown)
-    yield Step(f"{name}, on its way", unknown._replace(late=world.late | {(before, after)}), good=False)
+    yield Step(f"{name}, on its way", unknown._replace(late=world.late | {(state, above, after)}), good=False)
+
+
+def _written(world: World, after: MigrationState, by: End | None = None) -> World:
+    known = {} if by is None else {f"{by}_above": 0}
+    return world._replace(register=after, above=0, **known)  # type: ignore[arg-type]
+
+
+def _read(world: World, protocol: Protocol) -> tuple[Register, int]:
+    """Return what whoever reads learns: the entry, and the revision that he will expect."""
+    if world.above and protocol.reads_what_is_last:
+        return "absent", world.above
+    return world.register, 0 if protocol.expects_the_entry else world.above
 
 
 def _register(world: World, protocol: Protocol) -> Iterator[Step]:
     for write in world.late:
         left = world._replace(late=world.late - {write})
-        yield Step("a late write comes", left._replace(register=write[1]) if world.register == write[0] else left)
+        comes = (world.register, world.above) == write[:2]
+        yield Step("a late write comes", _written(left, write[2]) if comes else left)
         yield Step("a late write is lost", left)
+    if world.above < protocol.stored:
+        yield Step("something is stored above the entry", world._replace(above=world.above + 1), good=False)
     for (before, after), ends in TRANSITIONS.items():
         if "operator" not in ends or world.register != before:
             continue
-        # Whoever says that a target has failed has made sure of it.
-        if before != "taken" or (not world.target_up and world.copy not in MAY_RUN_THERE):
-            yield Step("an operator decides", world._replace(register=after), good=False)
+        # Whoever says that a target has failed has made sure that it does not run there; its bridge may only be stopped.
+        if before != "taken" or world.copy not in MAY_RUN_THERE:
+            yield Step("an operator decides", _written(world, after), good=False)
     if protocol.loses_register:
-        yield Step("the register is lost", world._replace(register="absent", late=frozenset()), good=False)
+        yield Step("the register is lost", world._replace(register="absent", above=0, late=frozenset()), good=False)
 
 
 # -- the source
@@ -125,7 +166,13 @@ def _source(world: World, protocol: Protocol) -> Iterator[Step]:
     if not world.up:
         return
     if world.source is not None:
-        yield from _BY_SOURCE[protocol.source(world.source)](world, world.source)
+        act = protocol.source(world.source)
+        if act == "read":
+            register, above = _read(world, protocol)
+            view = replace(world.source, register=register, refused=False)
+            yield Step("source: reads", world._replace(source=view, source_above=above))
+        else:
+            yield from _BY_SOURCE[act](world, world.source)
     elif world.register not in DECIDED | {"absent"}:
         yield Step("source: sweeps", world._replace(source=protocol.after_a_crash))
 
@@ -137,7 +184,10 @@ def _source_writes(after: MigrationState) -> Callable[[World, SourceView], Itera
         assert view.register is not None
         known = world._replace(source=replace(view, register=after, **told))
         unknown = world._replace(source=replace(view, register=None, **told))
-        yield from _write(world, "source", view.register, after, known, unknown)
+        yield from _write(world, "source", (view.register, world.source_above), after, known, unknown)
+        if after == "withdrawn":
+            refused = replace(view, register=None, refused=True, task=None)
+            yield Step("source: may not withdraw", world._replace(source=refused), good=False)
 
     return write
 
@@ -198,9 +248,6 @@ def _source_lets(name: str, task: Task) -> Callable[[World, SourceView], Iterato
 
 
 _BY_SOURCE: dict[SourceAct, Callable[[World, SourceView], Iterator[Step]]] = {
-    "read": lambda world, view: iter(
-        [Step("source: reads", world._replace(source=replace(view, register=world.register)))]
-    ),
     "look": _source_looks,
     "reserve": _source_writes("reserved"),
     "ask": _source_asks("reserve", "promised"),
@@ -229,7 +276,17 @@ def _target(world: World, protocol: Protocol) -> Iterator[Step]:
     if not world.target_up:
         return
     if world.target is not None:
-        yield from _BY_TARGET[protocol.target(world.target)](world, world.target)
+        act = protocol.target(world.target)
+        if act == "read":
+            register, above = _read(world, protocol)
+            yield Step(
+                "target: reads", world._replace(target=replace(world.target, register=register), target_above=above)
+            )
+        elif act == "restore" and protocol.looks_once_more and world.register != "taken":
+            view = replace(world.target, tried=True, ready=False, copy=None, register=None)
+            yield Step("target: looks once more, and does not restore", world._replace(target=view))
+        else:
+            yield from _BY_TARGET[act](world, world.target)
     elif world.register not in DECIDED | {"absent"} or world.copy == "half":
         yield Step("target: sweeps", world._replace(target=SWEPT))
 
@@ -239,7 +296,7 @@ def _target_writes(after: MigrationState) -> Callable[[World, TargetView], Itera
         assert view.register is not None
         known = world._replace(target=replace(view, register=after))
         unknown = world._replace(target=replace(view, register=None))
-        yield from _write(world, "target", view.register, after, known, unknown)
+        yield from _write(world, "target", (view.register, world.target_above), after, known, unknown)
 
     return write
 
@@ -268,9 +325,6 @@ def _target_just(name: str, **known: object) -> Callable[[World, TargetView], It
 
 
 _BY_TARGET: dict[TargetAct, Callable[[World, TargetView], Iterator[Step]]] = {
-    "read": lambda world, view: iter(
-        [Step("target: reads", world._replace(target=replace(view, register=world.register)))]
-    ),
     "look": _target_looks,
     "wait": _target_just("waits", register=None),
     "take": _target_writes("taken"),

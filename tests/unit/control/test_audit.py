@@ -127,7 +127,7 @@ async def test_what_comes_twice_is_recorded_once_and_an_impostor_is_refused(here
 
 @pytest.mark.parametrize("verb", [verb for verb in ONCE if EXAMPLES[verb][0] == "web.1"])
 async def test_what_is_cancelled_while_it_waits_is_recorded(here: Side, verb: str) -> None:
-    async with here.dispatcher._lanes.turn("default", "web.1"):
+    async with here.dispatcher._turns._lanes.turn("default", "web.1"):
         waiting = asyncio.create_task(here.example(verb, id="a-1", **REMARKS))
         while "a-1" not in here.dispatcher._changing.running:
             await asyncio.sleep(0)

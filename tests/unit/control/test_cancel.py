@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from bridge.control.dispatch import IMAGES_WIDTH, Dispatcher
+from bridge.control.dispatch import Dispatcher
 from bridge.control.memory import MemoryJournal
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
+from bridge.control.turns import IMAGES_WIDTH
 from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.commands import GROUPS

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bridge.control.restore_spec import adapted_labels, adapted_spec, same_spec
 from bridge.control.workshop import Note, Workshop
 from bridge.model import labels
+from bridge.model.checkpoints import CheckpointOptions
 from bridge.model.outcomes import Outcome
 from bridge.policy import Permissions, RuleBook
 from bridge.ports.checkpoints import TRIES
-from tests.unit.control.every_verb import ON, Side, side
+from bridge.testing.images import memory_image
+from tests.unit.control.every_verb import IMAGE, ON, Side, side
 
 KEPT = "n1.default.web=2E1.kept"
 TRUSTS = RuleBook(default="allow", spec=Permissions(trust=True, checkpoint_paths=["/"]))
@@ -169,6 +172,81 @@ async def test_where_a_restore_fails_nothing_is_left_and_what_was_there_is_as_it
     assert restored.pid == here.containerd.containers["default", ON].task.info.pid  # type: ignore[union-attr]
     assert here.containerd.containers["default", ON].record.labels[labels.CHECKPOINT] == KEPT
     assert left(here) == []
+
+
+@pytest.mark.parametrize(
+    ("runc", "cgroup", "container", "ignores"),
+    [
+        ("1.1.15+ds1", "v2", "new.1", True),
+        ("", "v2", "new.1", True),
+        ("1.3.6", "v2", "new.1", False),
+        ("1.1.15+ds1", "v1", "new.1", False),
+        ("1.1.15+ds1", "v2", ON, False),
+    ],
+)
+async def test_what_gets_another_id_gets_another_control_group(
+    here: Side, monkeypatch: pytest.MonkeyPatch, runc: str, cgroup: Any, container: str, ignores: bool
+) -> None:
+    criu, checkpoints = here.containerd.criu, here.containerd.runtime.checkpoints
+    criu.host = structs.replace(criu.host, runtime_version=runc, cgroup=cgroup)
+    told: list[str] = []
+    config = checkpoints.criu_config
+
+    def noted(options: CheckpointOptions) -> str:
+        told.append(options.cgroups_mode)
+        return config(options)
+
+    monkeypatch.setattr(checkpoints, "criu_config", noted)
+    if container == ON:
+        await here.ask("delete", ON, force=True)
+    outcome = await here.ask("restore", container, checkpoint=KEPT, force=True)
+    assert outcome.outcome == "ok", outcome.error
+    assert told == ["ignore" if ignores else ""]
+
+
+@pytest.mark.parametrize("here_as", [None, "docker.io/library/web:old"], ids=["brought", "under another name"])
+async def test_an_image_whose_name_has_moved_is_taken_by_its_digest(here: Side, here_as: str | None) -> None:
+    memory, name = here.containerd, IMAGE
+    await memory.run("default", "old.1", image=name)
+    assert (await here.ask("checkpoint", "old.1", name="one")).outcome == "ok"
+    old, other = memory.images["default", name], memory_image(name, {"Cmd": ["other"]})
+    memory.put_image("default", other)
+    digest = old.info.digest
+    if here_as is not None:
+        memory.put_image("default", memory_image(here_as, {"Cmd": ["x"]}, digest=digest))
+    source, taken = "n1.default.old=2E1.one", here_as or f"docker.io/library/web@{digest}"
+
+    checked = (await here.ask("restore", "new.1", checkpoint=source, check=True)).result.verdict
+    (finding,) = [one for one in checked.findings if one.check == "image"]
+    assert (finding.level, "another one than that it was made from" in finding.says) == ("ok", True)
+    assert ((here_as or "is brought along") in finding.says, checked.ok) == (True, True)
+    restored = await here.ask("restore", "new.1", checkpoint=source)
+    assert restored.outcome == "ok", restored.error
+    assert restored.result.image_brought == (here_as is None)
+    assert memory.containers["default", "new.1"].record.image == taken
+    assert memory.images["default", taken].info.digest == digest
+    assert memory.images["default", name] is other
+    assert left(here) == []
+
+
+async def test_what_a_container_was_made_from_is_recorded_and_not_what_is_called_so_by_now(here: Side) -> None:
+    memory = here.containerd
+    assert (await here.ask("create", "old.1", image=IMAGE)).outcome == "ok"
+    await here.ask("start", "old.1")
+    old = memory.images["default", IMAGE]
+    other = memory_image("docker.io/library/other:1")
+    memory.put_image("default", structs.replace(other, info=structs.replace(other.info, name=IMAGE)))
+
+    checked = (await here.ask("checkpoint", "old.1", check=True)).result.verdict
+    (finding,) = [one for one in checked.findings if one.check == "image"]
+    assert (finding.level, "is not on this node any more" in finding.says) == ("risk", True)
+    assert (await here.ask("checkpoint", "old.1", name="without")).outcome == "ok"
+    memory.put_image("default", structs.replace(old, info=structs.replace(old.info, name="docker.io/library/x:1")))
+    assert (await here.ask("checkpoint", "old.1", name="with")).outcome == "ok"
+    records = {record.name: record for record in await here.catalogue.list(container="old.1")}
+    assert (records["without"].image_digest, records["with"].image_digest) == ("", old.info.digest)
+    archive = b"".join([piece async for piece in here.catalogue.load_image(old.info.digest)])
+    assert old.info.digest.removeprefix("sha256:").encode() in archive
 
 
 async def test_who_may_restore_what(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import bridge
-from bridge.control import dispatch
+from bridge.control import turns
 from bridge.control.creation import VERBS as CREATE
 from bridge.control.dispatch import Dispatcher
 from bridge.control.images import VERBS as IMAGES
@@ -377,7 +377,7 @@ async def test_a_slow_stop_holds_up_neither_other_containers_nor_those_who_look(
 
 async def test_however_many_wait_nobody_is_kept_from_looking(ask: Asked) -> None:
     ask.runtime.add(task=SmallTask("running"))
-    waiting = [asyncio.create_task(ask("wait")) for _ in range(dispatch.OBSERVING_WIDTH + 1)]
+    waiting = [asyncio.create_task(ask("wait")) for _ in range(turns.OBSERVING_WIDTH + 1)]
     await settle()
     assert (await asyncio.wait_for(ask("inspect"), 90)).outcome == "ok"
     ask.runtime.made["default", "web.1"].end(3)
@@ -385,7 +385,7 @@ async def test_however_many_wait_nobody_is_kept_from_looking(ask: Asked) -> None
 
 
 async def test_more_waits_than_there_is_room_for_are_exhausted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "LASTING_WIDTH", 2)
+    monkeypatch.setattr(turns, "LASTING_WIDTH", 2)
     ask = Asked()
     ask.runtime.add(task=SmallTask("running"))
     waiting = [asyncio.create_task(ask("wait")) for _ in range(2)]
@@ -415,6 +415,21 @@ async def test_a_lane_that_is_full_is_exhausted_and_recorded() -> None:
     assert [event.verb for _, _, event, _ in ask.recorded] == ["start"]
     ask.runtime.made["default", "web.1"].end(0)
     await slow
+
+
+async def test_what_found_a_full_lane_has_one_end_however_often_it_is_sent() -> None:
+    ask = Asked(lanes=Lanes(waiting_per_lane=0))
+    ask.runtime.add(task=SmallTask("running", ignores={TERM}))
+    slow = asyncio.create_task(ask("stop", grace=60))
+    await settle()
+    first = await ask("start", id="k-1")
+    assert first.error is not None
+    assert first.error.code == "exhausted"
+    assert await ask("start", id="k-1") == first
+    ask.runtime.made["default", "web.1"].end(0)
+    await slow
+    assert await ask("start", id="k-1") == first
+    assert [event.phase for _, _, event, _ in ask.recorded if event.command_id == "k-1"] == ["finished"]
 
 
 # -- the end

@@ -22,6 +22,7 @@ from bridge.model.subjects import CommandSubject
 from bridge.ports import AnsweredLater, CommandRequest, SessionOrder, Stdio, StdioStatistics
 from bridge.testing import MemoryContainerd
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask
+from tests.unit.control.turns import settle
 from tests.unit.policy.specs import LENIENT
 
 SPEC: dict[str, Any] = {"process": {"args": ["sleep"], "cwd": "/", "env": []}}
@@ -40,6 +41,7 @@ class Session:
         return "s-1"
 
     secret = ""
+    made_at = None
 
     @property
     def command_id(self) -> str:
@@ -88,6 +90,18 @@ class Sessions:
         return self.all.get((namespace, container, exec_id))
 
     async def drain(self, namespace: str, container: str) -> None:
+        pass
+
+    async def expect(self, order: SessionOrder) -> None:
+        return None
+
+    def expected(self, namespace: str, container: str) -> None:
+        return None
+
+    def all_expected(self) -> list[tuple[str, str, Nanos | None]]:
+        return []
+
+    async def forget(self, namespace: str, container: str) -> None:
         pass
 
     def made(self, path: str) -> bool:
@@ -338,3 +352,19 @@ async def test_one_that_may_have_run_and_is_gone_is_not_to_be_sent_again(node: N
     assert outcome.error is not None
     assert (outcome.outcome, outcome.error.code) == ("unknown", "unknown")
     assert "was about to be started" in outcome.error.message
+
+
+async def test_the_input_of_a_process_may_be_ended_while_its_exec_still_waits_for_its_turn(node: Node) -> None:
+    async with node.dispatcher._turns._lanes.turn("default", "web.1"):
+        running = asyncio.create_task(node.dispatcher.handle(node.request(mode="detached", exec_id="e1")))
+        ending = asyncio.create_task(node.dispatcher.handle(node.request("close-stdin", id="a-2", exec_id="e1")))
+        nobodys = asyncio.create_task(node.dispatcher.handle(node.request("close-stdin", id="a-3", exec_id="e2")))
+        await settle()
+        assert not ending.done()
+    assert [(await one).outcome for one in (running, ending, nobodys)] == ["ok", "ok", "error"]
+
+
+async def test_who_asks_for_what_nobody_is_making_is_told_at_once(node: Node) -> None:
+    outcome = await node.dispatcher.handle(node.request("close-stdin", id="a-2", exec_id="e1"))
+    assert outcome.error is not None
+    assert outcome.error.code == "not_found"

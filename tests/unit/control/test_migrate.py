@@ -1,6 +1,7 @@
 """Moving a container between two nodes in memory, by commands over a bus in memory; what is left is looked at on both."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from msgspec.structs import replace
 
 from bridge.control.dispatch import Dispatcher
 from bridge.control.lanes import Lanes
+from bridge.control.memory import MemoryJournal
+from bridge.control.migration import entry as entry_module
+from bridge.control.migration import harbour as harbour_module
 from bridge.control.migration.harbour import Berth, Harbour
 from bridge.control.migration.landing import Landing
+from bridge.control.migration.loading import Loading
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
 from bridge.control.recovery import GoesOn, NotDone, Undecided
@@ -49,7 +54,10 @@ class Side:
         lanes, runtime = Lanes(), self.containerd.runtime
         place = Place(runtime=runtime, node=name, checkpointing=kit)
         self.place = place
-        self.harbour = Harbour(name, world.register, world.bus, Subjects(), lanes=lanes, place=place)
+        self.journal = MemoryJournal()
+        self.harbour = Harbour(
+            name, world.register, world.bus, Subjects(), lanes=lanes, place=place, journal=self.journal
+        )
         self.dispatcher = Dispatcher(
             name,
             runtime,
@@ -59,6 +67,7 @@ class Side:
             tell=self.tell,
             checkpointing=kit,
             harbour=self.harbour,
+            journal=self.journal,
         )
 
     def tell(self, progress: Progress) -> None:
@@ -146,6 +155,18 @@ async def test_it_goes_over(world: World) -> None:
     assert told == {"m-1"}
 
 
+async def test_an_image_whose_name_means_another_one_at_the_target_comes_along(world: World) -> None:
+    digest, theirs = world.source.containerd.images["default", IMAGE].info.digest, memory_image(IMAGE, {"Cmd": ["no"]})
+    world.target.containerd.put_image("default", theirs)
+    outcome = await world.send("migrate", to="n2")
+    assert outcome.outcome == "ok", outcome.error
+    images = world.target.containerd.images
+    assert images["default", IMAGE] is theirs
+    (brought,) = [image.info for image in images.values() if image.info.digest == digest]
+    assert brought.name == f"{IMAGE.rpartition(':')[0]}@{digest}"
+    assert world.target.containerd.containers["default", "web.1"].record.image == brought.name
+
+
 @pytest.mark.parametrize("fails", ["dump", "restore"])
 async def test_where_criu_fails_it_stays(world: World, fails: Any) -> None:
     side = world.source if fails == "dump" else world.target
@@ -179,6 +200,112 @@ async def test_what_stands_still_without_an_entry_is_not_said_to_run(world: Worl
     assert (await world.send("pause")).outcome == "ok"
     with pytest.raises(Undecided, match="it stands still: look whether it runs elsewhere"):
         await on.value.result()
+    assert world.source.harbour.figures().undecided == 1
+
+
+@asynccontextmanager
+async def looking(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Both look into the register all the time; what comes waits until they have looked so often from now on."""
+    monkeypatch.setattr(harbour_module, "LOOK_S", 0.001)
+    looks, listed = [0], world.register.list
+
+    async def counted(node: str) -> Any:
+        found = await listed(node)
+        looks[0] += 1
+        return found
+
+    async def have_looked(times: int) -> None:
+        until = looks[0] + 2 * times
+        while looks[0] < until:
+            await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(world.register, "list", counted)
+    running = [asyncio.create_task(side.harbour.run()) for side in world.sides.values()]
+    try:
+        yield have_looked
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_a_decided_entry_goes_a_day_later_by_the_register_s_clock_and_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry_module, "now", lambda: Nanos(1))  # of one that has just booted
+    assert (await world.send("migrate", id="m-1", to="n2")).outcome == "ok"
+    async with looking(world, monkeypatch) as have_looked:
+        world.register.pass_time(86_000)
+        await have_looked(5)
+        assert [entry.state for entry in await world.source.harbour.entries()] == ["released"]
+        world.register.pass_time(1_000)
+        while await world.source.harbour.entries():
+            await asyncio.sleep(0.001)
+
+
+async def test_an_entry_that_its_source_still_looks_at_is_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that may be: what it reads next would be that there is none."""
+    hand_over, tidied = asyncio.Event(), asyncio.Event()
+
+    async def tidy(_self: Loading) -> None:
+        hand_over.set()
+        await tidied.wait()
+
+    monkeypatch.setattr(Loading, "tidy", tidy)
+    world.target.containerd.criu.fails = "restore"
+    sent = asyncio.create_task(world.send("migrate", id="m-1", to="n2"))
+    async with looking(world, monkeypatch) as have_looked:
+        await hand_over.wait()
+        world.register.pass_time(100_000)
+        await have_looked(5)
+        assert [entry.state for entry in await world.source.harbour.entries()] == ["failed"]
+        tidied.set()
+        await sent
+
+
+@pytest.mark.parametrize("state", ["reserved", "offered", "taken", "running"])
+async def test_what_this_node_never_began_is_not_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, state: Any
+) -> None:
+    """The other end may write an entry of its own accord, and say in it that the container runs there."""
+    first = await world.send("migrate", id="m-1", to="n3")
+    assert first.error is not None
+    [real] = await world.source.harbour.entries()
+    forged = replace(real, id="m-2", target="n2", state=state)
+    world.register.lose(forged)
+    world.register.lose(replace(forged, id="m-1"))
+    async with looking(world, monkeypatch) as have_looked:
+        await have_looked(5)
+    assert world.source.there() == only()
+    assert "migration m-2 of container web.1 to node n2 is" in caplog.text
+    said = {entry.id: entry.state for entry in await world.source.harbour.entries() if entry.target == "n2"}
+    assert said["m-2"] == ("failed" if state == "taken" else state)  # by the target, which has nothing of it
+
+
+async def test_what_stands_still_without_an_entry_is_counted_until_somebody_has_decided(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    restore = world.target.containerd.runtime.checkpoints.restore
+
+    async def lost(*args: Any, **more: Any) -> int:
+        [entry] = await world.source.harbour.entries()
+        pid = await restore(*args, **more)
+        await world.register.forget(entry.key)
+        return pid
+
+    monkeypatch.setattr(world.target.containerd.runtime.checkpoints, "restore", lost)
+    outcome = await world.send("migrate", id="m-1", to="n2")
+    assert outcome.error is not None
+    assert (outcome.error.code, world.source.there()["tasks"]) == ("unknown", {"web.1": "paused"})
+    assert world.source.harbour.figures().undecided == 1
+    async with looking(world, monkeypatch):
+        while "container web.1 of namespace default stands still" not in caplog.text:
+            await asyncio.sleep(0.001)
+        assert (await world.send("resume")).outcome == "ok"
+        while world.source.harbour.figures().undecided:
+            await asyncio.sleep(0.001)
 
 
 async def test_what_is_deleted_at_its_end_still_is(world: World) -> None:
@@ -246,6 +373,40 @@ async def test_where_its_processes_are_out_of_sight_criu_ends_them(
     outcome = await world.send("migrate", to="n2")
     assert outcome.outcome == "ok", outcome.error
     assert ended == [False, True]
+    assert (world.source.there(), world.target.there()) == (NOTHING, only())
+
+
+async def test_with_its_connections_its_network_is_held_from_the_last_dump_on_until_it_runs_on(world: World) -> None:
+    """Nobody may answer for them at the source, or close them there; CRIU ends it, which does so without a word to anybody."""
+    source, key = world.source.containerd, ("default", "web.1")
+    source.criu.connections = 1
+    outcome = await world.send("migrate", to="n2")
+    assert outcome.error is not None
+    assert "it has established TCP connections (1)" in outcome.error.message
+    world.target.containerd.criu.fails = "restore"
+    held: list[tuple[bool, bool]] = []
+    dump, restore = source.runtime.checkpoints.dump, world.target.containerd.runtime.checkpoints.restore
+
+    async def dumped(*args: Any, ends: bool, **more: Any) -> None:
+        held.append((key in source.criu.networks, ends))
+        await dump(*args, ends=ends, **more)
+
+    async def restored(*args: Any, **more: Any) -> int:
+        held.append((key in source.criu.networks, False))
+        return await restore(*args, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source.runtime.checkpoints, "dump", dumped)
+        patch.setattr(world.target.containerd.runtime.checkpoints, "restore", restored)
+        outcome = await world.send("migrate", to="n2", tcp_established=True, pre_copy=1)
+        assert outcome.error is not None
+        assert held == [(False, False), (True, False), (True, False)]  # a round, the last dump, the restore
+        assert (world.source.there(), source.criu.networks) == (only(), set())
+        world.target.containerd.criu.fails = ""
+        held.clear()
+        outcome = await world.send("migrate", to="n2", tcp_established=True)
+        assert outcome.outcome == "ok", outcome.error
+        assert held == [(True, False), (True, False), (True, True)]
     assert (world.source.there(), world.target.there()) == (NOTHING, only())
 
 

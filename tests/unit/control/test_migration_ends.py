@@ -8,14 +8,15 @@ import pytest
 from msgspec.structs import replace
 
 from bridge.control.migration import arrival, departure, entry
-from bridge.control.migration.arrival import Arrival, Arrived
+from bridge.control.migration.arrival import Arrival, Arrived, Still
 from bridge.control.migration.departure import Departure, Offer
 from bridge.control.migration.source import AFTER_A_CRASH, Here, SourceView
 from bridge.control.migration.target import SWEPT, Copy, TargetView
 from bridge.control.verb import Interruption
 from bridge.errors import CommandFailed
 from bridge.failpoint import FAILPOINTS
-from bridge.model.migrations import Migration, MigrationState, Part
+from bridge.model.migrations import Migration, MigrationKey, MigrationState, Part
+from bridge.ports import Registered
 from bridge.testing import MemoryMigrations
 from tests.contract.test_migration_register import ENTRY
 
@@ -40,6 +41,9 @@ class Ground:
     def note(self) -> None:
         assert not (self.task == "running" and self.copy == "running"), "two run"
         assert self.task != "gone" or self.copy == "running", "none is left"
+
+    async def suspended(self) -> None:
+        """Be stopped, with all that is known of the register from before."""
 
     def maybe(self, act: str) -> None:
         if act in self.fails:
@@ -109,10 +113,13 @@ class Target:
     async def look(self) -> Copy:
         return self._ground.copy
 
-    async def restore(self, migration: Migration) -> Arrived:
+    async def restore(self, migration: Migration, still: Still) -> Arrived:
         assert migration.state == "taken"
         assert migration.parts
         self._ground.maybe("restore")
+        self._ground.copy = "half"
+        await self._ground.suspended()
+        await still()
         self._ground.copy = "running"
         self._ground.note()
         self._ground.maybe("verify")
@@ -174,6 +181,65 @@ async def test_what_fails_at_the_target_gives_it_back(ground: Ground, act: str) 
     assert ending(ground) == ("running", "none", "failed")
     assert migration is not None
     assert migration.why == f"{act} was to fail"
+
+
+async def test_a_target_that_was_stopped_looks_once_more_before_it_lets_it_run(ground: Ground) -> None:
+    """An operator has said meanwhile that it never will."""
+    stopped, goes_on = asyncio.Event(), asyncio.Event()
+    arriving: list[asyncio.Task[Migration | None]] = []
+
+    async def suspended() -> None:
+        stopped.set()
+        await goes_on.wait()
+
+    class Away(Source):
+        async def hand_over(self) -> None:
+            assert ground.arrival is not None
+            ground.arrival.view = TargetView(ready=True)
+            arriving.append(asyncio.create_task(ground.arrival.run()))
+
+    ground.suspended = suspended  # type: ignore[method-assign]
+    ground.fails = {"tell"}
+    leaves = asyncio.create_task(Departure(ground.register, ENTRY, Away(ground), view=SourceView()).run())
+    await stopped.wait()
+    standing = await ground.register.get(ENTRY.key)
+    assert standing.migration is not None
+    assert standing.migration.state == "taken"
+    await ground.register.change(standing, replace(standing.migration, state="failed", by="operator"))
+    await leaves
+    assert ending(ground) == ("running", "half", "failed")
+    goes_on.set()
+    await arriving[0]
+    assert ending(ground) == ("running", "none", "failed")
+
+
+async def test_what_another_one_has_taken_is_not_run(ground: Ground) -> None:
+    """As where a register that went back was written on."""
+
+    async def suspended() -> None:
+        standing = await ground.register.get(ENTRY.key)
+        assert standing.migration is not None
+        ground.register.lose(replace(standing.migration, taker="another"))
+
+    ground.suspended = suspended  # type: ignore[method-assign]
+    left = leaving(ground)
+    await left.run()
+    assert ending(ground) == ("running", "none", "failed")
+
+
+async def test_a_register_that_does_not_answer_right_before_it_runs_gives_it_back(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival, "STILL_S", 0.01)
+    down = ground.register.down()
+
+    async def suspended() -> None:
+        down.__enter__()
+        asyncio.get_running_loop().call_later(0.1, down.__exit__, None, None, None)
+
+    ground.suspended = suspended  # type: ignore[method-assign]
+    await leaving(ground).run()
+    assert ending(ground) == ("running", "none", "failed")
 
 
 async def test_a_target_that_cannot_be_told_holds_nothing_up(ground: Ground) -> None:
@@ -276,6 +342,27 @@ async def test_what_nobody_takes_is_taken_back(ground: Ground, monkeypatch: pyte
     assert ending(ground) == ("running", "none", "withdrawn")
 
 
+async def test_what_nobody_has_written_holds_nothing_up(ground: Ground) -> None:
+    """Whoever has nats-server answer under the entry's key does so at every moment."""
+    get, flooded = ground.register.get, 0
+
+    async def flood(key: MigrationKey) -> Registered:
+        nonlocal flooded
+        flooded += 1
+        if flooded % 2:
+            ground.register.overwrite(key)
+        return await get(key)
+
+    ground.register.get = flood  # type: ignore[method-assign]
+    running = asyncio.create_task(leaving(ground).run())
+    while not running.done():
+        ground.register.overwrite(ENTRY.key)
+        for _ in range(50):
+            await asyncio.sleep(0)
+    await running
+    assert ending(ground) in {("gone", "running", "released"), ("running", "none", "withdrawn")}
+
+
 async def test_a_bridge_that_stops_while_it_freezes_lets_it_run_on(ground: Ground) -> None:
     frozen = asyncio.Event()
 
@@ -319,6 +406,49 @@ async def test_where_an_offer_is_refused_it_runs_on(ground: Ground) -> None:
     await left.run()
     assert str(left.why) == "the register of migrations cannot be written: the register takes no entry that is offered"
     assert ending(ground) == ("running", "none", "withdrawn")
+
+
+@pytest.mark.parametrize("act", ["ask", "send", "freeze", "dump"])
+async def test_a_register_that_takes_nothing_back_holds_up_nothing_that_runs(ground: Ground, act: str) -> None:
+    ground.register.refuse("withdrawn")
+    ground.fails = {act}
+    left = leaving(ground)
+    entry = await left.run()
+    assert ending(ground) == ("running", "none" if act == "ask" else "half", "reserved")
+    assert entry is not None
+    assert str(left.why) == f"{act} was to fail"
+    # Whoever looks into the register later does the rest.
+    ground.register.refuse()
+    await leaving(ground, AFTER_A_CRASH).run()
+    assert ending(ground)[2] == "withdrawn"
+
+
+async def test_what_is_offered_stands_still_while_it_may_not_be_taken_back(
+    ground: Ground, caplog: pytest.LogCaptureFixture
+) -> None:
+    ground.register.refuse("withdrawn")
+    ground.fails = {"hand_over"}
+    left = leaving(ground)
+    running = asyncio.create_task(left.run())
+    while not left.undecided:
+        await asyncio.sleep(0)
+    assert ground.task == "paused"
+    assert "the register refuses this bridge, which asks again until it does not" in caplog.text
+    ground.register.refuse()
+    await running
+    assert ending(ground)[::2] == ("running", "withdrawn")
+
+
+async def test_what_somebody_lets_run_meanwhile_is_not_waited_for(ground: Ground) -> None:
+    ground.register.refuse("withdrawn")
+    ground.fails = {"hand_over"}
+    left = leaving(ground)
+    running = asyncio.create_task(left.run())
+    while not left.undecided:
+        await asyncio.sleep(0)
+    ground.task = "running"
+    await running
+    assert ending(ground)[::2] == ("running", "offered")
 
 
 @pytest.mark.parametrize("state", ["reserved", "offered", "taken", "running", "released"])

@@ -52,6 +52,24 @@ def test_a_weakness_is_named_with_what_is_there_and_what_is_needed(weaker: dict[
 
 
 @pytest.mark.parametrize(
+    ("weaker", "said"),
+    [
+        ({"max_msgs_per_subject": 1}, "max_msgs_per_subject is 1, needed is 1000000 or more"),
+        ({"discard_new_per_subject": False}, "discard_new_per_subject is false, needed is true"),
+        ({"allow_rollup_hdrs": True}, "allow_rollup_hdrs is true, needed is unset"),
+    ],
+)
+def test_a_bucket_from_which_something_could_be_pushed_out_is_not_good_enough(
+    weaker: dict[str, Any], said: str
+) -> None:
+    kept = declared_bucket("b", "for a test", replicas=1, kept=True)
+    assert weaknesses(kept, "b", replicas=1, kept=True) == []
+    unlimited = {"max_msgs_per_subject": -1, "discard_new_per_subject": False}
+    assert weaknesses(kept | unlimited, "b", replicas=1, kept=True) == []
+    assert said in "; ".join(weaknesses(kept | weaker, "b", replicas=1, kept=True))
+
+
+@pytest.mark.parametrize(
     ("header", "value", "mark"),
     [
         ("KV-Operation", "DEL", True),

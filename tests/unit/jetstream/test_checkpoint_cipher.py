@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
-from bridge.errors import CommandFailed, ConfigError
-from bridge.jetstream.checkpoint_cipher import OVERHEAD, PREFIX, CheckpointSecret, Sealing, read_secret
+from bridge.errors import CommandFailed
+from bridge.jetstream.checkpoint_cipher import OVERHEAD, PREFIX, CheckpointSecret, Sealing
 from bridge.jetstream.checkpoint_pieces import AnotherArchive, Piece, Reached, pieces, reached_by
 
 SECRET = CheckpointSecret.of(bytes(range(32)))
@@ -128,40 +127,3 @@ async def test_a_piece_says_how_far_it_comes() -> None:
     assert made[-1].reached.offset == len(DATA)
     for header in ("", "{}", '{"number":0,"offset":1,"length":4096,"sha256":""}', "[" * 10_000):
         assert reached_by({"Containerd-Bridge-Upload": header}) is None
-
-
-# -- the key's file
-
-
-KEY = bytes(range(32))
-
-
-@pytest.mark.parametrize("content", [KEY, KEY.hex().encode(), KEY.hex().upper().encode() + b"\n"])
-def test_a_key_is_bytes_or_hex_digits(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "key"
-    file.write_bytes(content)
-    file.chmod(0o600)
-    assert read_secret(file) == SECRET
-    assert bytes(range(32)).hex() not in repr(SECRET)
-
-
-@pytest.mark.parametrize("content", [b"", b"x" * 31, b"x" * 33, b"g" * 64, b"0" * 63])
-def test_what_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "key"
-    file.write_bytes(content)
-    file.chmod(0o600)
-    with pytest.raises(ConfigError, match="is no key: 32 random bytes or 64 hex digits"):
-        read_secret(file)
-
-
-def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "key"
-    file.write_bytes(bytes(32))
-    for mode in (0o640, 0o604, 0o620):
-        file.chmod(mode)
-        with pytest.raises(ConfigError, match=r"is open to others .*: chmod 600"):
-            read_secret(file)
-    with pytest.raises(ConfigError, match="No such file"):
-        read_secret(tmp_path / "missing")
-    with pytest.raises(ConfigError, match=r"is no file|Is a directory"):
-        read_secret(tmp_path)

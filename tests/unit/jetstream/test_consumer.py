@@ -16,11 +16,14 @@ import bridge.jetstream.consumer as consumer_module
 from bridge.jetstream.api import PREFIX
 from bridge.jetstream.client import Link
 from bridge.jetstream.connection import Connection
-from bridge.jetstream.consumer import Consumer, Doubt, Place, _place
+from bridge.jetstream.consumer import Consumer, Doubt, Place, Silent, _place
 from bridge.jetstream.errors import Denied
 from bridge.jetstream.parser import Delivered, Listener
 
 INBOX = "_INBOX.x"
+HEADERS = b"NATS/1.0\r\nA: b\r\n\r\n"
+SIZE = len("e.x$JS.ACK.S.c.1.1.1.1700000000000000000.9") + len(HEADERS) + len(b"body")
+"""What the server takes off a portion's bytes for a message."""
 
 
 class Server:
@@ -61,7 +64,7 @@ class Server:
     async def message(self, number: int, *, sequence: int | None = None, pending: int = 9) -> None:
         assert self._deliver is not None
         reply = f"$JS.ACK.S.c.1.{sequence or number}.{number}.1700000000000000000.{pending}"
-        self._deliver(Delivered("e.x", reply, b"body"))
+        self._deliver(Delivered("e.x", reply, b"body", HEADERS))
 
     async def status(
         self, code: str, description: str = "", *, pull: int | None = None, last: str | None = None
@@ -186,10 +189,28 @@ async def test_without_waiting_it_ends_when_there_is_nothing_more(server: Server
     assert all(pull["no_wait"] for pull in server.pulls)
 
 
-async def test_silence_is_noticed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wait", [True, False])
+async def test_silence_is_noticed(server: Server, monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
     monkeypatch.setattr(consumer_module, "SILENCE_S", 0.01)
-    with pytest.raises(Doubt, match="silence"):
-        await reading(server)
+    with pytest.raises(Silent, match=r"a consumer has said nothing for 0\.01 s and counts 3 messages as waiting"):
+        await reading(server, wait=wait)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_a_portion_whose_bytes_have_all_come_is_over_without_a_word(
+    server: Server, monkeypatch: pytest.MonkeyPatch, wait: bool
+) -> None:
+    monkeypatch.setattr(consumer_module, "PORTION_BYTES", 2 * SIZE)
+    task = reading(server, wait=wait, count=3)
+    await settle()
+    await server.message(1)
+    await settle()
+    assert [pull["max_bytes"] for pull in server.pulls] == [2 * SIZE]
+    await server.message(2)
+    await settle()
+    assert len(server.pulls) == 2
+    await server.message(3)
+    assert await task == [1, 2, 3]
 
 
 async def test_the_loss_of_the_connection_is_noticed_behind_what_had_come(server: Server) -> None:

@@ -32,9 +32,8 @@ class Yard(House):
     """A house in which containers are made."""
 
     def place(self, command_id: str = "c1", **more: Any) -> Place:
-        more = {"sessions": self.sessions, "permit": anything, **more}
-        runtime = self.containerd.runtime
-        return Place(runtime=runtime, node="n1", namespace="default", container="job", command_id=command_id, **more)
+        more = {"sessions": self.sessions, "permit": anything, "container": "job", **more}
+        return Place(runtime=self.containerd.runtime, node="n1", namespace="default", command_id=command_id, **more)
 
     async def said(self, process: ExecResult | None) -> tuple[bytes, StreamEnd | None]:
         assert process is not None
