@@ -192,21 +192,35 @@ def _sockets(directory: str) -> Iterator[str]:
 
 def thaw(pid: int) -> bool:
     """Let the control group of a process run, if it is frozen; return whether it was."""
+    return _freezer_set(pid, to="run")
+
+
+def freeze(pid: int) -> bool:
+    """Freeze the control group of a process, if it runs; return whether it did."""
+    return _freezer_set(pid, to="stand")
+
+
+def _freezer_set(pid: int, *, to: str) -> bool:
+    """Let a control group run or stand still; return whether it was the other way."""
     with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
         for line in groups:
             _, controllers, path = line.rstrip("\n").split(":", 2)
             if "freezer" in controllers.split(","):
-                file, frozen, thawed = f"/sys/fs/cgroup/freezer{path}/freezer.state", {"FROZEN", "FREEZING"}, "THAWED"
+                file, frozen, words = (
+                    f"/sys/fs/cgroup/freezer{path}/freezer.state",
+                    {"FROZEN", "FREEZING"},
+                    {"run": "THAWED", "stand": "FROZEN"},
+                )
             elif not controllers:
-                file, frozen, thawed = f"/sys/fs/cgroup{path}/cgroup.freeze", {"1"}, "0"
+                file, frozen, words = f"/sys/fs/cgroup{path}/cgroup.freeze", {"1"}, {"run": "0", "stand": "1"}
             else:
                 continue
             if os.path.exists(file):
                 with open(file, encoding="utf-8") as state:
-                    was = state.read().strip() in frozen
-                if was:
+                    stands = state.read().strip() in frozen
+                if stands == (to == "run"):
                     with open(file, "w", encoding="utf-8") as state:
-                        state.write(thawed)
+                        state.write(words[to])
                     return True
     return False
 
@@ -256,6 +270,7 @@ STEPS: Final[dict[str, Callable[..., Any]]] = {
     "release": release,
     "connections": connections,
     "thaw": thaw,
+    "freeze": freeze,
     "missing": missing,
 }
 
