@@ -53,6 +53,7 @@ from bridge.errors import (
     LogRefused,
     LogUnavailable,
 )
+from bridge.model.codec import decode as read_event
 from bridge.model.commands import Checkpoint, Create, Exec, Import, Migrate, Pull, Restore, Run
 from bridge.model.envelope import Event, Recorded, Unrecognized
 from bridge.model.events import (
@@ -157,6 +158,7 @@ __all__ = [
     "Rebuilt",
     "Difference",
     "derived_id",
+    "read_event",
     "read_point",
     "now",
     # what may be raised

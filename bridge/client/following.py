@@ -99,16 +99,17 @@ class FollowsLog:
 
     def subscribe(
         self,
-        name: str,
+        under: str,
+        /,
         *,
         node: Names = (),
         namespace: Names = (),
         container: Names = (),
         type: Names = (),  # noqa: A002 - the word of the contract
         label: Names = (),
+        name: Names = (),
         image: Names = (),
         exit_status: Names = (),
-        container_name: Names = (),
         since: Point | None = None,
         node_events: bool | None = None,
         acknowledge: Acknowledge = "next",
@@ -122,15 +123,15 @@ class FollowsLog:
         choice of events may change between two readings, and then counts from there on.
 
         Args:
-            name: letters, digits, `_` and `-`, 64 at the most.
+            under: the name: letters, digits, `_` and `-`, 64 at the most.
             node: only from these nodes; this and the next ones are as in `events`.
             namespace: only from these containerd namespaces.
             container: only of these containers, by id.
             type: only of these types.
             label: only of containers with this label.
+            name: only of containers whose name matches this pattern.
             image: only of containers whose image matches this pattern.
             exit_status: only ends with this status.
-            container_name: only of containers whose name matches this pattern: what is `name` in `events`.
             since: where a name begins that nobody has used; without, at the next event to come. `1` is the whole log.
             node_events: also events of nodes.
             acknowledge: `next`, or `by-hand`: then only `Subscription.acknowledge` does, and a thousand events at the most
@@ -146,12 +147,12 @@ class FollowsLog:
             namespaces=namespace,
             containers=container,
             words=type,
-            selection=Selection(label=label, name=container_name, image=image, exit_status=exit_status),
+            selection=Selection(label=label, name=name, image=image, exit_status=exit_status),
             node_events=node_events,
         )
         durable, filters = self._demand_durable(), choice.subjects(self.subjects)
         start = start_at(None if since is None else read_point(since), follow=True)
-        return Subscription(name, lambda: durable.resume(name, filters, start, choice.admits), acknowledge)
+        return Subscription(under, lambda: durable.resume(under, filters, start, choice.admits), acknowledge)
 
     async def unsubscribe(self, name: str) -> bool:
         """Forget how far a name has come; return whether there was such a one.

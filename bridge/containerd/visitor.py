@@ -19,7 +19,7 @@ import stat
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -35,11 +35,12 @@ MARK: Final = "0xc114"
 HELD: Final = "CONTAINERD-BRIDGE"
 """Our chain, and table, that lets nothing pass: CRIU takes its own away when it has dumped."""
 
-UNCONNECTED: Final = ("03", "06", "07", "0A")
-"""States of TCP sockets (include/net/tcp_states.h) of no connection, or of no process: CRIU dumps them as they are."""
+LISTENS: Final = "0A"
+BOUND: Final = "07"
+"""States of sockets in /proc/net (linux, include/net/tcp_states.h): of TCP, and of UDP without a peer."""
 
-LISTENING: Final = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
-"""Tables of sockets, and the state there of those that take what comes from anybody."""
+UNCONNECTED: Final = ("03", "06", "07", LISTENS)
+"""Those of TCP that are of no connection, or of no process: CRIU dumps them as they are."""
 
 MAPPED: Final = bytes(10) + b"\xff\xff"
 """What an address of IPv4 begins with where it is written as one of IPv6."""
@@ -171,7 +172,7 @@ def connections(pids: list[int]) -> int:
     connected: set[str] = set()
     for pid in pids:
         try:
-            sockets.update(_sockets(f"/proc/{pid}/fd"))
+            sockets |= _sockets(pid)
             for table in ("tcp", "tcp6"):
                 with open(f"/proc/{pid}/net/{table}", encoding="utf-8") as lines:
                     rows = [line.split() for line in lines][1:]
@@ -181,13 +182,16 @@ def connections(pids: list[int]) -> int:
     return len(sockets & connected)
 
 
-def _sockets(directory: str) -> Iterator[str]:
-    """Return the inodes of the sockets that a process has open."""
-    for name in os.listdir(directory):
-        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
-            file = os.readlink(f"{directory}/{name}")
-            if file.startswith("socket:["):
-                yield file[8:-1]
+def _sockets(pid: int) -> set[str]:
+    """Return the inodes of the sockets that a process has open; of none where it has ended."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                file = os.readlink(f"/proc/{pid}/fd/{name}")
+                if file.startswith("socket:["):
+                    found.add(file[8:-1])
+    return found
 
 
 def thaw(pid: int) -> bool:
@@ -222,12 +226,9 @@ def listening(own: int, *pids: int) -> list[list[Any]]:
     `own` is our directory in the /proc that was there before: in another one our number may mean nothing.
     """
     found: list[list[Any]] = []
-    sockets: set[str] = set()
-    for pid in pids:
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
-            sockets.update(_sockets(f"/proc/{pid}/fd"))
+    sockets = {inode for pid in pids for inode in _sockets(pid)}
     theirs = f"/proc/{pids[0]}/" if pids else ""
-    for name, state in LISTENING.items():
+    for name, state in (("tcp", LISTENS), ("tcp6", LISTENS), ("udp", BOUND), ("udp6", BOUND)):
         try:
             table = os.open(f"{theirs}net/{name}", os.O_RDONLY, dir_fd=own)
         except OSError:

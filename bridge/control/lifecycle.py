@@ -144,20 +144,23 @@ async def run_task(place: Place, record: ContainerInfo, how: Start) -> TaskStart
             pid = await session.start(width=how.width, height=how.height)
             return TaskStarted(pid=pid, session=session.id, process=session.result())
         return TaskStarted(pid=await place.runtime.tasks.start(*place.target))
-    except BaseException:
-        await _discard(place)
+    except BaseException as error:
+        pid = await _discard(place)
+        if pid and session is None and isinstance(error, CommandFailed):
+            return TaskStarted(pid=pid)
         raise
 
 
-async def _discard(place: Place) -> None:
-    """Remove a task of ours that could not be started, unless it runs after all (the answer may be what failed)."""
+async def _discard(place: Place) -> int:
+    """Remove a task of ours that could not be started; return its pid where it runs all the same, and the answer failed."""
     try:
         task = await place.runtime.tasks.get(*place.target)
         if task is None or task.status not in {"created", "stopped"}:
-            return
+            return 0 if task is None else task.pid
         await remove_task(place, task)
     except CommandFailed as error:
         log.warning("%s: the task that could not be started is still there: %s", place, error)
+    return 0
 
 
 # -- pause, resume, kill

@@ -54,7 +54,7 @@ __all__ = ["Once"]
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-"""Patience with containerd when a command that was interrupted is looked at."""
+"""Patience with containerd when a command that was interrupted is looked at; then the next bridge has to look."""
 
 
 class Once:
@@ -382,10 +382,8 @@ class Once:
         try:
             async with asyncio.timeout(LOOK_S):
                 return await self._aftermath.looked_for(order, order.started_at)
-        except GoesOn as error:
-            raise LeftOpen from error
-        except TimeoutError:
-            return self._aftermath.unknown(order, "containerd does not answer")
+        except (GoesOn, TimeoutError) as error:
+            raise LeftOpen from error  # the next bridge looks
 
     def _failed(self, order: Order, error: CommandFailed) -> Outcome:
         word: OutcomeWord = "refused" if error.code == "refused" else "error"

@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 CLEANUP_S: Final = 45.0
 """What removing an exec that could not be started may take."""
 
+DOUBT_S: Final = 30.0
+"""Patience with a containerd that went away when it was asked to start a process: as a rule it is started anew in a second."""
+
 
 class Session:
     """One run of one process; `bridge.ports.StdioSession`. Made by `Sessions`."""
@@ -352,16 +355,20 @@ class Session:
             await self._process.kill(exited)
 
     async def _started_all_the_same(self, error: CommandFailed) -> int:
-        """Return the pid of a process whose start failed for us but not for containerd.
+        """Return the pid of a process whose start failed for us but not for containerd, which may have to come back first.
 
         Raises:
             CommandFailed: it does not run.
         """
         try:
-            there = await self._tasks.get(*self.key)
-        except CommandFailed as doubt:
+            async with asyncio.timeout(DOUBT_S):
+                there = await self._process.look()
+        except BaseException as doubt:
             self._life = watched(self._go_on(), f"session of {self}")
-            raise CommandFailed("unknown", f"{error.message}; whether it runs is open: {doubt.message}") from error
+            if not isinstance(doubt, TimeoutError):
+                raise
+            sentence = f"{error.message}; whether it runs is open: containerd did not say so in {DOUBT_S:.0f} s"
+            raise CommandFailed("unknown", sentence) from error
         if there is not None and there.status in {"running", "paused", "pausing", "stopped"} and there.pid:
             return there.pid
         await self.abandon()

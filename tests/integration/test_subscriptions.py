@@ -123,6 +123,19 @@ async def test_a_stream_that_is_made_anew_is_read_from_its_beginning(
         assert await take(subscription, 2) == [7, 8]
 
 
+async def test_a_name_that_is_forgotten_while_it_is_read_is_read_on(
+    connection: Connection, server: NatsServer, log: EventLog
+) -> None:
+    await log.append(entries(4, containers=1))
+    async with connect(server.url) as bus, bus.subscribe("audit", since=1) as subscription:
+        assert await take(subscription, 3) == [1, 2, 3]
+        assert await bus.unsubscribe("audit")
+        await log.append(entries(3, first=5, containers=1))
+        assert await take(subscription, 4) == [4, 5, 6, 7]
+    async with connect(server.url) as bus, bus.subscribe("audit") as subscription:
+        assert await take(subscription, 1) == [7]
+
+
 async def test_another_choice_counts_from_where_it_was(
     connection: Connection, server: NatsServer, log: EventLog
 ) -> None:

@@ -10,12 +10,14 @@ made for a command is named after `place.command_id`, so that it can be found; w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from msgspec import Struct
 
+from bridge.control.leases import AGAIN_S, MOST_S
 from bridge.control.recovery.checkpointing import CHECKPOINTING
 from bridge.control.recovery.creating import CREATING
 from bridge.control.recovery.execution import EXECUTION
@@ -31,9 +33,12 @@ from bridge.model.nanos import Nanos
 
 __all__ = ["RECOVERIES", "GoesOn", "NotDone", "NotHere", "Recover", "Undecided", "recover"]
 
+AWAY_S: Final = 30.0
+"""Patience with a containerd that went away while a command is looked for, and with a log that does not follow it yet."""
+
 
 async def recover(place: Place, command: Command, started_at: Nanos) -> Struct:
-    """Return the result of a command that was started and not finished.
+    """Return the result of a command that was started and not finished. A containerd that is away is waited for a while.
 
     Raises:
         Undecided: nobody can say.
@@ -41,12 +46,18 @@ async def recover(place: Place, command: Command, started_at: Nanos) -> Struct:
         GoesOn: it is not over.
         CommandFailed: it failed.
     """
-    try:
-        return await RECOVERIES.get(command.verb, _undecided)(place, command, started_at)
-    except CommandFailed as error:
-        if error.code in {"unavailable", "internal", "unknown", "deadline_exceeded"}:
-            raise Undecided(f"containerd cannot be asked ({error})") from error
-        raise
+    loop = asyncio.get_running_loop()
+    pause, until = AGAIN_S, loop.time() + AWAY_S
+    while True:
+        try:
+            return await RECOVERIES.get(command.verb, _undecided)(place, command, started_at)
+        except CommandFailed as error:
+            if error.code not in {"unavailable", "internal", "unknown", "deadline_exceeded"}:
+                raise
+            if error.code != "unavailable" or loop.time() + pause > until:
+                raise Undecided(f"containerd cannot be asked ({error})") from error
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, MOST_S)
 
 
 async def _undecided(_place: Place, command: Command, _started_at: Nanos) -> NoReturn:

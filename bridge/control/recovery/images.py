@@ -25,27 +25,38 @@ async def recover_pull(place: Place, command: Pull, _started_at: Nanos) -> Pulle
     return Pulled(image=image)
 
 
-async def recover_import(place: Place, command: Import, _started_at: Nanos) -> Imported:
-    """As many images carry this command's id as each of them says that the archive has; else the archive is given up."""
+async def recover_import(place: Place, command: Import, started_at: Nanos) -> Imported:
+    """As many images carry this command's id as each of them says that the archive has; else the archive is given up.
+
+    Names that some of it had got are taken away again, unless other images had them before: those cannot be brought back.
+    """
     images = await _made(place)
+    wanted = max((_number(image.labels.get(labels.IMAGES, "")) for image in images), default=0)
+    if images and len(images) >= wanted:
+        await _give_up(place)
+        return Imported(images=images, bytes=0)
+    replaced = [image.name for image in images if image.created_at is None or image.created_at < started_at]
+    if not replaced:
+        assert place.namespace is not None
+        for image in images:
+            await place.runtime.images.delete(place.namespace, image.name)
     await _give_up(place)
-    if not images:
-        raise NotDone(f"the bridge ended while it imported {command.object}: what had come is given up")
-    wanted = max(_number(image.labels.get(labels.IMAGES, "")) for image in images)
-    if len(images) < wanted:
-        names = ", ".join(image.name for image in images)
-        raise Undecided(f"of the {wanted} images in {command.object} these are there: {names}")
-    return Imported(images=images, bytes=0)
+    if replaced:
+        sentence = f"some of the {wanted} images in {command.object} are there, in the place of what was there before: "
+        raise Undecided(sentence + ", ".join(replaced))
+    raise NotDone(f"the bridge ended while it imported {command.object}: what had come is given up")
 
 
 async def recover_rmi(place: Place, command: Rmi, started_at: Nanos) -> ImageRemoved:
-    """The name is gone; one that is older than the command was not removed."""
+    """The name is gone, or was, since it was made after the command had begun; one that is older was not removed."""
     image = next((one for one in await _images(place) if one.name == command.image), None)
     if image is None:
         return ImageRemoved(image=command.image)
-    if image.created_at is not None and image.created_at < started_at:
+    if image.created_at is None:
+        raise Undecided(f"image {command.image} is there, and nobody knows since when")
+    if image.created_at < started_at:
         raise NotDone(f"the bridge ended before image {command.image} was removed: it is there as before")
-    raise Undecided(f"image {command.image} is there, made anew meanwhile")
+    return ImageRemoved(image=command.image)
 
 
 async def _images(place: Place) -> list[ImageInfo]:

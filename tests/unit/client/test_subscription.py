@@ -91,7 +91,7 @@ async def test_only_what_is_chosen_comes(desk: Desk) -> None:
     await desk.scribe.record(TaskPaused(container_id="job"), namespace="default", container="job")
     await desk.scribe.record(NodeHeartbeat(probe_ns=1))
     await desk.ends(4)
-    async with desk.subscribe(type="exit", label=["status=2", "status=4"]) as subscription:
+    async with desk.subscribe(type="exit", name="j*", label=["status=2", "status=4"]) as subscription:
         assert await take(subscription, 2) == [2, 4]
     async with desk.bus.subscribe("all", since=4) as everything:
         async with asyncio.timeout(30):

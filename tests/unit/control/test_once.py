@@ -14,16 +14,16 @@ from bridge.control.dispatch import Dispatcher
 from bridge.control.memory import MemoryJournal
 from bridge.control.policy import Policy
 from bridge.control.record import CommandRecord
-from bridge.errors import CommandFailed
+from bridge.errors import Code, CommandFailed
 from bridge.model.commands import GROUPS
 from bridge.model.events import CommandRecorded
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import CommandState, Done, Outcome
 from bridge.model.state import ContainerState
 from bridge.model.subjects import CommandSubject
-from bridge.ports import CommandRequest, JournalRow
+from bridge.ports import AnsweredLater, CommandRequest, JournalRow
 from tests.unit.control.small_runtime import SmallRuntime, SmallTask, failure
-from tests.unit.control.turns import settle
+from tests.unit.control.turns import settle, until
 
 TERM = 15
 
@@ -390,10 +390,40 @@ async def test_a_verb_that_nobody_can_look_for_is_unknown(node: Node, monkeypatc
     assert outcome.error.message.endswith("nothing shows whether pause took effect")
 
 
-async def test_a_containerd_that_does_not_answer_leaves_it_open(node: Node) -> None:
+async def test_a_containerd_that_is_away_for_a_moment_is_waited_for(node: Node) -> None:
     node.runtime.add(task=SmallTask("paused"))
     node.runtime.fail["task"] = [failure("unavailable")]
+    assert (await crashed(node, "pause")).outcome == "ok"
+
+
+@pytest.mark.parametrize("code", ["unavailable", "deadline_exceeded"])
+async def test_a_containerd_that_does_not_answer_leaves_it_open(
+    node: Node, monkeypatch: pytest.MonkeyPatch, code: Code
+) -> None:
+    monkeypatch.setattr("bridge.control.recovery.AWAY_S", 0.0)
+    node.runtime.add(task=SmallTask("paused"))
+    node.runtime.fail["task"] = [failure(code)] * 100
     assert (await crashed(node, "pause")).outcome == "unknown"
+
+
+async def test_what_a_bridge_cannot_look_for_any_more_when_it_stops_the_next_one_finds(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.control.once.LOOK_S", 0.01)
+    node.runtime.add(task=SmallTask("running"))
+    gate = node.runtime.gates["pause"] = asyncio.Event()
+    pausing = asyncio.create_task(node.ask("pause", id="a-1"))
+    await until(lambda: "pause" in node.runtime.calls)
+    node.runtime.gates["task"] = gate
+    await node.dispatcher.stop(within=0)
+    with pytest.raises(AnsweredLater):
+        await pausing
+    assert [state.outcome for state in node.told if state.outcome is not None] == []
+    gate.set()
+    node.runtime.made["default", "web.1"] = SmallTask("paused")
+    node.boot()
+    [(_, outcome)] = await node.dispatcher.recover()
+    assert (outcome.id, outcome.outcome) == ("a-1", "ok")
 
 
 async def test_a_request_that_had_not_begun_had_no_effect(node: Node) -> None:

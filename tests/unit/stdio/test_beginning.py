@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from bridge.errors import CommandFailed
+from bridge.model.outcomes import TaskInfo
 from bridge.stdio import session as session_module
 from bridge.stdio.beginning import has_run
 from bridge.stdio.journal import Journal, SessionRecord
@@ -150,3 +151,62 @@ async def test_what_is_only_registered_in_a_paused_container_has_not_run(house: 
     await house.restart()
     await until(lambda: house.leftovers() == [])
     assert house.sessions.find("default", "web", "e1") is None
+
+
+@pytest.mark.parametrize("runs", [True, False])
+async def test_a_start_of_which_containerd_did_not_tell_is_asked_for_when_it_is_back(
+    house: House, monkeypatch: pytest.MonkeyPatch, runs: bool
+) -> None:
+    monkeypatch.setattr("bridge.stdio.awaited.RECONNECT_S", 0.01)
+    session = await house.made(Program())
+    tasks = house.containerd.runtime.tasks
+    start, look, asked = tasks.start, tasks.get, 0
+
+    async def lost(*key: str) -> int:
+        if runs:
+            await start(*key)
+        raise CommandFailed("unavailable", "containerd went away")
+
+    async def away(*key: str) -> TaskInfo | None:
+        nonlocal asked
+        asked += 1
+        if asked < 5:
+            raise CommandFailed("unavailable", "containerd is away")
+        return await look(*key)
+
+    monkeypatch.setattr(tasks, "start", lost)
+    monkeypatch.setattr(tasks, "get", away)
+    if runs:
+        assert await session.start() == session.result().pid != 0
+        await tasks.kill("default", "web", SIGKILL, exec_id="e1")
+        assert (await session.ended()).exit_status == 137
+    else:
+        with pytest.raises(CommandFailed, match="containerd went away"):
+            await session.start()
+        assert (house.execs(), house.leftovers()) == ([], [])
+
+
+async def test_a_start_that_nobody_can_ask_about_is_open_and_its_output_is_taken_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "DOUBT_S", 0.01)
+    monkeypatch.setattr("bridge.stdio.awaited.RECONNECT_S", 0.01)
+    session = await house.made(Program(says=b"hi", exits=0))
+    tasks = house.containerd.runtime.tasks
+    start, look = tasks.start, tasks.get
+
+    async def lost(*key: str) -> int:
+        await start(*key)
+        raise CommandFailed("unavailable", "containerd went away")
+
+    async def away(*_: str) -> TaskInfo | None:
+        raise CommandFailed("unavailable", "containerd is away")
+
+    monkeypatch.setattr(tasks, "start", lost)
+    monkeypatch.setattr(tasks, "get", away)
+    with pytest.raises(CommandFailed, match="whether it runs is open: containerd did not say so") as failed:
+        await session.start()
+    assert failed.value.code == "unknown"
+    monkeypatch.setattr(tasks, "get", look)
+    assert (await session.ended()).exit_status == 0
+    assert (await house.stored(session.id))[0] == b"hi"
