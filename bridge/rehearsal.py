@@ -17,16 +17,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
     Collection,
     Coroutine,
-    Iterator,
     Sequence,
 )
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,9 +55,8 @@ from bridge.model.events import CommandRecorded
 from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.state import ContainerState
-from bridge.model.stdio import Credit, InputPiece, InputReply
-from bridge.model.subjects import StdioSubject, Subjects
-from bridge.ports import Entry, Observed, StoredPiece
+from bridge.model.subjects import Subjects
+from bridge.ports import Entry, Observed
 from bridge.stdio.sessions import Sessions
 from bridge.testing import (
     MemoryBus,
@@ -71,6 +68,7 @@ from bridge.testing import (
     MemoryNodes,
     MemoryStates,
     MemoryStdio,
+    MemoryStdioOfNodes,
 )
 
 __all__ = ["Stage", "rehearse", "rehearsed"]
@@ -105,7 +103,7 @@ class Stage:
             self.records,
             states=self.states,
             jobs=Jobs(subjects, store=self.jobs, states=self.outcomes),
-            stdio=_Lines(self.stdio),
+            stdio=MemoryStdioOfNodes(self.stdio),
             durable=self.durable,
         )
         """What the program under test gets: the same as from `bridge.client.connect`."""
@@ -147,7 +145,7 @@ class Stage:
             recorder, written = await stack.enter_async_context(self._recording(name, outbox, containerd))
             repair = Repair(containerd.inventory, recorder)
             feed = Feed(containerd.source(), recorder, repair)
-            stack.enter_context(_task(feed.run(), f"feed of {name}"))
+            await stack.enter_async_context(_task(feed.run(), f"feed of {name}"))
             await stack.enter_async_context(
                 self._commanding(name, containerd, directory, groups, recorder=recorder, feed=feed)
             )
@@ -202,7 +200,7 @@ class Stage:
             acknowledged=lambda: delivery.position,
             failed=failures.append,
         )
-        with _task(delivery.run(), f"delivery of {node}"), _task(projection.run(lambda: ()), f"states of {node}"):
+        async with _task(delivery.run(), f"delivery of {node}"), _task(projection.run(lambda: ()), f"states of {node}"):
             recorder.start()
             delivery.tell_backs(recorder.went_back)
             delivery.tell_gaps(lambda gap: recorder.submit(node_observation(gap)))
@@ -269,7 +267,7 @@ class Stage:
         async with AsyncExitStack() as stack:
             journal = stack.enter_context(Journal(directory / "journal.db", failed=failures.append))
             teller = Teller(self.outcomes, node=node, written=OnceRecorded(recorded, journal.told))
-            stack.enter_context(_task(teller.run(), f"outcomes of {node}"))
+            await stack.enter_async_context(_task(teller.run(), f"outcomes of {node}"))
             stdio = self.stdio[node] = MemoryStdio(self.log.subjects)
             sessions = await stack.enter_async_context(
                 Sessions(
@@ -307,7 +305,7 @@ class Stage:
             inbox = self.commands.inbox(node, version=bridge.__version__, groups=sorted(groups))
             async with inbox.serve(list(COMMANDS), dispatcher.handle):
                 try:
-                    with _task(worker.run(), f"jobs of {node}"):
+                    async with _task(worker.run(), f"jobs of {node}"):
                         yield
                 finally:
                     await dispatcher.stop(within=STOP_S)
@@ -323,35 +321,17 @@ async def _only_one() -> None:
     """Be the one bridge of the node: there is no other."""
 
 
-class _Lines:
-    """Implements `bridge.ports.StdioClient` over those of the nodes."""
-
-    def __init__(self, nodes: dict[str, MemoryStdio]) -> None:
-        self._nodes = nodes
-
-    def read(
-        self, subject: StdioSubject, session: str, *, after: int, follow: bool
-    ) -> AsyncGenerator[StoredPiece, None]:
-        return self._nodes[subject.node].read(subject, session, after=after, follow=follow)
-
-    async def check(self, subject: StdioSubject) -> None:
-        await self._nodes[subject.node].check(subject)
-
-    async def write(self, subject: StdioSubject, piece: InputPiece, *, timeout: float) -> InputReply:
-        return await self._nodes[subject.node].write(subject, piece, timeout=timeout)
-
-    async def credit(self, subject: StdioSubject, credit: Credit) -> None:
-        await self._nodes[subject.node].credit(subject, credit)
-
-
-@contextmanager
-def _task(work: Coroutine[Any, Any, object], name: str) -> Iterator[None]:
+@asynccontextmanager
+async def _task(work: Coroutine[Any, Any, object], name: str) -> AsyncIterator[None]:
     """Run `work` while the context lasts; that it ended by itself is raised at the end."""
     task = asyncio.create_task(work, name=name)
     try:
         yield
     finally:
-        if not task.cancel():
+        ended = task.done()
+        task.cancel()
+        await asyncio.wait([task])
+        if ended:
             raise BridgeError(f"{name} ended by itself: {task.exception() or task.result()}")
 
 

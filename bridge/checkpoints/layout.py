@@ -192,4 +192,7 @@ def refusal(sentence: str) -> CommandFailed:
 def trouble(error: OSError, doing: str) -> CommandFailed:
     """Return the error for a file system that does not do what it should."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return CommandFailed("exhausted" if full else "failed_precondition", f"{doing}: {error.strerror or error}")
+    why = error.strerror or str(error)
+    if full:
+        return CommandFailed("exhausted", f"{doing}: {why}: make room on that disk")
+    return CommandFailed("failed_precondition", f"{doing}: {why}")

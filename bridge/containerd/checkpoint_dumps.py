@@ -6,8 +6,8 @@ root reads, and no end half-way. Nothing stops CRIU once it has begun (it goes o
 is waited for.
 
 A CRIU that fails puts everything back. One that is killed (the kernel does it for want of memory) leaves a task that is frozen
-while containerd says that it runs, and refuses to resume; and rules in the task's network that let nothing pass. Both are undone
-here, where containerd's host can be reached.
+while containerd says that it runs, or runs while that says that it is paused, and is resumed by nobody either way; and rules in
+its network that let nothing pass. All of that is undone here, where containerd's host can be reached.
 
 And one that has met a process in the middle of a `vfork` gives up after ten seconds; a moment later that is over. So a task that
 runs is dumped again. A paused one does not come out of it: that is for whoever paused it.
@@ -20,6 +20,7 @@ EINTR) in whatever is dumped, whether that goes well or not: a program that take
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -53,6 +54,8 @@ WORK: Final = "work"
 
 _INVENTORY: Final = "inventory.img"
 """The file that every dump has."""
+
+_NO_ROOM: Final = os.strerror(errno.ENOSPC)
 
 POLL_S: Final = 0.1
 
@@ -128,7 +131,8 @@ class Dumps:
                 said = await asyncio.to_thread(read_log, directory.parent / WORK / "dump.log")
                 if said or not is_open(error):
                     await self._put_back(network, before)
-                raise criu_failed(doing, error, said, gave_up=ended == "failed") from error
+                full = not is_open(error) and await asyncio.to_thread(_is_full, directory, said)
+                raise criu_failed(doing, error, said, gave_up=ended == "failed", full=full) from error
         finally:
             await asyncio.to_thread(make_private, directory.parent)
         if not await asyncio.to_thread((directory / _INVENTORY).is_file):
@@ -149,17 +153,19 @@ class Dumps:
                 return
             if before.status == "running" and task.status in {"paused", "pausing"}:
                 await self._tasks.resume(namespace, container)
-            thaw = [("thaw", task.pid)] if before.status == "running" else []
-            await self._networks.put_back(network, task.pid, *thaw)
+            step = "thaw" if before.status == "running" else "freeze" if task.status == "paused" else None
+            await self._networks.put_back(network, task.pid, *([(step, task.pid)] if step else []))
         except CommandFailed as error:
             log.warning("what CRIU may have left of %s in %s cannot be looked at: %s", container, namespace, error)
 
 
-def criu_failed(doing: str, error: CommandFailed, log: str, *, gave_up: bool = False) -> CommandFailed:
+def criu_failed(
+    doing: str, error: CommandFailed, log: str, *, gave_up: bool = False, full: bool = False
+) -> CommandFailed:
     """Return the error of a dump or restore that failed, with what CRIU says of it; as it is where CRIU had no part in it.
 
     Without an answer nothing is known, unless CRIU's log says that it `gave_up`, as it does when containerd dies. `BadMoment`
-    where it may go well a moment later.
+    where it may go well a moment later; `exhausted` where a dump had no room (`full`).
     """
     said = log_end(log)
     if is_open(error):
@@ -172,6 +178,9 @@ def criu_failed(doing: str, error: CommandFailed, log: str, *, gave_up: bool = F
             "failed_precondition", f"cannot {doing}: {why}; CRIU says: {said}", containerd=error.containerd
         )
     why = f"CRIU says: {said}" if said else error.containerd
+    if full:
+        why = f"there is no room left in checkpoint_dir: make room, or let it be where there is more; {why}"
+        return CommandFailed("exhausted", f"cannot {doing}: {why}", containerd=error.containerd)
     return CommandFailed("failed_precondition", f"cannot {doing}: {why}", containerd=error.containerd)
 
 
@@ -191,8 +200,10 @@ def _under_way(address: Path, directory: Path) -> bool:
         if not process.name.isdigit():
             continue
         try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if wanted in words or (words[0].endswith(b"criu") and wanted in _open_in(process)):
+            if wanted in (process / "cmdline").read_bytes().split(b"\0"):
+                return True
+            # CRIU writes what it is about over its command line.
+            if (process / "comm").read_bytes().strip() == b"criu" and wanted in _open_in(process):
                 return True
         except OSError:
             continue  # it has just ended
@@ -219,6 +230,15 @@ def _prepare(directory: Path, work: Path) -> None:
         (work / "dump.log").unlink(missing_ok=True)  # of an earlier try: it would be told
     except OSError as error:
         raise CommandFailed("failed_precondition", f"cannot dump into {directory}: {error.strerror}") from error
+
+
+def _is_full(directory: Path, said: str) -> bool:
+    """Tell whether a dump had no room; nothing of it was taken away yet."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return False
+    return _NO_ROOM in said or not found.f_bavail
 
 
 def _emptied(directory: Path) -> None:

@@ -11,7 +11,7 @@ from bridge._pb.containerd.types_pb2 import Mount
 from bridge.containerd.channel import in_namespace
 from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.deadlines import LOOK_S, MOUNT_S, UNPACK_S
-from bridge.containerd.errors import command_errors
+from bridge.containerd.errors import storing_errors
 from bridge.containerd.unpacking import drop
 from bridge.ports import Descriptor
 
@@ -39,7 +39,7 @@ class Layers:
             return None
         views: list[str] = []
         try:
-            with command_errors(f"find out what {container} in {namespace} has written"):
+            with storing_errors(f"find out what {container} in {namespace} has written"):
                 stat = snapshots_pb2.StatSnapshotRequest(snapshotter=record.snapshotter, key=record.snapshot_key)
                 info = (await self._snapshots.Stat(stat, timeout=LOOK_S, metadata=in_namespace(namespace))).info
                 left = await self._view(namespace, record, info.parent, views, lease)
@@ -61,7 +61,7 @@ class Layers:
 
     async def apply(self, namespace: str, snapshotter: str, key: str, layer: Descriptor, *, lease: str) -> None:
         """Write a layer onto a snapshot; see the port."""
-        with command_errors(f"write layer {layer.digest} onto snapshot {key} in {namespace}"):
+        with storing_errors(f"write layer {layer.digest} onto snapshot {key} in {namespace}"):
             wire = WireDescriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size)
             request = diff_pb2.ApplyRequest(diff=wire, mounts=await self._mounts(namespace, snapshotter, key))
             await self._diff.Apply(request, timeout=UNPACK_S, metadata=in_namespace(namespace, lease))

@@ -156,6 +156,9 @@ class Restores:
     async def _take_away(self, namespace: str, request: tasks_pb2.CreateTaskRequest, directory: Path) -> None:
         """Remove a task that is not to be, once nobody is at work on it any more.
 
+        A runc that went on while containerd was killed has restored a task of which containerd's new shim knows no process: it is
+        `created` for ever, runs, and can neither be killed nor deleted that way. So runc is told to do both.
+
         A runc that was killed, as containerd's end does it, leaves word of a container that is none, which would be in the way of
         every other task of this id; and the container's root mounted there. That goes first, because `runc delete` removes
         everything below. (containerd, when it starts again, has most often done so already: what the container wrote is gone.)
@@ -168,7 +171,9 @@ class Restores:
         await self._until_over(directory)
         options = runc_pb2.Options.FromString(request.options.value)
         root = f"{options.root or RUNC_ROOT}/{namespace}"
+        remove = ("run", options.binary_name or "runc", "--root", root, "delete", "--force", container)
         while True:
+            task = None
             try:
                 task = await self._tasks.get(namespace, container)
                 await self._on_host("run", "umount", "-l", f"{root}/{container}/criu-root")
@@ -185,8 +190,10 @@ class Restores:
                         f"what is left of a restore of {container} in {namespace} cannot be removed, and may run: {error}; "
                         "look at its task",
                     ) from error
+                if task is not None and not task.pid:
+                    await self._on_host(*remove)
                 await asyncio.sleep(PAUSE_S)
-        await self._on_host("run", options.binary_name or "runc", "--root", root, "delete", container)
+        await self._on_host(*remove)
 
     async def _on_host(self, *step: str) -> None:
         with contextlib.suppress(Unseen):  # then it stays, and most often there is nothing

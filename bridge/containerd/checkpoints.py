@@ -18,7 +18,7 @@ from bridge.containerd.checkpoint_restores import Restores
 from bridge.containerd.container_records import ContainerRecords
 from bridge.containerd.content import Content
 from bridge.containerd.deadlines import LOOK_S
-from bridge.containerd.errors import look_errors
+from bridge.containerd.errors import look_errors, storing_errors
 from bridge.containerd.exporting import write_archive
 from bridge.containerd.tasks import Tasks
 from bridge.containerd.visits import Visits
@@ -146,7 +146,8 @@ class Checkpoints:
         self, namespace: str, media_type: str, data: Archive, *, ref: str, lease: str, labels: Mapping[str, str] = {}
     ) -> Descriptor:
         """Put a blob into the content store; see the port."""
-        written = await self._content.write(namespace, ref, data, lease=lease, labels=labels)
+        with storing_errors(f"store {ref} in {namespace}"):
+            written = await self._content.write(namespace, ref, data, lease=lease, labels=labels)
         return Descriptor(media_type, written.digest, written.size)
 
     # -- images

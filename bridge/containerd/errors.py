@@ -16,7 +16,16 @@ import grpc
 
 from bridge.errors import Code, CommandFailed, SourceLost
 
-__all__ = ["Failed", "command_errors", "command_failed", "failed", "look_errors", "source_errors", "source_lost"]
+__all__ = [
+    "Failed",
+    "command_errors",
+    "command_failed",
+    "failed",
+    "look_errors",
+    "source_errors",
+    "source_lost",
+    "storing_errors",
+]
 
 _CODES: Final[dict[grpc.StatusCode, Code]] = {
     grpc.StatusCode.CANCELLED: "unknown",  # by containerd, as it shuts down: our own cancelling raises CancelledError
@@ -49,6 +58,9 @@ _BROKEN_OFF: Final = re.compile(
     r"socket closed|stream removed|connection reset|broken pipe|recvmsg|sendmsg|endpoint clos|transport closed|goaway",
     re.IGNORECASE,
 )
+
+
+_NO_ROOM: Final = "no space left on device"
 
 
 class Failed(NamedTuple):
@@ -98,6 +110,19 @@ def command_errors(doing: str) -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise command_failed(error, doing) from error
+
+
+@contextmanager
+def storing_errors(doing: str) -> Iterator[None]:
+    """As `command_errors`, for what only adds to containerd's content and snapshots: that there is no room is `exhausted`."""
+    try:
+        with command_errors(doing):
+            yield
+    except CommandFailed as error:
+        if error.code != "unknown" or _NO_ROOM not in (error.containerd or ""):
+            raise
+        sentence = f"{error.message}: make room on the disk of containerd's root directory"
+        raise CommandFailed("exhausted", sentence, containerd=error.containerd) from error.__cause__
 
 
 @contextmanager

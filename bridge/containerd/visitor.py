@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
 import socket
+import stat
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -33,12 +35,11 @@ MARK: Final = "0xc114"
 HELD: Final = "CONTAINERD-BRIDGE"
 """Our chain, and table, that lets nothing pass: CRIU takes its own away when it has dumped."""
 
-LISTENS: Final = "0A"
-BOUND: Final = "07"
-"""States of sockets in /proc/net (linux, include/net/tcp_states.h): of TCP, and of UDP without a peer."""
+UNCONNECTED: Final = ("03", "06", "07", "0A")
+"""States of TCP sockets (include/net/tcp_states.h) of no connection, or of no process: CRIU dumps them as they are."""
 
-UNCONNECTED: Final = ("03", "06", "07", LISTENS)
-"""Those of TCP that are of no connection, or of no process: CRIU dumps them as they are."""
+LISTENING: Final = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
+"""Tables of sockets, and the state there of those that take what comes from anybody."""
 
 MAPPED: Final = bytes(10) + b"\xff\xff"
 """What an address of IPv4 begins with where it is written as one of IPv6."""
@@ -60,6 +61,8 @@ def enter(namespaces: dict[str, str], network: str) -> None:
         set_to(descriptor)
     os.chdir("/")
     if network:
+        if not stat.S_ISREG(os.stat(network).st_mode):  # the path may be anybody's, and to open a device does things
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), network)
         set_to(os.open(network, os.O_RDONLY))
 
 
@@ -171,7 +174,7 @@ def connections(pids: list[int]) -> int:
     connected: set[str] = set()
     for pid in pids:
         try:
-            sockets |= _sockets(pid)
+            sockets.update(_sockets(f"/proc/{pid}/fd"))
             for table in ("tcp", "tcp6"):
                 with open(f"/proc/{pid}/net/{table}", encoding="utf-8") as lines:
                     rows = [line.split() for line in lines][1:]
@@ -181,35 +184,46 @@ def connections(pids: list[int]) -> int:
     return len(sockets & connected)
 
 
-def _sockets(pid: int) -> set[str]:
-    """Return the inodes of the sockets that a process has open; of none where it has ended."""
-    found = set()
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
-                file = os.readlink(f"/proc/{pid}/fd/{name}")
-                if file.startswith("socket:["):
-                    found.add(file[8:-1])
-    return found
+def _sockets(directory: str) -> Iterator[str]:
+    """Return the inodes of the sockets that a process has open."""
+    for name in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            file = os.readlink(f"{directory}/{name}")
+            if file.startswith("socket:["):
+                yield file[8:-1]
 
 
 def thaw(pid: int) -> bool:
     """Let the control group of a process run, if it is frozen; return whether it was."""
+    return _freezer_set(pid, to="run")
+
+
+def freeze(pid: int) -> bool:
+    """Freeze the control group of a process, if it runs; return whether it did."""
+    return _freezer_set(pid, to="stand")
+
+
+def _freezer_set(pid: int, *, to: str) -> bool:
+    """Let a control group run or stand still; return whether it was the other way."""
     with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
         for line in groups:
             _, controllers, path = line.rstrip("\n").split(":", 2)
             if "freezer" in controllers.split(","):
-                file, frozen, thawed = f"/sys/fs/cgroup/freezer{path}/freezer.state", {"FROZEN", "FREEZING"}, "THAWED"
+                file, frozen, words = (
+                    f"/sys/fs/cgroup/freezer{path}/freezer.state",
+                    {"FROZEN", "FREEZING"},
+                    {"run": "THAWED", "stand": "FROZEN"},
+                )
             elif not controllers:
-                file, frozen, thawed = f"/sys/fs/cgroup{path}/cgroup.freeze", {"1"}, "0"
+                file, frozen, words = f"/sys/fs/cgroup{path}/cgroup.freeze", {"1"}, {"run": "0", "stand": "1"}
             else:
                 continue
             if os.path.exists(file):
                 with open(file, encoding="utf-8") as state:
-                    was = state.read().strip() in frozen
-                if was:
+                    stands = state.read().strip() in frozen
+                if stands == (to == "run"):
                     with open(file, "w", encoding="utf-8") as state:
-                        state.write(thawed)
+                        state.write(words[to])
                     return True
     return False
 
@@ -225,9 +239,12 @@ def listening(own: int, *pids: int) -> list[list[Any]]:
     `own` is our directory in the /proc that was there before: in another one our number may mean nothing.
     """
     found: list[list[Any]] = []
-    sockets = {inode for pid in pids for inode in _sockets(pid)}
+    sockets: set[str] = set()
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            sockets.update(_sockets(f"/proc/{pid}/fd"))
     theirs = f"/proc/{pids[0]}/" if pids else ""
-    for name, state in (("tcp", LISTENS), ("tcp6", LISTENS), ("udp", BOUND), ("udp6", BOUND)):
+    for name, state in LISTENING.items():
         try:
             table = os.open(f"{theirs}net/{name}", os.O_RDONLY, dir_fd=own)
         except OSError:
@@ -256,6 +273,7 @@ STEPS: Final[dict[str, Callable[..., Any]]] = {
     "release": release,
     "connections": connections,
     "thaw": thaw,
+    "freeze": freeze,
     "missing": missing,
 }
 

@@ -66,14 +66,17 @@ class Visits:
 
 
 async def _visit(request: bytes, path: str) -> list[Any]:
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", visitor.__file__, request),
-        env={"PATH": path, "LC_ALL": "C"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,  # what it has started ends with it
-    )
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", visitor.__file__, request),
+            env={"PATH": path, "LC_ALL": "C"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # what it has started ends with it
+        )
+    except OSError as error:  # what is asked may be longer than arguments can be: a spec names any number of paths
+        raise Unseen(f"nobody can be sent there: {error.strerror}") from error
     try:
         async with asyncio.timeout(WITHIN_S):
             out, err = await child.communicate()

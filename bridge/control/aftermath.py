@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bridge.control.ends import Ends, JournalLost, failure_of
 from bridge.control.order import Order, read_order
-from bridge.control.recovery import GoesOn, NotDone, NotHere, Undecided, recover
+from bridge.control.recovery import AWAY_S, GoesOn, NotDone, NotHere, Undecided, recover
 from bridge.control.running import LeftOpen, Running
 from bridge.control.verb import Place
 from bridge.errors import CommandFailed
@@ -47,6 +47,7 @@ class Aftermath:
         self._ends = ends
         self._place = place
         self._later: set[asyncio.Task[None]] = set()
+        self._until: float | None = None  # how long a containerd that is away is waited for, by all at a start together
 
     async def recover(self, running: MutableMapping[str, Running], answer: Answer) -> list[tuple[JournalRow, Outcome]]:
         """End what an earlier run left open; return these commands with their outcomes.
@@ -60,6 +61,7 @@ class Aftermath:
                 self._ends.publish(self._order(row), row.outcome)
                 await _answered(row, row.outcome, answer)
         found = []
+        self._until = asyncio.get_running_loop().time() + AWAY_S
         for row in await self._journal.unfinished():
             if row.started_at is None and row.via == "job":
                 continue
@@ -71,6 +73,7 @@ class Aftermath:
                 continue
             found.append((row, outcome))
             await _answered(row, outcome, answer)
+        self._until = None
         return found
 
     async def end(self, row: JournalRow) -> Outcome:
@@ -150,7 +153,7 @@ class Aftermath:
     async def _looked_for(self, order: Order, started_at: Nanos) -> Struct:
         if order.command is None:
             raise Undecided(f"nobody can read it any more: {order.flaw}")
-        return await recover(self._place(order), order.command, started_at)
+        return await recover(self._place(order), order.command, started_at, until=self._until)
 
     async def _outcome(self, order: Order, looking: Coroutine[Any, Any, Struct], *, here: bool) -> Outcome:
         try:

@@ -144,15 +144,15 @@ async def write_file(archive: PackedArchive, target: Path, command_id: str) -> N
             os.unlink(fresh, dir_fd=parent)
             os.fsync(parent)
 
-    file = await disk(start)
+    file = await disk(start, at=target)
     try:
         try:
             async for piece in archive():
-                await disk(partial(_all, file, piece))
-            await disk(partial(os.fsync, file))
+                await disk(partial(_all, file, piece), at=target)
+            await disk(partial(os.fsync, file), at=target)
         finally:
             os.close(file)
-        await disk(put)
+        await disk(put, at=target)
     except BaseException:
         await undo(fresh, taken_away(target, command_id))
         raise
@@ -188,7 +188,7 @@ async def write_directory(contents: Contents, target: Path, command_id: str) -> 
             os.fsync(parent)
 
     try:
-        await disk(write)
+        await disk(write, at=target)
     except BaseException:
         await undo(fresh, taken_away(target, command_id))
         raise
@@ -208,7 +208,7 @@ async def taken_away(target: Path, command_id: str) -> None:
             else:
                 os.unlink(fresh, dir_fd=parent)
 
-    await disk(remove)
+    await disk(remove, at=target)
 
 
 def _beside(target: Path, command_id: str) -> str:

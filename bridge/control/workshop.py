@@ -198,14 +198,20 @@ class Workshop:
             log.warning("%s", error)
 
 
-async def disk(work: Callable[[], T]) -> T:
-    """Do what needs the disk, in a thread and to its end."""
+async def disk(work: Callable[[], T], *, at: Path | None = None) -> T:
+    """Do what needs the disk, in a thread and to its end: `at` a path that somebody gave, else in our directory.
+
+    Raises:
+        CommandFailed: `exhausted` where there is no room, `failed_precondition` for all else.
+    """
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        sentence = f"{error.filename or 'the directory of checkpoints'}: {error.strerror or error}: see checkpoint_dir"
+        where = at or error.filename or "the directory of checkpoints"
+        remedy = "give another path" if at is not None else "see checkpoint_dir"
+        sentence = f"{where}: {error.strerror or error}: {'make room there, or ' if full else ''}{remedy}"
         raise CommandFailed("exhausted" if full else "failed_precondition", sentence) from error
     except asyncio.CancelledError:
         await asyncio.wait({task})

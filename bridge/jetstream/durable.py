@@ -233,6 +233,9 @@ class _DurableReading:
         """Iterate over sequences, receipts and events, from the opening of the consumer to the first doubt."""
         consumer, found = await self._open()
         try:
+            if found.open and self._done:
+                # What was said into a connection that was lost: while it is open, and nothing else comes, nobody would say it.
+                await self._tell(self._done)
             if found.open:
                 async with aclosing(self._open_ones(found)) as events:
                     async for one in events:
@@ -319,6 +322,7 @@ class _DurableReading:
         )
 
     def _new(self) -> _Open:
+        self._done = ""
         if self._next is not None:
             beginning = {"deliver_policy": "by_start_sequence", "opt_start_seq": max(1, self._next)}
         else:

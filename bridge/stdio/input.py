@@ -37,10 +37,12 @@ __all__ = ["Input"]
 ANSWER_S: Final = 2.0
 """A piece is answered after this time even if only a part of it, or nothing, has reached the pipe."""
 
-READER_S: Final = 5.0
-"""The shim opens its end at about the time at which its answer to the start reaches us."""
+READER_S: Final = 30.0
+"""The shim opens its end at about the time at which its answer to the start reaches us; on a busy host it may be much later."""
 
 CLOSE_S: Final = 5.0
+"""Patience with a containerd that does not know of the process yet. One that is away is waited for."""
+
 CLOSE_PAUSE_S: Final = 0.05
 POLL_S: Final = 0.005
 
@@ -311,8 +313,9 @@ class Input:
             try:
                 await self._close_stdin()
             except CommandFailed as error:
-                passing = error.code in {"not_found", "failed_precondition", "unavailable", "unknown"}
-                if not passing or asyncio.get_running_loop().time() >= until:
+                away = error.code in {"unavailable", "deadline_exceeded"}
+                passing = error.code in {"not_found", "failed_precondition", "unknown"}
+                if not away and (not passing or asyncio.get_running_loop().time() >= until):
                     return
                 await asyncio.sleep(CLOSE_PAUSE_S)
             else:

@@ -9,7 +9,7 @@ Everything here is for tests, yours too: nothing needs root, a socket or a secon
     Recording          a log that was recorded, replayed with `Faults`
     MemoryStates       the states of containers: write, read, follow
     MemoryNodes        the nodes' records and leases
-    MemoryStdio        output and input of processes
+    MemoryStdio        output and input of processes; `MemoryStdioOfNodes` those of several nodes
     MemoryBus          the command plane: inboxes of nodes and a sender
     MemoryCommands     how commands stand: write, read, wait
     MemoryJobs         durable jobs: send, take, put aside
@@ -39,7 +39,7 @@ from bridge.testing.program import Program
 from bridge.testing.recording import Faults, Recording
 from bridge.testing.scribe import Scribe
 from bridge.testing.states import MemoryStates
-from bridge.testing.stdio import MemoryStdio
+from bridge.testing.stdio import MemoryStdio, MemoryStdioOfNodes
 
 __all__ = [
     "Faults",
@@ -54,6 +54,7 @@ __all__ = [
     "MemoryNodes",
     "MemoryStates",
     "MemoryStdio",
+    "MemoryStdioOfNodes",
     "Program",
     "Recording",
     "Scribe",

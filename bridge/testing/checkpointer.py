@@ -20,7 +20,7 @@ from bridge.ports.checkpoints import CRIU_TAR, RW_LAYER, TRIES, CheckpointImage,
 from bridge.testing.calls import Calls
 from bridge.testing.criu import GAVE_UP
 from bridge.testing.images import MANIFEST, MemoryImage, digest_of, manifest_of
-from bridge.testing.tarballs import files_of, tar_of
+from bridge.testing.tars import files_in, tar_of
 from bridge.testing.task import MemoryTask, Refusal
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class MemoryCheckpointer:
             snapshot = self._containerd.snapshots.get((namespace, key))
             if snapshot is None:
                 raise Refusal("not_found", f"snapshot {key}: not found")
-            files = {**snapshot.files, **files_of(self._blob(namespace, layer.digest))}
+            files = {**snapshot.files, **files_in(self._blob(namespace, layer.digest))}
             self._containerd.snapshots[namespace, key] = structs.replace(snapshot, files=files)
 
         await self._calls.call(f"write layer {layer.digest} onto snapshot {key} in {namespace}", write)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 from msgspec import Struct
@@ -31,7 +31,7 @@ from bridge.model.subjects import StdioSubject, Subjects
 from bridge.ports import Digest, OutputEnd, StoredPiece
 from bridge.ports.stdio import OnCredit, OnInput
 
-__all__ = ["MemoryStdio", "StoredMessage"]
+__all__ = ["MemoryStdio", "MemoryStdioOfNodes", "StoredMessage"]
 
 
 class StoredMessage(Struct, frozen=True, kw_only=True):
@@ -206,3 +206,29 @@ class MemoryStdio:
 
     def _last(self, subject: str) -> int:
         return max((number for number, one in enumerate(self.messages, 1) if one and one.subject == subject), default=0)
+
+
+class MemoryStdioOfNodes:
+    """Implements `bridge.ports.StdioClient` over those of several nodes."""
+
+    def __init__(self, nodes: Mapping[str, MemoryStdio]) -> None:
+        """Take the stdio of each node."""
+        self._nodes = nodes
+
+    def read(
+        self, subject: StdioSubject, session: str, *, after: int, follow: bool
+    ) -> AsyncGenerator[StoredPiece, None]:
+        """Iterate over the session's messages; see the port."""
+        return self._nodes[subject.node].read(subject, session, after=after, follow=follow)
+
+    async def check(self, subject: StdioSubject) -> None:
+        """See that the output can be read; see the port."""
+        await self._nodes[subject.node].check(subject)
+
+    async def write(self, subject: StdioSubject, piece: InputPiece, *, timeout: float) -> InputReply:
+        """Send a piece of input; see the port."""
+        return await self._nodes[subject.node].write(subject, piece, timeout=timeout)
+
+    async def credit(self, subject: StdioSubject, credit: Credit) -> None:
+        """Say what has been read; see the port."""
+        await self._nodes[subject.node].credit(subject, credit)

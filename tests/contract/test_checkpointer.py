@@ -222,7 +222,7 @@ async def test_a_cancelled_dump_is_seen_to_its_end_and_the_task_runs(place: Plac
     await place.knows("web.1")
 
 
-async def test_a_cancelled_restore_leaves_no_task(place: Place) -> None:
+async def test_a_restore_that_is_stopped_or_cancelled_leaves_no_task(place: Place) -> None:
     namespace, checkpoints, tasks = place.namespace, place.checkpoints, place.runtime.tasks
     await place.run("web.1")
     images = place.images("cancelled")
@@ -235,6 +235,17 @@ async def test_a_cancelled_restore_leaves_no_task(place: Place) -> None:
         await go_on.wait()
         pids.append(await tasks.start(namespace, "web.1"))
         return pids[0]
+
+    async def no_more() -> None:
+        task = await tasks.get(namespace, "web.1")
+        assert (task is not None and task.status) == "created"
+        raise CommandFailed("failed_precondition", "it is not ours any more")
+
+    # Nor one that somebody stops right before it begins.
+    with pytest.raises(CommandFailed, match="it is not ours any more"):
+        await checkpoints.restore(namespace, "web.1", images, start=start, before=no_more)
+    assert not begun.is_set()
+    assert await tasks.get(namespace, "web.1") is None
 
     restore = asyncio.create_task(checkpoints.restore(namespace, "web.1", images, start=start))
     await begun.wait()

@@ -45,6 +45,13 @@ echo FROZEN >/sys/fs/cgroup/freezer/{group}/freezer.state || echo 1 >/sys/fs/cgr
 kill -9 $$
 """
 
+# CRIU waits at one of the places at which it runs a script.
+HELD = """#!/bin/sh
+[ $CRTOOLS_SCRIPT_ACTION = {at} ] || exit 0
+touch {directory}/held
+while [ ! -e {directory}/go ]; do sleep 0.05; done
+"""
+
 
 @pytest.fixture
 async def place(ctr: Ctr) -> AsyncIterator[RealPlace]:
@@ -320,21 +327,60 @@ async def test_a_containerd_that_dies_leaves_no_half_dump_and_no_half_restore(
                 while not (work / "restore.log").exists() and not restore.done():
                     await asyncio.sleep(0.002)
             await asyncio.to_thread(ctr.host.restart)
-            said = ""
-            try:
+            with contextlib.suppress(CommandFailed):
                 await restore
                 await place.end("web.1")
-            except CommandFailed as error:
-                said = error.message
-            # containerd may keep a task that it neither starts nor deletes: then whoever restored is told to look at it.
-            if "cannot be removed, and may run" in said:
-                return
             assert await place.runtime.tasks.get(namespace, "web.1") is None
             # Its file system may be gone, but nothing is in the way of another one of the same id.
             await place.runtime.containers.delete(namespace, "web.1")
             await place.copy("web.2", "web.1")
             await checkpoints.restore(namespace, "web.1", images)
             await place.knows("web.1")
+
+
+@pytest.mark.parametrize("at", ["setup-namespaces", "post-restore"])
+async def test_what_criu_goes_on_with_behind_a_containerd_that_died_is_taken_away(
+    containerd_factory: ContainerdFactory, at: str
+) -> None:
+    """CRIU, and then runc, come to their end, and the new containerd knows a task without a process at the most."""
+    with containerd_factory("2.1").fresh_namespace() as ctr:
+        async with real_host(ctr) as real:
+            place = RealPlace(real)
+            namespace, checkpoints, host = place.namespace, place.checkpoints, ctr.host
+            await place.runtime.leases.create(namespace, LEASE, {})
+            await place.run("web.1")
+            images = place.images("dump")
+            await checkpoints.dump(namespace, "web.1", images, PLAIN, ends=True, lease=LEASE)
+            await place.runtime.tasks.delete(namespace, "web.1")
+            await place.copy("web.1", "web.2")
+
+            script = HELD.format(at=at, directory=host.shared)
+            await asyncio.to_thread(
+                host.run, "sh", "-c", "mkdir /etc/criu; cat >/etc/criu/held; chmod +x /etc/criu/held", stdin=script
+            )
+            (host.shared / "default.conf").write_text("action-script /etc/criu/held\n")
+            await asyncio.to_thread(host.run, "ln", "-s", host.shared / "default.conf", "/etc/criu/default.conf")
+            restore = asyncio.create_task(checkpoints.restore(namespace, "web.1", images))
+            async with asyncio.timeout(60):
+                while not (host.shared / "held").exists():
+                    await asyncio.sleep(0.02)
+            await asyncio.to_thread(host.restart)
+            over = asyncio.create_task(checkpoints.until_over(images))
+            done, _ = await asyncio.wait({over}, timeout=0.5)
+            assert not done
+            (host.shared / "go").touch()
+            await over
+            with pytest.raises(CommandFailed):
+                await restore
+            assert await place.runtime.tasks.get(namespace, "web.1") is None
+            listed = await asyncio.to_thread(
+                host.run, "runc", "--root", f"/run/containerd/runc/{namespace}", "list", "-q"
+            )
+            assert listed.stdout.split() == []
+
+            (host.shared / "default.conf").write_text("")
+            await checkpoints.restore(namespace, "web.2", images)
+            await place.knows("web.2")
 
 
 async def test_a_checkpoint_by_containerd_s_client_is_told_of_its_container(place: RealPlace) -> None:

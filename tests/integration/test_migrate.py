@@ -330,7 +330,8 @@ async def test_what_is_killed_while_it_stands_still_does_nothing_any_more(two: T
     await asyncio.to_thread(two.source.ctr.run, "web.1", "sh", "-c", loops, options=("--mount", mount))
     while len(list(shared.iterdir())) < 5:
         await asyncio.sleep(0.02)
-    two.source.ctr("tasks", "pause", "web.1")
+    while two.source.tasks()["web.1"][1] != "PAUSED":
+        two.source.ctr("tasks", "pause", "web.1", check=False)  # runc does not get hold of what is so busy each time
     before = {path.name: path.stat().st_size for path in shared.iterdir()}
     await two.ok(Delete(force=True), "web.1")
     assert {path.name: path.stat().st_size for path in shared.iterdir()} == before

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import bridge.jetstream.durable as durable_module
 from bridge.client import Subscription, connect
 from bridge.config import NatsConfig
 from bridge.errors import LogRefused
@@ -73,6 +74,24 @@ async def test_cuts_of_the_line_leave_neither_hole_nor_repetition(
     # The last event's turn did not come to its end; leaving waits until the server has the acknowledgements before.
     found = await consumer(connection)
     assert (found["ack_floor"]["stream_seq"], found["num_pending"]) == (1_999, 0)
+
+
+async def test_an_acknowledgement_that_is_lost_with_the_line_holds_nothing_up(
+    server: NatsServer, connection: Connection, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable_module, "PENDING", 10)
+    await log.append(entries(30, containers=1))
+    async with (
+        Proxy(server.address) as proxy,
+        connect(f"nats://{proxy.address}") as bus,
+        bus.subscribe("audit", since=1, acknowledge="by-hand") as subscription,
+    ):
+        assert await take(subscription, 10) == list(range(1, 11))  # no more is handed out without an acknowledgement
+        proxy.hold("to_server")
+        await subscription.acknowledge()
+        await proxy.cut()
+        proxy.release()
+        assert await take(subscription, 10) == list(range(11, 21))
 
 
 async def test_who_is_killed_gets_again_what_was_under_way_and_then_all_the_rest(

@@ -68,7 +68,13 @@ class Containerd:
     """
 
     def __init__(
-        self, version: str = "2.1", *, log_level: str = "info", own_cgroups: bool = False, unified_cgroups: bool = False
+        self,
+        version: str = "2.1",
+        *,
+        log_level: str = "info",
+        own_cgroups: bool = False,
+        unified_cgroups: bool = False,
+        small: int = 0,
     ) -> None:
         self.version = version
         self.log_level = log_level
@@ -76,6 +82,7 @@ class Containerd:
         """Whether it has control groups of its own, as another machine has."""
         self.unified_cgroups = unified_cgroups
         """Whether they are of the second version: without controllers where the machine has the first one, but for freezing."""
+        self._small = small
         self._host: subprocess.Popen[str] | None = None
         self._shared: Path | None = None
         self._init = 0
@@ -108,6 +115,11 @@ class Containerd:
         return self.shared / "fifo"
 
     @property
+    def small(self) -> Path:
+        """A disk of so many bytes as `small` says, at the same path inside and outside."""
+        return self.shared / "small"
+
+    @property
     def log(self) -> str:
         """What containerd has written so far, over all its restarts."""
         return (self.shared / "containerd.log").read_text(errors="replace")
@@ -126,6 +138,8 @@ class Containerd:
         self._shared = shared
         (shared / "fs").mkdir()
         self.fifo_dir.mkdir()
+        if self._small:
+            self.small.mkdir()
         (shared / "containerd.toml").write_text(CONFIG.format(shared=shared, log_level=self.log_level))
         with (shared / "host.log").open("w") as log:
             self._host = subprocess.Popen(
@@ -139,6 +153,7 @@ class Containerd:
                     **os.environ,
                     "OWN_CGROUPS": "1" if self.own_cgroups else "",
                     "UNIFIED_CGROUPS": "1" if self.unified_cgroups else "",
+                    "SMALL": str(self._small or ""),
                 },
             )
         try:

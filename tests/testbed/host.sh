@@ -11,6 +11,7 @@
 #
 # With UNIFIED_CGROUPS it has the second version of control groups only, whatever the machine has.
 # With OWN_CGROUPS it has control groups of its own too, as another machine has: a container of the same name may be on both.
+# With SMALL, a number of bytes, DIR/small is a disk of that size, seen from both sides.
 set -eu
 
 own=${OWN_CGROUPS:+/$(basename "${!#}")}
@@ -18,6 +19,7 @@ own=${OWN_CGROUPS:+/$(basename "${!#}")}
 outside() {
   local root=$1 dir=$2 namespace
   : >"$dir/cgroups"
+  [ -z "${SMALL:-}" ] || mount -t tmpfs -o "mode=0700,size=$SMALL" testbed "$dir/small"
   (
     [ -z "$own" ] || settle
     exec unshare --mount --propagation private --ipc --pid ${own:+--cgroup} --fork --kill-child \
@@ -30,6 +32,7 @@ outside() {
   while read -r namespace; do
     find "/sys/fs/cgroup/$namespace" /sys/fs/cgroup/*/"$namespace" -depth -type d -exec rmdir {} + || true
   done 2>/dev/null <"$dir/cgroups"
+  [ -z "${SMALL:-}" ] || umount -l "$dir/small"
   rm -rf -- "$dir"
 }
 
@@ -99,6 +102,7 @@ enter() {
   mount -t tmpfs -o mode=0755 testbed run # containers' overlays are here too: an overlay cannot be written on an overlay
   mkdir -p ".$dir" .outside
   mount --bind "$dir" ".$dir"
+  [ -z "${SMALL:-}" ] || mount --bind "$dir/small" ".$dir/small"
   pivot_root . .outside
   umount -l /.outside
   cd /

@@ -1,7 +1,7 @@
 """One address at two hosts, of which one has the wire: a network namespace under the same path in both, and a peer.
 
-It is in a network of its own, with a bridge to which either of the two is plugged. It says a number and wants to hear
-it back, again and again over one connection; what comes back wrong, or an end, ends it.
+It is in a network of its own, with a bridge to which either of the two is plugged. It says one number after the other over one
+connection, whatever it hears, and wants to hear each of them back; what comes back wrong, or an end, ends it.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ NETWORK = "/run/moving"
 """In each host, of which each has a `/run` of its own."""
 
 TALKS = f"""
-import socket, time
-with socket.create_connection(("{ADDRESS}", {PORT})) as peer, peer.makefile("rwb") as lines:
-    number = 0
-    while True:
-        number += 1
-        lines.write(b"%d\\n" % number)
-        lines.flush()
-        heard = lines.readline()
-        assert heard == b"%d\\n" % number, heard
-        print(number, flush=True)
+import itertools, socket, threading, time
+def say():
+    for number in itertools.count(1):
+        peer.sendall(b"%d\\n" % number)
         time.sleep(0.02)
+with socket.create_connection(("{ADDRESS}", {PORT})) as peer, peer.makefile("rb") as lines:
+    threading.Thread(target=say, daemon=True).start()
+    for number in itertools.count(1):
+        heard = lines.readline()
+        assert heard == b"%d\\n" % number, (number, heard)
+        print(number, flush=True)
 """
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from bridge.client import Accepted, CommandFailed, NodeGap, Sending, TaskExit, sync
+from bridge.client import Accepted, BridgeError, Bus, CommandFailed, NodeGap, Sending, TaskExit, sync
+from bridge.control.jobs import Worker
 from bridge.rehearsal import Stage, rehearse, rehearsed
 from bridge.testing import Program
 
@@ -92,6 +94,37 @@ def test_a_script_is_tested_on_it_too() -> None:
         assert [node.node for node in bus.nodes()] == ["n1"]
         assert bus.node().version().containerd == "2.1.0"
         assert [known.record is not None for known in bus.known_nodes()] == [True]
+
+
+def test_a_script_runs_processes() -> None:
+    @asynccontextmanager
+    async def stage() -> AsyncIterator[Bus]:
+        async with rehearse("n1") as stage:
+            stage.containerd("n1").programs |= {"hello": Program(says=b"hi", exits=4), "cat": Program(echoes=True)}
+            await stage.containerd("n1").run("default", "web.1")
+            yield stage.bus
+
+    with sync.opened(stage()) as bus:
+        web = bus.container("web.1")
+        assert web.capture(["hello"]).exit_status == 4
+        process = web.exec(["cat"], stdin=True)
+        process.write(b"abc")
+        process.close_stdin()
+        with process.output() as output:
+            assert b"".join(piece.data for piece in output) == b"abc"
+        assert process.wait().exit_status == 0
+        with web.watch() as states:
+            assert next(states).status == "running"
+
+
+async def test_a_part_that_ended_by_itself_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def end(worker: Worker) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Worker, "run", end)
+    with pytest.raises(BridgeError, match="jobs of n1 ended by itself"):
+        async with rehearse("n1") as stage:
+            await stage.settled()
 
 
 async def test_what_is_no_group_is_told() -> None:

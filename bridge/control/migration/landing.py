@@ -109,8 +109,8 @@ class Landing:
         plan = structs.replace(plan, wanted=structs.replace(plan.wanted, labels=given))
         found = await verdict_of_restore(self._place, plan)
         verdict = Verdict(findings=[*found.findings, await self._room(migration)])
+        await permit_plan(place, plan)  # before a word of what is on this host
         refuse(self._place, verdict, force=migration.force)
-        await permit_plan(place, plan)
         await self._kit.workshop.open(self._own)
         namespace, _ = self._place.target
         await self._place.runtime.leases.create(namespace, self._lease, lease_labels(self._own, place.node))

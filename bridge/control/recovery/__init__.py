@@ -31,14 +31,20 @@ from bridge.errors import CommandFailed
 from bridge.model.commands import Command
 from bridge.model.nanos import Nanos
 
-__all__ = ["RECOVERIES", "GoesOn", "NotDone", "NotHere", "Recover", "Undecided", "recover"]
+__all__ = ["AWAY_S", "RECOVERIES", "GoesOn", "NotDone", "NotHere", "Recover", "Undecided", "recover"]
 
 AWAY_S: Final = 30.0
 """Patience with a containerd that went away while a command is looked for, and with a log that does not follow it yet."""
 
 
-async def recover(place: Place, command: Command, started_at: Nanos) -> Struct:
+async def recover(place: Place, command: Command, started_at: Nanos, *, until: float | None = None) -> Struct:
     """Return the result of a command that was started and not finished. A containerd that is away is waited for a while.
+
+    Args:
+        place: where it worked.
+        command: its options.
+        started_at: when it was started.
+        until: so long, by the loop's clock; `AWAY_S` unless given.
 
     Raises:
         Undecided: nobody can say.
@@ -47,7 +53,7 @@ async def recover(place: Place, command: Command, started_at: Nanos) -> Struct:
         CommandFailed: it failed.
     """
     loop = asyncio.get_running_loop()
-    pause, until = AGAIN_S, loop.time() + AWAY_S
+    pause, until = AGAIN_S, loop.time() + AWAY_S if until is None else until
     while True:
         try:
             return await RECOVERIES.get(command.verb, _undecided)(place, command, started_at)

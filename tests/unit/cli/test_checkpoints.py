@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bridge.client.checkpoint_keys import findings_of_keys
 from bridge.errors import CommandFailed
 from bridge.jetstream.checkpoint_keys import read_keys
 from bridge.model.checkpoints import ArchiveFacts, CheckpointKey
+from bridge.ports import CommandStore
 from bridge.testing import MemoryCheckpoints
 from tests.contract.catalogues import archive, key, record, text, unheard
 from tests.unit.checkpoints.archives import RECORD, contents, packed
 from tests.unit.cli.conftest import Cli
-from tests.unit.client.small_bus import SmallSender
+from tests.unit.client.small_bus import SmallInspector, SmallSender
+from tests.unit.client.test_checkup import GOOD
 
 ONE, OTHER, ELSEWHERE = key("c1"), key("c2", container="db"), key("c1", node="n2", namespace="default")
 
@@ -52,6 +55,17 @@ def test_inspect_says_which_key_is_needed_where_it_is_not_here(cli: Cli) -> None
     assert said.status == 0
     assert f"checkpoint {ONE.token} is encrypted with the key {'f' * 32}, which is not in checkpoint_key" in said.err
     assert json.loads(said.out)[0]["archive"]["key"] == "f" * 32
+
+
+def test_doctor_looks_for_the_keys_of_what_is_encrypted(cli: Cli) -> None:
+    catalogue = MemoryCheckpoints()
+    asyncio.run(catalogue.put(record(ONE, ArchiveFacts(size=1, digest="", unpacked=1, key="a"))))
+    stores = [CommandStore(name="KV_containerd-checkpoints", holds="checkpoints")]
+    for there, expected in ((stores, 1), ([structs.replace(stores[0], absent=True)], 0), ([], 0)):
+        inspector = SmallInspector(structs.replace(GOOD, stores=there))
+        said = cli("doctor", "--json", inspector=inspector, checkpoints=catalogue)
+        about = [one["message"] for one in said.objects if one["area"] == "checkpoints"]
+        assert about == ["1 archives are encrypted with the key a, which is not here"] * expected
 
 
 def test_doctor_says_which_keys_are_needed() -> None:

@@ -171,8 +171,39 @@ def test_it_answers_in_one_line_whatever_comes() -> None:
         "results": [[3, "out\nerr\n"], [127, "no-such-program: not found"]]
     }
     assert "No such file" in ask({"namespaces": {"net": "/proc/0/ns/net"}, "steps": []})["error"]
+    assert ask({"namespaces": {}, "network": "/dev/null", "steps": []})["error"] == "Invalid argument (/dev/null)"
+
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = ["tcp", "127.0.0.1", one.getsockname()[1]]
+        everybodys, ours, nobodys = ask(
+            {"namespaces": {}, "steps": [["listening"], ["listening", os.getpid()], ["listening", 2**22 + 1]]}
+        )["results"]
+        assert (port in everybodys, port in ours, nobodys) == (True, True, [])
+    assert ask({"namespaces": {}, "steps": [["missing", "/", "/nowhere"]]})["results"] == [["/nowhere"]]
 
 
 async def test_where_nobody_listens_nothing_is_visited(tmp_path: Path) -> None:
     with pytest.raises(Unseen, match="out of sight"):
         await Visits(tmp_path / "containerd.sock").do(("run", "true"))
+
+
+async def test_what_is_longer_than_can_be_asked_is_not_seen(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "containerd.sock"))
+        listening.listen()
+        with pytest.raises(Unseen, match="Argument list too long"):
+            await Visits(tmp_path / "containerd.sock").do(("missing", *["/x" * 1000] * 200))
+
+
+@pytest.mark.parametrize(
+    ("kernels", "ours"),
+    [
+        ("0100007F", "127.0.0.1"),
+        ("00000000", "0.0.0.0"),
+        ("0000000000000000FFFF00000100007F", "127.0.0.1"),
+        ("00000000000000000000000001000000", "::1"),
+    ],
+)
+@pytest.mark.skipif(sys.byteorder != "little", reason="these are of processors that have the last byte first")
+def test_addresses_are_read_as_the_kernel_shows_them(kernels: str, ours: str) -> None:
+    assert visitor._address(kernels) == ours

@@ -175,36 +175,6 @@ async def test_where_a_restore_fails_nothing_is_left_and_what_was_there_is_as_it
     assert left(here) == []
 
 
-@pytest.mark.parametrize(
-    ("runc", "cgroup", "container", "ignores"),
-    [
-        ("1.1.15+ds1", "v2", "new.1", True),
-        ("", "v2", "new.1", True),
-        ("1.3.6", "v2", "new.1", False),
-        ("1.1.15+ds1", "v1", "new.1", False),
-        ("1.1.15+ds1", "v2", ON, False),
-    ],
-)
-async def test_what_gets_another_id_gets_another_control_group(
-    here: Side, monkeypatch: pytest.MonkeyPatch, runc: str, cgroup: Any, container: str, ignores: bool
-) -> None:
-    criu, checkpoints = here.containerd.criu, here.containerd.runtime.checkpoints
-    criu.host = structs.replace(criu.host, runtime_version=runc, cgroup=cgroup)
-    told: list[str] = []
-    config = checkpoints.criu_config
-
-    def noted(options: CheckpointOptions) -> str:
-        told.append(options.cgroups_mode)
-        return config(options)
-
-    monkeypatch.setattr(checkpoints, "criu_config", noted)
-    if container == ON:
-        await here.ask("delete", ON, force=True)
-    outcome = await here.ask("restore", container, checkpoint=KEPT, force=True)
-    assert outcome.outcome == "ok", outcome.error
-    assert told == ["ignore" if ignores else ""]
-
-
 @pytest.mark.parametrize("here_as", [None, "docker.io/library/web:old"], ids=["brought", "under another name"])
 async def test_an_image_whose_name_has_moved_is_taken_by_its_digest(here: Side, here_as: str | None) -> None:
     memory, name = here.containerd, IMAGE
@@ -268,6 +238,36 @@ async def test_what_goes_while_it_is_taken_along_is_not_replaced_by_what_is_call
     with pytest.raises(CommandFailed, match="there is no archive of image"):
         await anext(here.catalogue.load_image(digest))
     assert left(here) == []
+
+
+@pytest.mark.parametrize(
+    ("runc", "cgroup", "container", "ignores"),
+    [
+        ("1.1.15+ds1", "v2", "new.1", True),
+        ("", "v2", "new.1", True),
+        ("1.3.6", "v2", "new.1", False),
+        ("1.1.15+ds1", "v1", "new.1", False),
+        ("1.1.15+ds1", "v2", ON, False),
+    ],
+)
+async def test_what_gets_another_id_gets_another_control_group(
+    here: Side, monkeypatch: pytest.MonkeyPatch, runc: str, cgroup: Any, container: str, ignores: bool
+) -> None:
+    criu, checkpoints = here.containerd.criu, here.containerd.runtime.checkpoints
+    criu.host = structs.replace(criu.host, runtime_version=runc, cgroup=cgroup)
+    told: list[str] = []
+    config = checkpoints.criu_config
+
+    def noted(options: CheckpointOptions) -> str:
+        told.append(options.cgroups_mode)
+        return config(options)
+
+    monkeypatch.setattr(checkpoints, "criu_config", noted)
+    if container == ON:
+        await here.ask("delete", ON, force=True)
+    outcome = await here.ask("restore", container, checkpoint=KEPT, force=True)
+    assert outcome.outcome == "ok", outcome.error
+    assert told == ["ignore" if ignores else ""]
 
 
 async def test_who_may_restore_what(tmp_path: Path) -> None:

@@ -405,6 +405,14 @@ async def test_stats_are_of_one_container_or_of_several(
     assert [one.container for one in outcome.result.stats] == ["web.1"]
 
 
+async def test_limits_of_huge_pages_are_refused_since_a_runtime_passes_over_them_without_a_word(ask: Asked) -> None:
+    ask.runtime.add(task=SmallTask("running"))
+    word, code, sentence = await ask.failure("update", hugepage_limits=[{"pageSize": "2MB", "limit": 1}])
+    assert (word, code) == ("error", "invalid_argument")
+    assert "unknown field `hugepage_limits`" in sentence
+    assert ask.runtime.updates == []
+
+
 async def test_a_lane_that_is_full_is_exhausted_and_recorded() -> None:
     ask = Asked(lanes=Lanes(waiting_per_lane=0))
     ask.runtime.add(task=SmallTask("running", ignores={TERM}))

@@ -400,7 +400,7 @@ async def test_a_containerd_that_is_away_for_a_moment_is_waited_for(node: Node) 
 async def test_a_containerd_that_does_not_answer_leaves_it_open(
     node: Node, monkeypatch: pytest.MonkeyPatch, code: Code
 ) -> None:
-    monkeypatch.setattr("bridge.control.recovery.AWAY_S", 0.0)
+    monkeypatch.setattr("bridge.control.aftermath.AWAY_S", 0.0)
     node.runtime.add(task=SmallTask("paused"))
     node.runtime.fail["task"] = [failure(code)] * 100
     assert (await crashed(node, "pause")).outcome == "unknown"

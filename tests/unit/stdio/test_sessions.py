@@ -320,6 +320,25 @@ async def test_an_end_that_was_asked_for_is_told_after_a_restart(house: House) -
         assert (await house.found().ended()).exit_status == 0
 
 
+async def test_an_end_waits_for_a_containerd_that_is_away_however_long(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.stdio.input.CLOSE_S", 0.0)
+    monkeypatch.setattr("bridge.stdio.input.CLOSE_PAUSE_S", 0.0)
+    session = await house.run(Program(echoes=True), stdin=True)
+    close, away = house.containerd.runtime.tasks.close_stdin, iter(range(20))
+
+    async def fail(namespace: str, container: str, exec_id: str | None) -> None:
+        if next(away, None) is not None:
+            raise CommandFailed("unavailable", "containerd is away")
+        await close(namespace, container, exec_id)
+
+    monkeypatch.setattr(house.containerd.runtime.tasks, "close_stdin", fail)
+    await house.write(session, 0, b"x", end=True)
+    async with asyncio.timeout(90):
+        assert (await session.ended()).exit_status == 0
+
+
 async def test_a_write_that_was_cut_off_half_way_is_not_done_again(house: House) -> None:
     session = await house.run(Program(echoes=True), stdin=True)
     await house.write(session, 0, b"sure")

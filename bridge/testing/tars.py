@@ -1,4 +1,4 @@
-"""Tar archives in memory, for layers and images of a containerd in memory: the same archive for the same files."""
+"""Files in memory as tars, which layers and archives of images are."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import io
 import tarfile
 from collections.abc import Mapping
 
-__all__ = ["files_of", "tar_of"]
+__all__ = ["files_in", "tar_of"]
 
 
 def tar_of(files: Mapping[str, bytes]) -> bytes:
-    """Return an archive of files by their absolute paths."""
+    """Return files as a tar, the same one for the same files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path, data in sorted(files.items()):
@@ -20,8 +20,8 @@ def tar_of(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def files_of(data: bytes) -> dict[str, bytes]:
-    """Return the regular files of an archive by their absolute paths."""
+def files_in(data: bytes) -> dict[str, bytes]:
+    """Return the files of a tar by their paths."""
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         return {
             f"/{info.name}": file.read() for info in tar if info.isreg() and (file := tar.extractfile(info)) is not None
