@@ -38,6 +38,10 @@ NULL: Final = "/dev/null"
 KNOWN: Final = 10_000
 """Processes of a namespace whose networks were looked at, at the most."""
 
+FREEZES: Final = 5
+UNABLE: Final = "unable to freeze"
+"""How often runc is asked to freeze a task, and what it says where it has given up (libcontainer/cgroups/fs/freezer.go)."""
+
 PROCESS_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 RESOURCES_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 """What containerd calls the JSON of these (containerd/typeurl, pkg/oci and client/client.go)."""
@@ -109,10 +113,21 @@ class Tasks:
         return answer.pid
 
     async def pause(self, namespace: str, container: str) -> None:
-        """Freeze it."""
-        with command_errors(f"pause {container} in {namespace}"):
-            request = tasks_pb2.PauseTaskRequest(container_id=container)
-            await self._tasks.Pause(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
+        """Freeze it.
+
+        With control groups of the first version runc may see no end of a task that starts processes all the time, on a busy host.
+        It lets all of it run on then, and is asked again.
+        """
+        request = tasks_pb2.PauseTaskRequest(container_id=container)
+        for left in reversed(range(FREEZES)):
+            try:
+                with command_errors(f"pause {container} in {namespace}"):
+                    await self._tasks.Pause(request, timeout=CHANGE_S, metadata=in_namespace(namespace))
+            except CommandFailed as error:
+                if not left or UNABLE not in (error.containerd or ""):
+                    raise
+            else:
+                return
 
     async def resume(self, namespace: str, container: str) -> None:
         """Let it run on."""

@@ -65,6 +65,10 @@ class Snapshots(Server):
 
 
 class Tasks(Server):
+    pauses = 0
+    busy = 0
+    """How many attempts to freeze it runc gives up."""
+
     async def Create(self, request: Any, context: Any) -> Any:
         await self._take("Tasks.Create", request, context)
         return tasks_pb2.CreateTaskResponse(pid=7)
@@ -76,6 +80,15 @@ class Tasks(Server):
     async def List(self, request: Any, context: Any) -> Any:
         await self._take("Tasks.List", request, context)
         return tasks_pb2.ListTasksResponse()
+
+    async def Pause(self, request: Any, context: Any) -> Any:
+        self.pauses += 1
+        if self.pauses <= self.busy:
+            await context.abort(
+                grpc.StatusCode.UNKNOWN, "runc did not terminate successfully: unable to freeze: unknown"
+            )
+        await self._take("Tasks.Pause", request, context)
+        return Empty()
 
     async def Wait(self, request: Any, context: Any) -> Any:
         await self._take("Tasks.Wait", request, context)
@@ -132,6 +145,22 @@ async def test_a_cancelled_wait_is_cancelled_at_containerd_too(services: Service
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await asyncio.wait_for(services.tasks.given_up.wait(), 90)
+
+
+async def test_what_is_too_busy_to_be_frozen_is_frozen_at_the_next_attempt(
+    services: Services, runtime: ContainerRuntime
+) -> None:
+    services.tasks.busy = 3
+    await runtime.tasks.pause(NAMESPACE, "web.1")
+    assert "Tasks.Pause" in services.tasks.asked
+    services.tasks.busy = 1000
+    with pytest.raises(CommandFailed, match="unable to freeze"):
+        await runtime.tasks.pause(NAMESPACE, "web.1")
+    services.tasks.busy, services.tasks.pauses = 0, 0
+    services.tasks.refuse["Tasks.Pause"] = (grpc.StatusCode.UNKNOWN, "something else")
+    with pytest.raises(CommandFailed, match="something else"):
+        await runtime.tasks.pause(NAMESPACE, "web.1")
+    assert services.tasks.pauses == 1
 
 
 async def test_the_end_of_a_task_may_be_awaited_for_ever(services: Services, runtime: ContainerRuntime) -> None:
