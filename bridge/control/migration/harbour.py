@@ -117,6 +117,8 @@ class Harbour:
         self._journal = journal
         self._stranded: dict[str, MigrationKey] = {}
         """What stands still here, and nothing will ever say whose it is."""
+        self._fallen: set[MigrationKey] = set()
+        """What this run of the bridge began, and left open by a mistake of ours: no outcome in the journal stands against it."""
         self._again: dict[str, float] = {}
         """Id -> when what was left as it is comes next."""
         self._seen: set[str] = set()
@@ -173,6 +175,11 @@ class Harbour:
         self.leaving[migration_id] = departure
         try:
             yield departure
+        except Exception:
+            self._fallen.add(departure.key)
+            raise
+        else:
+            self._fallen.discard(departure.key)
         finally:
             del self.leaving[migration_id]
             if departure.stranded:
@@ -293,6 +300,8 @@ class Harbour:
         Raises:
             CommandFailed: the journal cannot be read.
         """
+        if migration.key in self._fallen:
+            return True
         row = await self._journal.look(migration.id)
         if row is None or (row.verb, row.namespace, row.container) != (Migrate.verb, *migration.key[2:4]):
             return False

@@ -268,6 +268,24 @@ async def test_an_entry_that_its_source_still_looks_at_is_not_forgotten(
         await sent
 
 
+async def test_what_a_mistake_of_ours_left_open_is_gone_on_with(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its outcome stands in the journal by then, which is no reason to leave its entry open for ever."""
+    remove = Loading.remove
+
+    async def falls(self: Loading) -> None:
+        monkeypatch.setattr(Loading, "remove", remove)
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(Loading, "remove", falls)
+    outcome = await world.send("migrate", id="m-1", to="n2")
+    assert (outcome.outcome, world.register.history[-1]) == ("error", ("m-1", "running"))
+    assert world.source.there()["tasks"] == {"web.1": "paused"}
+    async with looking(world, monkeypatch):
+        while world.register.history[-1] != ("m-1", "released"):
+            await asyncio.sleep(0.001)
+    assert (world.source.there(), world.target.there()) == (NOTHING, only())
+
+
 @pytest.mark.parametrize("state", ["reserved", "offered", "taken", "running"])
 async def test_what_this_node_never_began_is_not_followed(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, state: Any
