@@ -116,10 +116,18 @@ class Thread:
         finally:
             with suppress(RuntimeError):
                 self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.run_until_complete(_cancelled())
             self._loop.close()
+
+
+async def _cancelled() -> None:
+    """End what is still under way: nobody is to wait for ever for an answer out of a loop that is closed."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CLOSE_S)
+        await asyncio.sleep(0)  # whoever waits in another thread is told in the step after
 
 
 async def _ended(coroutine: Coroutine[Any, Any, R]) -> asyncio.Task[R]:

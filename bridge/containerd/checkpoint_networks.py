@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from bridge._pb.containerd.services import containers_pb2
 from bridge.containerd.records import spec_of
+from bridge.containerd.visitor import HELD
 from bridge.containerd.visits import Unseen, Visits
 from bridge.errors import CommandFailed
 
@@ -93,9 +94,26 @@ class Networks:
             raise CommandFailed("failed_precondition", f"{sentence}; install iptables on the host")
 
     async def release(self, record: containers_pb2.Container, namespace: str) -> None:
-        """Let pass what is held; where that cannot be done it is said in the log."""
-        if path := _path(record):
-            await self._do(Network(namespace, record.id, path, None), 0, ("release",))
+        """Let pass what is held in a network that the spec names by path, if there still is one.
+
+        Raises:
+            CommandFailed: `unavailable`: it cannot be done now, and may be held for ever.
+        """
+        if not (path := _path(record)):
+            return
+        try:
+            (missing,) = await self._visits.do(("missing", path))
+            (released,) = [True] if missing else await self._visits.do(("release",), net=path)
+        except Unseen as why:
+            released, said = False, str(why)
+        else:
+            said = "iptables or nft refuses"
+        if not released:
+            raise CommandFailed(
+                "unavailable",
+                f"in the network {path} of container {record.id} in {namespace} nothing may pass: {said}; remove what leads to "
+                f"chain {HELD} there, and that, with iptables and ip6tables, or the table inet {HELD.lower()} with nft",
+            )
 
     async def connections(self, pids: Sequence[int]) -> int | None:
         """Return how many TCP connections these processes have, None where they are out of sight."""

@@ -153,16 +153,19 @@ def _held_by_nft() -> bool:
     return not any(run("nft", *step)[0] for step in steps)
 
 
-def release() -> None:
-    """Let pass what `hold` has held up; that there is nothing of it is as good."""
+def release() -> bool:
+    """Let pass what `hold` has held up, and return whether nothing of it is left; that there is nothing is as good."""
+    done = True
     for program in ("iptables", "ip6tables"):
         status, listed = run(program, "-w", "-S")
         if not status and f"-N {HELD}" in listed.splitlines():
-            for rule in (["-D", "INPUT", "-j", HELD], ["-D", "OUTPUT", "-j", HELD], ["-F", HELD], ["-X", HELD]):
+            for rule in (["-D", "INPUT", "-j", HELD], ["-D", "OUTPUT", "-j", HELD], ["-F", HELD]):
                 run(program, "-w", *rule)
+            done = not run(program, "-w", "-X", HELD)[0] and done  # refused while anything leads there
     status, listed = run("nft", "list", "tables")
     if not status and f"table inet {HELD.lower()}" in listed.splitlines():
-        run("nft", "delete", "table", "inet", HELD.lower())
+        done = not run("nft", "delete", "table", "inet", HELD.lower())[0] and done
+    return done
 
 
 def connections(pids: list[int]) -> int:

@@ -57,6 +57,10 @@ async def exported(place: Place, digest: str, name: str) -> Archive:
     """
     assert place.namespace is not None
     images = [one.name for one in await place.runtime.images.list(place.namespace) if one.digest == digest]
-    source = name if name in images or not images else images[0]
+    if not images:  # what is called so now is another one
+        raise CommandFailed(
+            "not_found", f"image {name} is not on node {place.node} any more as {digest}: pull it by that"
+        )
+    source = name if name in images else images[0]
     async for piece in await place.runtime.checkpoints.export_image(place.namespace, source):
         yield piece

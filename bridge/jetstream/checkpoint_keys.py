@@ -97,7 +97,12 @@ def add_key(path: Path) -> CheckpointSecret:
                 f"the key of checkpoints {path} is 32 bytes, with no room for another: write it as 64 hex digits first"
             )
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-        _write(descriptor, (b"" if content.endswith(b"\n") else b"\n") + _line(key))
+        try:
+            _write(descriptor, (b"" if content.endswith(b"\n") else b"\n") + _line(key))
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, len(content))  # half a key would make a file of none
+            raise
     except OSError as error:
         raise ConfigError(f"cannot write the key of checkpoints {path}: {error.strerror}") from error
     return key

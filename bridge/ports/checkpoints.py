@@ -142,7 +142,12 @@ class Checkpointer(Protocol):
         ...
 
     async def release_network(self, namespace: str, container: str) -> None:
-        """Let pass what is held up; that nothing is, is as good."""
+        """Let pass what is held up; that nothing is, or that the network is gone, is as good.
+
+        Raises:
+            CommandFailed: `unavailable`: it cannot be done from here now; says how it is done there.
+                `not_found`: there is no such container.
+        """
         ...
 
     def criu_config(self, options: CheckpointOptions) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -84,8 +85,8 @@ class SourceHands(Protocol):
         """Tell the target that nothing comes."""
         ...
 
-    async def tidy(self) -> None:
-        """Take away what lies on the bus, and here."""
+    async def tidy(self, *, moved: bool) -> None:
+        """Take away what lies on the bus, and here; and what is in its way here, unless it has `moved`."""
         ...
 
 
@@ -323,7 +324,7 @@ class Departure:
         self.view = replace(self.view, told=True)
 
     async def _tidy(self) -> None:
-        await self._insist(self._hands.tidy)
+        await self._insist(partial(self._hands.tidy, moved=self.view.register == "running"))
         self.view = replace(self.view, tidy=True)
 
     async def _tried(self, work: Awaitable[None]) -> bool:

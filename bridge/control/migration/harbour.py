@@ -24,6 +24,7 @@ from bridge.control.migration.asking import Asking
 from bridge.control.migration.departure import Departure
 from bridge.control.migration.landing import Landing
 from bridge.control.migration.loading import Loading
+from bridge.control.migration.opening import open_network
 from bridge.control.migration.source import AFTER_A_CRASH
 from bridge.control.migration.target import SWEPT, TargetView
 from bridge.control.verb import Place
@@ -116,6 +117,8 @@ class Harbour:
         self._journal = journal
         self._stranded: dict[str, MigrationKey] = {}
         """What stands still here, and nothing will ever say whose it is."""
+        self._fallen: set[MigrationKey] = set()
+        """What this run of the bridge began, and left open by a mistake of ours: no outcome in the journal stands against it."""
         self._again: dict[str, float] = {}
         """Id -> when what was left as it is comes next."""
         self._seen: set[str] = set()
@@ -172,6 +175,11 @@ class Harbour:
         self.leaving[migration_id] = departure
         try:
             yield departure
+        except Exception:
+            self._fallen.add(departure.key)
+            raise
+        else:
+            self._fallen.discard(departure.key)
         finally:
             del self.leaving[migration_id]
             if departure.stranded:
@@ -211,7 +219,9 @@ class Harbour:
         try:
             while True:
                 try:
-                    for migration, age_s in await self._register.list(self.node):
+                    found = await self._register.list(self.node)
+                    self._seen &= {f"{migration.id} {migration.state}" for migration, _ in found}
+                    for migration, age_s in found:
                         await self._see_to(migration, age_s)
                 except LogError as error:
                     log.info("the register of migrations is not read: %s", error)
@@ -290,6 +300,8 @@ class Harbour:
         Raises:
             CommandFailed: the journal cannot be read.
         """
+        if migration.key in self._fallen:
+            return True
         row = await self._journal.look(migration.id)
         if row is None or (row.verb, row.namespace, row.container) != (Migrate.verb, *migration.key[2:4]):
             return False
@@ -307,6 +319,12 @@ class Harbour:
                 continue
             if task is None or task.status != "paused":
                 del self._stranded[key.migration]
+                if task is not None and task.status == "running":  # its network may be held still
+                    place = structs.replace(self._place, namespace=key.namespace, container=key.container)
+                    try:
+                        await open_network(place)
+                    except CommandFailed as error:
+                        log.error("container %s may be cut off: %s", key.container, error)
             elif not self._rests(key.migration):
                 self._rest(key.migration)
                 log.error(

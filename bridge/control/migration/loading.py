@@ -26,6 +26,7 @@ from bridge.control.checkpoint_origin import exported
 from bridge.control.leases import lease_labels, lease_of
 from bridge.control.migration.asking import Asking
 from bridge.control.migration.departure import Offer
+from bridge.control.migration.opening import open_network, see_network_open
 from bridge.control.migration.source import Here
 from bridge.control.verb import Place
 from bridge.control.workshop import Bench, disk, removed
@@ -211,9 +212,12 @@ class Loading:
         await self._ask("restore")
 
     async def resume(self) -> None:
-        """Let it run on."""
-        if self._record.options.tcp_established:
-            await self._place.runtime.checkpoints.release_network(*self._place.target)
+        """Let it run on. It does so too where its network is not to be opened just then; `tidy` sees to that."""
+        if self._connected:
+            try:
+                await open_network(self._place)
+            except CommandFailed as error:
+                log.info("%s runs on all the same: %s", self._place, error)
         await resume(self._place)
 
     # -- when it is decided
@@ -236,8 +240,7 @@ class Loading:
         task = await self._place.runtime.tasks.get(*self._place.target)
         if task is None or task.status != "paused":
             return
-        connected = self._record.options.tcp_established
-        if not connected and await self._place.runtime.tasks.kill_frozen(*self._place.target):
+        if not self._connected and await self._place.runtime.tasks.kill_frozen(*self._place.target):
             return
         namespace, container = self._place.target
         bench, checkpoints = await self._bench("end"), self._place.runtime.checkpoints
@@ -245,7 +248,7 @@ class Loading:
             options = self._record.options
             await checkpoints.dump(namespace, container, bench.images, options, ends=True, lease=self._lease)
         except CommandFailed as error:
-            if not connected or not await self._place.runtime.tasks.kill_frozen(namespace, container):
+            if not self._connected or not await self._place.runtime.tasks.kill_frozen(namespace, container):
                 log.warning("%s runs at its target, and may do something here before it ends: %s", self._place, error)
         finally:
             await disk(lambda: removed(bench.path))
@@ -254,8 +257,13 @@ class Loading:
         """Tell the target that nothing comes."""
         await self._ask("abandon")
 
-    async def tidy(self) -> None:
-        """Take away what lies on the bus, and here."""
+    async def tidy(self, *, moved: bool) -> None:
+        """Take away what lies on the bus, and here; and open its network again, unless it has moved with its connections.
+
+        It may never have been let run on by us: somebody else has, or has ended it, and others may be in that network.
+        """
+        if self._connected and not moved:
+            await see_network_open(self._place)
         for number in range(self._next or MOST_PARTS):
             await self._kit.catalogue.remove(part_key(self._migration.key, number))
         assert self._place.namespace is not None
@@ -267,6 +275,11 @@ class Loading:
     @property
     def _record(self) -> CheckpointRecord:
         return self._migration.record
+
+    @property
+    def _connected(self) -> bool:
+        """Whether its connections go on there, and so its network is held."""
+        return self._record.options.tcp_established
 
     async def _bench(self, name: str) -> Bench:
         """Make a directory for one dump, in the migration's own."""
@@ -286,7 +299,7 @@ class Loading:
         bench = await self._bench(name)
         namespace, container = self._place.target
         checkpoints = self._place.runtime.checkpoints
-        if self._record.options.tcp_established and not running:
+        if self._connected and not running:
             # From here on nobody answers for its connections at this end, nor closes them when it is killed.
             await checkpoints.hold_network(namespace, container)
         await checkpoints.dump(namespace, container, bench.images, self._record.options, ends=False, lease=self._lease)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import signal
 import threading
@@ -221,3 +222,27 @@ def test_the_names_are_the_same(name: str) -> None:
         method = getattr(waited, one)
         if inspect.isroutine(method):
             assert method.__doc__, one
+
+
+def test_whoever_waits_when_the_bus_is_closed_does_not_wait_for_ever() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    async def never() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)  # who is cancelled may have something to do yet
+
+    def wait(bus: Any) -> None:
+        try:
+            bus.call(never())
+        except concurrent.futures.CancelledError:
+            ended.set()
+
+    with sync.opened(Stage().open()) as bus:
+        waiting = threading.Thread(target=wait, args=(bus,), daemon=True)
+        waiting.start()
+        begun.wait()
+    waiting.join(120)
+    assert ended.is_set()

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from bridge.control.restore_spec import adapted_labels, adapted_spec, same_spec
 from bridge.control.workshop import Note, Workshop
+from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.checkpoints import CheckpointOptions
 from bridge.model.outcomes import Outcome
@@ -217,6 +218,26 @@ async def test_what_a_container_was_made_from_is_recorded_and_not_what_is_called
     assert (records["without"].image_digest, records["with"].image_digest) == ("", old.info.digest)
     archive = b"".join([piece async for piece in here.catalogue.load_image(old.info.digest)])
     assert old.info.digest.removeprefix("sha256:").encode() in archive
+
+
+async def test_what_goes_while_it_is_taken_along_is_not_replaced_by_what_is_called_so_then(
+    here: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody would find anything else under its digest any more."""
+    memory, dump, name = here.containerd, here.containerd.runtime.checkpoints.dump, "docker.io/library/new:1"
+    memory.put_image("default", memory_image(name, {"Cmd": ["serve"]}))
+    await memory.run("default", "new.1", image=name)
+    digest = memory.images["default", name].info.digest
+
+    async def moved(*args: Any, **more: Any) -> None:
+        await dump(*args, **more)
+        memory.put_image("default", memory_image(name, {"Cmd": ["other"]}))
+
+    monkeypatch.setattr(memory.runtime.checkpoints, "dump", moved)
+    assert f"any more as {digest}: pull it by that" in failure(await here.ask("checkpoint", "new.1", name="x"))[1]
+    with pytest.raises(CommandFailed, match="there is no archive of image"):
+        await anext(here.catalogue.load_image(digest))
+    assert left(here) == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from bridge.control.lanes import Lanes
 from bridge.control.memory import MemoryJournal
 from bridge.control.migration import entry as entry_module
 from bridge.control.migration import harbour as harbour_module
+from bridge.control.migration import opening
 from bridge.control.migration.harbour import Berth, Harbour
 from bridge.control.migration.landing import Landing
 from bridge.control.migration.loading import Loading
@@ -23,6 +24,7 @@ from bridge.control.recovery import GoesOn, NotDone, Undecided
 from bridge.control.recovery.migration import recover_migrate
 from bridge.control.verb import Checkpointing, Place
 from bridge.control.workshop import Workshop
+from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.codec import encode_any
 from bridge.model.commands import COMMANDS, GROUPS, Migrate
@@ -98,7 +100,7 @@ class World:
 
     async def send(self, verb: str, container: str = "web.1", *, at: str = "n1", **options: Any) -> Outcome:
         subject = self.bus.subjects.command(at, "default", container, verb)
-        return await self.bus.send(subject, encode_any(options), timeout=30)
+        return await self.bus.send(subject, encode_any(options), timeout=600)
 
     @property
     def source(self) -> Side:
@@ -249,7 +251,8 @@ async def test_an_entry_that_its_source_still_looks_at_is_not_forgotten(
     """However long that may be: what it reads next would be that there is none."""
     hand_over, tidied = asyncio.Event(), asyncio.Event()
 
-    async def tidy(_self: Loading) -> None:
+    async def tidy(_self: Loading, *, moved: bool) -> None:
+        assert not moved
         hand_over.set()
         await tidied.wait()
 
@@ -263,6 +266,24 @@ async def test_an_entry_that_its_source_still_looks_at_is_not_forgotten(
         assert [entry.state for entry in await world.source.harbour.entries()] == ["failed"]
         tidied.set()
         await sent
+
+
+async def test_what_a_mistake_of_ours_left_open_is_gone_on_with(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its outcome stands in the journal by then, which is no reason to leave its entry open for ever."""
+    remove = Loading.remove
+
+    async def falls(self: Loading) -> None:
+        monkeypatch.setattr(Loading, "remove", remove)
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(Loading, "remove", falls)
+    outcome = await world.send("migrate", id="m-1", to="n2")
+    assert (outcome.outcome, world.register.history[-1]) == ("error", ("m-1", "running"))
+    assert world.source.there()["tasks"] == {"web.1": "paused"}
+    async with looking(world, monkeypatch):
+        while world.register.history[-1] != ("m-1", "released"):
+            await asyncio.sleep(0.001)
+    assert (world.source.there(), world.target.there()) == (NOTHING, only())
 
 
 @pytest.mark.parametrize("state", ["reserved", "offered", "taken", "running"])
@@ -296,15 +317,15 @@ async def test_what_stands_still_without_an_entry_is_counted_until_somebody_has_
         return pid
 
     monkeypatch.setattr(world.target.containerd.runtime.checkpoints, "restore", lost)
-    outcome = await world.send("migrate", id="m-1", to="n2")
+    outcome = await world.send("migrate", id="m-1", to="n2", tcp_established=True)
     assert outcome.error is not None
     assert (outcome.error.code, world.source.there()["tasks"]) == ("unknown", {"web.1": "paused"})
-    assert world.source.harbour.figures().undecided == 1
+    assert (world.source.harbour.figures().undecided, len(world.source.containerd.criu.networks)) == (1, 1)
     async with looking(world, monkeypatch):
         while "container web.1 of namespace default stands still" not in caplog.text:
             await asyncio.sleep(0.001)
         assert (await world.send("resume")).outcome == "ok"
-        while world.source.harbour.figures().undecided:
+        while world.source.harbour.figures().undecided or world.source.containerd.criu.networks:
             await asyncio.sleep(0.001)
 
 
@@ -408,6 +429,52 @@ async def test_with_its_connections_its_network_is_held_from_the_last_dump_on_un
         assert outcome.outcome == "ok", outcome.error
         assert held == [(True, False), (True, False), (True, True)]
     assert (world.source.there(), world.target.there()) == (NOTHING, only())
+
+
+@pytest.mark.parametrize("by", ["ctr resumes it", "it is killed"])
+async def test_a_network_is_held_no_longer_than_a_migration_whoever_lets_it_run_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """Else whatever is in it would be cut off for ever, and nobody would say so."""
+    source, dump = world.source.containerd, world.source.containerd.runtime.checkpoints.dump
+
+    async def dumped(namespace: str, container: str, *args: Any, **more: Any) -> None:
+        await dump(namespace, container, *args, **more)
+        assert source.criu.networks == {(namespace, container)}
+        if by == "it is killed":
+            task = source.containers[namespace, container].task
+            assert task is not None
+            task.end(137)
+        else:
+            await source.runtime.tasks.resume(namespace, container)
+
+    monkeypatch.setattr(source.runtime.checkpoints, "dump", dumped)
+    outcome = await world.send("migrate", to="n2", tcp_established=True)
+    assert outcome.error is not None
+    assert source.criu.networks == set()
+    assert world.target.there() == NOTHING
+
+
+async def test_a_network_that_cannot_be_opened_holds_up_nobody_and_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, released = world.source.containerd, []
+    release = source.runtime.checkpoints.release_network
+
+    async def fails(namespace: str, container: str) -> None:
+        task = source.containers[namespace, container].task
+        released.append("" if task is None else task.info.status)
+        if len(released) < 4:
+            raise CommandFailed("unavailable", "containerd's host is out of sight")
+        await release(namespace, container)
+
+    monkeypatch.setattr(source.runtime.checkpoints, "release_network", fails)
+    monkeypatch.setattr(opening, "AGAIN_S", 0.0)
+    world.target.containerd.criu.fails = "restore"
+    outcome = await world.send("migrate", to="n2", tcp_established=True)
+    assert outcome.error is not None
+    assert (released, source.criu.networks) == (["paused", *["running"] * 3], set())
+    assert world.source.there() == only()
 
 
 @pytest.mark.parametrize("running", [True, False])

@@ -100,8 +100,9 @@ class Source:
         if self._ground.arrival is not None:
             await self._ground.arrival.run()
 
-    async def tidy(self) -> None:
+    async def tidy(self, *, moved: bool) -> None:
         self._ground.tidied += 1
+        assert not moved or self._ground.task == "gone"
 
 
 class Target:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from bridge.errors import ConfigError
+from bridge.jetstream import checkpoint_keys
 from bridge.jetstream.checkpoint_cipher import CheckpointSecret
 from bridge.jetstream.checkpoint_keys import add_key, make_keys, read_keys
 
@@ -81,3 +84,19 @@ def test_one_more_key_is_behind_the_others(tmp_path: Path) -> None:
         add_key(written(tmp_path / "bytes", KEY))
     with pytest.raises(ConfigError, match="No such file"):
         add_key(tmp_path / "missing")
+
+
+def test_a_disk_that_takes_half_a_key_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "key", LINE)
+
+    def half(descriptor: int, data: bytes) -> None:
+        os.write(descriptor, data[:20])
+        os.close(descriptor)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_keys, "_write", half)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        add_key(path)
+    assert path.read_bytes() == LINE
