@@ -24,6 +24,7 @@ from msgspec.structs import replace
 import benchmarks.__main__ as command
 from benchmarks import (
     backlog,
+    checkpoint,
     checkpoints,
     checkups,
     commands,
@@ -116,13 +117,14 @@ SMALL: dict[str, Any] = {
     "start": start.Size(running=5, repeat=1),
     "fold": fold.Size(events=240),
     "execs": execs.Size(size=300_000, repeat=1),
+    "checkpoint": checkpoint.Size(memory=4 << 20, repeat=1),
     "checkpoints": checkpoints.Size(size=3_000_000, repeat=1),
     "migration": migration.Size(memory=4 << 20, repeat=1),
     "cost": cost.Size(known=(2, 12), rounds=2, events=20, rate=1_000),
     "commands": commands.Size(rounds=3, by_ctr=1, containers=3),
 }
 
-ON_CONTAINERD = {"commands"}
+ON_CONTAINERD = {"commands", "checkpoint", "migration"}
 """Benchmarks that need a real containerd."""
 
 
@@ -143,7 +145,7 @@ def test_a_small_run_of_each_prints_aim_and_figure(
     printed = capsys.readouterr().out
     if form:
         findings = json.loads(printed)["findings"]
-        assert len(findings) == {"memory": 2, "cost": 2, "commands": 6}.get(name, 1)
+        assert len(findings) == {"memory": 2, "cost": 2, "commands": 6, "checkpoint": 3}.get(name, 1)
         assert all(found["aim"] and found["figure"] and isinstance(found["met"], bool) for found in findings)
     else:
         assert "aim" in printed
