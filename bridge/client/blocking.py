@@ -24,6 +24,9 @@ A = TypeVar("A")
 B = TypeVar("B")
 S_co = TypeVar("S_co", covariant=True)
 
+LOOK_S = 0.1
+"""How often whoever waits for a call to end looks whether the thread is there at all."""
+
 CLOSE_S = 5.0
 """How long leaving waits for the thread's last steps."""
 
@@ -61,11 +64,21 @@ class Thread:
                 if self._closed
                 else "a bus cannot be waited for in its own thread: use bridge.client"
             )
-        future = asyncio.run_coroutine_threadsafe(_ended(coroutine), self._loop)
+        over = threading.Event()
+
+        async def ended() -> asyncio.Task[R]:
+            try:
+                return await _ended(coroutine)
+            finally:
+                over.set()
+
+        future = asyncio.run_coroutine_threadsafe(ended(), self._loop)
         try:
             task = future.result()
         except BaseException:  # of the waiting thread's: what is awaited in the loop comes as a task that has ended
             future.cancel()
+            while self._thread.is_alive() and not over.wait(LOOK_S):
+                pass
             raise
         return task.result()
 

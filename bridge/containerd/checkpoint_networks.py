@@ -84,14 +84,12 @@ class Networks:
         if not (path := _path(record)):
             return
         try:
-            (held,) = await self._visits.do(("hold",), net=path)
-        except Unseen as why:
-            held, said = False, str(why)
-        else:
-            said = "neither iptables nor nft can"
-        if not held:
-            sentence = f"the network {path} of container {record.id} in {namespace} cannot be held: {said}"
-            raise CommandFailed("failed_precondition", f"{sentence}; install iptables on the host")
+            (why,) = await self._visits.do(("hold",), net=path)
+        except Unseen as unseen:
+            why = str(unseen)
+        if why:
+            sentence = f"the network {path} of container {record.id} in {namespace} cannot be held: {why}"
+            raise CommandFailed("failed_precondition", sentence)
 
     async def release(self, record: containers_pb2.Container, namespace: str) -> None:
         """Let pass what is held in a network that the spec names by path, if there still is one.

@@ -49,8 +49,12 @@ SIOCSIFFLAGS: Final = 0x8914
 IFF_UP: Final = 1
 
 
-def enter(namespaces: dict[str, str], network: str) -> None:
-    """Enter namespaces, each by the path of its file; and another network, by its path in the file system that is entered."""
+def enter(namespaces: dict[str, str], network: str) -> bool:
+    """Enter namespaces, each by the path of its file; and another network, by its path in the file system that is entered.
+
+    Return whether that network is one of others: not that of who we enter, nor ours.
+    """
+    ours = [os.stat(path) for path in ("/proc/self/ns/net", namespaces.get("net", "/proc/self/ns/net"))]
     libc = ctypes.CDLL(None, use_errno=True)
 
     def set_to(descriptor: int) -> None:
@@ -60,10 +64,13 @@ def enter(namespaces: dict[str, str], network: str) -> None:
     for descriptor in [os.open(namespaces[kind], os.O_RDONLY) for kind in ORDER if kind in namespaces]:
         set_to(descriptor)
     os.chdir("/")
-    if network:
-        if not stat.S_ISREG(os.stat(network).st_mode):  # the path may be anybody's, and to open a device does things
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), network)
-        set_to(os.open(network, os.O_RDONLY))
+    if not network:
+        return False
+    if not stat.S_ISREG(os.stat(network).st_mode):  # the path may be anybody's, and to open a device does things
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), network)
+    descriptor = os.open(network, os.O_RDONLY)
+    set_to(descriptor)
+    return not any(os.path.samestat(os.fstat(descriptor), one) for one in ours)
 
 
 def run(*argv: str) -> list[Any]:
@@ -121,14 +128,21 @@ def _is_criu(words: list[str]) -> bool:
     return words[1:2] == [CHAIN] or words[-2:] == ["-j", CHAIN] or (MARK in words and words[-2:] == ["-j", "DROP"])
 
 
-def hold() -> bool:
-    """Let nothing pass in this network any more, in or out, until `release`; return whether that could be done. Twice is once."""
+def hold(*, others: bool) -> str:
+    """Let nothing pass in this network any more, in or out, until `release`; return why that cannot be. Twice is once.
+
+    `others` says that neither containerd nor the bridge is in it: those would be cut off from all that could open it again.
+    """
+    if not others:
+        return "it is the network of containerd's host, or the bridge's own: give the container another one"
     status, listed = run("iptables", "-w", "-S")
     if status:
-        return _held_by_nft()
-    held = _held(listed.splitlines(), "iptables")
-    status, listed = run("ip6tables", "-w", "-S")
-    return held and (bool(status) or _held(listed.splitlines(), "ip6tables"))
+        held = _held_by_nft()
+    else:
+        held = _held(listed.splitlines(), "iptables")
+        status, listed = run("ip6tables", "-w", "-S")
+        held = held and (bool(status) or _held(listed.splitlines(), "ip6tables"))
+    return "" if held else "neither iptables nor nft can: install iptables on the host"
 
 
 def _held(there: list[str], program: str) -> bool:
@@ -269,7 +283,6 @@ STEPS: Final[dict[str, Callable[..., Any]]] = {
     "loopback": loopback,
     "rules": rules,
     "unlock": unlock,
-    "hold": hold,
     "release": release,
     "connections": connections,
     "thaw": thaw,
@@ -282,12 +295,14 @@ def main() -> None:
     """Do what is asked for."""
     request = json.loads(sys.argv[1])
     answer: dict[str, Any]
-    steps: dict[str, Callable[..., Any]] = {
-        **STEPS,
-        "listening": partial(listening, os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)),
-    }
+    own = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        enter(request["namespaces"], request["network"])
+        others = enter(request["namespaces"], request["network"])
+        steps: dict[str, Callable[..., Any]] = {
+            **STEPS,
+            "listening": partial(listening, own),
+            "hold": partial(hold, others=others),
+        }
         answer = {"results": [steps[name](*arguments) for name, *arguments in request["steps"]]}
     except OSError as error:
         answer = {"error": f"{error.strerror or error} ({error.filename})" if error.filename else str(error)}

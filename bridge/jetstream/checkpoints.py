@@ -257,7 +257,7 @@ class JetStreamCheckpoints:
             await self.ensure()
             for _ in range(TRIES):
                 before = await self._objects.find(name)
-                if before is None:
+                if before is None or self._is_lost(before.info.key):
                     break
                 try:
                     await self._objects.write(before.info, expected=before.revision)  # from now on it is new again
@@ -265,8 +265,10 @@ class JetStreamCheckpoints:
                     continue
                 return before.info.size
             try:
-                size = (await self._store.store(name, nuid, archive, tell=tell, before=None)).size
+                size = (await self._store.store(name, nuid, archive, tell=tell, before=before)).size
                 self._store.unnamed.pop(name, None)  # it is everybody's
+                if before is not None and before.info.nuid != nuid:
+                    await self._objects.purge_own(before.info)
                 return size
             except Overtaken:
                 standing = await self._objects.find(name)
@@ -288,6 +290,10 @@ class JetStreamCheckpoints:
             return await self._sweep.run()
 
     # -- inside
+
+    def _is_lost(self, key: str) -> bool:
+        """Tell whether what this key encrypts is of no use any more: we have keys, and not that one. It was changed since."""
+        return bool(key and self._secrets) and all(one.fingerprint != key for one in self._secrets)
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

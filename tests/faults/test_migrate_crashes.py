@@ -119,7 +119,10 @@ def harbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbours]:
 
 
 class Watch:
-    """Looks at both nodes again and again: never may both have it running."""
+    """Looks at both nodes again and again: never may both have it running.
+
+    First at where it goes to: it may be gone from where it was between two looks, but does not come back from there.
+    """
 
     def __init__(self, ends: tuple[End, End], container: str) -> None:
         self._ends = ends
@@ -128,7 +131,7 @@ class Watch:
 
     async def run(self) -> None:
         while True:
-            seen = [await asyncio.to_thread(end.tasks) for end in self._ends]
+            seen = [await asyncio.to_thread(end.tasks) for end in reversed(self._ends)]
             if all(tasks.get(self._container, (0, ""))[1] == "RUNNING" for tasks in seen):
                 self.both = seen
                 return

@@ -397,6 +397,30 @@ async def test_an_object_that_was_touched_meanwhile_is_not_taken_away(nats_url: 
         assert b"".join([piece async for piece in catalogue.load_image(digest)]) == DATA
 
 
+async def test_an_image_whose_key_was_changed_is_stored_anew(nats_url: str) -> None:
+    """Checkpoints of later name it too, and who has the new key alone could restore none of them elsewhere."""
+    async with connected(nats_url) as connection:
+        old, new = CheckpointSecret.of(bytes(32)), CheckpointSecret.of(bytes(range(32)))
+        digest, objects = f"sha256:{'ab' * 32}", Objects(connection, BUCKET)
+        await catalogue_at(connection, old).store_image(digest, archive(DATA), upload="a-1", tell=unheard)
+        nuids: list[str] = []
+        for secrets in (
+            [],
+            [new, old],
+            [new],
+            [new],
+        ):  # who has none may not be meant to read it, nor to open it to all
+            await catalogue_at(connection, *secrets).store_image(
+                digest, archive(DATA), upload=f"a-{len(nuids) + 2}", tell=unheard
+            )
+            [standing] = await objects.all()
+            nuids.append(standing.info.nuid)
+        assert [nuids[0] == one for one in nuids] == [True, True, False, False]
+        assert nuids[2] == nuids[3]
+        assert await objects.count(nuids[0]) == 0
+        assert b"".join([piece async for piece in catalogue_at(connection, new).load_image(digest)]) == DATA
+
+
 async def test_nobody_fills_a_quota_by_what_he_says(nats_url: str) -> None:
     async with connected(nats_url) as connection:
         catalogue = catalogue_at(connection, keeping=Keeping(max_bytes=4 * MIB))

@@ -16,7 +16,7 @@ from tests.testbed import image, roots
 from tests.testbed.containerd import Containerd
 from tests.testbed.errors import DiedError
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 90.0
 POLL_S = 0.05
 BUSYBOX = "busybox:local"
 

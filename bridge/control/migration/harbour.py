@@ -276,7 +276,7 @@ class Harbour:
             self._rest(migration.id)
             log.error(
                 "the register says that migration %s of %s to node %s is %s, and this node has not begun it: nothing is done "
-                "about it. See who may write as node %s; `migrate --abandon` takes it back",
+                "about it. See who may write as node %s; `migrate --abandon` takes it back; what stands still: `resume`",
                 *(migration.id, place, migration.target, migration.state, migration.target),
             )
             return

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 OPENED_S: Final = 60.0
 """How long it is tried as long as containerd's host is out of sight; then it is an operator's to do."""
 
-AGAIN_S: Final = 0.2
+AGAIN_S: Final = 1.0
 
 
 async def open_network(place: Place) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from bridge.control import lifecycle
 from bridge.control.checkpoint import finish, only_here, result_of, tell_of
@@ -36,6 +37,9 @@ from bridge.model.outcomes import Checkpointed, CheckpointRemoved, Restored
 __all__ = ["CHECKPOINTING"]
 
 log = logging.getLogger(__name__)
+
+BUSY_S: Final = 20.0
+"""How long a CRIU that goes on with its dump is waited for before anybody else is let in; it may take an hour."""
 
 
 def _kit(place: Place) -> Checkpointing:
@@ -85,7 +89,11 @@ async def _looked_for(place: Place, kit: Checkpointing, command: Checkpoint) -> 
     bench = kit.workshop.bench(place.command_id)
     note = await bench.noted()
     if bench.there:
-        await place.runtime.checkpoints.until_over(bench.images)
+        try:
+            async with asyncio.timeout(BUSY_S):
+                await place.runtime.checkpoints.until_over(bench.images)
+        except TimeoutError as error:
+            raise CommandFailed("unavailable", f"CRIU is still at work on {place}") from error
     if note.paused and not command.exit:
         await resume(place)
     record = await _made(place, kit, command)

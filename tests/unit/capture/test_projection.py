@@ -23,7 +23,7 @@ from bridge.model.subjects import ContainerKey
 from bridge.ports import Change
 from bridge.testing import MemoryStates
 
-WITHIN_S = 20.0
+WITHIN_S = 120.0
 
 
 def state(container: str = "web.1", n: int = 1, **fields: Any) -> ContainerState:

@@ -22,7 +22,7 @@ from bridge.cli.screen import screen
 async def main():
     async with screen(whole=True) as drawn:
         drawn.draw(["first line", "second line"])
-        while (key := await drawn.key(within=20)) not in {"q", None}:
+        while (key := await drawn.key(within=90)) not in {"q", None}:
             drawn.draw([f"pressed {key!r}", f"{drawn.height} lines"])
 
 asyncio.run(main())

@@ -6,7 +6,10 @@ import asyncio
 import concurrent.futures
 import inspect
 import signal
+import sys
 import threading
+import time
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -199,6 +202,36 @@ def test_ctrl_c_ends_the_wait_and_lets_go() -> None:
                 next(events)
             looking.join()
         assert reader.open == 0
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals go to the main thread")
+def test_ctrl_c_is_raised_when_the_call_has_come_to_its_end() -> None:
+    ended, main = False, threading.main_thread().ident or 0
+
+    async def slow() -> None:
+        nonlocal ended
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.3)
+            ended = True
+
+    def waits() -> bool:
+        stack = traceback.walk_stack(sys._current_frames()[main])
+        return any(frame.f_code.co_name == "result" for frame, _ in stack) and begun.is_set()
+
+    def interrupt() -> None:
+        while not waits():
+            time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    begun = threading.Event()
+    with sync.opened(Stage().open()) as bus:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            bus.call(slow())
+        assert ended
 
 
 NAMED = ["Bus", "Node", "Container", "Process", "Jobs", "Checkpoints", "Transport", "Meter", "Subscription"]

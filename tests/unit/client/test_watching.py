@@ -34,7 +34,7 @@ class Watching:
         self._told = told
 
     async def next(self, count: int = 1) -> list[tuple[str, str]]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             states = [await anext(self._told) for _ in range(count)]
         return [(one.container, one.status) for one in states]
 

@@ -107,7 +107,7 @@ def test_a_network_is_held_once_and_released_as_it_was(monkeypatch: pytest.Monke
     before = list(rules.there)
     visitor.release()
     assert rules.there == before
-    assert (visitor.hold(), visitor.hold()) == (True, True)
+    assert (visitor.hold(others=True), visitor.hold(others=True)) == ("", "")
     assert sorted(set(rules.there) - set(before)) == [
         "-A CONTAINERD-BRIDGE -j DROP",
         "-A INPUT -j CONTAINERD-BRIDGE",
@@ -129,8 +129,8 @@ def test_where_only_nft_is_a_table_holds_it_and_where_nothing_is_that_is_told(mo
         return [0, "table inet containerd-bridge\n"]
 
     monkeypatch.setattr(visitor, "run", nft)
-    assert visitor.hold()
-    visitor.release()
+    assert not visitor.hold(others=True)
+    assert visitor.release()
     assert [line.split(" {")[0] for line in done] == [
         "add table inet containerd-bridge",
         "add chain inet containerd-bridge input",
@@ -139,7 +139,26 @@ def test_where_only_nft_is_a_table_holds_it_and_where_nothing_is_that_is_told(mo
         "delete table inet containerd-bridge",
     ]
     monkeypatch.setattr(visitor, "run", lambda *_: [127, ""])
-    assert not visitor.hold()
+    assert "install iptables" in visitor.hold(others=True)
+
+
+@pytest.mark.parametrize("network", ["", "/proc/self/ns/net"])
+def test_what_all_hangs_on_is_never_held(network: str) -> None:
+    """A spec may name the host's network by its path. No program is found here, so that nothing happens where this fails."""
+    request = json.dumps({"namespaces": {}, "network": network, "steps": [["hold"]]})
+    argv = [sys.executable, "-I", "-S", visitor.__file__, request]
+    answer = json.loads(subprocess.run(argv, capture_output=True, check=True, env={"PATH": "/nowhere"}).stdout)
+    if os.geteuid() and network:
+        pytest.skip("nobody but root enters a network")
+    assert "it is the network of containerd's host, or the bridge's own" in answer["results"][0]
+
+
+def test_a_network_that_is_not_opened_again_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = Rules()
+    monkeypatch.setattr(visitor, "run", rules)
+    assert not visitor.hold(others=True)
+    monkeypatch.setattr(visitor, "run", lambda *argv: [4, ""] if argv[2] == "-X" else rules(*argv))
+    assert not visitor.release()
 
 
 def test_the_connections_of_a_process_are_counted_and_of_nobody_else() -> None:

@@ -10,11 +10,17 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from bridge.control.leases import lease_of
+from bridge.control.recovery import GoesOn, NotDone
+from bridge.control.recovery.checkpointing import recover_checkpoint
 from bridge.control.restore_spec import adapted_labels, adapted_spec, same_spec
+from bridge.control.verb import Checkpointing, Place
 from bridge.control.workshop import Note, Workshop
 from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.checkpoints import CheckpointOptions
+from bridge.model.commands import Checkpoint
+from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Outcome
 from bridge.policy import Permissions, RuleBook
 from bridge.ports.checkpoints import TRIES
@@ -139,6 +145,42 @@ async def test_a_checkpoint_is_taken_back_in_the_middle_of_its_dump(here: Side) 
     criu.held.set()  # nothing stops CRIU
     assert (await cancelling).outcome == "ok"
     assert failure(await asking)[0] == "cancelled"
+    assert (status(here), await names(here), left(here)) == ("running", ["kept"], [])
+
+
+async def test_a_dump_that_goes_on_without_its_bridge_holds_up_nobody_at_the_next_start(
+    here: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take an hour; no command would be taken until then."""
+    for name in ("BUSY_S", "AGAIN_S", "MOST_S"):
+        monkeypatch.setattr(f"bridge.control.recovery.checkpointing.{name}", 0.001)
+    criu, runtime = here.containerd.criu, here.containerd.runtime
+    criu.held, criu.busy = asyncio.Event(), asyncio.Event()
+    workshop = Workshop(here.directory / "checkpoints", "n1")
+    bench = await workshop.open("c-9")
+    await bench.note(Note(paused=True))
+    await runtime.leases.create("default", lease_of("c-9"), {})
+    await runtime.tasks.pause("default", ON)
+    dumping = asyncio.create_task(
+        runtime.checkpoints.dump("default", ON, bench.images, CheckpointOptions(), ends=False, lease=lease_of("c-9"))
+    )
+    await criu.busy.wait()
+    place = Place(
+        runtime=runtime,
+        node="n1",
+        namespace="default",
+        container=ON,
+        command_id="c-9",
+        checkpointing=Checkpointing(here.catalogue, workshop, here.happened, lambda *_: None),
+    )
+
+    with pytest.raises(GoesOn) as on:
+        await recover_checkpoint(place, Checkpoint(name="one"), Nanos(0))
+    assert status(here) == "paused"
+    criu.held.set()
+    with pytest.raises(NotDone, match="nothing of it is left"):
+        await on.value.result()
+    await dumping
     assert (status(here), await names(here), left(here)) == ("running", ["kept"], [])
 
 

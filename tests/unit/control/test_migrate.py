@@ -507,3 +507,22 @@ async def test_what_ends_right_after_its_restore_has_moved(world: World, monkeyp
     outcome = await world.send("migrate", to="n2")
     assert outcome.outcome == "ok", outcome.error
     assert (world.source.there(), world.target.there()) == (NOTHING, only("stopped"))
+
+
+@pytest.mark.parametrize(("state", "held"), [("reserved", False), ("offered", False), ("running", True)])
+async def test_a_bridge_that_was_killed_while_a_network_was_held_opens_it_unless_it_has_moved(
+    world: World, state: Any, held: bool
+) -> None:
+    source, key = world.source.containerd, ("default", "web.1")
+    world.target.containerd.criu.fails = "restore"
+    assert (await world.send("migrate", id="m-1", to="n2", tcp_established=True)).error is not None
+    [entry] = await world.source.harbour.entries()
+    left = replace(entry, id="m-2", state=state, by="source")
+    world.register.lose(left)
+    source.criu.networks.add(key)
+    await source.runtime.tasks.pause(*key)
+    place = replace(world.source.place, namespace="default", container="web.1", command_id="m-2")
+
+    await world.source.harbour.left_open(place, left).run()
+
+    assert (source.criu.networks, world.source.there()) == ({key} if held else set(), NOTHING if held else only())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Literal
 
 import pytest
@@ -232,13 +233,17 @@ async def test_a_register_that_does_not_answer_right_before_it_runs_gives_it_bac
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arrival, "STILL_S", 0.01)
-    down = ground.register.down()
+    outage, clean = ExitStack(), Target.clean
 
     async def suspended() -> None:
-        down.__enter__()
-        asyncio.get_running_loop().call_later(0.1, down.__exit__, None, None, None)
+        outage.enter_context(ground.register.down())
+
+    async def cleaned(self: Target) -> None:
+        outage.close()
+        await clean(self)
 
     ground.suspended = suspended  # type: ignore[method-assign]
+    monkeypatch.setattr(Target, "clean", cleaned)
     await leaving(ground).run()
     assert ending(ground) == ("running", "none", "failed")
 
