@@ -41,6 +41,10 @@ Network: TypeAlias = Literal["own", "path", "host", "unknown"]
 HOST_NETWORK: Final = "the container is in the host's network, which CRIU would lock for everybody"
 
 
+INIT_NETWORK: Final = "/proc/1/ns/net"
+"""The host's network by its path, as the host's own tools write it."""
+
+
 class CriuSays(Protocol):
     """What CRIU says of its host (`bridge.ports.CriuCheck`). `works` is null where it could not be asked."""
 
@@ -139,7 +143,8 @@ def network_of(spec: Mapping[str, Any] | None) -> Network:
         return "unknown"
     for one in objects(mapping(spec, "linux").get("namespaces")):
         if one.get("type") == "network":
-            return "path" if one.get("path") else "own"
+            path = one.get("path")
+            return "own" if not path else "host" if path == INIT_NETWORK else "path"
     return "host"
 
 

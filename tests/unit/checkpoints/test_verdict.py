@@ -39,6 +39,7 @@ HOST = HostFacts(
     lsm=["apparmor"],
 )
 OWN = {"process": {}, "linux": {"namespaces": [{"type": "pid"}, {"type": "network"}]}, "mounts": []}
+BY_PATH = {"linux": {"namespaces": [{"type": "network", "path": "/proc/1/ns/net"}]}}
 JOINED = {"linux": {"namespaces": [{"type": "network", "path": "/run/netns/web"}]}}
 HOSTS = {"linux": {"namespaces": [{"type": "pid"}]}}
 BOUND = OWN | {"mounts": [{"destination": "/data\x1b", "source": "/srv/data", "options": ["rbind", "ro"]}]}
@@ -82,6 +83,7 @@ DUMPS = {
     "execs": Case({"execs": 3}, "execs", "risk", "3 processes that were started"),
     "no view of execs": Case({"execs": None}, "execs", "unknown", "not known"),
     "the host's network": Case({"spec": OWN | HOSTS}, "network", "blocks", "in the host's network"),
+    "the host's network by its path": Case({"spec": OWN | BY_PATH}, "network", "blocks", "in the host's network"),
     "a network that was made for it": Case({"spec": OWN | JOINED}, "network", "ok", "of its own"),
     "no spec: network": Case({"spec": None}, "network", "unknown", "not known"),
     "no spec: terminal": Case({"spec": None}, "terminal", "unknown", "not known"),
@@ -218,6 +220,7 @@ RESTORES = {
     "an id that is taken": Case({"id_free": False}, "id", "blocks", "there is a container of this id"),
     "no view of ids": Case({"id_free": None}, "id", "unknown", "not known"),
     "the host's network": Case({"spec": OWN | HOSTS}, "network", "blocks", "in the host's network"),
+    "the host's network by its path": Case({"spec": OWN | BY_PATH}, "network", "blocks", "in the host's network"),
     "a network that is gone": Case(
         {"spec": OWN | JOINED, "missing": ["/run/netns/web"]}, "network", "blocks", "not here: /run/netns/web"
     ),
