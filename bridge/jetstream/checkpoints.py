@@ -257,7 +257,7 @@ class JetStreamCheckpoints:
             await self.ensure()
             for _ in range(TRIES):
                 before = await self._objects.find(name)
-                if before is None or self._is_lost(before.info.key):
+                if before is None or self._is_of_before(before.info.key):
                     break
                 try:
                     await self._objects.write(before.info, expected=before.revision)  # from now on it is new again
@@ -291,9 +291,9 @@ class JetStreamCheckpoints:
 
     # -- inside
 
-    def _is_lost(self, key: str) -> bool:
-        """Tell whether what this key encrypts is of no use any more: we have keys, and not that one. It was changed since."""
-        return bool(key and self._secrets) and all(one.fingerprint != key for one in self._secrets)
+    def _is_of_before(self, key: str) -> bool:
+        """Tell whether this key encrypted once, and another one does by now: it is to be taken out when no record names it."""
+        return bool(key and self._secrets) and key != self._secrets[0].fingerprint
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

@@ -328,8 +328,8 @@ class CheckpointCatalogue(Protocol):
         """Store the archive of an image, for who restores a checkpoint where the image is not; return its size as stored.
 
         It is shared by all checkpoints whose records name the digest. That it is there already is as good, unless it is
-        encrypted with a key that is none of ours any more: then it is not read. Once no record names it, it goes with the
-        sweep, a day after it was last stored.
+        encrypted with another key than ours by now: that key is to go once no record names it. Once no record names the
+        image, it goes with the sweep, a day after it was last stored.
 
         Args:
             digest: the image's, `sha256:` and hex digits.

@@ -404,12 +404,8 @@ async def test_an_image_whose_key_was_changed_is_stored_anew(nats_url: str) -> N
         digest, objects = f"sha256:{'ab' * 32}", Objects(connection, BUCKET)
         await catalogue_at(connection, old).store_image(digest, archive(DATA), upload="a-1", tell=unheard)
         nuids: list[str] = []
-        for secrets in (
-            [],
-            [new, old],
-            [new],
-            [new],
-        ):  # who has none may not be meant to read it, nor to open it to all
+        # Who has no key may not be meant to read it, nor to open it to all; and a new one is only read with at first.
+        for secrets in ([], [old, new], [new, old], [new]):
             await catalogue_at(connection, *secrets).store_image(
                 digest, archive(DATA), upload=f"a-{len(nuids) + 2}", tell=unheard
             )
