@@ -312,7 +312,7 @@ def resigned() -> None:
 def resolute() -> None:
     """End every command that a crash left open as `ok`: it had been begun, after all."""
 
-    async def recover(_place: Any, command: Any, _started_at: Any) -> Any:
+    async def recover(_place: Any, command: Any, _started_at: Any, *, until: Any) -> Any:
         return ExecResult(session="?") if command.verb == "exec" else Done()
 
     set_constant(aftermath, "recover", recover)
