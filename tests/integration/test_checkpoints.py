@@ -20,7 +20,7 @@ import pytest
 from bridge.client import Bus, Node, connect
 from bridge.model import labels
 from bridge.model.checkpoints import CheckpointKey
-from bridge.model.commands import Checkpoint, CheckpointRemove, Restore
+from bridge.model.commands import Checkpoint, CheckpointRemove, Delete, Restore
 from bridge.model.outcomes import Outcome
 from tests.contract.checkpointing import WAITS, started, starting, until_met
 from tests.fix_bridge import Bridge, Stored, until_stored
@@ -349,6 +349,17 @@ async def test_a_connection_goes_on_where_criu_ended_the_task(here: Here) -> Non
     while await asyncio.to_thread(here.read, "web.1", "/said") == said:
         await asyncio.sleep(0.02)
     assert here.litter() == []
+
+
+async def test_a_network_that_is_left_out_is_made_anew(here: Here) -> None:
+    before = await here.start("web.1")
+    await here.ok(Checkpoint(name="bare", empty_ns=["network"], exit=True), "web.1")
+    await here.ok(Delete(force=True), "web.1")
+    await here.ok(Restore(checkpoint=key(here, "web.1", "bare")), "web.2")
+    assert await here.count("web.2", before) > before
+    table = await asyncio.to_thread(here.ctr.host.run, "cat", f"/proc/{here.pid('web.2')}/net/dev")
+    assert [line.split(":")[0].strip() for line in table.stdout.splitlines()[2:]] == ["lo"]
+    await here.ok(Delete(force=True), "web.2")
 
 
 async def test_an_image_that_is_not_there_comes_along_and_garbage_is_collected_all_the_while(here: Here) -> None:
