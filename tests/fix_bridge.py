@@ -22,6 +22,9 @@ from nats.js.errors import NotFoundError
 
 from tests.testbed import Containerd
 
+LAST = 60
+"""Lines of a bridge's log that are shown where a test has failed."""
+
 WITHIN_S = 90.0
 """Patience with what has to come, also on a machine that does much else. It costs only the test that fails."""
 
@@ -75,6 +78,9 @@ class Bridge:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.kill()
+        # Shown where a test has failed, and nowhere else.
+        words = [f"{line.get('time', '')} {line['message']}" for line in self.lines[-LAST:]]
+        sys.stdout.write("\n".join(["the bridge's last words:", *words, ""]))
 
     def start(self) -> None:
         """Start it, again after a `stop` or `kill`; the log goes on."""
