@@ -39,6 +39,9 @@ STATE_FILES: Final = {"lock", "outbox.db", "boot_id", "journal.db", "stdio"}
 LINGERS_S: Final = 60.0
 """The consumer of a process that was killed, or cut off, goes by itself after this long."""
 
+TAKEN_AWAY_S = 15.0
+"""A consumer that nobody has asked the server to take away is there for longer than that: a minute."""
+
 
 class Remains:
     """Reads what is there, as often as anybody asks."""
@@ -80,10 +83,19 @@ class Remains:
             containers[name] = Listed(status=status.lower(), pid=pid or None)
         return Lists(namespace=self._ctr.namespace, containers=containers)
 
+    def _consumers(self, lingers_s: float) -> list[str]:
+        """Say which consumers are left; a server that was asked to take one away may do it a moment later."""
+        deadline = time.monotonic() + TAKEN_AWAY_S
+        while True:
+            left = _insist(lambda: asyncio.run(_consumers(self._url(), lingers_s=lingers_s)))
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(0.1)
+
     def litter(self, *, cut_off: bool) -> Iterator[str]:
         """Say what the bridge has left behind that it should not; `cut_off` if it had no chance to clean up with NATS."""
         lingers_s = LINGERS_S if cut_off else 0.0
-        yield from _insist(lambda: asyncio.run(_consumers(self._url(), lingers_s=lingers_s)))
+        yield from self._consumers(lingers_s)
         for left in sorted(os.listdir(self._directory / "state")):
             if left not in STATE_FILES:
                 yield f"{left} is left in the state directory"
