@@ -21,7 +21,7 @@ from bridge.control.lanes import Lanes
 from bridge.control.migration.harbour import Harbour
 from bridge.control.parts import Control, Ruling
 from bridge.control.policy import Policy
-from bridge.control.record import CommandRecord, Take
+from bridge.control.record import CommandRecord, Take, observed
 from bridge.control.removal import Removal
 from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import OnceRecorded, Teller
@@ -124,18 +124,7 @@ async def commanding(
     def take(
         namespace: str | None, container: str | None, event: CommandRecorded | TaskCheckpointed, command_id: str
     ) -> None:
-        moment = now()
-        submit(
-            Observed(
-                event=event,
-                namespace=namespace,
-                container=container,
-                time=moment,
-                recorded=moment,
-                origin="command",
-                correlation_id=command_id,
-            )
-        )
+        submit(observed(namespace, container, event, command_id))
 
     def failed(error: BaseException) -> None:
         # From the journal's thread.

@@ -45,18 +45,17 @@ from bridge.control.jobs import Worker
 from bridge.control.journal import Journal
 from bridge.control.lanes import Lanes
 from bridge.control.policy import Policy
-from bridge.control.record import CommandRecord
+from bridge.control.record import CommandRecord, observed
 from bridge.control.removal import Removal
 from bridge.control.telling import OnceRecorded, Teller
 from bridge.errors import BridgeError, SourceLost
 from bridge.model.codec import encode_any
 from bridge.model.commands import COMMANDS, Group, groups_from
 from bridge.model.events import CommandRecorded
-from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
-from bridge.ports import Entry, Observed
+from bridge.ports import Entry
 from bridge.stdio.sessions import Sessions
 from bridge.testing import (
     MemoryBus,
@@ -243,18 +242,7 @@ class Stage:
         feed: Feed,
     ) -> AsyncIterator[None]:
         def take(namespace: str | None, container: str | None, event: CommandRecorded, command_id: str) -> None:
-            moment = now()
-            recorder.submit(
-                Observed(
-                    event=event,
-                    namespace=namespace,
-                    container=container,
-                    time=moment,
-                    recorded=moment,
-                    origin="command",
-                    correlation_id=command_id,
-                )
-            )
+            recorder.submit(observed(namespace, container, event, command_id))
 
         def recorded(then: Any) -> None:
             def after(_ledger: object) -> tuple[()]:

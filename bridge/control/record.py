@@ -20,11 +20,13 @@ from msgspec import structs
 
 from bridge.control.order import Order
 from bridge.model.commands import OF_EVERY, redacted, scrubbed, secrets_of
-from bridge.model.events import CommandRecorded, Failure
+from bridge.model.events import CommandRecorded, Failure, TaskCheckpointed
 from bridge.model.identity import is_identifier
+from bridge.model.nanos import now
 from bridge.model.outcomes import Outcome
+from bridge.ports import Observed
 
-__all__ = ["CommandRecord", "Detail", "Take"]
+__all__ = ["CommandRecord", "Detail", "Take", "observed"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,22 @@ Detail: TypeAlias = Literal["redacted", "full"]
 
 Take: TypeAlias = Callable[[str | None, str | None, CommandRecorded, str], None]
 """Takes namespace, container, event and the id it is told under, for the log; None for what it is not about. Returns at once."""
+
+
+def observed(
+    namespace: str | None, container: str | None, event: CommandRecorded | TaskCheckpointed, command_id: str
+) -> Observed:
+    """Return what a command tells of itself, as of this moment, for the log."""
+    moment = now()
+    return Observed(
+        event=event,
+        namespace=namespace,
+        container=container,
+        time=moment,
+        recorded=moment,
+        origin="command",
+        correlation_id=command_id,
+    )
 
 
 class CommandRecord:

@@ -26,7 +26,7 @@ from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt, Place
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, log_errors
-from bridge.jetstream.filters import matches, reduced
+from bridge.jetstream.filters import filtering, matches, reduced
 from bridge.jetstream.parser import Delivered
 from bridge.jetstream.reader import (
     FIRST_PAUSE_S,
@@ -343,11 +343,7 @@ class _DurableReading:
             "inactive_threshold": 0,
             **beginning,
         }
-        if len(self._server_filters) == 1:
-            config["filter_subject"] = self._server_filters[0]
-        elif self._server_filters:
-            config["filter_subjects"] = self._server_filters
-        return config
+        return config | filtering(self._server_filters)
 
     def _event(self, message: Delivered, place: Place) -> StoredEvent | None:
         if self._our_filters and not any(matches(pattern, message.subject) for pattern in self._our_filters):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["collide", "covers", "matches", "reduced"]
+__all__ = ["collide", "covers", "filtering", "matches", "reduced"]
 
 
 def matches(pattern: str, subject: str) -> bool:
@@ -39,3 +40,10 @@ def reduced(filters: Sequence[str]) -> list[str]:
     """Return the filters without those that another one covers."""
     unique = list(dict.fromkeys(filters))
     return [one for one in unique if not any(other != one and covers(other, one) for other in unique)]
+
+
+def filtering(filters: Sequence[str]) -> dict[str, Any]:
+    """Return what of a consumer's configuration says these filters; several take a server that knows of several."""
+    if not filters:
+        return {}
+    return {"filter_subject": filters[0]} if len(filters) == 1 else {"filter_subjects": list(filters)}

@@ -17,7 +17,7 @@ from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.consumer import Consumer, Doubt, Place
 from bridge.jetstream.errors import ApiError, Denied, log_errors
-from bridge.jetstream.filters import collide, matches, reduced
+from bridge.jetstream.filters import collide, filtering, matches, reduced
 from bridge.jetstream.parser import Delivered
 from bridge.jetstream.patience import Patience
 from bridge.jetstream.streams import NO_STREAM, stream_name
@@ -226,11 +226,7 @@ class _Reading:
         else:
             assert self._start.time is not None
             config = {"deliver_policy": "by_start_time", "opt_start_time": format_rfc3339(self._start.time)}
-        if len(self._server_filters) == 1:
-            config["filter_subject"] = self._server_filters[0]
-        elif self._server_filters:
-            config["filter_subjects"] = self._server_filters
-        return config
+        return config | filtering(self._server_filters)
 
     def _event(self, message: Delivered, place: Place) -> StoredEvent | None:
         if self._our_filters and not any(matches(pattern, message.subject) for pattern in self._our_filters):
