@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,9 @@ from tests.testbed import Containerd
 
 LAST = 60
 """Lines of a bridge's log that are shown where a test has failed."""
+
+STARTED: list[Bridge] = []
+"""The bridges of the test that is under way, and those that run on from one to the next; see `pytest_runtest_makereport`."""
 
 WITHIN_S = 90.0
 """Patience with what has to come, also on a machine that does much else. It costs only the test that fails."""
@@ -78,12 +81,14 @@ class Bridge:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.kill()
-        # Shown where a test has failed, and nowhere else.
-        words = [f"{line.get('time', '')} {line['message']}" for line in self.lines[-LAST:]]
-        sys.stdout.write("\n".join(["the bridge's last words:", *words, ""]))
+
+    def last_words(self) -> str:
+        """The end of its log, for whoever asks why a test has failed."""
+        return "\n".join(f"{line.get('time', '')} {line['message']}" for line in self.lines[-LAST:])
 
     def start(self) -> None:
         """Start it, again after a `stop` or `kill`; the log goes on."""
+        STARTED.append(self)
         self._process = subprocess.Popen(
             [*self.prefix, sys.executable, *self.program, "serve", *self.options],
             stdin=subprocess.DEVNULL,
@@ -105,6 +110,10 @@ class Bridge:
                 with self._news:
                     self.lines.append(entry)
                     self._news.notify_all()
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     @property
     def process(self) -> subprocess.Popen[str]:
@@ -241,3 +250,19 @@ def bridge(bridge_factory: BridgeFactory, containerd: Containerd, nats_url: str,
     )
     daemon.live()
     return daemon
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    STARTED[:] = {id(bridge): bridge for bridge in STARTED if bridge.runs}.values()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where a test has failed, what its bridges logged stands beside what it printed."""
+    report = yield
+    if report.failed:
+        for bridge in {id(bridge): bridge for bridge in STARTED}.values():
+            report.sections.append(("the bridge's last words", bridge.last_words()))
+    return report

@@ -25,16 +25,8 @@ def trial_factory(tmp_path: Path) -> Iterator[TrialFactory]:
             directory = tmp_path / f"trial{len(list(tmp_path.iterdir()))}"
             directory.mkdir()
             trial = Trial(directory, **settings)
-            closing.callback(tell, trial)
+            closing.callback(lambda: sys.stdout.write("".join(f"{violation}\n" for violation in trial.found)))
             with needs_the_machine():
                 return closing.enter_context(trial)
 
         yield begin
-
-
-def tell(trial: Trial) -> None:
-    """Write what was found, and the end of the bridge's log, which pytest shows where the test failed."""
-    sys.stdout.write("".join(f"{violation}\n" for violation in trial.found))
-    if hasattr(trial, "bridge"):
-        lines = [f"{line.get('time', '')} {line['message']}" for line in trial.bridge.lines[-40:]]
-        sys.stdout.write("\n".join(["the bridge's last words:", *lines, ""]))
