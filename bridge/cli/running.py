@@ -7,6 +7,7 @@ knows of ten thousand containers.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import logging
 import sys
@@ -34,6 +35,7 @@ def run(options: Mapping[str, Any], file: Path | None) -> None:
 
     settings = load(options, file=file)
     _configure_logging(settings)
+    faulthandler.enable()  # a signal that ends it leaves more than its number
     asyncio.run(daemon.run(settings))
 
 
