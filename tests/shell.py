@@ -46,7 +46,7 @@ LEFT: Final = (
 
 ENDLESS: Final = (
     (r"containerd-bridge events\b(?!.*(--no-follow|--until))", "TIME"),
-    (r"nats sub\b(?!.*--count)", "Received on"),
+    (r"nats sub\b(?!.*--count)", "Subscribing on"),
 )
 """What goes on for ever: it is interrupted once it has printed this."""
 
