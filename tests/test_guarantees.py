@@ -1,4 +1,4 @@
-"""The guarantees of docs/guarantees.md: each has its conditions and names tests that there are, and none says more than can be kept."""
+"""The guarantees: each has its conditions and names tests that there are, and none says more than can be kept."""
 
 import ast
 import re

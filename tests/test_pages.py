@@ -18,7 +18,10 @@ from tests.pages import LANGUAGES, PAGES, Block, blocks, differs
 TESTS: Final = Path(__file__).parent
 
 NOT_RUN: Final = {
-    "tests/README.md: make unit": "they are how this is run",
+    "README.md: make demo": "`.ci/run` runs both at each change",
+    "tests/README.md: make unit": "this is how the suite itself is run",
+    "tests/faults/README.md: make test-faults": "the same",
+    "benchmarks/README.md: make bench": "minutes each; tests/integration/test_benchmarks.py runs the smallest form",
 }
 """Page and beginning of a block that no test runs -> why."""
 

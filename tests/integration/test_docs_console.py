@@ -93,6 +93,10 @@ def a_disk() -> str:
     return next(f"{major}:{minor}" for major, minor, _, name in lines if not name.startswith(("zram", "ram", "loop")))
 
 
+def one_container(place: Place) -> None:
+    place.container("web.1", *SERVES)
+
+
 def nothing(place: Place) -> None:
     """A page that makes what it needs."""
 
@@ -101,7 +105,11 @@ PREPARED: Final[dict[str, Callable[[Place], None]]] = {
     "docs/checkpoints.md": for_checkpoints,
     "docs/client.md": nothing,
     "docs/commands.md": for_commands,
+    "docs/concepts.md": nothing,
     "docs/creating.md": nothing,
+    "docs/events.md": one_container,
+    "docs/settings.md": nothing,
+    "docs/troubleshooting.md": one_container,
 }
 """Page -> what there is before its first command."""
 
