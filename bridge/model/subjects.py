@@ -303,6 +303,31 @@ class Subjects:
             case _:
                 raise ValueError(f"{subject!r} is not the subject of a process's stdio under {self.root!r}")
 
+    # -- schemas: <root>.schemas.<name>, and of one node's bridge <root>.schemas.<name>.<node>
+
+    def schema(self, name: str, node: str | None = None) -> str:
+        """Return the subject on which a schema is asked for, of any bridge or of a node's; `*` is every one."""
+        asked = f"{self.root}.schemas.{name if name == '*' else quote(name)}"
+        return f"{asked}.{quote(node)}" if node else asked
+
+    def schema_filter(self) -> str:
+        """Return the filter for requests for schemas, of whichever bridge."""
+        return f"{self.root}.schemas.>"
+
+    def parse_schema(self, subject: str) -> tuple[str, str | None]:
+        """Return the name of the schema that is asked for, and the node that is to answer; None for any.
+
+        Raises:
+            ValueError: `subject` is not one of ours.
+        """
+        match subject.split("."):
+            case [self.root, "schemas", name]:
+                return unquote(name), None
+            case [self.root, "schemas", name, node]:
+                return unquote(name), unquote(node)
+            case _:
+                raise ValueError(f"{subject!r} is not the subject of a schema under {self.root!r}")
+
     # -- keys: <node>.<namespace>.<container> in bucket <root>-state, <node> in bucket <root>-nodes
 
     @property
