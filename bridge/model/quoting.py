@@ -1,8 +1,8 @@
 """Names that come from outside, as tokens of subjects and keys.
 
 Each byte outside `[A-Za-z0-9_-]` becomes `=XX` in upper-case hex, so that `k8s.io` is `k8s=2Eio`. Quoting is injective and
-reversible, and its results are valid NATS subject tokens (ADR-6) and KV keys (ADR-8). `-` alone stands for "no container"; a literal
-`-` is therefore quoted as `=2D`.
+reversible, and its results are valid NATS subject tokens (ADR-6) and KV keys (ADR-8). `-` alone stands for "no container"; a
+literal `-` is therefore quoted as `=2D`.
 """
 
 from __future__ import annotations
