@@ -53,7 +53,9 @@ from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
+from bridge.notify import Notifier
 from bridge.ports import Entry, EventLog, StateStore
+from bridge.vitals import Vitals
 from bridge.watch import Watch
 
 __all__ = ["DaemonFailed", "run"]
@@ -84,19 +86,21 @@ async def run(config: Config) -> None:
     # What a burst makes is free of cycles and goes by itself, while grpc's short-lived objects would have the collector look
     # through the young ones for every few dozen messages: at the default a seventh of the daemon's time went there.
     gc.set_threshold(50_000, 20, 100)
-    watch = Watch()
+    watch, notifier = Watch(), Notifier()
     with watch.signals():
         async with AsyncExitStack() as stack:
             with watch.unless_stopped():
-                await _start(config, stack, watch)
+                notifier.starting(f"starting as node {config.node}")
+                await _start(config, stack, watch, notifier)
                 log.info("node %s is up", config.node)
             await watch.stopped()
+            notifier.stopping(watch.failure or "asked to stop")
     log.info("stopped")
     if watch.failure is not None:
         raise DaemonFailed(watch.failure)
 
 
-async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
+async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: Notifier) -> None:
     check_socket(config.containerd)
     ruling = read_ruling(config, HostPaths(config.containerd))
     listener = None
@@ -173,20 +177,23 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
                 boot=boot_id(),
             )
         )
+    vitals = Vitals(
+        watch=watch,
+        recorder=recorder,
+        delivery=delivery,
+        feed=feed,
+        repair=repair,
+        lease=lease,
+        connected=lambda: connection.connected,
+    )
+    if notifier.listens:
+        await stack.enter_async_context(
+            watch.task(notifier.run(alive=vitals.alive, ready=vitals.ready), "supervisor's news")
+        )
     if listener is not None:
         from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
 
-        progress = DaemonProgress(
-            watch=watch,
-            recorder=recorder,
-            delivery=delivery,
-            projection=projection,
-            feed=feed,
-            repair=repair,
-            lease=lease,
-            connected=lambda: connection.connected,
-            control=control,
-        )
+        progress = DaemonProgress(vitals=vitals, projection=projection, control=control)
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
         log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NoReturn, Protocol, TypeAlias
 
@@ -127,6 +128,7 @@ class Feed:
         """Set while the subscription is proven live."""
         self.probe_ns: int | None = None
         """Round trip of the last probe, in nanoseconds."""
+        self._proved_at = 0.0
         self._gaps: dict[Cause, int] = {}
         self._subscription: Subscription | None = None
 
@@ -197,6 +199,11 @@ class Feed:
             self._prove(sent)
             due = loop.time() + self._heartbeat_s
 
+    @property
+    def unproven_s(self) -> float:
+        """Seconds since the last probe came back, while the subscription is taken for live; else 0."""
+        return time.monotonic() - self._proved_at if self.live.is_set() else 0.0
+
     def statistics(self) -> FeedStatistics:
         """Return it in numbers."""
         return FeedStatistics(gaps=dict(self._gaps), probe_ns=self.probe_ns)
@@ -239,6 +246,7 @@ class Feed:
     def _prove(self, sent: Nanos) -> None:
         """Note what an answered probe proves: that everything published before it was sent has been delivered."""
         self._proven = sent
+        self._proved_at = time.monotonic()
         self._recorder.prove(sent)
 
     def _went_dark(self, error: SourceLost) -> None:

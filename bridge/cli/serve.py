@@ -170,6 +170,10 @@ def serve(
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help=f"debug, info, warning or error ({_DEFAULT.log_level}).")
     ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(metavar="FORM", help="text, json or journal; text on a terminal and JSON elsewhere unless given."),
+    ] = None,
 ) -> None:
     """Follow containerd and keep its events in JetStream; take commands where switched on.
 
@@ -195,6 +199,7 @@ def serve(
         "root": root,
         "lease": lease,
         "log_level": log_level,
+        "log_format": log_format,
         "events_max_age_s": events_max_age_s,
         "events_max_bytes": events_max_bytes,
         "stdio_max_age_s": stdio_max_age_s,

@@ -56,6 +56,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--outbox-retention-s": "60",
     "--audit-s": "30",
     "--log-level": "WARNING",
+    "--log-format": "journal",
 }
 FLAGS: Final = ("--foreign", "--nats-tls-first", "--record-observing", "--request-info")
 TOGETHER: Final = {
