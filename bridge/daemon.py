@@ -193,7 +193,8 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
     if listener is not None:
         from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
 
-        progress = DaemonProgress(vitals=vitals, projection=projection, control=control)
+        about = {"node": config.node, "version": bridge.__version__, "containerd": version}
+        progress = DaemonProgress(vitals=vitals, projection=projection, control=control, about=about)
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
         log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])

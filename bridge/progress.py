@@ -7,12 +7,18 @@ docs/operations.md lists them with what to do. Four should stay at zero: `anomal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 
 from bridge.capture.appends import LATENCY_S
 from bridge.capture.projection import Projection
@@ -34,6 +40,8 @@ class DaemonProgress:
     projection: Projection
     control: Control | None = None
     """The command path, where there is one."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What the bridge is: labels of the metric `info`."""
 
     def alive(self) -> str | None:
         """Return None while there is no point in a restart, else which part has ended or hangs."""
@@ -45,6 +53,7 @@ class DaemonProgress:
 
     def metrics(self) -> Iterator[Metric]:
         """Iterate over the figures, as they are now."""
+        yield InfoMetricFamily(_PREFIX.rstrip("_"), "What this bridge is.", value=dict(self.about))
         yield from self._source()
         yield from self._outbox()
         yield from self._log()
@@ -137,6 +146,9 @@ class DaemonProgress:
         for (verb, outcome), count in sorted(dispatcher.outcomes.items()):
             outcomes.add_metric([verb, outcome], float(count))
         yield outcomes
+        yield _counters(
+            "command_seconds", "Time from the receipt of commands to their ends.", "verb", dispatcher.seconds.items()
+        )
         refused = control.ruling.policy.refusals
         yield _counters("commands_refused", "Commands that were refused, by what decided.", "rule", refused.items())
         current = control.ruling.file.refused is None
