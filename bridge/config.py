@@ -115,6 +115,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     root: str = "containerd"  # the first token of every subject
     lease: int = 10
     """Seconds for which a bridge that says nothing keeps its node: a stall costs nothing, a crash elsewhere no long wait."""
+    take_over: bool = False
+    """Whether to take the node over from the bridge that works in the same state directory, without an event in between."""
     log_level: str = "info"
     """From which level on the daemon logs: `debug`, `info`, `warning` or `error`."""
     log_format: str = "auto"
