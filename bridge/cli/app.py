@@ -118,6 +118,7 @@ _SHORT: Final = {
     "serve": "Keep a containerd's events in JetStream, take commands for it.",
     "run": "Make a container, start it, and wait for its end.",
     "close-stdin": "End the input of a process.",
+    "doctor": "Find what is not in order, and say what to do.",
 }
 """What the list of commands says, where that is not the first sentence of the command's own help."""
 

@@ -38,6 +38,7 @@ __all__ = [
     "Opening",
     "client_command",
     "opening_command",
+    "settings_command",
     "with_connection_options",
 ]
 
@@ -154,6 +155,7 @@ _OPTIONS = [
 ]
 _CONTEXT = parameter("context", typer.Context)
 _OPENING = parameter("opening", AbstractAsyncContextManager)
+_CONFIG = parameter("config", Config)
 
 
 def with_connection_options(body: Callable[Concatenate[ConnectionOptions, P], None]) -> Callable[..., None]:
@@ -179,6 +181,16 @@ def client_command(body: Callable[Concatenate[Bus, P], Coroutine[Any, Any, None]
 def opening_command(body: Callable[Concatenate[Opening, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Make a command of `body`, which is given the bus still to be opened, so that it can do without, and its own options."""
 
+    async def without_settings(opening: Opening, _config: Config, /, **values: Any) -> None:
+        await body(opening, **values)  # type: ignore[call-arg]
+
+    return settings_command(with_parameters(without_settings, body, [_OPENING, _CONFIG, *own_parameters(body)]))
+
+
+def settings_command(body: Callable[Concatenate[Opening, Config, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make a command of `body`, which is given the bus still to be opened, the settings as they apply, and its own options."""
+    own = own_parameters(body)[1:]
+
     def command(*, context: typer.Context, **values: Any) -> None:
         options = ConnectionOptions(**taken(values, _OPTIONS))
         config = options.load()
@@ -193,11 +205,11 @@ def opening_command(body: Callable[Concatenate[Opening, P], Coroutine[Any, Any, 
                 checkpoint_key=config.checkpoint_key,
             )
             async with while_read():
-                await body(opening, **values)  # type: ignore[call-arg]
+                await body(opening, config, **values)  # type: ignore[call-arg]
 
         asyncio.run(run())
 
-    return with_parameters(command, body, [_CONTEXT, *own_parameters(body), *_OPTIONS])
+    return with_parameters(command, body, [_CONTEXT, *own, *_OPTIONS])
 
 
 def _log_to_stderr(level: str | None) -> None:
