@@ -14,6 +14,7 @@ from bridge.cli import (
     checkpoint_keys,
     checkpoint_making,
     checkpoints,
+    completion,
     creating,
     doctor,
     events,
@@ -88,6 +89,7 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
         "version": nodes.version,
         "config": settings.config,
         "schema": schema.schema,
+        "completion": completion.completion,
     },
 }
 
@@ -118,6 +120,7 @@ _SHORT: Final = {
     "serve": "Keep a containerd's events in JetStream, take commands for it.",
     "run": "Make a container, start it, and wait for its end.",
     "close-stdin": "End the input of a process.",
+    "completion": "Complete commands, containers and nodes in a shell.",
     "doctor": "Find what is not in order, and say what to do.",
 }
 """What the list of commands says, where that is not the first sentence of the command's own help."""
