@@ -15,11 +15,13 @@ from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, TypeAlias, 
 import typer
 from msgspec import Struct
 
+from bridge.cli.advice import advise
 from bridge.cli.exits import PROGRAM, while_read
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.client import Bus
 from bridge.client.connect import embedded_here
 from bridge.config import ENVIRONMENT, Config, NatsConfig, load
+from bridge.errors import BridgeError
 
 __all__ = [
     "Connect",
@@ -109,7 +111,7 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
     nats_api_prefix: NatsApiPrefix = None
     root: Annotated[str | None, _option("TOKEN", "First token of every subject (containerd).")] = None
     state_dir: Annotated[Path | None, _option("DIR", "State of the bridge whose embedded server is used.")] = None
-    config: Annotated[Path | None, _option("FILE", "TOML file with these settings.")] = None
+    config: Annotated[Path | None, _option("FILE", "TOML file with settings.")] = None
     log_level: Annotated[str | None, _option("LEVEL", "debug, info, warning or error (warning).")] = None
 
     def load(self) -> Config:
@@ -173,7 +175,11 @@ def client_command(body: Callable[Concatenate[Bus, P], Coroutine[Any, Any, None]
 
     async def with_bus(opening: Opening, /, **values: Any) -> None:
         async with opening as bus:
-            await body(bus, **values)  # type: ignore[call-arg]
+            try:
+                await body(bus, **values)  # type: ignore[call-arg]
+            except BridgeError as error:
+                await advise(bus, error)
+                raise
 
     return opening_command(with_parameters(with_bus, body, [_OPENING, *own_parameters(body)]))
 

@@ -15,6 +15,7 @@ from textwrap import wrap
 from typing import Final
 
 import bridge
+from bridge.cli.examples import EXAMPLES
 from bridge.cli.tree import Node, Option, tree, walk
 
 __all__ = ["main", "page"]
@@ -121,6 +122,11 @@ def _command(node: Node, shared: list[Option]) -> Iterator[str]:
     for option in node.options:
         if option.section != "Connection" or tuple(option.names) not in names:
             yield from _option(option)
+    examples = EXAMPLES.get(" ".join(node.path), ())
+    if examples:
+        yield from (".PP", "Examples:", ".PP", ".RS 4", ".nf")
+        yield from (f"containerd\\-bridge {_escaped(example)}" for example in examples)
+        yield from (".fi", ".RE")
 
 
 def _option(option: Option) -> Iterator[str]:

@@ -166,7 +166,9 @@ def serve(
         int | None,
         typer.Option(metavar="S", help=f"How often log and states are compared with what is ({_DEFAULT.audit_s})."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(readable=False, metavar="FILE", help="Settings as TOML.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(readable=False, metavar="FILE", help="TOML file with settings.")
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help=f"debug, info, warning or error ({_DEFAULT.log_level}).")
     ] = None,

@@ -6,7 +6,7 @@ is read off typer's commands, so there is no second list that could differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from msgspec import Struct
@@ -90,11 +90,13 @@ _BY_COMMAND: Final = {
 
 def tree() -> Node:
     """Return all commands below the program."""
-    from typer.main import get_command  # noqa: PLC0415 - completion reads what was kept, and does without typer
+    # Completion reads what was kept of it, and does without typer.
+    from typer.main import get_command  # noqa: PLC0415
 
     from bridge.cli.app import app  # noqa: PLC0415
+    from bridge.cli.help import in_order  # noqa: PLC0415
 
-    return _node(get_command(app), [])
+    return _node(get_command(app), [], in_order)
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -104,9 +106,9 @@ def walk(node: Node) -> Iterator[Node]:
         yield from walk(each)
 
 
-def _node(command: Any, path: list[str]) -> Node:
+def _node(command: Any, path: list[str], in_order: Callable[[Iterable[Any]], list[Any]]) -> Node:
     commands = getattr(command, "commands", {})
-    parameters = [each for each in command.params if not getattr(each, "hidden", False)]
+    parameters = in_order(each for each in command.params if not getattr(each, "hidden", False))
     context = {"help_option_names": ["-h", "--help"]} | command.context_settings
     return Node(
         path=path,
@@ -118,7 +120,7 @@ def _node(command: Any, path: list[str]) -> Node:
             Option(names=["--help", "-h"], takes="", help="Show this message and exit."),
         ],
         arguments=[_argument(each, path) for each in parameters if each.param_type_name == "argument"],
-        commands=[_node(each, [*path, name]) for name, each in commands.items() if not each.hidden],
+        commands=[_node(each, [*path, name], in_order) for name, each in commands.items() if not each.hidden],
         as_it_stands=not context.get("allow_interspersed_args", True),
     )
 
