@@ -1,8 +1,8 @@
 """What has changed between two sets of schemas that somebody who relies on the older one would notice.
 
-The rule (docs/languages.md): what bridges send may gain fields, event types and words; it loses nothing, and no field changes its
-type. Commands may gain options that need not be given; what was taken is taken. Everything else is a new event type (`.v2`), a new
-verb or a new major version. `broken` names every breach by schema and place.
+The rule (docs/languages.md): what bridges send may gain fields, event types and words; it loses nothing, and no field changes
+its type. Commands may gain options that need not be given; what was taken is taken. Everything else is a new event type (`.v2`),
+a new verb or a new major version. `broken` names every breach by schema and place.
 """
 
 from __future__ import annotations
