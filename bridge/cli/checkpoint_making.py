@@ -22,6 +22,7 @@ from bridge.model.checkpoints import Verdict, is_checkpoint_name
 from bridge.model.commands import Checkpoint, Restore, explained
 from bridge.model.commands.command import Command
 from bridge.model.identity import check_identifier, new_ulid
+from bridge.model.kinds import convert
 from bridge.model.outcomes import Checkpointed, Restored
 
 __all__ = ["create", "restore"]
@@ -55,7 +56,7 @@ def _place(text: str) -> tuple[str, str]:
 
 
 Check: TypeAlias = Annotated[bool, typer.Option("--check", help="Only say what would be met.")]
-Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Also if that is known to fail.")]
+Force: TypeAlias = Annotated[bool, typer.Option("--force", "-f", help="Also if that is known to fail.")]
 
 
 def _command(options: list[Any]) -> Callable[[Callable[..., Coroutine[Any, Any, None]]], Callable[..., None]]:
@@ -117,7 +118,9 @@ async def create(
     ] = False,
     empty_ns: Annotated[
         list[str] | None,
-        typer.Option("--empty-ns", metavar="NS", rich_help_panel=_DUMP, help="Without this namespace: network."),
+        typer.Option(
+            "--empty-ns", metavar="NS", rich_help_panel=_DUMP, help="Without this namespace: network (repeatable)."
+        ),
     ] = None,
     cgroups_mode: Annotated[
         str, typer.Option("--cgroups-mode", metavar="MODE", rich_help_panel=_DUMP, help="ignore, soft, full or strict.")
@@ -183,7 +186,7 @@ async def restore(
     clones: Annotated[
         int | None, typer.Option("--clone", metavar="N", min=1, max=MOST_CLONES, help="So many, ID-1 to ID-N.")
     ] = None,
-    tcp_close: Annotated[bool, typer.Option("--tcp-close", help="Without its TCP connections.")] = False,
+    tcp_close: Annotated[bool, typer.Option("--tcp-close", help="Let TCP connections be closed there.")] = False,
     stdio: Annotated[str, typer.Option("--stdio", metavar="WHERE", help="null or bus; as it was unless given.")] = "",
     trust: Annotated[bool, typer.Option("--trust", help="Also what the catalogue does not vouch for.")] = False,
     check: Check = False,
@@ -270,7 +273,7 @@ def _findings(terminal: Terminal, verdict: Verdict, *, every: bool) -> None:
 
 def _read(fields: Mapping[str, Any], kind: type[C]) -> C:
     try:
-        return msgspec.convert(fields, kind)
+        return convert(fields, kind)
     except msgspec.ValidationError as error:
         complain(explained(kind, str(error)))
         raise typer.Exit(USAGE) from error

@@ -15,6 +15,7 @@ from msgspec import Struct
 from bridge.cli.options import checked
 from bridge.model.commands import UNLIMITED, MountOption, RuncOptions, explained, size_of
 from bridge.model.identity import check_identifier
+from bridge.model.kinds import convert
 from bridge.model.references import full_reference
 
 __all__ = ["CreateOptions", "command_options", "container_id"]
@@ -62,7 +63,7 @@ def _mount(text: str) -> MountOption:
 
 def _converted(what: str, fields: dict[str, Any]) -> MountOption:
     try:
-        return msgspec.convert(fields, MountOption)
+        return convert(fields, MountOption)
     except msgspec.ValidationError as error:
         raise ValueError(f"{what} is not valid: {explained(MountOption, str(error))}") from error
 
@@ -132,7 +133,9 @@ class CreateOptions(Struct, frozen=True, kw_only=True):
         str | None,
         typer.Option("--memory", "-m", metavar="SIZE", help="At most so much, such as 64m.", callback=checked(_size)),
     ] = None
-    cpus: Annotated[float | None, typer.Option("--cpus", metavar="N", help="At most so many, such as 0.5.")] = None
+    cpus: Annotated[
+        float | None, typer.Option("--cpus", metavar="N", help="Processors' worth of time, such as 1.5.")
+    ] = None
     pids_limit: Annotated[int | None, typer.Option("--pids-limit", metavar="N", help="At most so many processes.")] = (
         None
     )

@@ -22,6 +22,7 @@ from tests.testbed.nats import NatsServer
 from tests.testbed.proxy import Proxy
 from tests.testbed.registry import Registry
 from tests.testbed.roots import VERSIONS
+from tests.testbed.systemd import Systemd
 
 __all__ = [
     "BUSYBOX",
@@ -36,6 +37,7 @@ __all__ = [
     "NatsServer",
     "Proxy",
     "Registry",
+    "Systemd",
     "UnavailableError",
     "docker_on",
 ]
