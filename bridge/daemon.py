@@ -47,6 +47,7 @@ from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
+from bridge.jetstream.schemas import telling_schemas
 from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import Making, ensure_events
 from bridge.model.codec import decode_as
@@ -163,6 +164,9 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
         inherited=inherited,
     )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
+    await stack.enter_async_context(
+        telling_schemas(connection, config.subjects, config.node, version=bridge.__version__)
+    )
     control: Control | None = None
     if config.groups:
         runtime = await stack.enter_async_context(ContainerdRuntime(config.containerd, bundle_root=config.bundle_root))

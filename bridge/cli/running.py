@@ -32,5 +32,5 @@ def run(options: Mapping[str, Any], file: Path | None) -> None:
 
     settings = load(options, file=file)
     configure_logging(settings)
-    faulthandler.enable()  # where every thread was, should a watchdog end the process
+    faulthandler.enable()  # where every thread was, should a signal end it
     asyncio.run(daemon.run(settings))

@@ -17,6 +17,7 @@ from tests.testbed.ctr import Ctr, CtrFailedError
 from tests.testbed.docker import Docker, docker_on
 from tests.testbed.errors import DiedError, UnavailableError
 from tests.testbed.image import BUSYBOX
+from tests.testbed.javascript import Javascript
 from tests.testbed.nats import NatsServer
 from tests.testbed.proxy import Proxy
 from tests.testbed.registry import Registry
@@ -32,6 +33,7 @@ __all__ = [
     "CtrFailedError",
     "DiedError",
     "Docker",
+    "Javascript",
     "NatsServer",
     "Proxy",
     "Registry",
