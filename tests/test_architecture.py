@@ -251,8 +251,8 @@ def hasty(module: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
                 called = ast.unparse(function)
                 kinds = [ast.unparse(word.value) for word in node.keywords if word.arg == "type"]
                 kinds += [ast.unparse(value) for value in node.args[1:2]] if called == "msgspec.convert" else []
-                looks = re.fullmatch(r"msgspec\.(json\.(decode|Decoder)|convert)", called)
-                if looks and called.endswith("Decoder"):
+                looks = re.fullmatch(r"msgspec\.(json\.(decode|Decoder|schema|schema_components)|convert)", called)
+                if looks and called.endswith(("Decoder", "schema", "schema_components")):
                     kinds.append("")
                 if looks and not all(BUILTIN.fullmatch(kind) for kind in kinds):
                     yield node.lineno, f"{called} of a struct, perhaps in two threads at once: take {KINDS}"
@@ -388,6 +388,7 @@ def test_what_keeps_the_rules_is_left_alone(tmp_path: Path, file: str, text: str
         ("control/verb.py", 2, "msgspec.json.decode(body, type=Stop)", "msgspec.json.decode of a struct"),
         ("control/verb.py", 2, "msgspec.json.Decoder(Stop)", "msgspec.json.Decoder of a struct"),
         ("control/verb.py", 2, "msgspec.convert(found, list[Stop])", "msgspec.convert of a struct"),
+        ("control/verb.py", 2, "msgspec.json.schema(Stop)", "msgspec.json.schema of a struct"),
         ("helpers.py", 1, "", "bridge.helpers is no room of the architecture"),
         ("model/long.py", LONGEST + 1, "x = 1\n" * LONGEST, f"{LONGEST + 1} lines, {LONGEST} at most"),
         ("_pb/tasks_pb2.py", 2, "import bridge.containerd", "bridge._pb may not import bridge.containerd"),
