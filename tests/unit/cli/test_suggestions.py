@@ -149,12 +149,6 @@ def _record(node: str, *groups: str) -> NodeRecord:
     [
         ("wbe1", [_record("web1", "observe"), _record("db1")], "There is no node wbe1: did you mean web1?"),
         ("zz", [_record("web1"), _record("db1")], "There is no node zz: there are db1, web1."),
-        (
-            "web1",
-            [_record("web1", "observe")],
-            "Node web1 takes observe: start its bridge with --commands observe,lifecycle.",
-        ),
-        ("web1", [_record("web1")], "Node web1 takes no commands: start its bridge with --commands lifecycle."),
         ("web1", [_record("web1", "lifecycle")], "See how node web1 stands: `containerd-bridge doctor`."),
         ("web1", [], "No bridge is on this bus: start one (`containerd-bridge serve`)"),
     ],
