@@ -6,6 +6,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import valid
+
 # How long an example takes says more about what else the machine does; pytest's own time-out finds what hangs.
 # The build machine tries the same examples each time, so that what it says is about the change; everybody else tries new ones.
 STEADY = bool(os.environ.get("CI"))
@@ -18,7 +20,9 @@ settings.load_profile("without deadline")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.fix_nats", "tests.fix_containerd", "tests.fix_bridge"]
+valid.install()
+
+pytest_plugins = ["tests.fix_nats", "tests.fix_containerd", "tests.fix_bridge", "tests.fix_javascript"]
 
 # A test that asks for one of these needs that server: the marker need not be written.
 NEEDS = {

@@ -20,6 +20,7 @@ import pytest
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
+from tests import valid
 from tests.testbed import Containerd
 
 LAST = 60
@@ -84,7 +85,9 @@ class Bridge:
 
     def last_words(self) -> str:
         """The end of its log, for whoever asks why a test has failed."""
-        return "\n".join(f"{line.get('time', '')} {line['message']}" for line in self.lines[-LAST:])
+        words = [f"{line.get('time', '')} {line['message']}" for line in self.lines[-LAST:]]
+        status = None if self._process is None else self._process.poll()
+        return "\n".join([*words, "it runs" if status is None else f"it ended with status {status}"])
 
     def start(self) -> None:
         """Start it, again after a `stop` or `kill`; the log goes on."""
@@ -174,6 +177,7 @@ class Stored:
         self.stream_sequence = sequence
         self.stored_at = at
         self.event: dict[str, Any] = json.loads(body)
+        valid.event(self.event)
         self.data: dict[str, Any] = self.event["data"]
         self.word = subject.rsplit(".", 1)[1]
 

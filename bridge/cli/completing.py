@@ -27,6 +27,7 @@ from bridge.config import Config, NatsConfig, load, option
 from bridge.errors import BridgeError
 from bridge.model.commands import COMMANDS
 from bridge.model.envelope import WORDS
+from bridge.model.kinds import decoder
 from bridge.model.selection import names as listed
 from bridge.model.state import ContainerState
 
@@ -238,7 +239,7 @@ def known() -> Node:
         _cache() / f"commands-{hashlib.sha256(f'{HERE} {bridge.__version__} {newest}'.encode()).hexdigest()[:16]}.json"
     )
     with suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(file.read_bytes(), type=Node)
+        return decoder(Node).decode(file.read_bytes())
     found = tree()
     _keep(file, found)
     return found
