@@ -22,7 +22,7 @@ __all__ = ["advise"]
 
 PATIENCE_S: Final = 1.0
 
-_CONTAINER: Final = re.compile(r"(?:there is no|of a) container (\S+)")
+_CONTAINER: Final = re.compile(r"(?:there is no|of a) container (\S+)|container (\S+) does not exist")
 _SUBJECT: Final = re.compile(r"commands on [^.\s]+\.commands\.([^.\s]+)\.[^.\s]+\.[^.\s]+\.([a-z-]+)")
 
 _SILENT: Final = re.compile(r"node (\S+) does not answer")
@@ -41,7 +41,7 @@ async def _advice(bus: Bus, error: BridgeError) -> str:
     if isinstance(error, CommandFailed):
         if error.code == "not_found" and (found := _CONTAINER.search(text)):
             states = [one for one in await bus.states() if one.status != "gone"]
-            return _meant(found[1].rstrip(":,;"), states)
+            return _meant((found[1] or found[2]).rstrip(":,;"), states)
         if error.code == "unavailable" and (found := _SUBJECT.search(text)):
             return await _nodes(bus, unquote(found[1]), found[2])
         if found := _SILENT.search(text):

@@ -129,6 +129,15 @@ def test_a_container_that_is_not_there_comes_with_those_that_are(container: str,
     assert json.loads(told.err)["suggestion"].startswith(hint)
 
 
+def test_what_containerd_does_not_know_comes_with_what_was_meant_too(cli: Cli) -> None:
+    def answer(command: CommandSubject, _: Any) -> Any:
+        raise CommandFailed("not_found", "container wbe.1 does not exist in namespace default")
+
+    said = cli("stop", "wbe.1", "--node", "n1", "-n", "default", answer=answer, states=kept(state("web.1")))
+
+    assert said.err.splitlines()[1] == "Did you mean web.1 (node n1, running)?"
+
+
 def _record(node: str, *groups: str) -> NodeRecord:
     moment = now()
     return NodeRecord(
