@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["LANGUAGES", "PAGES", "ROOT", "Block", "Shown", "blocks", "differs", "shown"]
+__all__ = ["FENCE", "LANGUAGES", "PAGES", "ROOT", "Block", "Shown", "blocks", "differs", "shown"]
 
 ROOT: Final = Path(__file__).parent.parent
 
