@@ -19,7 +19,7 @@ from tests.pages import blocks, shown
 from tests.shell import Shell
 from tests.testbed import BUSYBOX, Containerd, Ctr, NatsServer
 
-pytestmark = [pytest.mark.containerd, pytest.mark.nats, pytest.mark.xdist_group("pages")]
+pytestmark = [pytest.mark.containerd, pytest.mark.nats]
 
 SERVES: Final = ("sh", "-c", f"trap 'exit 0' TERM; {WAITS}\nwhile true; do waits; done")
 """Runs until it is asked to end, and can be dumped."""

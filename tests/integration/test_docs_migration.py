@@ -23,7 +23,7 @@ from tests.pages import Block, blocks, shown
 from tests.shell import Shell
 from tests.testbed import BUSYBOX, Containerd, Ctr, NatsServer
 
-pytestmark = [pytest.mark.containerd, pytest.mark.nats, pytest.mark.xdist_group("pages")]
+pytestmark = [pytest.mark.containerd, pytest.mark.nats]
 
 CLAIMED = blocks("docs/migration.md", "console", "python")
 
