@@ -64,6 +64,8 @@ class NatsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     may listen to everybody's answers."""
     api_prefix: str = "$JS.API"
     """What the subjects of JetStream's own API begin with: another one where it is imported from another account."""
+    domain: str = ""
+    """JetStream domain that has the streams, where it is another one than that of the server we log in to: behind a leaf node."""
     replicas: int = 1
     """Replicas of the streams that the bridge creates."""
 

@@ -9,6 +9,7 @@ import typer
 
 from bridge.cli.connection import (
     NatsCreds,
+    NatsDomain,
     NatsInbox,
     NatsNkey,
     NatsPassword,
@@ -114,6 +115,7 @@ def serve(
     nats_tls_key: NatsTlsKey = None,
     nats_tls_first: NatsTlsFirst = None,
     nats_inbox: NatsInbox = None,
+    nats_domain: NatsDomain = None,
     nats_replicas: Annotated[
         int | None, typer.Option(metavar="N", help=f"Replicas of a stream that is made ({_DEFAULT.nats.replicas}).")
     ] = None,
@@ -218,6 +220,7 @@ def serve(
         "nats.tls_key": nats_tls_key,
         "nats.tls_first": nats_tls_first,
         "nats.inbox": nats_inbox,
+        "nats.domain": nats_domain,
         "nats.replicas": nats_replicas,
     }
     run(options, config)

@@ -13,7 +13,7 @@ import msgspec
 import nats.errors
 
 from bridge.errors import LogError
-from bridge.jetstream.api import api
+from bridge.jetstream.api import api, nobody_answers
 from bridge.jetstream.command_stores import command_needs, command_stores
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_errors
@@ -82,7 +82,7 @@ class JetStreamInspector:
         try:
             await api(self._connection, "INFO")
         except nats.errors.NoRespondersError:
-            return "JetStream is not enabled: start nats-server with -js, or with a jetstream block"
+            return nobody_answers(self._connection)
         except Denied:
             return ""  # the stream itself will tell
         except ApiError as error:
@@ -120,6 +120,7 @@ class JetStreamInspector:
             namespace=asked.namespace,
             container=asked.container,
             api_prefix=self._connection.api.removesuffix("."),
+            domain=self._connection.domain,
         )
         whose = {"namespace": f"operate {asked.namespace}", "container": f"operate {asked.container}"}
         action = whose.get(asked.role, f"be a {asked.role}")

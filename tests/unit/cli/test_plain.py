@@ -40,6 +40,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--nats-tls-ca": "ca.pem",
     "--nats-tls-cert": "cert.pem",
     "--nats-tls-key": "key.pem",
+    "--nats-domain": "hub",
     "--nats-inbox": "_INBOX.n1",
     "--nats-replicas": "3",
     "--events-max-age-s": "3153600000",
