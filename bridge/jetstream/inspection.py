@@ -59,6 +59,7 @@ class JetStreamInspector:
                 no_stream = str(error)
         return BusFacts(
             server=self._connection.server,
+            way=self._connection.way,
             version=".".join(map(str, self._connection.server_version)),
             jetstream=jetstream,
             max_payload=self._connection.client.max_payload,

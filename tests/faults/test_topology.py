@@ -98,10 +98,17 @@ class Edge:
         self._topology.until(lambda: self._agree(history), f"lists and log of {self.name} differ")
         assert self.bridge.stop() == 0, self.bridge.log[-10:]
         assert not any("wait in the outbox for the next start" in line for line in self.bridge.log)
-        history.outboxes = [Outbox.read(self._directory / "state" / "outbox.db")]
+        outbox = Outbox.read(self._directory / "state" / "outbox.db")
+        history.outboxes = [outbox]
         history.made = [*self.publisher.made, *self._runner.made]
-        self._gather(history)
+        # The reader's consumer may be on a server that is a moment behind the stream's leader.
+        last = f"{outbox.log}:{outbox.last_n}"
+        self._topology.until(lambda: self._reaches(history, last), f"{last} of {self.name} is not stored")
         return check(history)
+
+    def _reaches(self, history: History, position: str) -> bool:
+        self._gather(history)
+        return history.stream[-1].event.get("position") == position
 
     def _agree(self, history: History) -> bool:
         self._gather(history)
