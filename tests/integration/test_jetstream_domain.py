@@ -28,8 +28,11 @@ from bridge.model.subjects import ContainerKey
 from bridge.ports import Change
 from tests.fix_nats import NatsServerFactory
 from tests.integration.jetstream_entries import STREAM, SUBJECTS, connected, entries, judge, kept, log_on
+from tests.pages import blocks
 from tests.testbed import NatsServer
 from tests.testbed.ports import port_of, reserved
+
+CLAIMED = blocks("docs/topology.md", "python")
 
 ROOMY = "max_memory_store: 64MB, max_file_store: 1GB"
 
@@ -153,10 +156,15 @@ async def test_a_copy_at_the_hub_of_a_stream_of_the_leaf_node_is_whole_and_in_or
                     await asyncio.sleep(0.05)
 
         async with log_on(pair.leaf.url) as (_, log):
-            async with connected(pair.hub.url) as at_hub:
-                source = {"name": STREAM, "external": {"api": "$JS.edge.API"}}
-                # No subjects: what is published behind a leaf node reaches the hub too, and would be stored a second time.
-                await api(at_hub, f"STREAM.CREATE.{STREAM}", {"name": STREAM, "sources": [source]})
+            [block] = CLAIMED
+            text = block.text
+            for theirs, ours in (
+                *(("nats://hub1:4222", pair.hub.url), ('("web1", "db1")', '("edge",)')),
+                ("num_replicas=3", "num_replicas=1"),
+            ):
+                assert theirs in text
+                text = text.replace(theirs, ours)
+            await asyncio.to_thread(exec, compile(text, str(block), "exec"), {})
             await log.append(sent[:1000])
             await until_copied(1000)
             with pair.hub.down():
