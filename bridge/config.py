@@ -112,6 +112,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     show: str = "redacted"
     """What `inspect` and `pids` tell of arguments, environment and annotations: `redacted`, or `full` to everybody who may look.
     A rule of the policy may say it for some."""
+    traces: bool = False
+    """Whether spans of commands are sent to an OpenTelemetry collector (docs/tracing.md); needs the extra `otel`."""
     http: str | None = None
     """`HOST:PORT` for health and metrics; not served unless given."""
     root: str = "containerd"  # the first token of every subject

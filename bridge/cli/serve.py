@@ -93,6 +93,9 @@ def serve(
     record_observing: Annotated[
         bool | None, typer.Option("--record-observing", help="Record commands that only look, too.")
     ] = None,
+    traces: Annotated[
+        bool | None, typer.Option("--traces", help="Send spans of commands to OpenTelemetry (OTEL_* variables).")
+    ] = None,
     http: Annotated[
         str | None, typer.Option(metavar="ADDR", help="HOST:PORT for health and metrics; not served unless given.")
     ] = None,
@@ -201,6 +204,7 @@ def serve(
         "record": record,
         "show": show,
         "record_observing": record_observing,
+        "traces": traces,
         "http": http,
         "root": root,
         "lease": lease,
