@@ -1,7 +1,7 @@
 """The trace of the command that is carried out here: what its sender said of it, and the steps of its way.
 
 A sender may say to which trace (W3C trace context) a command belongs, in the headers `traceparent` and `tracestate`. What a
-command tells of itself in the log carries a `traceparent`, and so does what is sent while it is carried out: whoever reads goes on
+command tells of itself in the log carries a `traceparent`, and so does what is sent while it is carried out: who reads goes on
 with the same trace. Without anybody who makes spans that is what the sender said, unchanged, and a step is nothing.
 `bridge.tracing` makes spans.
 

@@ -86,6 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.model",
         "bridge.ports",
         "bridge.stdio",
+        "bridge.tracing",
         "bridge.watch",
     },
     "bridge.daemon": {
@@ -131,6 +132,8 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.cli": {"click", "msgspec", "rich", "typer"},
     "bridge.health": {"prometheus_client", "starlette", "uvicorn"},
     "bridge.progress": {"prometheus_client"},
+    "bridge.trace": {"opentelemetry"},
+    "bridge.tracing": {"opentelemetry"},
 }
 """Room -> packages of others. Each of these is known to as few rooms as can be."""
 

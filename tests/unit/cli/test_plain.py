@@ -59,7 +59,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--log-level": "WARNING",
     "--log-format": "journal",
 }
-FLAGS: Final = ("--take-over", "--foreign", "--nats-tls-first", "--record-observing", "--request-info")
+FLAGS: Final = ("--take-over", "--foreign", "--nats-tls-first", "--record-observing", "--request-info", "--traces")
 TOGETHER: Final = {
     "--nats-user": ["--nats-password=x"],
     "--nats-password": ["--nats-user=x"],
