@@ -64,6 +64,8 @@ class NatsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     may listen to everybody's answers."""
     api_prefix: str = "$JS.API"
     """What the subjects of JetStream's own API begin with: another one where it is imported from another account."""
+    domain: str = ""
+    """JetStream domain that has the streams, where it is another one than that of the server we log in to: behind a leaf node."""
     replicas: int = 1
     """Replicas of the streams that the bridge creates."""
 
@@ -110,6 +112,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     show: str = "redacted"
     """What `inspect` and `pids` tell of arguments, environment and annotations: `redacted`, or `full` to everybody who may look.
     A rule of the policy may say it for some."""
+    traces: bool = False
+    """Whether spans of commands are sent to an OpenTelemetry collector (docs/tracing.md); needs the extra `otel`."""
     http: str | None = None
     """`HOST:PORT` for health and metrics; not served unless given."""
     root: str = "containerd"  # the first token of every subject

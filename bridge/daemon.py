@@ -179,6 +179,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
                 ruling,
                 submit=recorder.submit,
                 recorded=lambda then: recorder.consult(lambda _ledger: _after(then)),
+                reached=delivery.settled,
                 known=Knowledge(feed, recorder).state,
                 ending=partial(_ending, recorder),
                 repaired=repair.settled.wait,

@@ -34,7 +34,14 @@ NEEDS = {
 }
 
 
-TRIALS = {"test_faults.py", "test_special.py", "test_cluster.py", "test_broken.py", "test_crashes.py"}
+TRIALS = {
+    "test_faults.py",
+    "test_special.py",
+    "test_cluster.py",
+    "test_broken.py",
+    "test_crashes.py",
+    "test_topology.py",
+}
 """Files of tests/faults in which real bridges are put in trouble: `make test-faults`."""
 
 TRIAL_S = 600

@@ -21,14 +21,16 @@ LONGEST = 400
 MAY_IMPORT: dict[str, set[str]] = {
     "bridge.errors": set(),
     "bridge.model": {"bridge.errors"},
-    "bridge.ports": {"bridge.model", "bridge.errors"},
+    "bridge.ports": {"bridge.model", "bridge.errors", "bridge.trace"},
     "bridge.values": set(),
     "bridge.config": {"bridge.model", "bridge.errors", "bridge.values"},
     "bridge.database": {"bridge.errors"},
     "bridge.failpoint": set(),
+    "bridge.trace": set(),
+    "bridge.tracing": {"bridge.trace", "bridge.ports", "bridge.model", "bridge.errors"},
     "bridge._pb": set(),
-    "bridge.containerd": {"bridge.model", "bridge.ports", "bridge.errors", "bridge._pb"},
-    "bridge.jetstream": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
+    "bridge.containerd": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.trace", "bridge._pb"},
+    "bridge.jetstream": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config", "bridge.trace"},
     "bridge.capture": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.database"},
     "bridge.policy": {"bridge.model", "bridge.errors"},
     "bridge.checkpoints": {"bridge.model", "bridge.errors"},
@@ -40,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.errors",
         "bridge.database",
         "bridge.failpoint",
+        "bridge.trace",
     },
     "bridge.stdio": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.failpoint"},
     "bridge.testing": {"bridge.model", "bridge.ports", "bridge.errors"},
@@ -91,6 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.model",
         "bridge.ports",
         "bridge.stdio",
+        "bridge.tracing",
         "bridge.watch",
     },
     "bridge.daemon": {
@@ -136,6 +140,8 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.cli": {"click", "msgspec", "rich", "typer"},
     "bridge.health": {"prometheus_client", "starlette", "uvicorn"},
     "bridge.progress": {"prometheus_client"},
+    "bridge.trace": {"opentelemetry"},
+    "bridge.tracing": {"opentelemetry"},
 }
 """Room -> packages of others. Each of these is known to as few rooms as can be."""
 
@@ -297,7 +303,7 @@ def test_adapters_and_cores_meet_only_in_the_daemon() -> None:
         if {"bridge.containerd", "bridge.jetstream"} <= others | {room}:
             assert room == "bridge.daemon"
     for core in ("bridge.capture", "bridge.control", "bridge.stdio", "bridge.testing"):
-        own = {"bridge.checkpoints", "bridge.policy", "bridge.database", "bridge.failpoint"}
+        own = {"bridge.checkpoints", "bridge.policy", "bridge.database", "bridge.failpoint", "bridge.trace"}
         assert MAY_IMPORT[core] - own == {"bridge.model", "bridge.ports", "bridge.errors"}
     assert not [room for room, others in MAY_IMPORT.items() if "bridge.cli" in others and room != "bridge.__main__"]
 

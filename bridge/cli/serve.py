@@ -9,6 +9,7 @@ import typer
 
 from bridge.cli.connection import (
     NatsCreds,
+    NatsDomain,
     NatsInbox,
     NatsNkey,
     NatsPassword,
@@ -92,6 +93,9 @@ def serve(
     record_observing: Annotated[
         bool | None, typer.Option("--record-observing", help="Record commands that only look, too.")
     ] = None,
+    traces: Annotated[
+        bool | None, typer.Option("--traces", help="Send spans of commands to OpenTelemetry (OTEL_* variables).")
+    ] = None,
     http: Annotated[
         str | None, typer.Option(metavar="ADDR", help="HOST:PORT for health and metrics; not served unless given.")
     ] = None,
@@ -114,6 +118,7 @@ def serve(
     nats_tls_key: NatsTlsKey = None,
     nats_tls_first: NatsTlsFirst = None,
     nats_inbox: NatsInbox = None,
+    nats_domain: NatsDomain = None,
     nats_replicas: Annotated[
         int | None, typer.Option(metavar="N", help=f"Replicas of a stream that is made ({_DEFAULT.nats.replicas}).")
     ] = None,
@@ -201,6 +206,7 @@ def serve(
         "record": record,
         "show": show,
         "record_observing": record_observing,
+        "traces": traces,
         "http": http,
         "root": root,
         "lease": lease,
@@ -230,6 +236,7 @@ def serve(
         "nats.tls_key": nats_tls_key,
         "nats.tls_first": nats_tls_first,
         "nats.inbox": nats_inbox,
+        "nats.domain": nats_domain,
         "nats.replicas": nats_replicas,
     }
     run(options, config)
