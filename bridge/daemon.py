@@ -12,9 +12,11 @@ import asyncio
 import gc
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 import bridge
 from bridge.capture.boot import Boot
@@ -55,6 +57,9 @@ from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
 from bridge.ports import Entry, EventLog, StateStore
 from bridge.watch import Watch
+
+if TYPE_CHECKING:
+    from bridge.progress import DaemonProgress
 
 __all__ = ["DaemonFailed", "run"]
 
@@ -104,6 +109,10 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
 
         listener = stack.enter_context(health.bind(config.http_address))
+        if config.page:
+            from bridge.page import door_of  # noqa: PLC0415 - as above
+
+            door_of(config, listener)  # that it has a token is known before anything else has begun, too
     stack.enter_context(claimed(config.state_dir))
     source = ContainerdSource(config.containerd, config.namespace)
     version = await _first_answer(source)
@@ -187,9 +196,30 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
             connected=lambda: connection.connected,
             control=control,
         )
-        serving = await stack.enter_async_context(health.serve(listener, progress))
+        await stack.enter_async_context(_over_http(config, listener, progress, watch))
+
+
+@asynccontextmanager
+async def _over_http(
+    config: Config, listener: socket.socket, progress: DaemonProgress, watch: Watch
+) -> AsyncIterator[None]:
+    from bridge import health  # noqa: PLC0415 - as above
+
+    async with AsyncExitStack() as stack:
+        page, door = None, None
+        if config.page:
+            from bridge.page import door_of, mounted  # noqa: PLC0415 - as above
+
+            door = door_of(config, listener)
+            page = await stack.enter_async_context(mounted(config, config.nats, door))
+        serving = await stack.enter_async_context(
+            health.serve(listener, progress, page=page, ending=page.end if page else lambda: None)
+        )
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
         log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])
+        if door is not None:
+            log.info("the page is at %s", door.link(listener) if door.made else door.address(listener))
+        yield
 
 
 async def _first_answer(source: ContainerdSource) -> str:

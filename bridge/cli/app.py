@@ -24,6 +24,7 @@ from bridge.cli import (
     jobs,
     migrate,
     nodes,
+    page,
     policy,
     ps,
     schema,
@@ -85,6 +86,7 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
     "More": {
         "doctor": doctor.doctor,
         "nodes": nodes.nodes,
+        "page": page.page,
         "version": nodes.version,
         "config": settings.config,
         "schema": schema.schema,
