@@ -77,6 +77,7 @@ class Feed:
 
     def end(self) -> None:
         """Let every browser's stream come to its end: the page is closed."""
+        self._ready.set()
         self._broadcast.end()
 
     async def read(self, after: str | None = None) -> AsyncGenerator[bytes, None]:
@@ -144,7 +145,7 @@ class Feed:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._again("states", self._follow_states))
             tasks.create_task(self._again("events", self._follow_events))
-            tasks.create_task(self._again("heartbeats", self._follow_heartbeats))
+            tasks.create_task(self._again("lags", self._follow_heartbeats))
             tasks.create_task(self._again("nodes", self._look_at_nodes))
             tasks.create_task(self._send())
 
@@ -153,7 +154,8 @@ class Feed:
             try:
                 await read()
             except LogError as error:
-                self._trouble(what, str(error))
+                if what != "lags":  # from the same log as the events, which say so
+                    self._trouble(what, str(error))
                 self._ready.set()
             except Exception:
                 log.exception("the page cannot follow %s", what)
