@@ -6,9 +6,9 @@
         await tab.type("web")
         await tab.until("document.querySelector('#count').textContent === '1 of 12'")
 
-Everything is done as a person does it: a click is a press of the mouse in the middle of what is seen there, a key is a key. Nothing is
-waited for by time: `until` is told by the page itself, at each of its frames, that a condition holds. A pipe needs no port, and ends
-the browser together with whoever started it.
+Everything is done as a person does it: a click is a press of the mouse in the middle of what is seen there, a key is a key.
+Nothing is waited for by time: `until` is told by the page itself, at each of its frames, that a condition holds. A pipe needs no
+port, and ends the browser together with whoever started it.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Browser:
             ours_in, theirs_out = os.pipe()
             # It reads from descriptor 3 and writes to 4; a shell puts them there.
             words = [program, *SWITCHES, f"--user-data-dir={profile}", "about:blank"]
-            self._log = stack.enter_context(tempfile.TemporaryFile())
+            self._log = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it  # noqa: SIM115 - the stack closes it
             process = await asyncio.create_subprocess_exec(
                 *("bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out} {theirs_in}<&- {theirs_out}>&-', "chromium"),
                 *words,
@@ -126,10 +126,11 @@ class Browser:
         await self._stack.aclose()
 
     async def open(self, url: str, *, width: int = 1280, height: int = 800) -> Tab:
-        """Open a tab of this size and go there."""
-        target = (await self.send("Target.createTarget", url="about:blank"))["targetId"]
+        """Open a tab of this size, which shares no cookies and no storage with others, and go there."""
+        context = (await self.send("Target.createBrowserContext"))["browserContextId"]
+        target = (await self.send("Target.createTarget", url="about:blank", browserContextId=context))["targetId"]
         session = (await self.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
-        tab = self._tabs[session] = Tab(self, session, target)
+        tab = self._tabs[session] = Tab(self, session, context)
         for domain in ("Page", "Runtime", "Log", "Network"):
             await tab.send(f"{domain}.enable")
         await tab.size(width, height)
@@ -169,7 +170,9 @@ class Browser:
         for left in self._waiting.values():
             if not left.done():
                 self._log.seek(0)
-                left.set_exception(BrowserError(f"the browser has ended: {self._log.read()[-2000:].decode(errors='replace')}"))
+                left.set_exception(
+                    BrowserError(f"the browser has ended: {self._log.read()[-2000:].decode(errors='replace')}")
+                )
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         if process.returncode is None:
@@ -180,8 +183,8 @@ class Browser:
 class Tab:
     """One page in the browser."""
 
-    def __init__(self, browser: Browser, session: str, target: str) -> None:
-        self._browser, self._session, self._target = browser, session, target
+    def __init__(self, browser: Browser, session: str, context: str) -> None:
+        self._browser, self._session, self._context = browser, session, context
         self.complaints: list[str] = []
         """What its console says is wrong: errors, warnings, what the content security policy kept back."""
         self.requested: list[str] = []
@@ -196,7 +199,9 @@ class Tab:
             case "Runtime.consoleAPICalled" if told["type"] in ("error", "warning", "assert"):
                 self.complaints.append(" ".join(str(part.get("value")) for part in told["args"]))
             case "Log.entryAdded" if told["entry"]["level"] in ("error", "warning"):
-                self.complaints.append("{text} {url}".format(text=told["entry"]["text"], url=told["entry"].get("url", "")))
+                self.complaints.append(
+                    "{text} {url}".format(text=told["entry"]["text"], url=told["entry"].get("url", ""))
+                )
             case "Network.requestWillBeSent":
                 self.requested.append(told["request"]["url"])
             case _:
@@ -208,7 +213,7 @@ class Tab:
 
     async def close(self) -> None:
         """Close it."""
-        await self._browser.send("Target.closeTarget", targetId=self._target)
+        await self._browser.send("Target.disposeBrowserContext", browserContextId=self._context)
 
     # -- looking
 
@@ -224,7 +229,8 @@ class Tab:
         try:
             return await self.run(UNTIL % condition)
         except BrowserError as error:
-            raise BrowserError(f"{condition} did not come true; the page says:\n{await self.text()}\n{self.complaints}") from error
+            told = f"the page says:\n{await self.text()}\n{self.complaints}"
+            raise BrowserError(f"{condition} did not come true; {told}") from error
 
     async def until_text(self, selector: str, part: str) -> str:
         """Wait until an element has a text with this part; return the whole."""
@@ -299,9 +305,12 @@ async def opened(browser: Browser, url: str, **size: int) -> AsyncIterator[Tab]:
     tab = await browser.open(url, **size)
     try:
         yield tab
-        assert tab.complaints == []
+        assert tab.complaints == [], tab.complaints
         here = url.partition("/#")[0].rstrip("/")
-        assert [asked for asked in tab.requested if not asked.startswith((here + "/", "about:"))] == []
+        elsewhere = [
+            asked for asked in tab.requested if not asked.startswith((here + "/", "about:", "data:"))
+        ]  # data: is its own
+        assert elsewhere == [], elsewhere
     finally:
         await tab.close()
 

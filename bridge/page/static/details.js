@@ -106,13 +106,13 @@ export class Details {
     byId("state").replaceChildren(el("div", {}, el("dt", {}, "Not known"), el("dd", { class: "bad" }, sentence)));
   }
 
-  facts(row, at) {
+  // Its age goes on by itself.
+  tick() {
+    if (this.key !== null && !this.timeline.isPast && this.last) this.headline(this.last, now());
+  }
+
+  headline(row, at) {
     const line = byId("details-status");
-    if (!row) {
-      line.replaceChildren("It was not there then.");
-      byId("state").replaceChildren();
-      return;
-    }
     const from = since(row);
     setAttribute(line, "data-status", row.status);
     setAttribute(line, "data-bad", isBad(row) ? "" : null);
@@ -121,6 +121,15 @@ export class Details {
       el("strong", { id: "details-word" }, statusText(row)),
       from ? ` since ${clock(from, now())} (${span(at - from)})` : "",
     );
+  }
+
+  facts(row, at) {
+    if (!row) {
+      byId("details-status").replaceChildren("It was not there then.");
+      byId("state").replaceChildren();
+      return;
+    }
+    this.headline(row, at);
     const facts = [
       ["Id", row.id],
       ["Node", `${row.node} / ${row.namespace}`],

@@ -6,6 +6,9 @@ const SIGNS = { running: "●", paused: "‖", created: "○", stopped: "■", n
 
 export const sign = (status) => SIGNS[status] ?? "?";
 
+// An image as people write it: Docker's own registry is left out.
+export const imageText = (row) => (row.image ?? "").replace(/^docker\.io\/(library\/)?/, "");
+
 export const title = (row) => row.name || row.id;
 
 export function statusText(row) {

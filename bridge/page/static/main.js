@@ -93,6 +93,7 @@ onChange((news) => {
 setInterval(() => {
   ageNodes();
   table.draw();
+  details.tick();
 }, 1000);
 
 // -- keys

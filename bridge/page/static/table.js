@@ -2,7 +2,7 @@
 // it can be seen. The grid itself has the focus, and names the chosen row (aria-activedescendant): updates and sorting never move it.
 
 import { byId, el, setAttribute, setText } from "./dom.js";
-import { isBad, sign, since, span, statusText, title } from "./format.js";
+import { imageText, isBad, sign, since, span, statusText, title } from "./format.js";
 
 const OVERSCAN = 6;
 
@@ -14,7 +14,7 @@ const by = (read) => (a, b) => {
 const COLUMNS = [
   { id: "status", label: "Status", compare: by((row) => statusText(row)), text: (row) => statusText(row) },
   { id: "name", label: "Name", compare: by((row) => title(row).toLowerCase()), text: title },
-  { id: "image", label: "Image", compare: by((row) => row.image ?? ""), text: (row) => row.image ?? "" },
+  { id: "image", label: "Image", compare: by(imageText), text: imageText },
   { id: "node", label: "Node", compare: by((row) => row.node), text: (row) => row.node },
   { id: "namespace", label: "Namespace", compare: by((row) => row.namespace), text: (row) => row.namespace },
   {

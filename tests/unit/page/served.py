@@ -40,7 +40,7 @@ class Served(NamedTuple):
 async def served(bus: Bus, **options: Any) -> AsyncIterator[Served]:
     """Serve it, behind a door that knows `TOKEN`."""
     listener = health.bind(("127.0.0.1", 0))
-    url = "http://127.0.0.1:{}".format(listener.getsockname()[1])
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with (
         page(bus, Door(TOKEN), **options) as shown,
         health.serve(listener, Alone(shown), page=shown, ending=shown.end),

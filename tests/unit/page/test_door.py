@@ -14,7 +14,14 @@ from bridge.page import Door, door_for
 from bridge.rehearsal import rehearse
 from tests.unit.page.served import BEARER, TOKEN, Served, served
 
-DATA = ["about", "stream", "extent", "states?at=1", "containers/n1/default/web/history", "containers/n1/default/web/state?at=1"]
+DATA = [
+    "about",
+    "stream",
+    "extent",
+    "states?at=1",
+    "containers/n1/default/web/history",
+    "containers/n1/default/web/state?at=1",
+]
 
 
 @pytest.fixture
@@ -24,7 +31,9 @@ async def there() -> AsyncIterator[Served]:
 
 
 @pytest.mark.parametrize("path", DATA)
-@pytest.mark.parametrize("token", [None, "Bearer", "Bearer wrong-wrong-wrong-wrong", f"Basic {TOKEN}", "Bearer \N{SNOWMAN}"])
+@pytest.mark.parametrize(
+    "token", [None, "Bearer", "Bearer wrong-wrong-wrong-wrong", f"Basic {TOKEN}", "Bearer \N{SNOWMAN}"]
+)
 async def test_without_the_token_nobody_gets_data(there: Served, path: str, token: str | None) -> None:
     headers = {} if token is None else {"Authorization": token.encode()}
     answer = await there.client.get(f"/api/{path}", headers=headers)
@@ -33,7 +42,9 @@ async def test_without_the_token_nobody_gets_data(there: Served, path: str, toke
     assert TOKEN not in answer.text
 
 
-@pytest.mark.parametrize("path", ["containers/n1/default/web/actions/kill", "containers/n1/default/web/exec", "session"])
+@pytest.mark.parametrize(
+    "path", ["containers/n1/default/web/actions/kill", "containers/n1/default/web/exec", "session"]
+)
 async def test_without_the_token_nobody_acts(there: Served, path: str) -> None:
     assert (await there.client.post(f"/api/{path}", json={"id": "x", "command": "true"})).status_code == 401
 
@@ -121,7 +132,13 @@ async def test_every_answer_lets_a_browser_run_our_files_and_nothing_else(there:
 
 
 async def test_files_are_those_of_the_page_alone(there: Served) -> None:
-    for path in ("/static/../door.py", "/static/%2e%2e%2fdoor.py", "/static/door.py", "/static/", "/static/..%2f..%2fconfig.py"):
+    for path in (
+        "/static/../door.py",
+        "/static/%2e%2e%2fdoor.py",
+        "/static/door.py",
+        "/static/",
+        "/static/..%2f..%2fconfig.py",
+    ):
         assert (await there.client.get(path)).status_code in (401, 404)
 
 
@@ -162,7 +179,9 @@ def test_nobody_else_can_reach_a_page_without_a_token_of_its_own() -> None:
         assert door_for(token=TOKEN, listener=listener).address(listener).startswith("http://127.0.0.1:")
 
 
-@pytest.mark.parametrize("token", ["", "short", "with a space in it all", "with-\N{SNOWMAN}-in-it-all", "line\nline-line-line-line"])
+@pytest.mark.parametrize(
+    "token", ["", "short", "with a space in it all", "with-\N{SNOWMAN}-in-it-all", "line\nline-line-line-line"]
+)
 def test_what_is_no_token_is_refused_and_not_repeated(token: str) -> None:
     with pytest.raises(ConfigError, match="is no token") as raised:
         Door(token)
