@@ -72,6 +72,20 @@ new Promise((done) => {
 })
 """
 
+MIDDLE: Final = """
+(selector) => {
+  const element = document.querySelector(selector);
+  if (!element || element.disabled) return false;
+  element.scrollIntoView({ block: "nearest" });
+  const box = element.getBoundingClientRect();
+  const place = [box.x + box.width / 2, box.y + box.height / 2];
+  const steady = String(window.lastPlace) === String([selector, ...place]);
+  window.lastPlace = [selector, ...place];
+  return steady && box.width > 0 && element.contains(document.elementFromPoint(...place)) && place;
+}
+"""
+"""Where to click: in the middle of what is seen, lies under nothing, and is where it was when it was looked at before."""
+
 
 class BrowserError(AssertionError):
     """The browser says that something cannot be done, or a script in it failed."""
@@ -273,14 +287,7 @@ class Tab:
 
     async def click(self, selector: str) -> None:
         """Click in the middle of an element, once it is there, is seen and stays where it is, and nothing lies over it."""
-        found = json.dumps(selector)
-        middle = await self.until(
-            f"""(() => {{ const element = document.querySelector({found}); if (!element || element.disabled) return false;
-            element.scrollIntoView({{ block: "nearest" }}); const box = element.getBoundingClientRect();
-            const place = [box.x + box.width / 2, box.y + box.height / 2]; const top = document.elementFromPoint(...place);
-            return top && (element.contains(top) || top.contains(element)) && box.width > 0 && place; }})()"""
-        )
-        x, y = middle
+        x, y = await self.until(f"({MIDDLE})({json.dumps(selector)})")
         await self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         for kind in ("mousePressed", "mouseReleased"):
             await self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)

@@ -1,7 +1,8 @@
 """The commands of the page: which of them a container's node would carry out now, and carrying one out.
 
-Whether a command is allowed the node itself says: it judges it by its policy, and does nothing (a dry run). That leaves an
-event, so it is asked when somebody wants to act and not when he looks. A command goes out under an id of the browser's, so that one that is sent twice takes effect once, and only for the life of the container that was on the screen.
+Whether a command is allowed the node itself says: it judges it by its policy, and does nothing (a dry run). That leaves an event,
+so it is asked when somebody wants to act and not when he looks. A command goes out under an id of the browser's, so that one that
+is sent twice takes effect once, and only for the life of the container that was on the screen.
 """
 
 from __future__ import annotations

@@ -69,6 +69,7 @@ async def test_a_page_is_clicked_through(browser: Browser, bridge: Bridge, ctr: 
 
         await tab.click(f"[data-key='n1/{ns}/web']")
         await tab.until_text("#details-word", "running")
+        await tab.until("document.querySelector('#steps').textContent.includes('start')")
         await tab.click("#exec-command")
         await tab.type("sh -c 'echo seen; echo heard >&2; exit 3'")
         await tab.click("#exec-run")

@@ -44,7 +44,10 @@ export class Table {
     setAttribute(this.grid, "aria-colcount", COLUMNS.length);
     this.grid.addEventListener("scroll", () => this.draw(), { passive: true });
     this.grid.addEventListener("keydown", (event) => this.key(event));
-    this.grid.addEventListener("focus", () => this.chosen ?? this.move(0));
+    this.grid.addEventListener("focus", () => {
+      // Who clicks chooses by that, and nothing may move under the mouse meanwhile.
+      if (this.chosen === null && this.grid.matches(":focus-visible")) this.move(Math.ceil(this.grid.scrollTop / this.height()));
+    });
     this.body.addEventListener("click", (event) => {
       const row = event.target.closest("[data-key]");
       if (!row) return;

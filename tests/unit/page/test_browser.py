@@ -89,7 +89,7 @@ async def test_of_a_thousand_containers_only_those_that_are_seen_are_drawn(shown
             await crowd.end(names[at : at + 50], 3)
             await tab.press("PageDown") if at else await tab.click("[data-key='edge-1/default/c0000']")
         await tab.until_text("#status-stopped", "stopped 1000")
-        await tab.click("#grid")
+        await tab.run("document.getElementById('grid').focus()")
         await tab.press("End")
         await tab.until(
             "[...document.querySelectorAll('#rows .row')].some((row) => row.textContent.includes('service-0999'))"
@@ -107,6 +107,18 @@ async def test_of_a_thousand_containers_only_those_that_are_seen_are_drawn(shown
         await tab.until("document.querySelector('.head .cell.name').getAttribute('aria-sort') === 'descending'")
         first = f"{ROW}.find((row) => row.getAttribute('aria-rowindex') === '2').textContent"
         assert "service-0799" in await tab.run(first)
+
+
+async def test_a_click_far_down_opens_what_was_clicked(shown: Opening) -> None:
+    crowd = Crowd()
+    await crowd.fill(200)
+    async with shown(crowd.bus) as tab:
+        await tab.until_text("#count", "200 containers")
+        await tab.run("document.getElementById('grid').scrollTop = 3000")
+        await tab.until("document.querySelector(\"[data-key='edge-1/default/c0104']\")")
+        await tab.click("[data-key='edge-1/default/c0104']")
+        await tab.until_text("#details-name", "service-0104")
+        assert await tab.run("document.getElementById('grid').scrollTop") == 3000
 
 
 async def test_what_comes_from_containers_is_text_and_nothing_else(shown: Opening) -> None:
