@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ async def there() -> AsyncIterator[Served]:
     "token", [None, "Bearer", "Bearer wrong-wrong-wrong-wrong", f"Basic {TOKEN}", "Bearer \N{SNOWMAN}"]
 )
 async def test_without_the_token_nobody_gets_data(there: Served, path: str, token: str | None) -> None:
-    headers = {} if token is None else {"Authorization": token.encode()}
+    headers = [] if token is None else [(b"Authorization", token.encode())]
     answer = await there.client.get(f"/api/{path}", headers=headers)
     assert answer.status_code == 401
     assert "no token" in answer.json()["error"]
@@ -152,7 +152,7 @@ async def test_a_file_that_a_browser_has_is_not_sent_again(there: Served) -> Non
 
 
 @pytest.fixture
-def loopback() -> AsyncIterator[socket.socket]:
+def loopback() -> Iterator[socket.socket]:
     with health.bind(("127.0.0.1", 0)) as listener:
         yield listener
 
