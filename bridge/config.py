@@ -123,7 +123,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     root: str = "containerd"  # the first token of every subject
     lease: int = 10
     """Seconds for which a bridge that says nothing keeps its node: a stall costs nothing, a crash elsewhere no long wait."""
+    take_over: bool = False
+    """Whether to take the node over from the bridge that works in the same state directory, without an event in between."""
     log_level: str = "info"
+    """From which level on the daemon logs: `debug`, `info`, `warning` or `error`."""
+    log_format: str = "auto"
+    """`text`, `json`, `journal` (with the level in front of each line, as journald reads it), or `auto`: text on a terminal and
+    JSON elsewhere."""
     events_max_age_s: int = 7 * 86_400
     """Seconds for which the stream of events keeps an event, where the bridge makes the stream; 0 for ever."""
     events_max_bytes: Size = Size(0)
@@ -175,14 +181,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def http_address(self) -> tuple[str, int] | None:
         """Host and port of the HTTP endpoint."""
-        return None if self.http is None else values.address(self.http)
-
-    @property
-    def page_address(self) -> tuple[str, int] | None:
-        """Host and port of the page, None where it is off."""
         if self.page and self.http is None:
-            raise ValueError("page is on and http is not: say where it is served, such as 127.0.0.1:9465")
-        return self.http_address if self.page else None
+            raise ValueError("page is on and http is not given: say where it is served, such as 127.0.0.1:9465")
+        return None if self.http is None else values.address(self.http)
 
 
 def load(options: Mapping[str, Any], *, file: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -345,9 +346,9 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("node", lambda: check_node(config.node)),
         ("commands", lambda: config.groups),
         ("root", lambda: config.subjects),
-        ("http", lambda: config.http_address),
-        ("page", lambda: config.page_address),
+        ("page" if config.http is None else "http", lambda: config.http_address),
         ("log_level", lambda: values.log_level(config.log_level)),
+        ("log_format", lambda: values.log_format(config.log_format)),
         ("record", lambda: config.record_detail),
         ("show", lambda: config.shown),
     ]

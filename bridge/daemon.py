@@ -12,16 +12,15 @@ import asyncio
 import gc
 import logging
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 import bridge
 from bridge.capture.boot import Boot
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
+from bridge.capture.handover import Handover, Inherited
 from bridge.capture.holder import boot_id, has_ended, ourselves
 from bridge.capture.knowledge import Knowledge
 from bridge.capture.ledger import Ledger
@@ -48,6 +47,7 @@ from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
+from bridge.jetstream.schemas import telling_schemas
 from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import Making, ensure_events
 from bridge.model.codec import decode_as
@@ -55,11 +55,10 @@ from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
+from bridge.notify import Notifier
 from bridge.ports import Entry, EventLog, StateStore
+from bridge.vitals import Vitals
 from bridge.watch import Watch
-
-if TYPE_CHECKING:
-    from bridge.progress import DaemonProgress
 
 __all__ = ["DaemonFailed", "run"]
 
@@ -89,32 +88,32 @@ async def run(config: Config) -> None:
     # What a burst makes is free of cycles and goes by itself, while grpc's short-lived objects would have the collector look
     # through the young ones for every few dozen messages: at the default a seventh of the daemon's time went there.
     gc.set_threshold(50_000, 20, 100)
-    watch = Watch()
+    watch, notifier = Watch(), Notifier()
     with watch.signals():
         async with AsyncExitStack() as stack:
             with watch.unless_stopped():
-                await _start(config, stack, watch)
+                notifier.starting(f"starting as node {config.node}")
+                await _start(config, stack, watch, notifier)
                 log.info("node %s is up", config.node)
             await watch.stopped()
+            notifier.stopping(watch.failure or watch.parting)
     log.info("stopped")
     if watch.failure is not None:
         raise DaemonFailed(watch.failure)
 
 
-async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
+async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: Notifier) -> None:
     check_socket(config.containerd)
     ruling = read_ruling(config, HostPaths(config.containerd))
+    loop = asyncio.get_running_loop()
+    handover = Handover(config.state_dir, leave=lambda why: loop.call_soon_threadsafe(watch.leave, why))
+    source = ContainerdSource(config.containerd, config.namespace, probed=handover.probed)
+    inherited = await _claim(config, handover, source, stack)
     listener = None
     if config.http_address is not None:
-        from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
+        from bridge import serving  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
 
-        listener = stack.enter_context(health.bind(config.http_address))
-        if config.page:
-            from bridge.page import door_of  # noqa: PLC0415 - as above
-
-            door_of(config, listener)  # that it has a token is known before anything else has begun, too
-    stack.enter_context(claimed(config.state_dir))
-    source = ContainerdSource(config.containerd, config.namespace)
+        listener = stack.enter_context(serving.listen(config))
     version = await _first_answer(source)
 
     connection = await stack.enter_async_context(_nats(config))
@@ -149,7 +148,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     boot.begin()
     proven = outbox.proven  # the outbox belongs to the recorder's thread from here on
     recorder = await stack.enter_async_context(
-        _recording(config, outbox, delivery, projection, watch, kept_ns=stream.max_age)
+        _recording(config, outbox, delivery, projection, watch, handover=handover, kept_ns=stream.max_age)
     )
     inventory = await stack.enter_async_context(ContainerdInventory(config.containerd))
     repair = Repair(inventory, recorder, namespaces=config.namespace, audit_s=config.audit_s)
@@ -161,8 +160,13 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         proven=proven,
         boot=boot,
         damage=outbox.damage,
+        handover=handover,
+        inherited=inherited,
     )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
+    await stack.enter_async_context(
+        telling_schemas(connection, config.subjects, config.node, version=bridge.__version__)
+    )
     control: Control | None = None
     if config.groups:
         runtime = await stack.enter_async_context(ContainerdRuntime(config.containerd, bundle_root=config.bundle_root))
@@ -182,44 +186,42 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
                 boot=boot_id(),
             )
         )
+    vitals = Vitals(
+        watch=watch,
+        recorder=recorder,
+        delivery=delivery,
+        feed=feed,
+        repair=repair,
+        lease=lease,
+        connected=lambda: connection.connected,
+    )
+    if notifier.listens:
+        await stack.enter_async_context(
+            watch.task(notifier.run(alive=vitals.alive, ready=vitals.ready), "supervisor's news")
+        )
     if listener is not None:
         from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
 
-        progress = DaemonProgress(
-            watch=watch,
-            recorder=recorder,
-            delivery=delivery,
-            projection=projection,
-            feed=feed,
-            repair=repair,
-            lease=lease,
-            connected=lambda: connection.connected,
-            control=control,
-        )
-        await stack.enter_async_context(_over_http(config, listener, progress, watch))
+        about = {"node": config.node, "version": bridge.__version__, "containerd": version}
+        progress = DaemonProgress(vitals=vitals, projection=projection, control=control, about=about)
+        await stack.enter_async_context(serving.over_http(config, listener, progress, watch))
 
 
-@asynccontextmanager
-async def _over_http(
-    config: Config, listener: socket.socket, progress: DaemonProgress, watch: Watch
-) -> AsyncIterator[None]:
-    from bridge import health  # noqa: PLC0415 - as above
-
-    async with AsyncExitStack() as stack:
-        page, door = None, None
-        if config.page:
-            from bridge.page import door_of, mounted  # noqa: PLC0415 - as above
-
-            door = door_of(config, listener)
-            page = await stack.enter_async_context(mounted(config, config.nats, door))
-        serving = await stack.enter_async_context(
-            health.serve(listener, progress, page=page, ending=page.end if page else lambda: None)
-        )
-        await stack.enter_async_context(watch.task(serving.ended(), "http"))
-        log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])
-        if door is not None:
-            log.info("the page is at %s", door.link(listener) if door.made else door.address(listener))
-        yield
+async def _claim(
+    config: Config, handover: Handover, source: ContainerdSource, stack: AsyncExitStack
+) -> Inherited | None:
+    """Have the state directory for ourselves, from the bridge that works there where we are to take over."""
+    heir = await handover.ask(source) if config.take_over else None
+    if heir is not None:
+        await stack.enter_async_context(heir[1])
+    stack.enter_context(claimed(config.state_dir))
+    if heir is None:
+        return None
+    inherited = handover.inherit(*heir)
+    if inherited is None:
+        await heir[1].aclose()
+        handover.forget()
+    return inherited
 
 
 async def _first_answer(source: ContainerdSource) -> str:
@@ -329,6 +331,7 @@ async def _recording(
     projection: Projection,
     watch: Watch,
     *,
+    handover: Handover,
     kept_ns: int,
 ) -> AsyncIterator[Recorder]:
     loop = asyncio.get_running_loop()
@@ -352,6 +355,7 @@ async def _recording(
             failed=failed,
             kept_ns=kept_ns,
         )
+        handover.begin(recorder.submit)
         recorder.start()
         delivery.tell_backs(recorder.went_back)
         delivery.tell_gaps(lambda gap: recorder.submit(node_observation(gap)))
@@ -359,8 +363,10 @@ async def _recording(
         try:
             yield recorder
         finally:  # also when the start fails: nobody may close the outbox under its thread
-            recorder.submit(node_observation(NodeStopped(reason=watch.failure or "asked to stop")))
+            recorder.submit(node_observation(NodeStopped(reason=watch.failure or watch.parting)))
             done = await asyncio.to_thread(recorder.stop, watch.time_left())
+            if done:
+                handover.committed()
             if not done and (recorder.alive or watch.failure is None):
                 why = "" if recorder.failure is None else f": {recorder.failure}"
                 watch.give_up(f"the disk did not take {recorder.waiting} events in time{why}")

@@ -9,7 +9,20 @@ import re
 from pathlib import Path
 from typing import Any, Final, NewType
 
-__all__ = ["Size", "address", "kind", "log_level", "names", "number", "path", "shown", "size", "switch", "text"]
+__all__ = [
+    "Size",
+    "address",
+    "kind",
+    "log_format",
+    "log_level",
+    "names",
+    "number",
+    "path",
+    "shown",
+    "size",
+    "switch",
+    "text",
+]
 
 Size = NewType("Size", int)
 """A number of bytes; where people write it, `512MiB` will do."""
@@ -105,6 +118,12 @@ def _is_host(text: str) -> bool:
     except UnicodeError:
         return False
     return text.isprintable()
+
+
+def log_format(text: str) -> None:
+    """See that this is one."""
+    if text.strip().lower() not in {"auto", "text", "json", "journal"}:
+        raise ValueError(f"log format {shown(text)} does not exist: choose from auto, text, json, journal")
 
 
 def log_level(text: str) -> None:

@@ -17,10 +17,12 @@ from tests.testbed.ctr import Ctr, CtrFailedError
 from tests.testbed.docker import Docker, docker_on
 from tests.testbed.errors import DiedError, UnavailableError
 from tests.testbed.image import BUSYBOX
+from tests.testbed.javascript import Javascript
 from tests.testbed.nats import NatsServer
 from tests.testbed.proxy import Proxy
 from tests.testbed.registry import Registry
 from tests.testbed.roots import VERSIONS
+from tests.testbed.systemd import Systemd
 
 __all__ = [
     "BUSYBOX",
@@ -31,9 +33,11 @@ __all__ = [
     "CtrFailedError",
     "DiedError",
     "Docker",
+    "Javascript",
     "NatsServer",
     "Proxy",
     "Registry",
+    "Systemd",
     "UnavailableError",
     "docker_on",
 ]
