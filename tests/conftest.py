@@ -22,7 +22,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 valid.install()
 
-pytest_plugins = ["tests.fix_nats", "tests.fix_containerd", "tests.fix_bridge", "tests.fix_javascript"]
+pytest_plugins = [
+    "tests.fix_nats",
+    "tests.fix_containerd",
+    "tests.fix_bridge",
+    "tests.fix_browser",
+    "tests.fix_javascript",
+]
 
 # A test that asks for one of these needs that server: the marker need not be written.
 NEEDS = {

@@ -20,6 +20,7 @@ from bridge.cli.connection import (
     NatsToken,
     NatsUser,
 )
+from bridge.cli.page import PageHosts, PageToken, PageTokenFile
 from bridge.cli.running import run
 from bridge.config import Config
 
@@ -99,6 +100,12 @@ def serve(
     http: Annotated[
         str | None, typer.Option(metavar="ADDR", help="HOST:PORT for health and metrics; not served unless given.")
     ] = None,
+    page: Annotated[
+        bool | None, typer.Option("--page", help="Serve the page there too, to whoever has its token.")
+    ] = None,
+    page_token: PageToken = None,
+    page_token_file: PageTokenFile = None,
+    page_host: PageHosts = None,
     root: Annotated[
         str | None, typer.Option(metavar="TOKEN", help=f"First token of every subject ({_DEFAULT.root}).")
     ] = None,
@@ -208,6 +215,10 @@ def serve(
         "record_observing": record_observing,
         "traces": traces,
         "http": http,
+        "page": page,
+        "page_token": page_token,
+        "page_token_file": page_token_file,
+        "page_host": page_host or None,
         "root": root,
         "lease": lease,
         "take_over": take_over,
