@@ -80,6 +80,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """containerd's gRPC socket."""
     namespace: list[str] = []
     """Namespaces to follow and to command; empty for all of them."""
+    docker: str | None = None
+    """`unix:///var/run/docker.sock` for names, labels and health of dockerd's containers; it is only read from."""
     nats: NatsConfig = NatsConfig()
     node: str = ""
     """This node's name on the bus; empty for the host's name."""
@@ -168,6 +170,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def http_address(self) -> tuple[str, int] | None:
         """Host and port of the HTTP endpoint."""
         return None if self.http is None else values.address(self.http)
+
+    @property
+    def docker_socket(self) -> Path | None:
+        """The socket of dockerd's API."""
+        return None if self.docker is None else values.socket(self.docker)
 
 
 def load(options: Mapping[str, Any], *, file: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -328,6 +335,7 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("commands", lambda: config.groups),
         ("root", lambda: config.subjects),
         ("http", lambda: config.http_address),
+        ("docker", lambda: config.docker_socket),
         ("log_level", lambda: values.log_level(config.log_level)),
         ("record", lambda: config.record_detail),
         ("show", lambda: config.shown),

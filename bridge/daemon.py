@@ -19,6 +19,7 @@ from functools import partial
 import bridge
 from bridge.capture.boot import Boot
 from bridge.capture.delivery import Delivery
+from bridge.capture.engine import EngineFeed
 from bridge.capture.feed import Feed, node_observation
 from bridge.capture.holder import boot_id, has_ended, ourselves
 from bridge.capture.knowledge import Knowledge
@@ -53,7 +54,8 @@ from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
-from bridge.ports import Entry, EventLog, StateStore
+from bridge.ports import ContainerLookup, Entry, EventLog, InventorySource, StateStore
+from bridge.ports.engine import Engine
 from bridge.watch import Watch
 
 __all__ = ["DaemonFailed", "run"]
@@ -139,10 +141,15 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     boot = Boot(config.state_dir / "boot_id", boot_id(), log=outbox.log, last_n=outbox.last_n)
     boot.begin()
     proven = outbox.proven  # the outbox belongs to the recorder's thread from here on
+    engine = await _engine(config, stack)
     recorder = await stack.enter_async_context(
-        _recording(config, outbox, delivery, projection, watch, kept_ns=stream.max_age)
+        _recording(config, outbox, delivery, projection, watch, engine=engine, kept_ns=stream.max_age)
     )
-    inventory = await stack.enter_async_context(ContainerdInventory(config.containerd))
+    inventory: InventorySource = await stack.enter_async_context(ContainerdInventory(config.containerd))
+    if engine is not None:
+        from bridge.docker.inventory import DockerInventory  # noqa: PLC0415 - as above
+
+        inventory = DockerInventory(inventory, engine)
     repair = Repair(inventory, recorder, namespaces=config.namespace, audit_s=config.audit_s)
     feed = Feed(
         source,
@@ -154,6 +161,9 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         damage=outbox.damage,
     )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
+    if engine is not None:
+        told = EngineFeed(engine, recorder, caught_up=feed.caught_up, repaired=repair.settled.wait)
+        await stack.enter_async_context(watch.task(told.run(), "docker"))
     control: Control | None = None
     if config.groups:
         runtime = await stack.enter_async_context(ContainerdRuntime(config.containerd, bundle_root=config.bundle_root))
@@ -190,6 +200,14 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
         log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])
+
+
+async def _engine(config: Config, stack: AsyncExitStack) -> Engine | None:
+    if (docker := config.docker_socket) is None:
+        return None
+    from bridge.docker.engine import DockerEngine  # noqa: PLC0415 - as above
+
+    return await stack.enter_async_context(DockerEngine(docker))
 
 
 async def _first_answer(source: ContainerdSource) -> str:
@@ -299,6 +317,7 @@ async def _recording(
     projection: Projection,
     watch: Watch,
     *,
+    engine: Engine | None,
     kept_ns: int,
 ) -> AsyncIterator[Recorder]:
     loop = asyncio.get_running_loop()
@@ -311,7 +330,12 @@ async def _recording(
     def failed(error: BaseException) -> None:
         loop.call_soon_threadsafe(watch.fail, f"recorder: {error}")
 
-    with ContainerdLookup(config.containerd) as lookup:
+    with ContainerdLookup(config.containerd) as records:
+        lookup: ContainerLookup = records
+        if engine is not None:
+            from bridge.docker.lookup import DockerLookup  # noqa: PLC0415 - as above
+
+            lookup = DockerLookup(records, engine)
         recorder = Recorder(
             outbox,
             config.node,

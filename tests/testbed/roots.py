@@ -73,7 +73,7 @@ ROOTS = (
     Root(
         suite="forky",
         containerd="2.1",
-        # Docker Engine and checkpointctl: checkpoints go to them and come from them.
+        # Docker Engine and checkpointctl: checkpoints go to them and come from them. compose.yaml is tried there too.
         packages=(
             "containerd",
             "runc",
@@ -82,6 +82,8 @@ ROOTS = (
             "busybox-static",
             "docker.io",
             "docker-cli",
+            "docker-buildx",
+            "docker-compose",
             "checkpointctl",
         ),
         signed_by="trixie",
@@ -89,6 +91,15 @@ ROOTS = (
     ),
 )
 VERSIONS = tuple(root.containerd for root in ROOTS)
+
+PYTHON = Root(
+    suite="trixie",
+    containerd="",
+    packages=("ca-certificates", "python3-venv"),
+    signed_by="bookworm",
+    nats=None,
+)
+"""What images with Python in them are made from."""
 
 
 def cache() -> Path:
@@ -148,9 +159,10 @@ def build(say: Say) -> None:
     with _lock(store, say) as lock:
         for abandoned in store.glob(".building-*"):
             shutil.rmtree(abandoned)
-        for root in ROOTS:
+        for root in (*ROOTS, PYTHON):
             if not root.built:
-                say(f"making the test host with containerd {root.containerd} (Debian {root.suite}), half a minute")
+                what = f"test host with containerd {root.containerd}" if root.containerd else "file system with Python"
+                say(f"making the {what} (Debian {root.suite}), half a minute")
                 _make(root, store, lock)
 
 
