@@ -15,6 +15,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 import bridge
 from bridge.capture.boot import Boot
@@ -41,6 +42,7 @@ from bridge.containerd.paths import HostPaths
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.control.parts import Control
+from bridge.control.verb import Described, by_containerd_alone
 from bridge.errors import BridgeError, ConfigError, LogError, LogUnavailable, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.connection import Connection, connect
@@ -57,6 +59,9 @@ from bridge.model.state import ContainerState
 from bridge.ports import ContainerLookup, Entry, EventLog, InventorySource, StateStore
 from bridge.ports.engine import Engine
 from bridge.watch import Watch
+
+if TYPE_CHECKING:
+    from bridge.docker.engine import DockerEngine
 
 __all__ = ["DaemonFailed", "run"]
 
@@ -100,7 +105,8 @@ async def run(config: Config) -> None:
 
 async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     check_socket(config.containerd)
-    ruling = read_ruling(config, HostPaths(config.containerd))
+    engine, described = _engine(config)
+    ruling = read_ruling(config, HostPaths(config.containerd), described)
     listener = None
     if config.http_address is not None:
         from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
@@ -141,7 +147,8 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     boot = Boot(config.state_dir / "boot_id", boot_id(), log=outbox.log, last_n=outbox.last_n)
     boot.begin()
     proven = outbox.proven  # the outbox belongs to the recorder's thread from here on
-    engine = await _engine(config, stack)
+    if engine is not None:
+        await stack.enter_async_context(engine)
     recorder = await stack.enter_async_context(
         _recording(config, outbox, delivery, projection, watch, engine=engine, kept_ns=stream.max_age)
     )
@@ -202,12 +209,15 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])
 
 
-async def _engine(config: Config, stack: AsyncExitStack) -> Engine | None:
+def _engine(config: Config) -> tuple[DockerEngine | None, Described]:
+    """Return dockerd, where it is to be asked, and what adds its word to containerd's records."""
     if (docker := config.docker_socket) is None:
-        return None
-    from bridge.docker.engine import DockerEngine  # noqa: PLC0415 - as above
+        return None, by_containerd_alone
+    from bridge.docker.engine import DockerEngine  # noqa: PLC0415 - who does not want it does not load it
+    from bridge.docker.lookup import described_by  # noqa: PLC0415 - likewise
 
-    return await stack.enter_async_context(DockerEngine(docker))
+    engine = DockerEngine(docker)
+    return engine, described_by(engine)
 
 
 async def _first_answer(source: ContainerdSource) -> str:
