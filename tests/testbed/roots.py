@@ -121,6 +121,15 @@ def with_containerd(version: str) -> Path:
     raise ValueError(f"there is no test host with containerd {version!r}: use one of {', '.join(VERSIONS)}")
 
 
+def with_python() -> Path:
+    """The finished root that has Python and pip's wheel.
+
+    Raises:
+        UnavailableError: it has not been built, or this process may not read it.
+    """
+    return _finished(PYTHON, what="a file system with Python")
+
+
 def with_nats(version: str) -> Path:
     """The finished root that has a nats-server of this generation ("2.9", "2.10").
 
