@@ -110,9 +110,9 @@ class Account:
         elif isinstance(event, ContainerUpdate):
             labels, name = event.labels if event.labels is not None else state.labels, event.name
             if self._named_by_others and name is None:
-                labels, name = (
-                    (state.labels, state.name) if info is None else ({**info.labels, **(labels or {})}, info.name)
-                )
+                whole = info is not None and info.name is not None
+                known = info.labels if info is not None and whole else state.labels or {}
+                labels, name = {**known, **(labels or {})}, info.name if info is not None and whole else state.name
             self._describe(
                 event.image or state.image,
                 labels,

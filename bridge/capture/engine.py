@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from bridge.capture.ledger import Ledger
 from bridge.capture.reconcile import ALIVE
-from bridge.capture.recorder import Recorder
+from bridge.capture.repair import Recording
 from bridge.errors import BridgeError, EngineLost, SourceLost
 from bridge.model.events import ContainerHealth, ContainerUpdate
 from bridge.model.nanos import now
@@ -41,7 +41,7 @@ class EngineFeed:
     def __init__(
         self,
         engine: Engine,
-        recorder: Recorder,
+        recorder: Recording,
         *,
         caught_up: Callable[[], Awaitable[None]],
         repaired: Callable[[], Awaitable[object]],

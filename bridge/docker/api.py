@@ -101,7 +101,10 @@ class DockerApi:
 
     async def _body(self, connection: h11.Connection, reader: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
         while True:
-            event = await _next(connection, reader)
+            try:
+                event = await _next(connection, reader)
+            except h11.RemoteProtocolError as error:
+                raise EngineLost(f"dockerd at {self._socket} has hung up: {error}") from error
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
