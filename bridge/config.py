@@ -117,7 +117,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     root: str = "containerd"  # the first token of every subject
     lease: int = 10
     """Seconds for which a bridge that says nothing keeps its node: a stall costs nothing, a crash elsewhere no long wait."""
+    take_over: bool = False
+    """Whether to take the node over from the bridge that works in the same state directory, without an event in between."""
     log_level: str = "info"
+    """From which level on the daemon logs: `debug`, `info`, `warning` or `error`."""
+    log_format: str = "auto"
+    """`text`, `json`, `journal` (with the level in front of each line, as journald reads it), or `auto`: text on a terminal and
+    JSON elsewhere."""
     events_max_age_s: int = 7 * 86_400
     """Seconds for which the stream of events keeps an event, where the bridge makes the stream; 0 for ever."""
     events_max_bytes: Size = Size(0)
@@ -337,6 +343,7 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("http", lambda: config.http_address),
         ("docker", lambda: config.docker_socket),
         ("log_level", lambda: values.log_level(config.log_level)),
+        ("log_format", lambda: values.log_format(config.log_format)),
         ("record", lambda: config.record_detail),
         ("show", lambda: config.shown),
     ]

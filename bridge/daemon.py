@@ -15,13 +15,12 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 import bridge
 from bridge.capture.boot import Boot
 from bridge.capture.delivery import Delivery
-from bridge.capture.engine import EngineFeed
 from bridge.capture.feed import Feed, node_observation
+from bridge.capture.handover import Handover, Inherited
 from bridge.capture.holder import boot_id, has_ended, ourselves
 from bridge.capture.knowledge import Knowledge
 from bridge.capture.ledger import Ledger
@@ -42,13 +41,14 @@ from bridge.containerd.paths import HostPaths
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.control.parts import Control
-from bridge.control.verb import Described, by_containerd_alone
+from bridge.dockerd import Dockerd
 from bridge.errors import BridgeError, ConfigError, LogError, LogUnavailable, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.connection import Connection, connect
 from bridge.jetstream.embedded import EmbeddedServer
 from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
+from bridge.jetstream.schemas import telling_schemas
 from bridge.jetstream.state import open_states
 from bridge.jetstream.streams import Making, ensure_events
 from bridge.model.codec import decode_as
@@ -56,12 +56,10 @@ from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
 from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
-from bridge.ports import ContainerLookup, Entry, EventLog, InventorySource, StateStore
-from bridge.ports.engine import Engine
+from bridge.notify import Notifier
+from bridge.ports import Entry, EventLog, StateStore
+from bridge.vitals import Vitals
 from bridge.watch import Watch
-
-if TYPE_CHECKING:
-    from bridge.docker.engine import DockerEngine
 
 __all__ = ["DaemonFailed", "run"]
 
@@ -91,29 +89,33 @@ async def run(config: Config) -> None:
     # What a burst makes is free of cycles and goes by itself, while grpc's short-lived objects would have the collector look
     # through the young ones for every few dozen messages: at the default a seventh of the daemon's time went there.
     gc.set_threshold(50_000, 20, 100)
-    watch = Watch()
+    watch, notifier = Watch(), Notifier()
     with watch.signals():
         async with AsyncExitStack() as stack:
             with watch.unless_stopped():
-                await _start(config, stack, watch)
+                notifier.starting(f"starting as node {config.node}")
+                await _start(config, stack, watch, notifier)
                 log.info("node %s is up", config.node)
             await watch.stopped()
+            notifier.stopping(watch.failure or watch.parting)
     log.info("stopped")
     if watch.failure is not None:
         raise DaemonFailed(watch.failure)
 
 
-async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
+async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: Notifier) -> None:
     check_socket(config.containerd)
-    engine, described = _engine(config)
-    ruling = read_ruling(config, HostPaths(config.containerd), described)
+    docker = await stack.enter_async_context(Dockerd(config.docker_socket))
+    ruling = read_ruling(config, HostPaths(config.containerd), docker.described)
+    loop = asyncio.get_running_loop()
+    handover = Handover(config.state_dir, leave=lambda why: loop.call_soon_threadsafe(watch.leave, why))
+    source = ContainerdSource(config.containerd, config.namespace, probed=handover.probed)
+    inherited = await _claim(config, handover, source, stack)
     listener = None
     if config.http_address is not None:
         from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
 
         listener = stack.enter_context(health.bind(config.http_address))
-    stack.enter_context(claimed(config.state_dir))
-    source = ContainerdSource(config.containerd, config.namespace)
     version = await _first_answer(source)
 
     connection = await stack.enter_async_context(_nats(config))
@@ -147,17 +149,13 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
     boot = Boot(config.state_dir / "boot_id", boot_id(), log=outbox.log, last_n=outbox.last_n)
     boot.begin()
     proven = outbox.proven  # the outbox belongs to the recorder's thread from here on
-    if engine is not None:
-        await stack.enter_async_context(engine)
     recorder = await stack.enter_async_context(
-        _recording(config, outbox, delivery, projection, watch, engine=engine, kept_ns=stream.max_age)
+        _recording(
+            config, outbox, delivery, projection, watch, docker=docker, handover=handover, kept_ns=stream.max_age
+        )
     )
-    inventory: InventorySource = await stack.enter_async_context(ContainerdInventory(config.containerd))
-    if engine is not None:
-        from bridge.docker.inventory import DockerInventory  # noqa: PLC0415 - as above
-
-        inventory = DockerInventory(inventory, engine)
-    repair = Repair(inventory, recorder, namespaces=config.namespace, audit_s=config.audit_s)
+    inventory = await stack.enter_async_context(ContainerdInventory(config.containerd))
+    repair = Repair(docker.inventory(inventory), recorder, namespaces=config.namespace, audit_s=config.audit_s)
     feed = Feed(
         source,
         recorder,
@@ -166,11 +164,14 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
         proven=proven,
         boot=boot,
         damage=outbox.damage,
+        handover=handover,
+        inherited=inherited,
     )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
-    if engine is not None:
-        told = EngineFeed(engine, recorder, caught_up=feed.caught_up, repaired=repair.settled.wait)
-        await stack.enter_async_context(watch.task(told.run(), "docker"))
+    await docker.follow(stack, watch, recorder, caught_up=feed.caught_up, repaired=repair.settled.wait)
+    await stack.enter_async_context(
+        telling_schemas(connection, config.subjects, config.node, version=bridge.__version__)
+    )
     control: Control | None = None
     if config.groups:
         runtime = await stack.enter_async_context(ContainerdRuntime(config.containerd, bundle_root=config.bundle_root))
@@ -190,34 +191,44 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch) -> None:
                 boot=boot_id(),
             )
         )
+    vitals = Vitals(
+        watch=watch,
+        recorder=recorder,
+        delivery=delivery,
+        feed=feed,
+        repair=repair,
+        lease=lease,
+        connected=lambda: connection.connected,
+    )
+    if notifier.listens:
+        await stack.enter_async_context(
+            watch.task(notifier.run(alive=vitals.alive, ready=vitals.ready), "supervisor's news")
+        )
     if listener is not None:
         from bridge.progress import DaemonProgress  # noqa: PLC0415 - as above
 
-        progress = DaemonProgress(
-            watch=watch,
-            recorder=recorder,
-            delivery=delivery,
-            projection=projection,
-            feed=feed,
-            repair=repair,
-            lease=lease,
-            connected=lambda: connection.connected,
-            control=control,
-        )
+        about = {"node": config.node, "version": bridge.__version__, "containerd": version}
+        progress = DaemonProgress(vitals=vitals, projection=projection, control=control, about=about)
         serving = await stack.enter_async_context(health.serve(listener, progress))
         await stack.enter_async_context(watch.task(serving.ended(), "http"))
         log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])
 
 
-def _engine(config: Config) -> tuple[DockerEngine | None, Described]:
-    """Return dockerd, where it is to be asked, and what adds its word to containerd's records."""
-    if (docker := config.docker_socket) is None:
-        return None, by_containerd_alone
-    from bridge.docker.engine import DockerEngine  # noqa: PLC0415 - who does not want it does not load it
-    from bridge.docker.lookup import described_by  # noqa: PLC0415 - likewise
-
-    engine = DockerEngine(docker)
-    return engine, described_by(engine)
+async def _claim(
+    config: Config, handover: Handover, source: ContainerdSource, stack: AsyncExitStack
+) -> Inherited | None:
+    """Have the state directory for ourselves, from the bridge that works there where we are to take over."""
+    heir = await handover.ask(source) if config.take_over else None
+    if heir is not None:
+        await stack.enter_async_context(heir[1])
+    stack.enter_context(claimed(config.state_dir))
+    if heir is None:
+        return None
+    inherited = handover.inherit(*heir)
+    if inherited is None:
+        await heir[1].aclose()
+        handover.forget()
+    return inherited
 
 
 async def _first_answer(source: ContainerdSource) -> str:
@@ -327,7 +338,8 @@ async def _recording(
     projection: Projection,
     watch: Watch,
     *,
-    engine: Engine | None,
+    docker: Dockerd,
+    handover: Handover,
     kept_ns: int,
 ) -> AsyncIterator[Recorder]:
     loop = asyncio.get_running_loop()
@@ -341,21 +353,17 @@ async def _recording(
         loop.call_soon_threadsafe(watch.fail, f"recorder: {error}")
 
     with ContainerdLookup(config.containerd) as records:
-        lookup: ContainerLookup = records
-        if engine is not None:
-            from bridge.docker.lookup import DockerLookup  # noqa: PLC0415 - as above
-
-            lookup = DockerLookup(records, engine)
         recorder = Recorder(
             outbox,
             config.node,
             config.subjects,
-            lookup,
+            docker.lookup(records),
             committed=committed,
             acknowledged=lambda: delivery.position,
             failed=failed,
             kept_ns=kept_ns,
         )
+        handover.begin(recorder.submit)
         recorder.start()
         delivery.tell_backs(recorder.went_back)
         delivery.tell_gaps(lambda gap: recorder.submit(node_observation(gap)))
@@ -363,8 +371,10 @@ async def _recording(
         try:
             yield recorder
         finally:  # also when the start fails: nobody may close the outbox under its thread
-            recorder.submit(node_observation(NodeStopped(reason=watch.failure or "asked to stop")))
+            recorder.submit(node_observation(NodeStopped(reason=watch.failure or watch.parting)))
             done = await asyncio.to_thread(recorder.stop, watch.time_left())
+            if done:
+                handover.committed()
             if not done and (recorder.alive or watch.failure is None):
                 why = "" if recorder.failure is None else f": {recorder.failure}"
                 watch.give_up(f"the disk did not take {recorder.waiting} events in time{why}")

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 import uvicorn
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
@@ -148,6 +148,7 @@ class _Server(uvicorn.Server):
 def _application(progress: Progress) -> Starlette:
     registry = CollectorRegistry()
     registry.register(_Collector(progress.metrics))
+    ProcessCollector(registry=registry)
 
     async def livez(_: Request) -> Response:
         return probe(progress.alive(), "not alive")

@@ -1,4 +1,4 @@
-"""What the parts of the daemon say of themselves: whether they make progress, and their figures for Prometheus.
+"""The figures of the daemon's parts for Prometheus, and through `bridge.vitals` whether they make progress.
 
 Everything here is read when it is asked for and waits for nothing. The names of the metrics are part of what operators rely on;
 docs/operations.md lists them with what to do. Four should stay at zero: `anomalies`, `silent_divergences`,
@@ -7,23 +7,25 @@ docs/operations.md lists them with what to do. Four should stay at zero: `anomal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 
 from bridge.capture.appends import LATENCY_S
-from bridge.capture.delivery import Delivery
-from bridge.capture.feed import Feed
 from bridge.capture.projection import Projection
-from bridge.capture.recorder import Recorder
-from bridge.capture.repair import Repair
 from bridge.control.migration.harbour import HarbourFigures
 from bridge.control.parts import Control
-from bridge.ports import NodeLease, StdioStatistics
-from bridge.watch import Watch
+from bridge.ports import StdioStatistics
+from bridge.vitals import Vitals
 
 __all__ = ["DaemonProgress"]
 
@@ -34,38 +36,24 @@ _PREFIX: Final = "containerd_bridge_"
 class DaemonProgress:
     """Implements `bridge.health.Progress` for the daemon."""
 
-    watch: Watch
-    recorder: Recorder
-    delivery: Delivery
+    vitals: Vitals
     projection: Projection
-    feed: Feed
-    repair: Repair
-    lease: NodeLease
-    connected: Callable[[], bool]
-    """Tells whether NATS is connected."""
     control: Control | None = None
     """The command path, where there is one."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What the bridge is: labels of the metric `info`."""
 
     def alive(self) -> str | None:
-        """Return None while there is no point in a restart, else which part has ended."""
-        return self.watch.failure or (None if self.recorder.alive else "the recorder has ended")
+        """Return None while there is no point in a restart, else which part has ended or hangs."""
+        return self.vitals.alive()
 
     def ready(self) -> str | None:
         """Return None when events flow, else why they do not."""
-        refusal = self.recorder.failure or self.recorder.refusal
-        refused = self.delivery.refused
-        wrong = {
-            f"no events are taken in: {refusal}": refusal is not None,
-            "the subscription to containerd is not proven live": not self.feed.live.is_set(),
-            self.repair.pending: self.repair.pending is not None,
-            "NATS is not connected": not self.connected(),
-            "the node's lease has run out and could not be renewed yet": not self.lease.held,
-            f"the log takes no events: {refused}": refused is not None,
-        }
-        return next((sentence for sentence, true in wrong.items() if true), None)
+        return self.vitals.ready()
 
     def metrics(self) -> Iterator[Metric]:
         """Iterate over the figures, as they are now."""
+        yield InfoMetricFamily(_PREFIX.rstrip("_"), "What this bridge is.", value=dict(self.about))
         yield from self._source()
         yield from self._outbox()
         yield from self._log()
@@ -80,20 +68,24 @@ class DaemonProgress:
     # -- inside
 
     def _source(self) -> Iterable[Metric]:
-        yield _gauge("live", "1 while the subscription to containerd is proven live.", self.feed.live.is_set())
+        yield _gauge("live", "1 while the subscription to containerd is proven live.", self.vitals.feed.live.is_set())
         yield _gauge(
-            "probe_round_trip_seconds", "The last probe's way through containerd.", (self.feed.probe_ns or 0) / 1e9
+            "probe_round_trip_seconds",
+            "The last probe's way through containerd.",
+            (self.vitals.feed.probe_ns or 0) / 1e9,
         )
-        yield _gauge("inbox_waiting", "Events read and not committed yet.", self.recorder.waiting)
-        yield _counter("events_recorded", "Events committed to the outbox.", self.recorder.recorded)
+        yield _gauge("inbox_waiting", "Events read and not committed yet.", self.vitals.recorder.waiting)
+        yield _counter("events_recorded", "Events committed to the outbox.", self.vitals.recorder.recorded)
         yield _counter(
-            "anomalies", "Events that could not be true and were kept as anomalies.", self.recorder.anomalies
+            "anomalies", "Events that could not be true and were kept as anomalies.", self.vitals.recorder.anomalies
         )
 
     def _outbox(self) -> Iterable[Metric]:
-        outbox = self.recorder.statistics()
-        yield _gauge("outbox_accepts", "1 while events may be taken in.", self.recorder.refusal is None)
-        yield _gauge("outbox_unacknowledged", "Events that are not in the log yet: the lag.", self.delivery.behind)
+        outbox = self.vitals.recorder.statistics()
+        yield _gauge("outbox_accepts", "1 while events may be taken in.", self.vitals.recorder.refusal is None)
+        yield _gauge(
+            "outbox_unacknowledged", "Events that are not in the log yet: the lag.", self.vitals.delivery.behind
+        )
         yield _gauge("outbox_rows", "Rows of up to 256 events that are not in the log yet.", outbox.waiting_rows)
         yield _gauge("outbox_bytes", "Bytes of events that are not in the log yet.", outbox.waiting_bytes)
         yield _gauge("outbox_max_bytes", "The limit of that.", outbox.max_bytes)
@@ -104,9 +96,9 @@ class DaemonProgress:
         yield _counter("outbox_commit_seconds", "Time that they took together.", outbox.commit_seconds)
 
     def _log(self) -> Iterable[Metric]:
-        delivery = self.delivery.statistics()
-        yield _gauge("nats_connected", "1 while NATS is connected.", self.connected())
-        yield _gauge("lease_held", "1 while the bridge holds its node's lease.", self.lease.held)
+        delivery = self.vitals.delivery.statistics()
+        yield _gauge("nats_connected", "1 while NATS is connected.", self.vitals.connected())
+        yield _gauge("lease_held", "1 while the bridge holds its node's lease.", self.vitals.lease.held)
         yield _gauge(
             "outbox_oldest_seconds",
             "How long the oldest unacknowledged event has waited for the log.",
@@ -126,11 +118,14 @@ class DaemonProgress:
         yield _counter("states_written", "States written to their keys.", self.projection.written)
 
     def _gap_repair(self) -> Iterable[Metric]:
-        repair = self.repair.statistics()
+        repair = self.vitals.repair.statistics()
         yield _counters(
-            "gaps", "Times without a proven subscription, by cause.", "cause", self.feed.statistics().gaps.items()
+            "gaps",
+            "Times without a proven subscription, by cause.",
+            "cause",
+            self.vitals.feed.statistics().gaps.items(),
         )
-        yield _gauge("repaired", "1 while no gap waits for its repair.", self.repair.pending is None)
+        yield _gauge("repaired", "1 while no gap waits for its repair.", self.vitals.repair.pending is None)
         yield _counter("events_reconciled", "Events that were told from containerd's lists.", repair.told)
         yield _counter("ends_unknown", "Ends of tasks of which nobody knows how.", repair.lost)
         yield _counter(
@@ -151,6 +146,9 @@ class DaemonProgress:
         for (verb, outcome), count in sorted(dispatcher.outcomes.items()):
             outcomes.add_metric([verb, outcome], float(count))
         yield outcomes
+        yield _counters(
+            "command_seconds", "Time from the receipt of commands to their ends.", "verb", dispatcher.seconds.items()
+        )
         refused = control.ruling.policy.refusals
         yield _counters("commands_refused", "Commands that were refused, by what decided.", "rule", refused.items())
         current = control.ruling.file.refused is None

@@ -13,6 +13,7 @@ __all__ = [
     "Size",
     "address",
     "kind",
+    "log_format",
     "log_level",
     "names",
     "number",
@@ -126,6 +127,12 @@ def _is_host(text: str) -> bool:
     except UnicodeError:
         return False
     return text.isprintable()
+
+
+def log_format(text: str) -> None:
+    """See that this is one."""
+    if text.strip().lower() not in {"auto", "text", "json", "journal"}:
+        raise ValueError(f"log format {shown(text)} does not exist: choose from auto, text, json, journal")
 
 
 def log_level(text: str) -> None:

@@ -39,6 +39,8 @@ class Watch:
         self._breakable: asyncio.Task[Any] | None = None
         self.failure: str | None = None
         """Why the daemon stops by itself; None while it does not."""
+        self.parting = "asked to stop"
+        """Why it stops where nothing is wrong."""
         self._hangup: Callable[[], None] | None = None
 
     def on_hangup(self, do: Callable[[], None]) -> None:
@@ -71,6 +73,13 @@ class Watch:
         if self.failure is None and not self._stop.is_set():
             log.error("stopping: %s", reason)
             self.failure = reason
+        self._begin_to_stop()
+
+    def leave(self, reason: str) -> None:
+        """Stop the daemon for this reason, with which nothing is wrong."""
+        if not self._stop.is_set():
+            log.info("stopping: %s", reason)
+            self.parting = reason
         self._begin_to_stop()
 
     def give_up(self, reason: str) -> NoReturn:

@@ -18,7 +18,13 @@ settings.load_profile("without deadline")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.fix_nats", "tests.fix_containerd", "tests.fix_bridge", "tests.fix_engine"]
+pytest_plugins = [
+    "tests.fix_nats",
+    "tests.fix_containerd",
+    "tests.fix_bridge",
+    "tests.fix_engine",
+    "tests.fix_javascript",
+]
 
 # A test that asks for one of these needs that server: the marker need not be written.
 NEEDS = {

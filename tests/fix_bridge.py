@@ -84,7 +84,9 @@ class Bridge:
 
     def last_words(self) -> str:
         """The end of its log, for whoever asks why a test has failed."""
-        return "\n".join(f"{line.get('time', '')} {line['message']}" for line in self.lines[-LAST:])
+        words = [f"{line.get('time', '')} {line['message']}" for line in self.lines[-LAST:]]
+        status = None if self._process is None else self._process.poll()
+        return "\n".join([*words, "it runs" if status is None else f"it ended with status {status}"])
 
     def start(self) -> None:
         """Start it, again after a `stop` or `kill`; the log goes on."""

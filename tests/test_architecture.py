@@ -72,7 +72,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.config",
     },
     "bridge.health": {"bridge.errors"},
-    "bridge.progress": {"bridge.errors", "bridge.ports", "bridge.capture", "bridge.control", "bridge.watch"},
+    "bridge.vitals": {"bridge.ports", "bridge.capture", "bridge.watch"},
+    "bridge.notify": set(),
+    "bridge.progress": {"bridge.ports", "bridge.capture", "bridge.control", "bridge.vitals"},
     "bridge.watch": {"bridge.errors"},
     "bridge.commanding": {
         "bridge.config",
@@ -84,16 +86,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.stdio",
         "bridge.watch",
     },
+    "bridge.dockerd": {"bridge.capture", "bridge.docker", "bridge.model", "bridge.ports", "bridge.watch"},
+    "bridge.alive": set(),
     "bridge.daemon": {
         "bridge.commanding",
         "bridge.capture",
         "bridge.config",
         "bridge.containerd",
         "bridge.control",
-        "bridge.docker",
+        "bridge.dockerd",
         "bridge.errors",
         "bridge.health",
+        "bridge.notify",
         "bridge.progress",
+        "bridge.vitals",
         "bridge.jetstream",
         "bridge.model",
         "bridge.policy",
@@ -133,6 +139,12 @@ FOREIGN: dict[str, set[str]] = {
 ONLY_IN = {"sqlite3": {"bridge.database", "bridge.capture", "bridge.control"}}
 """Module of the standard library -> the rooms that have a use for it."""
 
+KINDS = "bridge.model.kinds"
+"""The only module in which msgspec looks at types for the first time; docs/decisions/0047 says why."""
+
+BUILTIN = re.compile(r"(bytes|str|(dict|list)\[[^A-Z_]*(Any)?\])")
+"""Types in which there is no struct."""
+
 
 class Import(NamedTuple):
     """One imported module, and whether the import stands inside a function."""
@@ -149,7 +161,11 @@ def violations(root: Path) -> list[str]:
     for module, file in files.items():
         shown = file.relative_to(root)
         tree = ast.parse(file.read_text("utf-8"), filename=str(shown))
-        for line, sentence in [*wrong_imports(module, tree, set(files)), *wrong_shape(module, file, tree)]:
+        for line, sentence in [
+            *wrong_imports(module, tree, set(files)),
+            *wrong_shape(module, file, tree),
+            *hasty(module, tree),
+        ]:
             found.append(f"{shown}:{line}: {sentence}")
     return found
 
@@ -220,6 +236,23 @@ def wrong_shape(module: str, file: Path, tree: ast.Module) -> Iterator[tuple[int
     length = len(file.read_text("utf-8").splitlines())
     if length > LONGEST:
         yield length, f"{length} lines, {LONGEST} at most: it is about more than one noun"
+
+
+def hasty(module: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """What has msgspec look at a type while another thread may."""
+    if module == KINDS:
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute() as function):
+                called = ast.unparse(function)
+                kinds = [ast.unparse(word.value) for word in node.keywords if word.arg == "type"]
+                kinds += [ast.unparse(value) for value in node.args[1:2]] if called == "msgspec.convert" else []
+                looks = re.fullmatch(r"msgspec\.(json\.(decode|Decoder)|convert)", called)
+                if looks and called.endswith("Decoder"):
+                    kinds.append("")
+                if looks and not all(BUILTIN.fullmatch(kind) for kind in kinds):
+                    yield node.lineno, f"{called} of a struct, perhaps in two threads at once: take {KINDS}"
 
 
 def test_the_rooms_of_bridge_keep_to_the_table() -> None:
@@ -310,6 +343,8 @@ def checked(root: Path, files: dict[str, str]) -> list[str]:
         ("cli/running.py", "def f():\n    from bridge.daemon import run"),
         ("daemon.py", "from bridge import health\nimport bridge.jetstream.log\nimport bridge.containerd"),
         ("_pb/tasks_pb2.py", "import grpc\n" * (LONGEST + 1)),
+        ("control/verb.py", "msgspec.json.decode(body, type=dict[str, Any])\nmsgspec.json.decode(body)"),
+        ("model/kinds.py", "msgspec.json.Decoder(kind)"),
     ],
 )
 def test_what_keeps_the_rules_is_left_alone(tmp_path: Path, file: str, text: str) -> None:
@@ -347,6 +382,9 @@ def test_what_keeps_the_rules_is_left_alone(tmp_path: Path, file: str, text: str
             "bridge.cli.running may import bridge.daemon only inside",
         ),
         ("cli/events.py", 3, "def f():\n    import bridge.daemon", "bridge.cli may not import bridge.daemon"),
+        ("control/verb.py", 2, "msgspec.json.decode(body, type=Stop)", "msgspec.json.decode of a struct"),
+        ("control/verb.py", 2, "msgspec.json.Decoder(Stop)", "msgspec.json.Decoder of a struct"),
+        ("control/verb.py", 2, "msgspec.convert(found, list[Stop])", "msgspec.convert of a struct"),
         ("helpers.py", 1, "", "bridge.helpers is no room of the architecture"),
         ("model/long.py", LONGEST + 1, "x = 1\n" * LONGEST, f"{LONGEST + 1} lines, {LONGEST} at most"),
         ("_pb/tasks_pb2.py", 2, "import bridge.containerd", "bridge._pb may not import bridge.containerd"),

@@ -1,4 +1,4 @@
-"""The README's guarantees: each has its conditions and names tests that there are, and none says more than can be kept."""
+"""The guarantees: each has its conditions and names tests that there are, and none says more than can be kept."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ NEVER = (
 
 
 def _guarantees() -> list[str]:
-    section = (ROOT / "README.md").read_text().split("\n## Guarantees\n")[1].split("\n## ")[0]
+    section = (ROOT / "docs/guarantees.md").read_text().split("\n## Guarantees\n")[1].split("\n## ")[0]
     return re.split(r"\n\d+\. ", section)[1:]
 
 
@@ -48,7 +48,7 @@ def test_what_is_said_of_the_time_until_the_log_agrees_is_what_its_test_requires
     assert float(promised[1]) == float(required[1])
 
 
-@pytest.mark.parametrize("text", ["README.md", "tests/README.md"])
+@pytest.mark.parametrize("text", ["docs/guarantees.md", "tests/README.md"])
 def test_the_tests_are_there(text: str) -> None:
     named = NAMED.findall((ROOT / text).read_text())
     assert named

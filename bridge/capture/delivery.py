@@ -97,10 +97,14 @@ class Delivery:
         self._acknowledged_at = now() if acknowledged_at is None else acknowledged_at
         self._replay: Replay | None = None
         self._next_id = ""
+        self._moved_at = time.monotonic()
+        """When an event last reached the log, or the first of those that wait was committed."""
         self._appends = Appends()
 
     def committed(self, entries: Sequence[Entry]) -> None:
         """Take newly committed entries, in order."""
+        if not self.behind:
+            self._moved_at = time.monotonic()
         self._tail.extend(entries)
         self.last_n = entries[-1].n
         self._settled.clear()
@@ -127,6 +131,11 @@ class Delivery:
     def behind(self) -> int:
         """Entries that are committed and not in the log yet."""
         return self.last_n - self.position
+
+    @property
+    def stalled_s(self) -> float:
+        """Seconds for which events have waited and none has reached the log; 0 when none waits."""
+        return time.monotonic() - self._moved_at if self.behind else 0.0
 
     async def resume(self) -> None:
         """Read from the log's own end how far this outbox has come: what is stored is not stored again, what is lost is.
@@ -354,6 +363,7 @@ class Delivery:
 
     def _advance(self, n: int) -> None:
         self.position = n
+        self._moved_at = time.monotonic()
         self._moved.set()
         self._acknowledged_at = now()
         self._tail.drop(n)

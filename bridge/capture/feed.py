@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NoReturn, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from bridge.capture.boot import Boot
+from bridge.capture.handover import HANDED_OVER, Handover, Inherited
 from bridge.capture.recorder import Recorder
 from bridge.capture.repair import Gap
 from bridge.errors import SourceLost
@@ -94,6 +96,8 @@ class Feed:
         boot: Boot | None = None,
         heartbeat_s: float = HEARTBEAT_S,
         damage: str | None = None,
+        handover: Handover | None = None,
+        inherited: Inherited | None = None,
     ) -> None:
         """Take both ends.
 
@@ -106,7 +110,12 @@ class Feed:
             boot: tells whether the host was rebooted since then.
             heartbeat_s: seconds between two probes.
             damage: why the outbox is another one than in the earlier run.
+            handover: takes what is subscribed to on its way to the recorder, and may cut it off for another bridge.
+            inherited: a live subscription that goes on where the bridge before this one stopped.
         """
+        self._handover = handover
+        self._deliver = recorder.submit if handover is None else handover.deliver
+        self._inherited = inherited
         self._source = source
         self._recorder = recorder
         self._namespaces = list(namespaces)
@@ -127,6 +136,7 @@ class Feed:
         """Set while the subscription is proven live."""
         self.probe_ns: int | None = None
         """Round trip of the last probe, in nanoseconds."""
+        self._proved_at = 0.0
         self._gaps: dict[Cause, int] = {}
         self._subscription: Subscription | None = None
 
@@ -144,11 +154,17 @@ class Feed:
     async def run(self) -> None:
         """Feed for ever."""
         pause = FIRST_PAUSE_S
+        if self._inherited is not None:
+            try:
+                raise await self._go_on(self._inherited)
+            except SourceLost as error:
+                await self._end(error)
         while True:
             try:
                 self._check_room()
                 version, instance = await self._source.version(), await self._source.instance()
-                async with self._source.subscribe(self._recorder.submit) as subscription:
+                async with self._source.subscribe(self._deliver) as opened:
+                    subscription = opened if self._handover is None else self._handover.guarded(opened)
                     sent = now()
                     self.probe_ns = await subscription.probe()
                     self._subscription = subscription
@@ -156,14 +172,36 @@ class Feed:
                     pause = FIRST_PAUSE_S
                     raise await self._watch(subscription, gap)
             except SourceLost as error:
-                self._went_dark(error)
+                await self._end(error)
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
             pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def _go_on(self, inherited: Inherited) -> SourceLost:
+        """Follow where the bridge before this one stopped, without a gap; return why that has ended or has to."""
+        async with inherited.closing:
+            version, instance = await self._source.version(), await self._source.instance()
+            assert self._handover is not None
+            subscription = self._handover.guarded(inherited.subscription)
+            sent = now()
+            self.probe_ns = await subscription.probe()
+            self._subscription = subscription
+            gap = self._went_live(sent, now(), version, instance, seamless=True)
+            inherited.release()
+            return await self._watch(subscription, gap)
+
+    async def _end(self, error: SourceLost) -> None:
+        """Take the end of a subscription; never return where another bridge goes on with the events."""
+        if self._handover is not None and self._handover.cut:
+            self.live.clear()
+            await asyncio.get_running_loop().create_future()
+        self._went_dark(error)
 
     def _check_room(self) -> None:
         # Better a marked gap than containerd's memory or ours growing without end.
         if (refusal := self._recorder.refusal) is not None:
             raise _NoRoomError(refusal)
+        if self._handover is not None and self._handover.cut:
+            raise SourceLost(HANDED_OVER)
 
     async def _watch(self, subscription: Subscription, gap: Gap) -> SourceLost:
         """Return why the subscription has ended or has to."""
@@ -197,19 +235,27 @@ class Feed:
             self._prove(sent)
             due = loop.time() + self._heartbeat_s
 
+    @property
+    def unproven_s(self) -> float:
+        """Seconds since the last probe came back, while the subscription is taken for live; else 0."""
+        return time.monotonic() - self._proved_at if self.live.is_set() else 0.0
+
     def statistics(self) -> FeedStatistics:
         """Return it in numbers."""
         return FeedStatistics(gaps=dict(self._gaps), probe_ns=self.probe_ns)
 
-    def _went_live(self, sent: Nanos, answered: Nanos, version: RuntimeVersion, instance: str | None) -> Gap:
+    def _went_live(
+        self, sent: Nanos, answered: Nanos, version: RuntimeVersion, instance: str | None, *, seamless: bool = False
+    ) -> Gap:
         # Only what was published after the first probe came back has been delivered for sure: the subscription may have begun
         # just before that, and long after it was asked for. The clock may have stepped back in between; a gap never ends
         # before it begins.
         until = max(sent, answered)
         since = min(self._proven, sent) if self._proven is not None else None
         cause = self._cause
-        self._gaps[cause] = self._gaps.get(cause, 0) + 1
-        self._recorder.submit(node_observation(NodeGap(since=since, until=until, reason=self._lost, cause=cause)))
+        if not seamless:
+            self._gaps[cause] = self._gaps.get(cause, 0) + 1
+            self._recorder.submit(node_observation(NodeGap(since=since, until=until, reason=self._lost, cause=cause)))
         self._recorder.submit(
             node_observation(
                 NodeConnected(
@@ -219,9 +265,14 @@ class Feed:
                 )
             )
         )
-        # Behind the gap: a crash in between must not leave the proof without it.
-        self._prove(sent)
+        # Behind the gap: a crash in between must not leave the proof without it. What was kept for a handover is not submitted
+        # yet, and proven by the next probe only.
+        if seamless:
+            self._proved_at = time.monotonic()
+        else:
+            self._prove(sent)
         dark = f" after {(until - since) / 1e9:.1f} s without proof ({self._lost})" if since is not None else ""
+        dark = " where the bridge before this one stopped" if seamless else dark
         log.info("following containerd %s%s", version.version, dark)
         self.live.set()
         before, self._instance = self._instance, instance
@@ -239,6 +290,7 @@ class Feed:
     def _prove(self, sent: Nanos) -> None:
         """Note what an answered probe proves: that everything published before it was sent has been delivered."""
         self._proven = sent
+        self._proved_at = time.monotonic()
         self._recorder.prove(sent)
 
     def _went_dark(self, error: SourceLost) -> None:

@@ -112,6 +112,9 @@ class Recorder:
         self._forgot = time.monotonic()
         self._failing_since = 0.0
         self._stopping = threading.Event()
+        self._working = False
+        self._moved = 0.0
+        """When the thread last began something, ended it, or had an answer of its disk, by the monotonic clock."""
         self.failure: str | None = None
         """Why the disk takes nothing at present, or took nothing when the thread ended; None when it does."""
         self.recorded = 0
@@ -151,6 +154,13 @@ class Recorder:
         return self._inbox.qsize()
 
     @property
+    def silent_s(self) -> float:
+        """Seconds for which the thread has been at one thing without an answer, not even a failure; 0 while it waits."""
+        if not self._working:  # asked first: the thread sets it last
+            return 0.0
+        return max(0.0, time.monotonic() - self._moved)
+
+    @property
     def overflowing(self) -> bool:
         """Whether so many events wait that reading has to stop until the disk has caught up."""
         return self._inbox.qsize() > INBOX
@@ -187,6 +197,7 @@ class Recorder:
             going, tidied = True, time.monotonic()
             while going:
                 batch, question, going = self._take()
+                self._moved, self._working = time.monotonic(), True
                 if batch or self._acknowledged() > self._outbox.acknowledged:
                     self._commit(batch)
                 if question is not None:
@@ -194,6 +205,7 @@ class Recorder:
                 if time.monotonic() - tidied > TIDY_S and self._inbox.empty():
                     self._tidy()
                     tidied = time.monotonic()
+                self._working = False
         except BaseException as error:  # noqa: BLE001 - whatever it is, the daemon has to hear of it
             self._failed(error)
 
@@ -235,6 +247,7 @@ class Recorder:
         if took > 1.0:
             log.warning("the outbox took %.1f s to commit %d events: the disk is slow", took, len(entries))
         self.recorded += len(entries)
+        self._moved = time.monotonic()
         if entries:
             self._committed(entries, states)
 
@@ -258,7 +271,7 @@ class Recorder:
 
     def _fail(self, error: OutboxError, *, last_try: bool) -> None:
         """Note that the disk fails; raise when there is no more point in trying."""
-        now = time.monotonic()
+        self._moved = now = time.monotonic()
         if self.failure is None:
             self._failing_since = now
         if str(error) != self.failure:

@@ -13,7 +13,25 @@ from pathlib import Path
 
 from bridge.errors import ConfigError
 
-__all__ = ["claimed"]
+__all__ = ["claimed", "holder"]
+
+
+def holder(path: Path) -> str | None:
+    """Return the process id of the bridge that works in the directory, as far as it said so; None where none does."""
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 32).decode("ascii", "replace").strip() or "?"
+    except OSError:
+        return None
+    else:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

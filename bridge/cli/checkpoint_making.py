@@ -22,6 +22,7 @@ from bridge.model.checkpoints import Verdict, is_checkpoint_name
 from bridge.model.commands import Checkpoint, Restore, explained
 from bridge.model.commands.command import Command
 from bridge.model.identity import check_identifier, new_ulid
+from bridge.model.kinds import convert
 from bridge.model.outcomes import Checkpointed, Restored
 
 __all__ = ["create", "restore"]
@@ -270,7 +271,7 @@ def _findings(terminal: Terminal, verdict: Verdict, *, every: bool) -> None:
 
 def _read(fields: Mapping[str, Any], kind: type[C]) -> C:
     try:
-        return msgspec.convert(fields, kind)
+        return convert(fields, kind)
     except msgspec.ValidationError as error:
         complain(explained(kind, str(error)))
         raise typer.Exit(USAGE) from error

@@ -15,6 +15,7 @@ from msgspec import Struct
 from bridge.cli.options import checked
 from bridge.model.commands import UNLIMITED, MountOption, RuncOptions, explained, size_of
 from bridge.model.identity import check_identifier
+from bridge.model.kinds import convert
 from bridge.model.references import full_reference
 
 __all__ = ["CreateOptions", "command_options", "container_id"]
@@ -62,7 +63,7 @@ def _mount(text: str) -> MountOption:
 
 def _converted(what: str, fields: dict[str, Any]) -> MountOption:
     try:
-        return msgspec.convert(fields, MountOption)
+        return convert(fields, MountOption)
     except msgspec.ValidationError as error:
         raise ValueError(f"{what} is not valid: {explained(MountOption, str(error))}") from error
 

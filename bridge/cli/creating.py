@@ -25,6 +25,7 @@ from bridge.client import Bus, CommandFailed, ConfigError, Node, Process
 from bridge.model.commands import Create, Run, explained
 from bridge.model.events import TaskExit
 from bridge.model.identity import check_identifier
+from bridge.model.kinds import convert
 from bridge.model.outcomes import Ran
 from bridge.model.stdio import WINDOW
 
@@ -99,7 +100,7 @@ def _after(body: Callable[..., Any]) -> list[Any]:
 
 def _read(fields: Mapping[str, Any], kind: type[C]) -> C:
     try:
-        return msgspec.convert(fields, kind)
+        return convert(fields, kind)
     except msgspec.ValidationError as error:
         complain(explained(kind, str(error)))
         raise typer.Exit(USAGE) from error

@@ -29,6 +29,7 @@ from bridge.cli.terminal import Columns, Terminal
 from bridge.client import Bus, CommandFailed, ConfigError, Node
 from bridge.model.commands import Import, Pull, explained
 from bridge.model.identity import new_ulid
+from bridge.model.kinds import convert
 from bridge.model.outcomes import ImageInfo, Progress
 from bridge.model.references import full_reference
 from bridge.ports import Tell
@@ -119,7 +120,7 @@ async def pull(
         "password": os.environ.get("REGISTRY_PASSWORD", "") if user else "",
     }
     try:
-        command = msgspec.convert(fields, Pull)
+        command = convert(fields, Pull)
     except msgspec.ValidationError as error:
         complain(explained(Pull, str(error)))
         raise typer.Exit(USAGE) from error

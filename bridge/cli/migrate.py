@@ -25,6 +25,7 @@ from bridge.client import Bus, ConfigError
 from bridge.client.containers import Place
 from bridge.model.commands import Migrate, explained
 from bridge.model.identity import new_ulid
+from bridge.model.kinds import convert
 from bridge.model.outcomes import Migrated, Progress
 from bridge.ports import Tell
 
@@ -102,7 +103,7 @@ async def _migrate(
         "cgroups_mode": cgroups_mode,
     }
     try:
-        command = msgspec.convert(fields, Migrate)
+        command = convert(fields, Migrate)
     except msgspec.ValidationError as error:
         complain(explained(Migrate, str(error)))
         raise typer.Exit(USAGE) from error

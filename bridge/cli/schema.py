@@ -1,15 +1,18 @@
-"""`containerd-bridge schema`: what crosses the bus, as JSON Schema, for programs in other languages."""
+"""`containerd-bridge schema`: what crosses the bus, as JSON Schema and AsyncAPI, for programs in other languages.
+
+It is made by this program itself and asks nobody. What another bridge speaks, that bridge tells on `containerd.schemas.<name>`.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bridge.cli.options import Json
 from bridge.cli.terminal import Columns, Terminal
-from bridge.model.envelope import WORDS
+from bridge.model.catalogue import DOCUMENTS, document, short_names
 from bridge.model.schema import schemas
 
 __all__ = ["schema"]
@@ -20,9 +23,10 @@ def schema(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="exit, io.containerd.task.exit.v1, command.stop, outcome.stop, envelope, ..."
+            metavar="NAME", help="exit, io.containerd.task.exit.v1, command.stop, outcome.stop, envelope, index, ..."
         ),
     ] = None,
+    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="Show all of it as one AsyncAPI 3 document.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show the JSON Schema of an event, a command or an outcome.
@@ -30,34 +34,33 @@ def schema(
     Without NAME, which ones there are.
     """
     terminal = Terminal()
-    every = _by_name()
+    if asyncapi:
+        if name is not None:
+            raise typer.BadParameter("it shows everything: leave NAME out", param_hint="--asyncapi")
+        name = "asyncapi"
     if name is None:
-        columns = Columns("NAME", "DESCRIPTION", widths=[max(map(len, every))], gap=3)
-        if not as_json:
-            terminal.line(columns.header())
-        for each, found in every.items():
-            if as_json:
-                terminal.json({"name": each, "schema": found})
-            else:
-                terminal.line(columns.line([each, _description(found)]))
+        _list(terminal, as_json=as_json)
         return
-    wanted = every.get(name) or schemas().get(f"{name.removesuffix('.json')}.json")
+    wanted = document(name)
     if wanted is None:
-        raise typer.BadParameter(f"there is no schema {name!r}: choose from {', '.join(every)}", param_hint="NAME")
+        choices = ", ".join([*short_names(), *DOCUMENTS])
+        raise typer.BadParameter(f"there is no schema {name!r}: choose from {choices}", param_hint="NAME")
     if as_json:
         terminal.json(wanted)
     else:
         terminal.line(json.dumps(wanted, indent=2, ensure_ascii=False))
 
 
-def _by_name() -> dict[str, dict[str, Any]]:
-    """Return the schemas by short names: an event by its word, the others by their file's name without the ending."""
-    words = {event.type: word for word, event in WORDS.items()}
-    files = {file.removesuffix(".json"): found for file, found in schemas().items()}
-    return {words.get(name, name): found for name, found in files.items()}
-
-
-def _description(found: dict[str, Any]) -> str:
-    reference = str(found.get("$ref", "")).rpartition("/")[2]
-    described = found.get("$defs", {}).get(reference, found)
-    return str(described.get("description", "")).partition(".")[0]
+def _list(terminal: Terminal, *, as_json: bool) -> None:
+    every, names = schemas(), short_names()
+    columns = Columns("NAME", "DESCRIPTION", widths=[max(map(len, names))], gap=3)
+    if not as_json:
+        terminal.line(columns.header())
+    for short, full in names.items():
+        found = every[f"{full}.json"]
+        if as_json:
+            terminal.json({"name": short, "schema": found})
+        else:
+            terminal.line(columns.line([short, str(found["description"]).partition(".")[0]]))
+    for short, says in () if as_json else DOCUMENTS.items():
+        terminal.line(columns.line([short, says.removesuffix(".")]))

@@ -171,8 +171,16 @@ def serve(
         typer.Option(metavar="S", help=f"How often log and states are compared with what is ({_DEFAULT.audit_s})."),
     ] = None,
     config: Annotated[Path | None, typer.Option(readable=False, metavar="FILE", help="Settings as TOML.")] = None,
+    take_over: Annotated[
+        bool | None,
+        typer.Option("--take-over", help="Have the bridge in this state directory stop, and miss no event in between."),
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help=f"debug, info, warning or error ({_DEFAULT.log_level}).")
+    ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(metavar="FORM", help="text, json or journal; text on a terminal and JSON elsewhere unless given."),
     ] = None,
 ) -> None:
     """Follow containerd and keep its events in JetStream; take commands where switched on.
@@ -199,7 +207,9 @@ def serve(
         "http": http,
         "root": root,
         "lease": lease,
+        "take_over": take_over,
         "log_level": log_level,
+        "log_format": log_format,
         "events_max_age_s": events_max_age_s,
         "events_max_bytes": events_max_bytes,
         "stdio_max_age_s": stdio_max_age_s,

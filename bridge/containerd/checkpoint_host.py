@@ -16,12 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-import msgspec
-
 from bridge.containerd.host import listener
 from bridge.containerd.manifests import host_platform
 from bridge.containerd.visits import Unseen, Visits
 from bridge.model.checkpoints import HostFacts, Listening
+from bridge.model.kinds import convert
 from bridge.ports.checkpoints import CriuCheck
 
 __all__ = ["CheckpointHost"]
@@ -79,9 +78,7 @@ class CheckpointHost:
         """Return where anybody listens in a network, or where these processes do."""
         found = await self._asked("listening", *pids, net=network)
         return (
-            None
-            if found is None
-            else msgspec.convert([dict(zip(FIELDS, one, strict=True)) for one in found], list[Listening])
+            None if found is None else convert([dict(zip(FIELDS, one, strict=True)) for one in found], list[Listening])
         )
 
     async def _asked(self, *step: Any, net: str = "") -> list[Any] | None:

@@ -32,6 +32,7 @@ from bridge.containerd.errors import command_errors, look_errors
 from bridge.containerd.manifests import LARGEST, host_platform
 from bridge.errors import CommandFailed
 from bridge.model.checkpoints import CheckpointOptions
+from bridge.model.kinds import decoder
 from bridge.ports import Descriptor
 from bridge.ports.checkpoints import CRIU_TAR, CheckpointImage
 
@@ -74,7 +75,7 @@ class CheckpointImages:
             raise CommandFailed("failed_precondition", f"image {name} is no checkpoint: it has no index")
         data = await self._content.read(namespace, target.digest, most=LARGEST)
         try:
-            index = msgspec.json.decode(data, type=_Index)
+            index = decoder(_Index).decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
             raise CommandFailed("failed_precondition", f"the index of image {name} is not well-formed") from error
         if not all(is_digest(part.digest) for part in index.manifests):

@@ -22,6 +22,7 @@ from bridge._pb.containerd.services import containers_pb2, content_pb2, images_p
 from bridge._pb.google.protobuf.any_pb2 import Any as Packed
 from bridge.containerd.channel import blocking_channel, in_namespace
 from bridge.containerd.manifests import LARGEST, is_index
+from bridge.model.kinds import decoder
 from bridge.ports.checkpoints import CRIU_TAR, SPEC_PART
 
 __all__ = ["container_of"]
@@ -61,7 +62,7 @@ def _container_of(channel: Any, options: dict[str, Any], image: str) -> str | No
     target = images_pb2.ImagesBlockingStub(channel).Get(request, **options).image.target
     if not is_index(target.media_type) or target.size > LARGEST:
         return None
-    parts = msgspec.json.decode(_read(channel, options, target.digest), type=_Index).manifests
+    parts = decoder(_Index).decode(_read(channel, options, target.digest)).manifests
     spec = next((part for part in parts if part.media_type == SPEC_PART and part.size <= LARGEST), None)
     if spec is None or not any(part.media_type == CRIU_TAR for part in parts):
         return None

@@ -19,6 +19,7 @@ from bridge.containerd.content import Content, Written, is_digest
 from bridge.containerd.manifests import LARGEST, Blob, Manifest, is_index, is_manifest
 from bridge.containerd.tar_stream import Member, TarStream
 from bridge.errors import CommandFailed
+from bridge.model.kinds import decoder
 from bridge.model.references import full_reference
 from bridge.ports import Archive, Descriptor
 
@@ -238,6 +239,6 @@ def _named(found: list[tuple[str, Descriptor]], name: str) -> dict[str, Descript
 
 def _decoded(what: str, data: bytes, kind: Any) -> Any:
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder(kind).decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise CommandFailed("invalid_argument", f"{what} in the archive is not well-formed: {error}") from error

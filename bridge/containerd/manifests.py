@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from bridge._pb.containerd.types_pb2 import Platform
 from bridge.containerd.content import Content, is_digest
 from bridge.errors import CommandFailed
+from bridge.model.kinds import decoder
 from bridge.ports import Descriptor, ImageContent
 
 __all__ = ["Blob", "Manifest", "Manifests", "host_platform", "is_index", "is_layer", "is_manifest", "read_platform"]
@@ -251,7 +252,7 @@ def _older(variant: str, here: Platform) -> bool:
 
 def _decoded(name: str, data: bytes, kind: Any) -> Any:
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder(kind).decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise _malformed(name, str(error)) from error
 

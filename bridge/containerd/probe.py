@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 from typing import Final
 
+from google.protobuf.message import DecodeError
+
 from bridge._pb.containerd.services.events_pb2 import PublishRequest
 from bridge._pb.google.protobuf.any_pb2 import Any
 from bridge._pb.google.protobuf.field_mask_pb2 import FieldMask
 from bridge.model.identity import new_ulid
 
-__all__ = ["PROBE_NAMESPACE", "PROBE_TOPIC", "Nonces", "probe_request"]
+__all__ = ["PROBE_NAMESPACE", "PROBE_TOPIC", "Nonces", "name_of", "probe_request"]
 
 PROBE_NAMESPACE: Final = "containerd-bridge"
 PROBE_TOPIC: Final = "/containerd-bridge/probe"
@@ -30,12 +32,21 @@ class Nonces:
     """Makes the nonces of one subscription: no other subscription, of whichever bridge, makes the same."""
 
     def __init__(self) -> None:
-        self._mine = new_ulid()
+        self.mine = new_ulid()
+        """What the names of all of them begin with."""
         self._numbers = itertools.count(1)
 
     def next(self) -> bytes:
         """Return a new nonce, as the payload of a probe carries it."""
-        return FieldMask(paths=[f"{self._mine}/{next(self._numbers)}"]).SerializeToString()
+        return FieldMask(paths=[f"{self.mine}/{next(self._numbers)}"]).SerializeToString()
+
+
+def name_of(nonce: bytes) -> str:
+    """Return the name of a probe, whosever it is: that of its subscription, a slash, a number; empty for what is none."""
+    try:
+        return ",".join(FieldMask.FromString(nonce).paths)
+    except DecodeError:
+        return ""
 
 
 def probe_request(nonce: bytes) -> PublishRequest:

@@ -15,6 +15,7 @@ from bridge._pb.containerd import task_pb2
 from bridge._pb.containerd.runc_pb2 import Options, ProcessDetails
 from bridge._pb.containerd.services import containers_pb2, tasks_pb2
 from bridge._pb.google.protobuf.timestamp_pb2 import Timestamp
+from bridge.model.kinds import decoder
 from bridge.model.naming import name_from_labels
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo, ExitInfo, ProcessInfo, TaskInfo, TaskStatus
@@ -67,7 +68,7 @@ def spec_of(record: containers_pb2.Container) -> dict[str, Any] | None:
 def needs(record: containers_pb2.Container) -> Needs:
     """Return what the spec asks of the task; a spec that cannot be read asks nothing, and runc will say what is wrong."""
     try:
-        spec = msgspec.json.decode(record.spec.value, type=_Spec)
+        spec = decoder(_Spec).decode(record.spec.value)
     except msgspec.DecodeError:
         return Needs()
     return Needs(

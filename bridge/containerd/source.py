@@ -15,7 +15,7 @@ from bridge._pb.google.protobuf.empty_pb2 import Empty
 from bridge.containerd.channel import answer, blocking_channel
 from bridge.containerd.errors import source_errors
 from bridge.containerd.filters import event_filters
-from bridge.containerd.subscription import FIRST_ANSWER_S, ContainerdSubscription
+from bridge.containerd.subscription import FIRST_ANSWER_S, ContainerdSubscription, Probed
 from bridge.errors import SourceLost
 from bridge.ports import Deliver, RuntimeVersion, Subscription
 
@@ -29,7 +29,12 @@ class ContainerdSource:
     """Implements `bridge.ports.EventSource`. Holds no connection of its own: every subscription has one for itself."""
 
     def __init__(
-        self, address: Path, namespaces: Sequence[str] = (), *, probe_timeout_s: float = PROBE_TIMEOUT_S
+        self,
+        address: Path,
+        namespaces: Sequence[str] = (),
+        *,
+        probe_timeout_s: float = PROBE_TIMEOUT_S,
+        probed: Probed | None = None,
     ) -> None:
         """Take where containerd is and what to follow.
 
@@ -37,6 +42,7 @@ class ContainerdSource:
             address: its gRPC socket.
             namespaces: whose events; empty for all.
             probe_timeout_s: seconds after which a probe that has not come back ends its subscription.
+            probed: told of every probe in its place among the events, from the thread that delivers them.
 
         Raises:
             ValueError: one of `namespaces` is no identifier.
@@ -44,10 +50,13 @@ class ContainerdSource:
         self._address = address
         self._filters = event_filters(namespaces)
         self._probe_timeout_s = probe_timeout_s
+        self._probed = probed
 
     def subscribe(self, deliver: Deliver) -> AbstractAsyncContextManager[Subscription]:
         """Open a subscription. See `bridge.ports.EventSource`."""
-        return ContainerdSubscription(self._address, self._filters, deliver, probe_timeout_s=self._probe_timeout_s)
+        return ContainerdSubscription(
+            self._address, self._filters, deliver, probe_timeout_s=self._probe_timeout_s, probed=self._probed
+        )
 
     async def version(self) -> RuntimeVersion:
         """Return containerd's version.

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import grpc
 from msgspec import structs
@@ -31,7 +31,7 @@ from bridge.containerd.envelope import read_envelope
 from bridge.containerd.errors import source_errors, source_lost
 from bridge.containerd.foreign_checkpoints import container_of
 from bridge.containerd.normalize import normalize, unreadable
-from bridge.containerd.probe import PROBE_NAMESPACE, PROBE_TOPIC, Nonces, probe_request
+from bridge.containerd.probe import PROBE_NAMESPACE, PROBE_TOPIC, Nonces, name_of, probe_request
 from bridge.errors import SourceLost
 from bridge.model.events import TaskCheckpointed
 from bridge.model.foreign_checkpoints import foreign_checkpoint, may_be_checkpoint
@@ -60,10 +60,26 @@ CLOSING_S: Final = 2.0
 """How long the thread may take to end once its channel is closed; it needs as long as the delivery of one event."""
 
 
+class Probed(Protocol):
+    """Takes a probe by its name."""
+
+    def __call__(self, name: str, *, mine: bool) -> None:
+        """`mine`: whether this subscription sent it."""
+        ...
+
+
 class ContainerdSubscription:
     """Implements `bridge.ports.Subscription`; inert until `async with`, which raises SourceLost if nobody answers."""
 
-    def __init__(self, address: Path, filters: Sequence[str], deliver: Deliver, *, probe_timeout_s: float) -> None:
+    def __init__(
+        self,
+        address: Path,
+        filters: Sequence[str],
+        deliver: Deliver,
+        *,
+        probe_timeout_s: float,
+        probed: Probed | None = None,
+    ) -> None:
         """Take what to subscribe to.
 
         Args:
@@ -71,7 +87,9 @@ class ContainerdSubscription:
             filters: in containerd's grammar; one of them has to let probes pass.
             deliver: takes the events, from this subscription's thread.
             probe_timeout_s: seconds after which a probe that has not come back ends the subscription.
+            probed: told of every probe, other bridges' too, in its place among the events and from the same thread.
         """
+        self._probed = probed
         self._address = address
         self._filters = filters
         self._deliver = deliver
@@ -220,6 +238,9 @@ class ContainerdSubscription:
         if envelope is None:
             self._deliver(unreadable(wire, recorded))
         elif envelope.topic == PROBE_TOPIC and envelope.namespace == PROBE_NAMESPACE:
+            if self._probed is not None:
+                name = name_of(envelope.value)
+                self._probed(name, mine=name.startswith(f"{self._nonces.mine}/"))
             if envelope.value in self._published:
                 self._loop.call_soon_threadsafe(self._came_back, envelope.value, time.monotonic_ns())
         else:

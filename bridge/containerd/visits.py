@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from bridge.containerd import visitor
 from bridge.containerd.host import listener
+from bridge.model.kinds import decoder
 
 __all__ = ["Visits", "Unseen"]
 
@@ -88,7 +89,7 @@ async def _visit(request: bytes, path: str) -> list[Any]:
                 os.killpg(child.pid, signal.SIGKILL)
             await child.wait()
     try:
-        answer = msgspec.json.decode(out, type=_Answer)
+        answer = decoder(_Answer).decode(out)
     except msgspec.DecodeError:
         raise Unseen(f"its namespaces cannot be entered: {err.decode('utf-8', 'replace').strip()[-200:]}") from None
     if answer.results is None:

@@ -78,6 +78,8 @@ class DispatchStatistics(NamedTuple):
 
     outcomes: Mapping[tuple[str, OutcomeWord], int]
     """By verb and outcome; a verb that does not exist counts as "?"."""
+    seconds: Mapping[str, float]
+    """Time from their receipt to their ends, by verb."""
     changing: LaneStatistics
     observing: LaneStatistics
     under_way: int
@@ -224,6 +226,7 @@ class Dispatcher:
         """Return the counts since the beginning and how full the lanes are now."""
         return DispatchStatistics(
             dict(self._ends.counts),
+            dict(self._ends.seconds),
             self._turns.changing,
             self._turns.observing,
             len(self._changing.running),

@@ -72,6 +72,8 @@ class Ends:
         self._clock = clock
         self.counts: Counter[tuple[str, OutcomeWord]] = Counter()
         """Outcomes since the start, by verb and word; a verb that does not exist counts as "?"."""
+        self.seconds: dict[str, float] = {}
+        """Time from their receipt to their ends, by verb."""
 
     def stage(self, order: Order, stage: Stage) -> None:
         """Tell that a command has come so far."""
@@ -103,7 +105,10 @@ class Ends:
             known: something stands under its id already, and stays.
             foreign: the journal does not have this command; its id may be that of another one.
         """
-        self.counts[order.subject.verb if order.kind else "?", outcome.outcome] += 1
+        verb = order.subject.verb if order.kind else "?"
+        self.counts[verb, outcome.outcome] += 1
+        took = max(0, (outcome.finished_at or order.received_at) - order.received_at)
+        self.seconds[verb] = self.seconds.get(verb, 0.0) + took / 1e9
         if order.is_act:
             error = self._record.told(order, outcome.error)
             log.info("command %s: %s%s", order, outcome.outcome, f", {error.message!r}" if error else "")

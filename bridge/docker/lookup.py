@@ -7,7 +7,7 @@ that is gone from containerd when it is asked may still be known to dockerd.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from bridge.model.outcomes import ContainerInfo
 from bridge.ports import ContainerLookup
 from bridge.ports.engine import MOBY, Engine, EngineContainer
 
-__all__ = ["DockerLookup", "described_by", "with_docker"]
+__all__ = ["DockerLookup", "described", "with_docker"]
 
 WITHIN_S: Final = 0.25
 """For containerd's answer and dockerd's together, as far as containerd keeps to its own limit."""
@@ -46,16 +46,12 @@ class DockerLookup:
         return found
 
 
-def described_by(engine: Engine) -> Callable[[ContainerInfo], ContainerInfo | None]:
-    """Return what adds to a record of containerd's what dockerd says of it; None for one of which it says nothing."""
-
-    def described(info: ContainerInfo) -> ContainerInfo | None:
-        if info.namespace != MOBY:
-            return info
-        one = engine.known([info.id]).get(info.id)
-        return None if one is None else with_docker(info, one)
-
-    return described
+def described(engine: Engine, info: ContainerInfo) -> ContainerInfo | None:
+    """Return a record of containerd's with what dockerd says of it; None for one of its own of which it says nothing."""
+    if info.namespace != MOBY:
+        return info
+    one = engine.known([info.id]).get(info.id)
+    return None if one is None else with_docker(info, one)
 
 
 def with_docker(info: ContainerInfo, one: EngineContainer) -> ContainerInfo:

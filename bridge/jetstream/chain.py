@@ -23,6 +23,7 @@ from bridge.errors import LogError, LogUnavailable
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, Denied, LinkLost, log_error, log_errors
 from bridge.jetstream.parser import Delivered
+from bridge.model.kinds import decoder
 
 __all__ = ["Chain", "Message"]
 
@@ -187,4 +188,4 @@ class Chain:
         return None
 
 
-_decoder = msgspec.json.Decoder(_Answer)
+_decoder = decoder(_Answer)

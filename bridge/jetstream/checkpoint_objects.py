@@ -28,6 +28,7 @@ from bridge.jetstream.stored import ECHO, Last, each_of, last_of
 from bridge.jetstream.streams import NO_STREAM
 from bridge.model.checkpoints import CheckpointKey
 from bridge.model.codec import decode_as, encode_any
+from bridge.model.kinds import decoder
 from bridge.model.nanos import Nanos, format_rfc3339, now, parse_rfc3339
 from bridge.model.subjects import NONE, quote
 
@@ -54,7 +55,7 @@ _IMAGE: Final = r"^image\.[0-9a-f]{64}(?!\n)$"
 SHA256: Final = r"^sha256:[0-9a-f]{64}(?!\n)$"
 _NUID: Final = r"^[A-Za-z0-9_=-]+(\.[A-Za-z0-9_=-]+)*(?!\n)$"
 _DIGEST: Final = r"^(?i:SHA-256)=[A-Za-z0-9_-]{43}=?(?!\n)$"
-_replies: Final = msgspec.json.Decoder(Reply)
+_replies: Final = decoder(Reply)
 
 
 class Chunking(Struct, frozen=True, kw_only=True):

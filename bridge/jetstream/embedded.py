@@ -34,6 +34,7 @@ from bridge.config import NatsConfig
 from bridge.errors import ConfigError
 from bridge.jetstream.access import access
 from bridge.jetstream.connection import Connection
+from bridge.model.kinds import decoder
 
 __all__ = ["EmbeddedServer", "embedded_config"]
 
@@ -212,7 +213,7 @@ def embedded_config(state_dir: Path) -> NatsConfig:
     """
     path = state_dir / "nats" / "credentials"
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_Credentials)
+        found = decoder(_Credentials).decode(path.read_bytes())
     except FileNotFoundError as error:
         raise ConfigError(
             f"there is no embedded nats-server under {state_dir}: start `containerd-bridge serve --nats embedded` first"
@@ -293,7 +294,7 @@ async def _locked(directory: Path) -> AsyncIterator[int]:
 
 def _previous(directory: Path) -> _Credentials | None:
     try:
-        return msgspec.json.decode((directory / "credentials").read_bytes(), type=_Credentials)
+        return decoder(_Credentials).decode((directory / "credentials").read_bytes())
     except (OSError, msgspec.DecodeError):
         return None
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from bridge.errors import ConfigError
 from bridge.model.events import Who
+from bridge.model.kinds import decoder
 
 __all__ = ["HEADER", "check_server", "who_asks"]
 
@@ -58,7 +59,7 @@ def who_asks(headers: Mapping[str, str], reply: str) -> Who | None:
     if len(said) != 1 or HEADER not in headers or not reply.startswith(IMPORTED):
         return None  # more than one of them is somebody's trick
     try:
-        info = msgspec.json.decode(said[0], type=_Info)
+        info = decoder(_Info).decode(said[0])
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     texts = (info.acc, info.user, info.host or "-")

@@ -14,8 +14,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Final
 
-import msgspec
-
 from bridge.errors import ConfigError, LogError, LogUnavailable
 from bridge.jetstream.api import api
 from bridge.jetstream.connection import Connection
@@ -26,6 +24,7 @@ from bridge.jetstream.publisher import Reply
 from bridge.jetstream.quarantine import headers_of
 from bridge.jetstream.reader import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from bridge.jetstream.streams import SECOND
+from bridge.model.kinds import decoder
 from bridge.model.nanos import Nanos
 from bridge.model.subjects import Subjects, quote
 from bridge.ports import Job, JobBacklog, Quarantined
@@ -43,7 +42,7 @@ PROGRESS, DONE = b"+WPI", b"+ACK"
 LOOK_S: Final = 0.25
 """How often it is looked whether the lease is held again."""
 
-_replies = msgspec.json.Decoder(Reply)
+_replies = decoder(Reply)
 
 
 class JetStreamJobs:

@@ -17,6 +17,7 @@ from bridge.jetstream.job_streams import jobs_stream, quarantine_stream
 from bridge.jetstream.publisher import Reply
 from bridge.jetstream.quarantine import read_quarantined
 from bridge.jetstream.streams import NO_MESSAGE, NO_STREAM
+from bridge.model.kinds import decoder
 from bridge.model.nanos import parse_rfc3339
 from bridge.model.subjects import Subjects
 from bridge.ports import Job, Quarantined
@@ -24,7 +25,7 @@ from bridge.ports.jobs import AGAIN, ID
 
 __all__ = ["JetStreamJobStore"]
 
-_replies: Final = msgspec.json.Decoder(Reply)
+_replies: Final = decoder(Reply)
 
 
 class JetStreamJobStore:

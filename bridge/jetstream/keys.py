@@ -20,6 +20,7 @@ from bridge.jetstream.buckets import bucket_stream, key_subject
 from bridge.jetstream.connection import REQUEST_S, Connection
 from bridge.jetstream.errors import CONFLICT, ApiError, log_error, log_errors
 from bridge.jetstream.streams import NO_MESSAGE, NO_STREAM
+from bridge.model.kinds import decoder
 from bridge.model.nanos import Nanos, parse_rfc3339
 
 __all__ = ["EXPECTED", "Key", "REMOVED", "Standing", "WrongRevision", "is_mark", "keys_in"]
@@ -157,4 +158,4 @@ def is_mark(header: str, value: str) -> bool:
     return (header == OPERATION and value in {"DEL", "PURGE"}) or header == "Nats-Marker-Reason"
 
 
-_acks = msgspec.json.Decoder(_Ack)
+_acks = decoder(_Ack)

@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from bridge.errors import BadEnvelope, ConfigError, LogError, LogRefused
@@ -28,6 +27,7 @@ from bridge.jetstream.pace import Pace
 from bridge.jetstream.parser import Delivered, header_lines
 from bridge.jetstream.stored import each_of
 from bridge.jetstream.streams import NO_MESSAGE, NO_STREAM
+from bridge.model.kinds import convert
 from bridge.model.stdio import Chunk, OutputStream, StreamEnd, headers_of, message_id, piece_from
 from bridge.model.subjects import StdioSubject, Subjects
 from bridge.ports import Digest, OutputEnd
@@ -144,7 +144,7 @@ class JetStreamOutput:
                     raise
                 await self._make()
                 return None
-        return msgspec.convert(answer["message"], _Stored)
+        return convert(answer["message"], _Stored)
 
     async def _make(self) -> None:
         try:

@@ -1,6 +1,7 @@
 """What NATS has to permit each role: the first line of defence, since verb and container stand in the subject.
 
-    reader       reads the log, the states, the nodes, the records of checkpoints and how migrations are; commands nothing
+    reader       reads the log, the states, the nodes, the records of checkpoints and how migrations are; commands nothing. It and
+                 all below may ask for schemas
     namespace    looks at, starts, stops and deletes the containers of one namespace, reads what happens to them, waits for the
                  outcomes of its commands and lists them
     container    the same for one container
@@ -107,7 +108,7 @@ def _permitted(
     role: Role, subjects: Subjects, inbox: str, place: tuple[str, str, str], groups: Collection[Group]
 ) -> Permitted:
     node, namespace, container = place
-    look = [USER_INFO, f"{PREFIX}INFO", f"$SRV.INFO.{SERVICE}"]
+    look = [USER_INFO, f"{PREFIX}INFO", f"$SRV.INFO.{SERVICE}", subjects.schema_filter()]
     match role:
         case "reader":
             publish = [
@@ -289,6 +290,7 @@ def _bridging(subjects: Subjects, node: str, inbox: str) -> Permitted:
     publish += _keeping_checkpoints(subjects, own)
     publish += [f"$JS.ACK.{upper}_JOBS.>", "_INBOX.>", "_R_.>"]
     subscribe = [f"{root}.commands.{own}.>", f"{root}.stdio.{own}.>", "$SRV.>", f"{inbox}.>"]
+    subscribe += [subjects.schema("*"), subjects.schema("*", node)]
     return Permitted(publish, subscribe)
 
 

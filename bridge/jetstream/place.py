@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from bridge.model.envelope import Position
+from bridge.model.kinds import decoder
 
 __all__ = ["position_in"]
 
@@ -23,4 +24,4 @@ def position_in(body: bytes) -> Position | None:
         return None
 
 
-_envelope = msgspec.json.Decoder(_Envelope)
+_envelope = decoder(_Envelope)

@@ -32,6 +32,7 @@ from bridge.jetstream.filters import covers
 from bridge.jetstream.pace import Pace
 from bridge.jetstream.streams import HEADERS, NO_STREAM
 from bridge.model.envelope import CONTENT_TYPE
+from bridge.model.kinds import decoder
 from bridge.ports import Entry
 
 __all__ = ["Append", "Publisher", "Receipt", "Reply", "header"]
@@ -310,4 +311,4 @@ def header(message_id: str, fence: str = "") -> str:
     return f"NATS/1.0\r\nNats-Msg-Id: {message_id}\r\n{fence}Content-Type: {CONTENT_TYPE}\r\n\r\n"
 
 
-_decoder = msgspec.json.Decoder(Reply)
+_decoder = decoder(Reply)

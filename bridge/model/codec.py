@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from bridge.errors import BadEnvelope
 from bridge.model.envelope import EVENT_TYPES, Event, Recorded, Sequence, Unrecognized
+from bridge.model.kinds import decoder
 from bridge.model.nanos import Nanos, format_rfc3339, parse_rfc3339
 
 __all__ = ["decode", "decode_as", "encode", "encode_any", "to_builtins"]
@@ -43,12 +44,12 @@ class _Peek(Struct):
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_enc_hook)
-_peek = msgspec.json.Decoder(_Peek)
+_peek = decoder(_Peek)
 _typed: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(Recorded[event], dec_hook=_dec_hook)  # type: ignore[valid-type]
+    name: decoder(Recorded[event], _dec_hook)  # type: ignore[valid-type]
     for name, event in EVENT_TYPES.items()
 }
-_untyped = msgspec.json.Decoder(Recorded[Raw], dec_hook=_dec_hook)
+_untyped = decoder(Recorded[Raw], _dec_hook)
 
 
 def encode(recorded: Recorded[Event]) -> bytes:
@@ -63,9 +64,9 @@ def decode(body: bytes) -> Recorded[Event] | Recorded[Unrecognized]:
         BadEnvelope: `body` is no CloudEvent of ours; keeps the bytes as `data`.
     """
     try:
-        decoder = _typed.get(_peek.decode(body).type)
-        if decoder is not None:
-            known: Recorded[Event] = decoder.decode(body)
+        typed = _typed.get(_peek.decode(body).type)
+        if typed is not None:
+            known: Recorded[Event] = typed.decode(body)
             return known
         raw = _untyped.decode(body)
         fields = {name: getattr(raw, name) for name in raw.__struct_fields__}
@@ -86,7 +87,7 @@ def decode_as(body: bytes, kind: type[T]) -> T:
         BadEnvelope: it is none; the sentence names the field; keeps the bytes as `data`.
     """
     try:
-        return msgspec.json.decode(body, type=kind, dec_hook=_dec_hook)
+        return decoder(kind, _dec_hook).decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadEnvelope(str(error), data=body) from error
 

@@ -1,17 +1,24 @@
 """JSON Schema 2020-12 of everything that crosses the bus, for readers in every other language.
 
 Generated from the structs, so that it cannot say anything else than they do: `python -m bridge.model.schema` writes the
-files under `schemas/`, `--check` tells whether they are up to date.
+files under `schemas/`, `--check` tells whether they are up to date, `--release` freezes them as what later versions are held to.
 
     <type>.json            data of one kind of event; the envelope's `dataschema` names this file
-    envelope.json          the whole CloudEvent, its `data` by its `type`
+    envelope.json          the whole CloudEvent, its `data` by its `type`: this file alone judges a message of the log
     command.<verb>.json    body of a command
     outcome.<verb>.json    the reply to it
-    node.json              a node's record in the bucket of nodes
-    state.json             a container's state in the bucket of states
     command-state.json     how a command stands, in the bucket of commands
+    state.json             a container's state in the bucket of states
+    node.json              a node's record in the bucket of nodes
+    checkpoint.json        a checkpoint's record in the bucket of checkpoints
+    migration.json         how a migration is, in the bucket of migrations
+    progress.json          how far a long command has come
     stdio.credit.json      what an owner of a process has read
     stdio.input-reply.json the reply to a piece of input
+    index.json             what each of these is for, and on which subject
+    asyncapi.json          all of it as one AsyncAPI 3 document
+
+A schema refers to nothing outside of itself.
 """
 
 from __future__ import annotations
@@ -26,38 +33,74 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from bridge.model.checkpoints import CheckpointRecord
 from bridge.model.commands import COMMANDS
 from bridge.model.envelope import EVENT_TYPES, Recorded
 from bridge.model.envelope import Sequence as EventNumber
+from bridge.model.migrations import Migration
 from bridge.model.nanos import Nanos
 from bridge.model.nodes import NodeRecord
-from bridge.model.outcomes import CommandState, Outcome
+from bridge.model.outcomes import CommandState, Outcome, Progress
 from bridge.model.state import ContainerState
 from bridge.model.stdio import Credit, InputReply
+from bridge.model.wording import meaning, structs_in, summary
 
-__all__ = ["DIRECTORY", "dataschema_of", "schemas"]
+__all__ = ["DIALECT", "DIRECTORY", "RECORDS", "SCHEME", "dataschema_of", "described", "form_of", "schemas"]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DIRECTORY: Final = "schemas"
+RELEASED: Final = "released"
+SCHEME: Final = "containerd-bridge"
+"""CloudEvents wants an absolute URI as `dataschema`. What follows is the file, and a name that every bridge knows on the bus."""
 
-_TEXT_FORMS: dict[type, dict[str, Any]] = {
+RECORDS: Final[dict[str, type[Struct]]] = {
+    "node": NodeRecord,
+    "state": ContainerState,
+    "command-state": CommandState,
+    "checkpoint": CheckpointRecord,
+    "migration": Migration,
+    "progress": Progress,
+    "stdio.credit": Credit,
+    "stdio.input-reply": InputReply,
+}
+"""What crosses the bus and is no event, no command and no outcome, by its schema's name."""
+
+_TEXT_FORMS: Final[dict[type, dict[str, Any]]] = {
     Nanos: {
         "type": "string",
         "format": "date-time",
         "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z$",
         "description": "RFC 3339, UTC, nine fractional digits.",
+        "examples": ["2026-11-23T21:43:48.000000001Z"],
     },
     EventNumber: {
         "type": "string",
         "pattern": "^[0-9]{20}$",
         "description": "Decimal, padded with zeros so that text order is number order.",
+        "examples": ["00000000000000000042"],
     },
 }
 
+ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
+    "id": {"minLength": 1, "examples": ["01KAXW3V6J8Q2Y5T7R9N0M4C1B"]},
+    "type": {"pattern": r"^io\.containerd\.[a-z0-9.-]+\.v[0-9]+$", "examples": ["io.containerd.task.exit.v1"]},
+    "source": {
+        "format": "uri-reference",
+        "pattern": "^/containerd/[^/]+(/[^/]+)?$",
+        "examples": ["/containerd/n1/default"],
+    },
+}
+"""What of the envelope the struct does not say: its reader looks at it elsewhere."""
+
 
 def dataschema_of(kind: type[Any]) -> str:
-    """Return the CloudEvents attribute `dataschema` for an event's struct: the file that describes its data."""
-    return f"{DIRECTORY}/{kind.type}.json"
+    """Return the CloudEvents attribute `dataschema` for an event's struct: an absolute URI that ends in the file's name."""
+    return f"{SCHEME}:{DIRECTORY}/{kind.type}.json"
+
+
+def form_of(kind: type[Any]) -> dict[str, Any]:
+    """Return the schema of a type of ours that is text in JSON; a new one, since whoever gets it adds to it."""
+    return dict(_TEXT_FORMS[kind])
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -65,70 +108,105 @@ def schemas() -> dict[str, dict[str, Any]]:
     return dict(_all())
 
 
+def described(definitions: dict[str, Any], kinds: Sequence[Any]) -> None:
+    """Put into definitions of structs, as msgspec made them of these types, what they and their fields mean."""
+    named = {struct.__name__: struct for kind in kinds for struct in structs_in(kind)}
+    for name, definition in definitions.items():
+        struct = named.get(name.partition("_")[0])
+        if struct is None:
+            continue
+        definition["description"] = summary(struct)
+        for encoded, property_ in definition.get("properties", {}).items():
+            said = meaning(struct, encoded)
+            form = property_.get("description")
+            if said:
+                property_["description"] = f"{said} {form[:1].upper()}{form[1:]}" if form else said
+
+
 def _all() -> Iterator[tuple[str, dict[str, Any]]]:
-    yield "envelope.json", _envelope()
-    for name, event in EVENT_TYPES.items():
-        yield f"{name}.json", _schema(event, f"{name}.json")
+    data = {name: _schema(event, name) for name, event in EVENT_TYPES.items()}
+    yield "envelope.json", _envelope(data)
+    for name, schema in data.items():
+        yield f"{name}.json", schema
     for verb, command in COMMANDS.items():
-        yield f"command.{verb}.json", _schema(command, f"command.{verb}.json")
+        yield f"command.{verb}.json", _schema(command, f"command.{verb}")
         yield f"outcome.{verb}.json", _outcome(verb, command.result)
-    yield "node.json", _schema(NodeRecord, "node.json")
-    yield "state.json", _schema(ContainerState, "state.json")
-    yield "command-state.json", _schema(CommandState, "command-state.json")
-    yield "stdio.credit.json", _schema(Credit, "stdio.credit.json")
-    yield "stdio.input-reply.json", _schema(InputReply, "stdio.input-reply.json")
+    for name, record in RECORDS.items():
+        yield f"{name}.json", _schema(record, name)
 
 
-def _schema(kind: Any, file: str) -> dict[str, Any]:
-    return {"$schema": DIALECT, "$id": file, **_generated(kind)}
+def _schema(kind: Any, name: str) -> dict[str, Any]:
+    return {"$schema": DIALECT, "$id": f"{name}.json", **_generated(kind)}
 
 
 def _generated(kind: Any) -> dict[str, Any]:
-    schema = msgspec.json.schema(kind, schema_hook=_TEXT_FORMS.__getitem__)
-    for definition in schema.get("$defs", {}).values():
-        if "description" in definition:
-            # Of a docstring only the first paragraph: the rest is about Python.
-            definition["description"] = " ".join(definition["description"].split("\n\n")[0].split())
-    return schema
+    """Return a schema whose root is the struct itself; what it is made of stands in `$defs`."""
+    schema = msgspec.json.schema(kind, schema_hook=form_of)
+    definitions = schema["$defs"]
+    described(definitions, [kind])
+    name = schema["$ref"].rpartition("/")[2]
+    body = definitions.pop(name)
+    if f'"#/$defs/{name}"' in json.dumps([body, definitions]):
+        raise TypeError(f"{name} contains itself: a schema of it cannot be at the root")
+    return {**body, **({"$defs": definitions} if definitions else {})}
 
 
-def _envelope() -> dict[str, Any]:
-    schema = _schema(Recorded[Any], "envelope.json")
-    [name] = [name for name in schema["$defs"] if name.startswith("Recorded")]
-    body = schema["$defs"].pop(name)
-    body["oneOf"] = [
-        {"properties": {"type": {"const": kind}, "data": {"$ref": f"{kind}.json"}}} for kind in sorted(EVENT_TYPES)
+def _envelope(data: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the schema of the whole CloudEvent. A type that it does not know is valid: old readers survive new events."""
+    schema = _schema(Recorded[Any], "envelope")
+    schema["title"] = "Recorded"
+    for name, form in ATTRIBUTES.items():
+        schema["properties"][name] |= form
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
+            "then": {"properties": {"data": {"$ref": f"{name}.json"}}},
+        }
+        for name in sorted(data)
     ]
-    del schema["$ref"]
-    if not schema["$defs"]:
-        del schema["$defs"]
-    return {**schema, **body, "title": "Recorded"}
+    # Each keeps its name (`$id`) in here, as the standard has it for schemas in one file.
+    schema["$defs"] = schema.get("$defs", {}) | {name: data[name] for name in sorted(data)}
+    return schema
 
 
 def _outcome(verb: str, result: type[Struct]) -> dict[str, Any]:
-    schema = _schema(Outcome, f"outcome.{verb}.json")
-    results = _generated(result)
-    schema["$defs"] |= results["$defs"]
-    properties = schema["$defs"]["Outcome"]["properties"]
-    properties["verb"] = {"const": verb}
-    properties["result"] = {"anyOf": [{"$ref": results["$ref"]}, {"type": "null"}], "default": None}
+    schema = _schema(Outcome, f"outcome.{verb}")
+    results = msgspec.json.schema(result, schema_hook=form_of)
+    described(results["$defs"], [result])
+    schema["title"] = f"Outcome of {verb}"
+    schema["$defs"] = schema.get("$defs", {}) | results["$defs"]
+    properties = schema["properties"]
+    properties["verb"] = {"const": verb, "description": properties["verb"]["description"]}
+    properties["result"] |= {"anyOf": [{"$ref": results["$ref"]}, {"type": "null"}], "default": None}
     return schema
 
 
-def _text(schema: dict[str, Any]) -> str:
+def _text(schema: Any) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the files, or with `--check` compare them; return the exit status."""
+    from bridge import __version__  # noqa: PLC0415 - the daemon imports this module, and needs none of these
+    from bridge.model.asyncapi import asyncapi  # noqa: PLC0415
+    from bridge.model.catalogue import index  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(
         prog="python -m bridge.model.schema", description="Write schemas/ from bridge.model."
     )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name what is not up to date")
+    parser.add_argument("--release", action="store_true", help="freeze what there is now as that of this version")
     parser.add_argument("--directory", type=Path, default=Path(DIRECTORY), help="where the files are")
     options = parser.parse_args(arguments)
     directory: Path = options.directory
     wanted = {name: _text(schema) for name, schema in schemas().items()}
+    if options.release:
+        file = directory / RELEASED / f"{__version__}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(schemas(), separators=(",", ":"), ensure_ascii=False) + "\n", "utf-8")
+        sys.stdout.write(f"{file}: {len(wanted)} schemas are frozen as those of {__version__}\n")
+        return 0
+    wanted |= {"index.json": _text(index()), "asyncapi.json": _text(asyncapi())}
     present = {file.name: file.read_text("utf-8") for file in directory.glob("*.json")}
     differing = sorted(name for name in wanted | present if wanted.get(name) != present.get(name))
     if options.check:

@@ -1,15 +1,14 @@
 """Every subject of the contract, built and taken apart in one place.
 
-Tokens that come from outside are quoted: each byte outside `[A-Za-z0-9_-]` becomes `=XX` in upper-case hex, so that
-`k8s.io` is `k8s=2Eio`. Quoting is injective and reversible, and its results are valid NATS subject tokens (ADR-6) and KV
-keys (ADR-8). `-` alone stands for "no container"; a literal `-` is therefore quoted as `=2D`.
+Tokens that come from outside are quoted (`bridge.model.quoting`), and `-` alone stands for "no container".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
+
+from bridge.model.quoting import NONE, joined, parted, quote, unquote
 
 __all__ = [
     "NONE",
@@ -25,78 +24,7 @@ __all__ = [
     "StdioSubject",
 ]
 
-NONE = "-"
-"""The token that stands for "no container" or "no namespace"."""
-
-_PLAIN = re.compile(rb"[A-Za-z0-9_-]*")
-_QUOTED = re.compile(r"(?:[A-Za-z0-9_-]|=[0-9A-F]{2})+", re.ASCII)
 _WORD = re.compile(r"[a-z0-9-]+", re.ASCII)
-_TABLE = [chr(b) if _PLAIN.fullmatch(bytes([b])) else f"={b:02X}" for b in range(256)]
-
-
-def quote(text: str) -> str:
-    """Return `text` as one subject token.
-
-    Any text is taken, with `surrogateescape` (PEP 383) for bytes that are no UTF-8. Strings that no bytes decode to have
-    no token, else two texts could share one.
-
-    Raises:
-        ValueError: `text` is empty or holds surrogates that stand for no byte.
-    """
-    if not text:
-        raise ValueError("an empty name has no subject token")
-    if text == NONE:
-        return "=2D"
-    try:
-        raw = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{text!r} is no text: it holds a lone surrogate") from error
-    if _PLAIN.fullmatch(raw):
-        return text
-    if raw.decode("utf-8", "surrogateescape") != text:
-        raise ValueError(f"{text!r} is no text: its surrogates spell out valid UTF-8")
-    return "".join([_TABLE[b] for b in raw])
-
-
-def unquote(token: str) -> str:
-    """Return the text that `quote` made `token` from.
-
-    Raises:
-        ValueError: `token` is nothing that `quote` makes. There is exactly one token per text, so that a permission for
-            one spelling cannot be passed by with another.
-    """
-    if not _QUOTED.fullmatch(token):
-        raise ValueError(f"{token!r} is not a quoted subject token")
-    raw = bytearray()
-    position = 0
-    while position < len(token):
-        if token[position] == "=":
-            raw.append(int(token[position + 1 : position + 3], 16))
-            position += 3
-        else:
-            raw.append(ord(token[position]))
-            position += 1
-    text = raw.decode("utf-8", "surrogateescape")
-    if quote(text) != token:
-        raise ValueError(f"{token!r} is not how a token is quoted; {quote(text)!r} would be")
-    return text
-
-
-def joined(names: Iterable[str]) -> str:
-    """Return names as the key of a bucket: each one quoted, with a dot between them."""
-    return ".".join(quote(name) for name in names)
-
-
-def parted(key: str, count: int, wrong: str) -> list[str]:
-    """Return the names that `joined` made a key of.
-
-    Raises:
-        ValueError: it is not one of so many names, which is said in the words of `wrong`, or one of them is not quoted so.
-    """
-    tokens = key.split(".")
-    if len(tokens) != count:
-        raise ValueError(f"{key!r} {wrong}")
-    return [unquote(token) for token in tokens]
 
 
 class EventSubject(NamedTuple):
@@ -302,6 +230,31 @@ class Subjects:
                 )
             case _:
                 raise ValueError(f"{subject!r} is not the subject of a process's stdio under {self.root!r}")
+
+    # -- schemas: <root>.schemas.<name>, and of one node's bridge <root>.schemas.<name>.<node>
+
+    def schema(self, name: str, node: str | None = None) -> str:
+        """Return the subject on which a schema is asked for, of any bridge or of a node's; `*` is every one."""
+        asked = f"{self.root}.schemas.{name if name == '*' else quote(name)}"
+        return f"{asked}.{quote(node)}" if node else asked
+
+    def schema_filter(self) -> str:
+        """Return the filter for requests for schemas, of whichever bridge."""
+        return f"{self.root}.schemas.>"
+
+    def parse_schema(self, subject: str) -> tuple[str, str | None]:
+        """Return the name of the schema that is asked for, and the node that is to answer; None for any.
+
+        Raises:
+            ValueError: `subject` is not one of ours.
+        """
+        match subject.split("."):
+            case [self.root, "schemas", name]:
+                return unquote(name), None
+            case [self.root, "schemas", name, node]:
+                return unquote(name), unquote(node)
+            case _:
+                raise ValueError(f"{subject!r} is not the subject of a schema under {self.root!r}")
 
     # -- keys: <node>.<namespace>.<container> in bucket <root>-state, <node> in bucket <root>-nodes
 

@@ -30,6 +30,7 @@ import msgspec
 
 from bridge.errors import ConfigError
 from bridge.model.commands import COMMANDS, GROUPS
+from bridge.model.kinds import convert
 from bridge.model.selection import Selection
 from bridge.policy.asks import shown
 from bridge.policy.book import DEFAULT, Rule, RuleBook
@@ -137,7 +138,7 @@ def _rule(raw: Any, number: int, path: Path) -> Rule:
 
 def _converted(raw: Any, kind: type[Any], where: str) -> Any:
     try:
-        return msgspec.convert(raw, kind)
+        return convert(raw, kind)
     except msgspec.ValidationError as error:
         message = str(error)
         found = _AT.search(message)

@@ -65,6 +65,18 @@ class Awaited:
                 log.warning("%s cannot be killed: %s", self, error)
             await asyncio.wait({exited}, timeout=RECONNECT_S)
 
+    async def removed(self) -> bool:
+        """Remove the exec if it can be now; return whether that was done."""
+        namespace, container, exec_id = self._key
+        assert exec_id is not None
+        try:
+            await self._tasks.delete(namespace, container, exec_id)
+        except CommandFailed as error:
+            log.debug("%s: it is not removed from containerd: %s", self, error)
+            await asyncio.sleep(RECONNECT_S)
+            return False
+        return True
+
     async def delete(self, *, within: float | None = None) -> None:
         """Remove the exec; that it is gone already is as good. What else containerd says is told of in the log."""
         namespace, container, exec_id = self._key

@@ -3,6 +3,10 @@
 That a process is not there says nothing by itself: it may have run, and be gone. So its session notes `starting`, on disk, right
 before containerd is asked to start it. What is only `made` has never run. What was about to be started, and is gone, may have:
 that is what is said of it then, and nobody is told to send it again.
+
+That containerd calls an exec `created` says little more. Its start may be under way: the process runs before its shim has opened
+its FIFOs, and in a frozen container the shim waits until that goes on. While it does, nobody can remove the exec; so removing it
+decides. And where nobody has the FIFOs open for too long, the start fails, the process runs, and the shim knows nothing of it.
 """
 
 from __future__ import annotations
@@ -13,13 +17,17 @@ from contextlib import suppress
 from typing import Final
 
 from bridge.model.outcomes import TaskInfo
+from bridge.stdio.awaited import Awaited
 from bridge.stdio.journal import SessionRecord
 from bridge.stdio.output import Output
 
-__all__ = ["after", "has_run", "is_begun", "located"]
+__all__ = ["UNREAD_S", "after", "find_out", "has_run", "is_begun", "located"]
 
 LOCATED_S: Final = 2.0
 """Patience with the bus, before a start is answered without saying where the session's messages begin."""
+
+UNREAD_S: Final = 30.0
+"""A shim tries for so long to open the FIFOs of an exec that it has run (containerd 1.6 to 2.1, runc's shim, process/exec.go)."""
 
 FROZEN: Final = frozenset({"paused", "pausing"})
 ALIVE: Final = frozenset({"running", *FROZEN})
@@ -33,8 +41,30 @@ def is_begun(there: TaskInfo) -> bool:
     return there.status != "created" and (there.status not in FROZEN or there.pid > 0)
 
 
+async def find_out(
+    process: Awaited | None, record: SessionRecord, outputs: Collection[Output], *, unread_s: float = 0.0
+) -> tuple[bool | None, TaskInfo | None]:
+    """Return whether a session's process has ever run, None where nobody can say, and how containerd has it.
+
+    Args:
+        process: it; None where it was on a host before its reboot.
+        record: how far the session has come.
+        outputs: what it may have written.
+        unread_s: how long its FIFOs may have been without a reader behind its start.
+    """
+    while True:
+        there = None if process is None else await process.look()
+        ran = has_run(record, there, outputs)
+        if process is None or ran is not False or record.stage != "starting" or record.exec_id is None:
+            return ran, there
+        if unread_s > UNREAD_S:
+            return None, there
+        if await process.removed():
+            return False, None
+
+
 def has_run(record: SessionRecord, there: TaskInfo | None, outputs: Collection[Output]) -> bool | None:
-    """Return whether a session's process has ever run; None where nobody can say.
+    """Return whether a session's process has ever run, as far as this tells; None where nobody can say.
 
     Args:
         record: how far the session has come.

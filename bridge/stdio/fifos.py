@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import shutil
 import stat
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Final
 
 from bridge.errors import CommandFailed
 
-__all__ = ["Fifos", "prepare"]
+__all__ = ["Fifos", "had_writer", "prepare"]
 
 PIPE: Final = 256 * 1024
 """Bytes that fit into a FIFO that we read: the more, the more rarely its writer and we have to wake each other."""
@@ -41,6 +42,16 @@ def prepare(base: Path) -> None:
             "failed_precondition",
             f"cannot make FIFOs in {base}: it is no directory that only this user can write to: give another --fifo-dir",
         )
+
+
+def had_writer(descriptor: int) -> bool:
+    """Tell of a FIFO that nobody can write to whether somebody could at any moment since it was opened.
+
+    A FIFO hangs up only on who was there with its writer, and reads as at its end for everybody (Linux, fs/pipe.c: `pipe_poll`).
+    """
+    looked = select.poll()
+    looked.register(descriptor, 0)
+    return bool(looked.poll(0))
 
 
 class Fifos:

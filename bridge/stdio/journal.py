@@ -52,6 +52,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
         doubtful: whether nobody can say if its process has ever run: it was `starting`, and then gone.
         key: what input and credits have to carry; an older bridge made none, and then they need none.
         made_at: when the container was made whose own process it is; another one of its name is another container.
+        starting_at: when containerd was about to be asked to start it.
         expected: whether somebody attached before its process was asked for: where that does not come to run, it waits on.
         boot: of the host, since no process outlives one.
         kill_at: when its time is up.
@@ -69,6 +70,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     stage: Stage = "made"
     doubtful: bool = False
     made_at: Nanos | None = None
+    starting_at: Nanos | None = None
     expected: bool = False
     boot: str | None = None
     after: int | None = None
@@ -157,7 +159,7 @@ class Journal:
         Raises:
             CommandFailed: the disk does not take it.
         """
-        record = structs.replace(record, stage="starting")
+        record = structs.replace(record, stage="starting", starting_at=now())
         try:
             await asyncio.to_thread(self.write, record, sync=True)
         except OSError as error:

@@ -15,7 +15,6 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
 from bridge.errors import LogError
@@ -23,9 +22,11 @@ from bridge.model.outcomes import StreamReport
 from bridge.model.stdio import Chunk, OutputStream, StreamEnd, Truncation
 from bridge.model.subjects import StdioSubject
 from bridge.ports import OutputLog
+from bridge.stdio.fifos import had_writer
 from bridge.stdio.spool import Spool
 from bridge.stdio.tally import Tally
 from bridge.stdio.traffic import Traffic
+from bridge.stdio.waiting import set_within
 from bridge.stdio.window import Window
 
 __all__ = ["DRAIN_S", "HELD", "Output"]
@@ -82,12 +83,10 @@ class Output:
         self._place = 0
         self._stored = 0
         self._mark: StreamEnd | None = None  # its end, once that is stored
-        self._resumed = False
+        self._resumed = self._awaited = False
         self._truncated: Truncation | None = None
-        self._leaving = False
-        self._finished = False
+        self._leaving = self._finished = self._timed_out = False
         self._status: int | None = None
-        self._timed_out = False
         self._complained = -REPEAT_S
         self.located = asyncio.Event()
         """Set once the bus has said where the session's messages begin."""
@@ -97,12 +96,13 @@ class Output:
 
     # -- from the FIFO
 
-    def open(self, fifo: int | None, *, resumed: bool = False) -> None:
+    def open(self, fifo: int | None, *, resumed: bool = False, awaited: bool = False) -> None:
         """Begin to take what comes.
 
         Args:
             fifo: the open FIFO; None where it is gone.
             resumed: whether another process of ours did so before.
+            awaited: whether the writer may yet come, until `begin`: that there is none is no end then.
         """
         self._spool.open()
         self._stored = self._spool.start
@@ -110,13 +110,18 @@ class Output:
             self._tally.miss()
         if self._spool.complete:
             self._ended.set()
-        self._resumed = resumed
+        self._resumed, self._awaited = resumed, awaited
         self._fifo = fifo
         if fifo is not None and not self._spool.complete:
             self._watch()
             if resumed:
                 # Only now can be seen whether somebody is there to write; and it has to be, whatever waits in the spool.
                 self._take(at_least=LOOK)
+
+    def begin(self) -> None:
+        """Take it from here on that the writer has come, if one ever does."""
+        self._awaited = False
+        self._take(at_least=LOOK)
 
     def truncate(self, why: Truncation) -> None:
         """Note that there may have been more; the first reason counts."""
@@ -165,7 +170,7 @@ class Output:
                 self.truncate("held")
             else:
                 # The kernel tells of an end only to those who were there before it; so this looks as well.
-                await _set(self._ended, within=0 if came else POLL_S)
+                await set_within(self._ended, within=0 if came else POLL_S)
         if not self._spool.complete and self._truncated is None:
             self.truncate("away")
 
@@ -202,18 +207,19 @@ class Output:
             return 0
         if count == 0:
             self._end_of_file()
-        self._resumed = False
+        else:
+            self._resumed = False
         self._news.set()
         return count
 
     def _end_of_file(self) -> None:
         # The kernel says so when the last writer has gone. One that had gone before we opened has taken along what was unread.
-        if self._resumed:
-            self.truncate("away")
-        else:
+        assert self._fifo is not None
+        if not self._resumed or had_writer(self._fifo):
             self._spool.finish()
             self.close_fifo()
-        self._ended.set()
+        elif not self._awaited:
+            self.truncate("away")
 
     def _again(self) -> None:
         self._later = None
@@ -327,7 +333,7 @@ class Output:
         self._news.clear()
         if self._allowed() > 0 or (self._finished and self._spool.end <= self._stored):
             return
-        await _set(self._news, within=1.0 if self._spool.end > self._stored else None)
+        await set_within(self._news, within=1.0 if self._spool.end > self._stored else None)
 
     def _advance(self, to: int, data: bytes) -> None:
         if to <= self._stored:
@@ -392,9 +398,3 @@ class Output:
             where = self._subject
             process = "" if where.process is None else f" exec {where.process},"
             log.warning("container %s,%s %s: %s", where.container, process, self._stream, sentence)
-
-
-async def _set(event: asyncio.Event, *, within: float | None) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            await event.wait()

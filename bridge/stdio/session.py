@@ -22,7 +22,7 @@ from bridge.model.outcomes import ExecResult, ExitInfo
 from bridge.model.stdio import OutputStream
 from bridge.ports import Stdio, Tasks
 from bridge.stdio.awaited import Awaited
-from bridge.stdio.beginning import after, has_run, located
+from bridge.stdio.beginning import after, find_out, has_run, located
 from bridge.stdio.fifos import Fifos
 from bridge.stdio.input import Input
 from bridge.stdio.journal import Journal, SessionRecord
@@ -77,7 +77,7 @@ class Session:
         self._life: asyncio.Task[None] | None = None
         self._done: asyncio.Future[ExecResult] = asyncio.get_running_loop().create_future()
         self._size = (0, 0)
-        self._rebooted = False
+        self._rebooted, self._unread_s = False, 0.0
         self._ran: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
         if record.stage not in {"made", "starting"}:
             self._ran.set_result(has_run(record, None, ()))
@@ -117,9 +117,7 @@ class Session:
     async def start(self, *, width: int = 0, height: int = 0) -> int:
         """Run the process and look after it from here on; see the port."""
         self._size = (width, height)
-        if (
-            self.record.exec_id is None
-        ):  # its terminal is there; an exec's comes with its process, in the size of its spec
+        if self.record.exec_id is None:  # its terminal is there; an exec's comes with its process, in its spec's size
             await self._resize()
         exited = asyncio.create_task(self._process.exit(), name="exit")
         await asyncio.sleep(0)  # its call is under way now
@@ -223,6 +221,7 @@ class Session:
     def resume(self, boot: str | None) -> None:
         """Go on with a session of a bridge that is no more."""
         rebooted = self._rebooted = None not in {boot, self.record.boot} and boot != self.record.boot
+        self._unread_s = (now() - (self.record.starting_at or 0)) / 1e9
         for stream, output in self._outputs.items():
             fifo: int | None = None
             if not rebooted:
@@ -230,7 +229,7 @@ class Session:
                     fifo = self._fifos.open(stream, os.O_RDONLY)
                 except OSError as error:
                     log.warning("%s: its %s cannot be opened again: %s", self, stream, error.strerror)
-            output.open(fifo, resumed=True)
+            output.open(fifo, resumed=True, awaited=self.record.stage in {"made", "starting"})
             output.first_place = self.record.after
             if rebooted:
                 output.truncate("restarted")
@@ -284,12 +283,14 @@ class Session:
             self.leaving.exited()
             await self._finish(known)
             return
-        there = None if self._rebooted else await self._process.look()
-        ran = has_run(self.record, there, self._outputs.values())
+        process = None if self._rebooted else self._process
+        ran, there = await find_out(process, self.record, self.outputs, unread_s=self._unread_s)
         if ran is False:
             log.info("%s was never started: it is removed", self)
             await self.abandon()
             return
+        for output in self.outputs:
+            output.begin()
         if ran is None:
             log.warning("%s was about to be started and is gone: nobody can say whether it ran", self)
             await self._note(stage="exited", doubtful=True)
@@ -362,14 +363,14 @@ class Session:
         """
         try:
             async with asyncio.timeout(DOUBT_S):
-                there = await self._process.look()
+                ran, there = await find_out(self._process, self.record, self.outputs)
         except BaseException as doubt:
             self._life = watched(self._go_on(), f"session of {self}")
             if not isinstance(doubt, TimeoutError):
                 raise
             sentence = f"{error.message}; whether it runs is open: containerd did not say so in {DOUBT_S:.0f} s"
             raise CommandFailed("unknown", sentence) from error
-        if there is not None and there.status in {"running", "paused", "pausing", "stopped"} and there.pid:
+        if ran and there is not None and there.pid:
             return there.pid
         await self.abandon()
         raise error

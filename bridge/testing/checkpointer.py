@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from bridge.errors import BadMoment, CommandFailed
 from bridge.model.checkpoints import CheckpointOptions, HostFacts, Listening
+from bridge.model.kinds import decoder
 from bridge.model.nanos import now
 from bridge.model.outcomes import ImageInfo
 from bridge.ports import Archive, Descriptor, Stdio
@@ -353,7 +354,7 @@ class MemoryCheckpointer:
     def unpack_options(self, data: bytes) -> CheckpointOptions:
         """Return the options of a checkpoint image; see the port."""
         try:
-            return msgspec.json.decode(data, type=_Options).options
+            return decoder(_Options).decode(data).options
         except msgspec.DecodeError as error:
             raise CommandFailed("failed_precondition", "the checkpoint's options cannot be read") from error
 

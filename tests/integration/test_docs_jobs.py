@@ -7,13 +7,12 @@ page shows is waited for.
 from __future__ import annotations
 
 import asyncio
-import re
 import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Final, NamedTuple, get_args
+from typing import Final, get_args
 
 import nats
 import pytest
@@ -32,38 +31,14 @@ from bridge.model.outcomes.standing import Stage
 from bridge.ports import Quarantined
 from bridge.ports.jobs import AGAIN
 from tests.fix_bridge import WITHIN_S, Bridge, until_stored
+from tests.pages import blocks, differs, shown
 from tests.testbed import BUSYBOX, Ctr
 
+CLAIMED: Final = blocks("docs/jobs.md", "console", "python")
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text("utf-8")
 ENDS: Final = ("sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
 STUBBORN: Final = ("sh", "-c", "trap '' TERM; while true; do sleep 0.1; done")
 DAY: Final = 86_400
-
-
-class Shown(NamedTuple):
-    """A command on the page and what it is shown to print, on standard output or standard error."""
-
-    command: str
-    lines: list[str]
-
-
-def shown() -> list[Shown]:
-    found: list[Shown] = []
-    for block in re.findall(r"^```console\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                found.append(Shown(line[2:], []))
-            else:
-                found[-1].lines.append(line)
-    return found
-
-
-def comparable(lines: list[str]) -> list[str]:
-    """The lines without what is another each time."""
-    without = [re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", "TIME", line) for line in lines]
-    without = [re.sub(r"\d+\.\d{3} s later", "S later", line) for line in without]
-    without = [re.sub(r"release-3-[0-9a-f]{16}", "release-3-DIGITS", line) for line in without]
-    return [re.sub(r" +", " ", re.sub(r"(now|\d+ \w+ ago)$", "AGO", line)).rstrip() for line in without]
 
 
 @pytest.fixture
@@ -96,18 +71,18 @@ async def publish(url: str, subject: str, body: bytes) -> None:
 
 
 def test_what_the_page_shows_is_what_happens(place: str, nats_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(shown()) > 12
-    for one in shown():
+    commands = [one for block in CLAIMED if block.language == "console" for one in shown(block)]
+    assert len(commands) > 12
+    for one in commands:
         deadline = time.monotonic() + WITHIN_S
-        while comparable(lines := printed(one.command, place, nats_url, capsys)) != comparable(one.lines):
-            assert time.monotonic() < deadline, f"{one.command} printed:\n" + "\n".join(lines)
+        while wrong := differs(one.lines, printed(one.command, place, nats_url, capsys)):
+            assert time.monotonic() < deadline, f"{one.command}: {wrong}"
             time.sleep(0.1)
 
 
 def test_the_client_of_the_page_sends_a_job(place: str, nats_url: str, ctr: Ctr, tmp_path: Path) -> None:
-    found = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    (tmp_path / "client.py").write_text(found[1], "utf-8")
+    [block] = [block for block in CLAIMED if block.language == "python"]
+    (tmp_path / "client.py").write_text(block.text, "utf-8")
     words = [sys.executable, "-I", str(tmp_path / "client.py"), nats_url, "n1", place, "web.1"]
     for _ in range(2):  # the second time it hears of the first
         ran = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)

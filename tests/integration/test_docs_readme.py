@@ -1,54 +1,84 @@
-"""README.md: its commands that need nobody at a terminal are carried out on a real bridge, and end well.
+"""README.md as somebody would follow it: its own line starts the bridge with a server of its own, and its lines are typed.
 
-Those that go on for ever, or want a terminal or an image that is not there, are only read (`test_docs_commands.py`).
+What the page shows of `events` is compared without regard to the order, since the record of a command may stand on either side
+of what the command caused; and `events` is asked until all of it is there.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
+import shlex
+import time
 from pathlib import Path
 from typing import Final
 
-from bridge.cli import main
-from tests.contract.checkpointing import WAITS
-from tests.fix_bridge import Bridge, until_stored
-from tests.testbed import BUSYBOX, Ctr
+import pytest
 
-PAGE: Final = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-ENDS: Final = ("sh", "-c", f"trap 'exit 0' TERM; {WAITS}\nwhile true; do waits; done")
-ONLY_READ: Final = re.compile(r" (serve|events|top|migrate)\b| -it | --at 2h| nginx")
-"""Those; two hours ago there was no log here, and there is no second node."""
-LAST: Final = ("wait", "pause")
-"""What waits for an end, or makes others wait, comes when all the others are done."""
+from bridge.jetstream.embedded import embedded_config
+from tests.fix_bridge import WITHIN_S, Bridge
+from tests.guards import needs_the_machine
+from tests.pages import Shown, blocks, differs, shown
+from tests.shell import Shell
+from tests.testbed import BUSYBOX, Containerd
+
+pytestmark = [pytest.mark.containerd, pytest.mark.nats, pytest.mark.xdist_group("pages")]
+
+CLAIMED: Final = blocks("README.md", "console")
+
+ASIDE: Final = {
+    "pip install": "what it installs is here already, and from this checkout",
+    "containerd-bridge serve": "is started first and goes on beside all the others",
+    "containerd-bridge pull": "there may be no way to a registry: the image is put there",
+}
+"""Lines that are not typed, and why."""
+
+SERVE: Final = "containerd-bridge serve "
 
 
-def commands() -> list[str]:
-    """The README's calls as lines of shell, in an order in which each can succeed."""
-    block = re.search(r"^```\n(containerd-bridge ps .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert block is not None
-    lines = [line.partition("  #")[0].strip() for line in block[1].splitlines()]
-    wanted = [line for line in lines if not ONLY_READ.search(f" {line.removeprefix('containerd-bridge ')} ")]
-    return sorted(wanted, key=lambda line: (" stop " in line) + 2 * any(f" {verb} " in line for verb in LAST))
+def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
+    lines = [one for block in CLAIMED for one in shown(block)]
+    [serve] = [one.command for one in lines if one.command.startswith(SERVE)]
+    with needs_the_machine(), Containerd("2.1", own_cgroups=True) as host:
+        ctr = host.namespace("default")
+        ctr.import_busybox()
+        ctr("images", "tag", BUSYBOX, "docker.io/library/busybox:latest")
+        settings = {
+            "CONTAINERD_BRIDGE_CONTAINERD": str(host.address),
+            "CONTAINERD_BRIDGE_STATE_DIR": str(tmp_path / "state"),
+            "CONTAINERD_BRIDGE_FIFO_DIR": str(host.fifo_dir),
+            "CONTAINERD_BRIDGE_CHECKPOINT_DIR": str(host.shared / "checkpoints"),
+            "CONTAINERD_BRIDGE_NODE": "n1",
+        }
+        with Bridge(*shlex.split(serve.removeprefix(SERVE)), environ=os.environ | settings) as bridge:
+            bridge.live()
+            (tmp_path / "desk").mkdir()
+            shell = Shell(tmp_path / "desk", "", **settings, NATS_URL=with_login(tmp_path / "state"))
+            for one in lines:
+                if one.command.startswith("containerd-bridge events") and one.lines:
+                    until_all_is_there(shell, one)
+                elif not any(one.command.startswith(begins) for begins in ASIDE):
+                    shell.shows(one)
+        ctr.remove()
 
 
-def test_the_readme_s_commands_do_what_they_say(bridge: Bridge, nats_url: str, ctr: Ctr, tmp_path: Path) -> None:
-    ctr("run", "--detach", "--label", "app=web", BUSYBOX, "web.1", *ENDS)
-    ctr("containers", "create", BUSYBOX, "job", "sh", "-c", "exit 0")
-    until_stored(nats_url, lambda message: message.event.get("subject") == "job")
-    program = tmp_path / "containerd-bridge"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m bridge "$@"\n')
-    program.chmod(0o755)
-    environ = os.environ | {"CONTAINERD_BRIDGE_NATS": nats_url, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    told = commands()
-    assert len(told) > 9, told
-    for line in told:
-        if " pause " in line:
-            main(["stop", "web.1", "--durable", "--id", "deploy-7", "--wait", "--nats", nats_url])
-            ctr("tasks", "rm", "--force", "web.1", check=False)
-            ctr("tasks", "start", "--detach", "web.1")
-        ran = subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=90, check=False)
-        assert ran.returncode == 0, (line, ran.stdout, ran.stderr)
-    assert ctr.status("web.1") == "PAUSED"
+def with_login(state_dir: Path) -> str:
+    config = embedded_config(state_dir)
+    return config.url.replace("://", f"://{config.user}:{config.password}@")
+
+
+def until_all_is_there(shell: Shell, one: Shown) -> None:
+    """What is shown is what `events` prints, be it in another order; the last events may need a moment."""
+    deadline = time.monotonic() + WITHIN_S
+    while wrong := differs(sorted(one.lines, key=without_time), sorted(read(shell, one), key=without_time)):
+        assert time.monotonic() < deadline, wrong
+
+
+def read(shell: Shell, one: Shown) -> list[str]:
+    ran = shell.run(f"{one.command} --no-follow")
+    assert ran.status == 0, ran.lines
+    return [line for line in ran.lines if not re.fullmatch(r"\d{4}-\d\d-\d\d", line)]
+
+
+def without_time(line: str) -> str:
+    return re.sub(r"pid \d+", "", line).partition(" ")[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,17 +12,18 @@ from bridge.model import stdio
 from bridge.model.outcomes import ExecResult
 from bridge.model.stdio import TRUNCATIONS, Credit, InputReply
 from tests.fix_bridge import Bridge
+from tests.pages import blocks
 from tests.testbed import BUSYBOX, Ctr
 
+CLAIMED = blocks("docs/stdio.md", "python")
 PAGE = (Path(__file__).parents[2] / "docs" / "stdio.md").read_text("utf-8")
 
 
 def test_the_client_of_the_page_runs_a_process(bridge: Bridge, nats_url: str, ctr: Ctr, tmp_path: Path) -> None:
     bridge.until_logged("is up")
     ctr("run", "--detach", BUSYBOX, "web", "sleep", "1000")
-    found = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    (tmp_path / "client.py").write_text(found[1], "utf-8")
+    [block] = CLAIMED
+    (tmp_path / "client.py").write_text(block.text, "utf-8")
     words = [sys.executable, "-I", str(tmp_path / "client.py"), nats_url, "n1", ctr.namespace, "web"]
     ran = subprocess.run(words, capture_output=True, timeout=90, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (3, b"hello\n", b"")

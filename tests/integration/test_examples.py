@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -22,8 +23,11 @@ from bridge.model.events import TaskExit
 from bridge.testing import Scribe
 from tests.integration.jetstream_entries import STREAM, SUBJECTS, connected
 from tests.nats_client import connect
+from tests.pages import blocks, shown
 
 pytestmark = pytest.mark.nats
+
+CLAIMED = blocks("examples/README.md")
 
 
 async def end(nats_url: str, *statuses: int) -> None:
@@ -86,11 +90,31 @@ async def test_the_faststream_service_tells_failures_and_goes_on_where_it_was(na
     await listener.close()
 
 
-async def open_ones(nats_url: str) -> int:
+async def open_ones(nats_url: str, consumer: str = "alerts") -> int:
     """How many events the service has had and not acknowledged, or not had."""
     async with connected(nats_url) as connection:
-        info = await api(connection, f"CONSUMER.INFO.{STREAM}.alerts")
+        info = await api(connection, f"CONSUMER.INFO.{STREAM}.{consumer}")
     return int(info["num_ack_pending"]) + int(info["num_pending"])
+
+
+async def test_an_example_is_started_as_the_page_says(nats_url: str) -> None:
+    await end(nats_url, 0)
+    [[line]] = [shown(block) for block in CLAIMED]
+    python, *words = shlex.split(line.command.replace("nats://127.0.0.1:4222", nats_url))
+    assert python == "python"
+    started = await asyncio.create_subprocess_exec(sys.executable, *words)
+    async with asyncio.timeout(120):
+        while not await reads(nats_url, "restart-on-oom"):
+            assert started.returncode is None
+            await asyncio.sleep(0.02)
+    started.kill()
+    await started.wait()
+
+
+async def reads(nats_url: str, consumer: str) -> bool:
+    async with connected(nats_url) as connection:
+        names = await api(connection, f"CONSUMER.NAMES.{STREAM}")
+    return consumer in (names["consumers"] or [])
 
 
 async def test_the_morning_report_is_printed(nats_url: str) -> None:

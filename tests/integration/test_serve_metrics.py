@@ -20,7 +20,7 @@ def documented() -> set[str]:
         (Path(__file__).parents[2] / "docs" / "operations.md").read_text().split("\n## Metrics\n")[1].split("\n## ")[0]
     )
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    return {name for row in rows for name in re.findall(r"`(\w+)(?:\{\w+\})?`", row)}
+    return {name for row in rows for name in re.findall(r"`(\w+)(?:\{[\w,]+\})?`", row)}
 
 
 def test_they_are_those_that_are_documented(
@@ -41,6 +41,8 @@ def test_they_are_those_that_are_documented(
     }
     assert set(families) == documented()
     assert [(sample.labels, sample.value) for sample in families["gaps"].samples] == [({"cause": "first-start"}, 1.0)]
+    assert families["info"].samples[0].labels["node"] == "n1"
+    assert families["process_resident_memory_bytes"].samples[0].value > 1 << 20
     assert families["live"].samples[0].value == 1.0
     count = next(sample for sample in families["append_seconds"].samples if sample.name.endswith("_count"))
     assert count.value >= 1

@@ -12,12 +12,14 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tests.fix_containerd import ContainerdFactory
 from tests.fix_nats import NatsServerFactory
+from tests.pages import blocks
 from tests.testbed import (
     VERSIONS,
     Certificates,
@@ -41,6 +43,19 @@ def eventually(condition: Callable[[], bool], *, within_s: float = 20) -> None:
 
 
 # -- containerd -----------------------------------------------------------------------------------------------------
+
+
+CLAIMED = blocks("tests/README.md", "python")
+
+
+async def test_the_test_on_the_page_passes(containerd_factory: ContainerdFactory, nats_server: NatsServer) -> None:
+    [block] = CLAIMED
+    names: dict[str, Any] = {"Ctr": Ctr}
+    exec(compile(block.text, str(block), "exec"), names)
+    [test] = [thing for name, thing in names.items() if name.startswith("test_")]
+    ctr = containerd_factory().namespace("page")
+    ctr.import_busybox()
+    await test(ctr, nats_server.url)
 
 
 def test_each_containerd_is_of_the_generation_it_is_called(every_ctr: Ctr) -> None:

@@ -18,10 +18,12 @@ from tests.testbed.docker import Docker, docker_on
 from tests.testbed.engine import Engine, engine_on
 from tests.testbed.errors import DiedError, UnavailableError
 from tests.testbed.image import BUSYBOX
+from tests.testbed.javascript import Javascript
 from tests.testbed.nats import NatsServer
 from tests.testbed.proxy import Proxy
 from tests.testbed.registry import Registry
 from tests.testbed.roots import VERSIONS
+from tests.testbed.systemd import Systemd
 
 __all__ = [
     "BUSYBOX",
@@ -33,9 +35,11 @@ __all__ = [
     "DiedError",
     "Docker",
     "Engine",
+    "Javascript",
     "NatsServer",
     "Proxy",
     "Registry",
+    "Systemd",
     "UnavailableError",
     "docker_on",
     "engine_on",

@@ -16,6 +16,7 @@ from bridge.control.spec.default import DEFAULT_PATH
 from bridge.errors import CommandFailed
 from bridge.model import labels
 from bridge.model.commands import Create
+from bridge.model.kinds import convert
 
 __all__ = ["ImageConfig", "apply_image", "environment", "image_config", "image_labels"]
 
@@ -45,7 +46,7 @@ def image_config(name: str, configuration: dict[str, Any]) -> ImageConfig:
         CommandFailed: `failed_precondition`: its configuration is not what it has to be.
     """
     try:
-        return msgspec.convert(configuration.get("config") or {}, ImageConfig)
+        return convert(configuration.get("config") or {}, ImageConfig)
     except msgspec.ValidationError as error:
         raise CommandFailed(
             "failed_precondition", f"the configuration of image {name} is not valid: {error}"

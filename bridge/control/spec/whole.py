@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from bridge.errors import CommandFailed
 from bridge.model.commands import Create
+from bridge.model.kinds import convert
 
 __all__ = ["LARGEST_SPEC", "check_whole"]
 
@@ -78,7 +79,7 @@ def check_whole(command: Create) -> dict[str, Any]:
     if size > LARGEST_SPEC:
         raise CommandFailed("invalid_argument", f"the spec is {size} bytes long, {LARGEST_SPEC} at most")
     try:
-        read = msgspec.convert(spec, _Spec)
+        read = convert(spec, _Spec)
     except msgspec.ValidationError as error:
         raise CommandFailed("invalid_argument", f"the spec is not valid: {error}") from error
     if command.image is None and not read.root.path.startswith("/"):

@@ -10,6 +10,7 @@ from bridge.capture.envelopes import Description, EnvelopeWriter, about, describ
 from bridge.model.codec import decode, encode
 from bridge.model.envelope import EVENT_TYPES, Recorded, Sequence, format_source
 from bridge.model.events import ContainerEvent
+from bridge.model.schema import dataschema_of
 from bridge.ports import Observed
 from tests.unit.model.examples import IDENTIFIERS, TEXTS, TIMES, ULIDS, structs
 
@@ -67,7 +68,7 @@ def test_it_is_decoded_as_the_encoded_struct_would_be(data: st.DataObject) -> No
         origin=observed.origin,
         correlationid=observed.correlation_id,
         causationid=observed.causation_id,
-        dataschema=f"schemas/{event.type}.json",
+        dataschema=dataschema_of(event),
         data=expected,
     )
     assert decode(written) == decode(encode(as_a_struct))

@@ -56,8 +56,9 @@ VALUES: Final[Mapping[str, str]] = {
     "--outbox-retention-s": "60",
     "--audit-s": "30",
     "--log-level": "WARNING",
+    "--log-format": "journal",
 }
-FLAGS: Final = ("--foreign", "--nats-tls-first", "--record-observing", "--request-info")
+FLAGS: Final = ("--take-over", "--foreign", "--nats-tls-first", "--record-observing", "--request-info")
 TOGETHER: Final = {
     "--nats-user": ["--nats-password=x"],
     "--nats-password": ["--nats-user=x"],

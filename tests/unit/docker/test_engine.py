@@ -11,7 +11,7 @@ import pytest
 from bridge.docker import engine as module
 from bridge.docker.engine import DockerEngine
 from bridge.docker.inventory import DockerInventory
-from bridge.docker.lookup import DockerLookup, described_by
+from bridge.docker.lookup import DockerLookup, described
 from bridge.errors import EngineLost
 from bridge.model.nanos import Nanos
 from bridge.model.outcomes import ContainerInfo
@@ -185,7 +185,7 @@ def test_a_description_has_containerd_s_labels_and_docker_s() -> None:
     assert found["shop", "a1"].name is None
 
 
-def test_a_container_that_containerd_has_no_more_is_described_by_docker_alone() -> None:
+def test_a_container_that_containerd_has_no_more_is_described_docker_alone() -> None:
     class Nothing:
         def describe(self, containers: object) -> dict[tuple[str, str], ContainerInfo]:
             return {}
@@ -205,8 +205,8 @@ async def test_of_whom_docker_says_nothing_the_inventory_tells_in_part() -> None
 
 
 def test_a_record_of_docker_s_that_it_does_not_tell_of_is_not_taken_for_whole() -> None:
-    described = described_by(Told(WEB))
-    assert (whole := described(RECORD)) is not None
+    whole = described(Told(WEB), RECORD)
+    assert whole is not None
     assert whole.labels["tier"] == "front"
-    assert described_by(Told())(RECORD) is None
-    assert described_by(Told())(ContainerInfo(namespace="shop", id="a1")) is not None
+    assert described(Told(), RECORD) is None
+    assert described(Told(), ContainerInfo(namespace="shop", id="a1")) is not None

@@ -11,8 +11,10 @@ from bridge.model.envelope import EVENT_TYPES, Event
 from bridge.model.events import CommandRecorded, ContainerEvent, RawEvent
 from bridge.model.lifecycle import FOLLOWING, LIFECYCLE, REASONS, STATUSES, Status, contradiction, mermaid
 from bridge.model.state import ContainerState
+from tests.pages import blocks
 from tests.unit.model import small_log as log
 
+CLAIMED = blocks("docs/lifecycle.md")
 PAGE = Path(__file__).parents[3] / "docs" / "lifecycle.md"
 CELLS = [(word, status) for word in LIFECYCLE for status in STATUSES]
 LEGAL: list[tuple[Status, Event]] = [

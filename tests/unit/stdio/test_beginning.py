@@ -9,9 +9,10 @@ import pytest
 from msgspec import structs
 
 from bridge.errors import CommandFailed
+from bridge.model.nanos import Nanos
 from bridge.model.outcomes import TaskInfo
 from bridge.stdio import session as session_module
-from bridge.stdio.beginning import has_run
+from bridge.stdio.beginning import UNREAD_S, has_run
 from bridge.stdio.journal import Journal, SessionRecord
 from bridge.stdio.session import Session
 from bridge.testing import Program
@@ -210,3 +211,96 @@ async def test_a_start_that_nobody_can_ask_about_is_open_and_its_output_is_taken
     monkeypatch.setattr(tasks, "get", look)
     assert (await session.ended()).exit_status == 0
     assert (await house.stored(session.id))[0] == b"hi"
+
+
+class Shim:
+    """A start that a bridge has asked for and does not live to hear of: the process runs, its FIFOs are not open yet.
+
+    While it is under way, nobody else gets at the exec; so does runc's shim.
+    """
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._tasks = house.containerd.runtime.tasks
+        self._start, self._get, self._delete = self._tasks.start, self._tasks.get, self._tasks.delete
+        self._under_way = asyncio.Event()
+        self._through = asyncio.Event()
+        self.removals = 0
+        for name in ("start", "get", "delete"):
+            monkeypatch.setattr(self._tasks, name, getattr(self, name))
+        monkeypatch.setattr("bridge.stdio.awaited.RECONNECT_S", 0.01)
+
+    async def dies_over(self, session: Session) -> None:
+        starting = asyncio.create_task(session.start())
+        await self._under_way.wait()
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+
+    async def start(self, *key: str) -> int:
+        self._under_way.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def get(self, *key: str) -> TaskInfo | None:
+        there = await self._get(*key)
+        assert there is not None
+        return there if self._through.is_set() else structs.replace(there, status="paused", pid=0)
+
+    async def delete(self, *key: str) -> object:
+        self.removals += 1
+        if not self._through.is_set():
+            raise CommandFailed("deadline_exceeded", "the shim does not answer")
+        return await self._delete(*key)
+
+    async def goes_on(self) -> None:
+        """Open the FIFOs, which have to have their readers, and copy."""
+        await self._start("default", "web", "e1")
+        self._through.set()
+
+    def gives_up(self) -> None:
+        """Leave the exec as it was registered, and the process to itself."""
+        self._through.set()
+
+
+async def test_a_start_that_is_under_way_when_the_bridge_dies_is_waited_for(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await house.made(Program(says=b"early", complains=b"oh", ends_on={}))
+    shim = Shim(house, monkeypatch)
+    await shim.dies_over(session)
+    await house.restart()
+    before = shim.removals
+    await until(
+        lambda: shim.removals > before + 1
+    )  # it has seen that it is not there yet, and that it cannot be removed
+    assert house.found().result().stdout.truncated is None
+    await shim.goes_on()
+    again = house.found()
+    assert await again.ran() is True
+    await house.containerd.runtime.tasks.kill("default", "web", SIGKILL, exec_id="e1")
+    ended = await again.ended()
+    assert (ended.exit_status, ended.stdout.size, ended.stdout.truncated) == (137, 5, None)
+    assert ended.stderr is not None
+    assert (ended.stderr.size, ended.stderr.truncated) == (2, None)
+
+
+async def test_a_start_whose_shim_may_have_given_up_on_its_fifos_is_open(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await house.made(Program(ends_on={}))
+    shim = Shim(house, monkeypatch)
+    await shim.dies_over(session)
+    late = structs.replace(session.record, starting_at=Nanos((session.record.starting_at or 0) - int(UNREAD_S * 1e9)))
+    before = 0
+
+    def long_after() -> None:
+        nonlocal before
+        before = shim.removals
+        Journal(house.directory / "stdio").write(late)
+
+    await house.restart(meanwhile=long_after)
+    assert await house.found().ran() is None
+    assert shim.removals == before
+    shim.gives_up()
+    ended = await house.found().ended()
+    assert (ended.exit_status, ended.stdout.truncated) == (None, "away")
+    assert house.execs() == []

@@ -1,0 +1,134 @@
+"""One bridge after the other, under load: `--take-over` leaves no gap and no event twice; a plain restart says what it cost.
+
+The independent witness is `ctr events`, which ran all along.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fix_bridge import Bridge, BridgeFactory, stored, until_stored
+from tests.fix_nats import NatsServerFactory
+from tests.integration.test_serve import gapless, told_by_ctr, told_by_us
+from tests.integration.test_serve_disk import exit_of
+from tests.testbed import Ctr, NatsServer
+
+UPGRADES = 10
+
+LOAD = (
+    "export CONTAINERD_NAMESPACE=$1; n=0; while [ -e $2 ]; do n=$((n+1)); "
+    "ctr run --rm --null-io docker.io/library/busybox:local load-$n sh -c 'exit 3' || true; sleep 0.1; done"
+)
+
+
+class Place:
+    """A node: its servers, and what every bridge of it is started with."""
+
+    def __init__(self, factory: BridgeFactory, ctr: Ctr, server: NatsServer, state: Path) -> None:
+        self.ctr, self.server, self._factory = ctr, server, factory
+        self.options = (
+            *("--containerd", ctr.host.address, "--nats", server.url, "--node", "n1", "--state-dir", state),
+            *("--namespace", ctr.namespace, "--http", "127.0.0.1:0"),
+        )
+
+    def start(self, *more: str) -> Bridge:
+        return self._factory(*self.options, *more)
+
+    def words(self) -> list[str]:
+        """What the log tells of the node, without heartbeats and leases."""
+        found = [message for message in stored(self.server.url) if message.subject.startswith("containerd.nodes.")]
+        return [each.word for each in found if each.word not in {"heartbeat", "lease"} and "image" not in each.word]
+
+
+@pytest.fixture
+def place(bridge_factory: BridgeFactory, ctr: Ctr, nats_server_factory: NatsServerFactory, tmp_path: Path) -> Place:
+    return Place(bridge_factory, ctr, nats_server_factory(), tmp_path / "state")
+
+
+@pytest.fixture
+def load(ctr: Ctr) -> Iterator[Path]:
+    """Containers that come and go, until the file is taken away."""
+    on = ctr.host.shared / f"load-{ctr.namespace}"
+    on.touch()
+    busy = [
+        ctr.host.popen(
+            "sh", "-c", LOAD.replace("load-", f"{name}-"), "load", ctr.namespace, str(on), stdout=subprocess.DEVNULL
+        )
+        for name in "ab"
+    ]
+    yield on
+    on.unlink(missing_ok=True)
+    for each in busy:
+        each.wait(90)
+
+
+def test_ten_upgrades_under_load_miss_nothing_and_repeat_nothing(place: Place, load: Path) -> None:
+    bridge = place.start()
+    bridge.live()
+    with place.ctr.events() as seen:
+        for number in range(UPGRADES):
+            successor = place.start("--take-over")
+            successor.until_logged("following containerd")
+            assert bridge.process.wait(90) == 0
+            bridge.until_ended()
+            assert f"stopping: handed over to pid {successor.process.pid}" in bridge.log
+            bridge = successor
+            seen.until_topic("/tasks/exit")  # there is load
+            assert number or bridge.runs
+        load.unlink()
+        place.ctr.run("last", "true")
+        seen.until_topic("/tasks/exit", "last")
+    messages = until_stored(place.server.url, exit_of("last"))
+    told, expected = told_by_us(messages), told_by_ctr(seen.seen)
+    assert len(expected) > UPGRADES
+    # The witness began in the middle of the first containers.
+    whole = {name: events for name, events in expected.items() if events[0][0] == "container-create"}
+    assert {name: told[name] for name in whole} == whole
+    gapless(messages)
+    words = place.words()
+    assert words.count("gap") == 1  # the first start
+    assert words.count("started") == words.count("connected") == UPGRADES + 1
+    assert words.count("stopped") == UPGRADES
+    # What the first start found in containerd's lists is told before its end; nothing had to be told after that.
+    begun = next(at for at, message in enumerate(messages) if message.word == "reconciled")
+    assert not [message for message in messages[begun + 1 :] if message.event["origin"] == "reconciled"]
+    assert bridge.stop() == 0
+
+
+def test_a_plain_restart_says_how_long_nobody_looked(place: Place, load: Path) -> None:
+    bridge = place.start()
+    live = bridge.live()
+    assert bridge.stop() == 0
+    bridge.start()
+    bridge.live(after=live)
+    place.ctr.run("last", "true")
+    messages = until_stored(place.server.url, exit_of("last"))
+    first, gap = [message for message in messages if message.word == "gap"]
+    assert (first.data["cause"], gap.data["cause"]) == ("first-start", "not-running")
+    assert gap.data["since"] < gap.data["until"]
+
+
+def test_where_nobody_works_it_is_a_start_like_any_other(place: Place) -> None:
+    bridge = place.start("--take-over")
+    bridge.live()
+    assert place.words()[:2] == ["started", "gap"]
+
+
+def test_a_bridge_that_dies_in_the_middle_leaves_a_gap_and_no_more(place: Place) -> None:
+    """The predecessor is killed at the moment when the successor asks: nothing was written down as a cut."""
+    bridge = place.start()
+    bridge.live()
+    bridge.process.send_signal(19)  # it does not hear of it
+    successor = place.start("--take-over")
+    successor.until_logged("asking the bridge with pid")
+    bridge.kill()
+    successor.until_logged("the former bridge ended without handing over")
+    successor.live()
+    place.ctr.run("last", "true")
+    messages = until_stored(place.server.url, exit_of("last"))
+    assert [message.data["cause"] for message in messages if message.word == "gap"] == ["first-start", "not-running"]
+    gapless(messages)

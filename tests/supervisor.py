@@ -1,0 +1,69 @@
+"""A supervisor as systemd is one to a service: a socket that is told things, and what it was told, in order."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.fix_bridge import WITHIN_S
+
+
+class Supervisor:
+    """Listens on a datagram socket; `environ` is for the daemon."""
+
+    def __init__(self, path: Path, *, watchdog_s: float = 2.0) -> None:
+        self.path = path
+        self.watchdog_s = watchdog_s
+        self.told: list[str] = []
+        """Every assignment so far, in the order in which they came: `READY=1`, `STATUS=...`, `WATCHDOG=1`."""
+
+    def __enter__(self) -> Self:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._socket.close()
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        watchdog = {"WATCHDOG_USEC": str(int(self.watchdog_s * 1e6))} if self.watchdog_s else {}
+        return {**os.environ, "NOTIFY_SOCKET": str(self.path), **watchdog}
+
+    def until(self, text: str, *, times: int = 1, after: int | None = None) -> int:
+        """Wait until it was told something with `text` so often; return how much it had been told by then.
+
+        Args:
+            text: what to wait for.
+            times: how often.
+            after: behind which number of what it was told; all that was read before unless given.
+        """
+        start = len(self.told) if after is None else after
+        deadline = time.monotonic() + WITHIN_S
+        while True:
+            found = [number for number, line in enumerate(self.told[start:], start + 1) if text in line]
+            if len(found) >= times:
+                return found[times - 1]
+            left = deadline - time.monotonic()
+            assert left > 0, f"{text!r} was not told {times} times, but: {self.told[start:]}"
+            self._read(left)
+
+    def now(self) -> int:
+        """Read what has come, and return how much it was told."""
+        while self._read(0):
+            pass
+        return len(self.told)
+
+    def _read(self, within: float) -> bool:
+        self._socket.settimeout(within)
+        try:
+            message = self._socket.recv(65_536).decode()
+        except (BlockingIOError, TimeoutError):
+            return False
+        self.told += message.splitlines()
+        return True
