@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
+from bridge.model.kinds import convert, decoder
 from bridge.model.nanos import Nanos
 from bridge.ports.engine import EngineContainer
 
@@ -64,7 +64,7 @@ def containers(answer: Any, health: str | None = None) -> Iterator[EngineContain
     Raises:
         msgspec.ValidationError: it is no list of containers.
     """
-    for one in msgspec.convert(answer, list[_Summary]):
+    for one in convert(answer, list[_Summary]):
         names = [name.removeprefix("/") for name in one.Names or ()]
         yield EngineContainer(
             id=one.Id,
@@ -81,7 +81,7 @@ def ids(answer: Any) -> Iterable[str]:
     Raises:
         msgspec.ValidationError: it is no list of containers.
     """
-    return [one.Id for one in msgspec.convert(answer, list[_Summary])]
+    return [one.Id for one in convert(answer, list[_Summary])]
 
 
 def change(line: bytes) -> Change | None:
@@ -90,7 +90,7 @@ def change(line: bytes) -> Change | None:
     Raises:
         msgspec.DecodeError: it is no event.
     """
-    event = msgspec.json.decode(line, type=_Event)
+    event = decoder(_Event).decode(line)
     word, _, told = event.Action.partition(": ")
     if word == "health_status":
         return Change(event.Actor.ID, "health", Nanos(event.timeNano), told) if told in HEALTH else None

@@ -20,6 +20,11 @@ pytestmark = [pytest.mark.containerd, pytest.mark.nats, ENGINE, pytest.mark.time
 
 OF_PROJECT = "com.docker.compose.project"
 OF_SERVICE = "com.docker.compose.service"
+FILES = tuple(
+    option
+    for name in ("compose.yaml", *(f"examples/compose/{one}.yaml" for one in ("audit", "grow")))
+    for option in ("--file", name)
+)
 NUMBER = "com.docker.compose.container-number"
 
 
@@ -140,6 +145,19 @@ def test_another_name_is_told_at_once(project: Engine) -> None:
     until(project, "containerd-bridge-web-1", lambda told: words(told).count("io.containerd.container.update.v1") == 1)
 
 
+def test_the_examples_keep_an_audit_trail_and_give_memory(project: Engine) -> None:
+    project.compose(*FILES, "up", "--detach", "audit", "grow", "growing")
+    soon(lambda: "it was enough" in project.compose("logs", "growing"))
+    said = project.compose(*FILES, "logs", "--no-log-prefix", "grow")
+    assert "16777216 bytes are not enough" in said
+    assert "raised to" in said
+    ends = "select count(*) from exits where name = 'containerd-bridge-growing-1' and exit_status = 137"
+    asked = (
+        f"import sqlite3; print(sqlite3.connect('/var/lib/containerd-bridge/audit.db').execute({ends!r}).fetchone()[0])"
+    )
+    soon(lambda: int(project.compose(*FILES, "exec", "--no-TTY", "audit", "python3", "-c", asked)) >= 1)
+
+
 def outside(factory: BridgeFactory, engine: Engine, nats_url: str, state_dir: Path) -> Bridge:
     """A second bridge, outside of Docker, on the same containerd and the same dockerd."""
     bridge = factory(
@@ -175,7 +193,7 @@ def test_down_leaves_nothing_but_the_log(
     outside(bridge_factory, project, nats_url, tmp_path / "state")
     # What ran before this bridge is told with all that Docker says of it, health too.
     soon(lambda: "running (healthy)" in ask(nats_url, "ps", "--name", web).stdout)
-    project.compose("down", "--volumes", "--timeout", "1")
+    project.compose(*FILES, "down", "--volumes", "--timeout", "1")
     ours = f"label={OF_PROJECT}=containerd-bridge"
     assert project("ps", "--all", "--quiet", "--filter", ours) == ""
     assert project("network", "ls", "--quiet", "--filter", ours) == ""
