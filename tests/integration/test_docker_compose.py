@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -14,17 +15,21 @@ import pytest
 
 from tests.fix_bridge import WITHIN_S, Bridge, BridgeFactory
 from tests.fix_engine import ENGINE
+from tests.pages import blocks, differs, shown
 from tests.testbed import Engine
 
 pytestmark = [pytest.mark.containerd, pytest.mark.nats, ENGINE, pytest.mark.timeout(600)]
 
 OF_PROJECT = "com.docker.compose.project"
 OF_SERVICE = "com.docker.compose.service"
-FILES = tuple(
-    option
-    for name in ("compose.yaml", *(f"examples/compose/{one}.yaml" for one in ("audit", "grow")))
-    for option in ("--file", name)
-)
+EXAMPLES = ("examples/compose/audit.yaml", "examples/compose/grow.yaml")
+FILES = tuple(option for name in ("compose.yaml", *EXAMPLES) for option in ("--file", name))
+CLAIMED = blocks("docs/docker.md", "console")
+ASIDE = {
+    "docker compose up": "the fixture has done it, with an image that was built without network",
+    "docker compose down": "the last test does it",
+}
+"""Lines that are not typed here, and why."""
 NUMBER = "com.docker.compose.container-number"
 
 
@@ -147,7 +152,7 @@ def test_another_name_is_told_at_once(project: Engine) -> None:
 
 def test_the_examples_keep_an_audit_trail_and_give_memory(project: Engine) -> None:
     project.compose(*FILES, "up", "--detach", "audit", "grow", "growing")
-    soon(lambda: "it was enough" in project.compose("logs", "growing"))
+    soon(lambda: "it was enough" in project.compose(*FILES, "logs", "growing"))
     said = project.compose(*FILES, "logs", "--no-log-prefix", "grow")
     assert "16777216 bytes are not enough" in said
     assert "raised to" in said
@@ -183,6 +188,20 @@ def test_a_bridge_without_the_switch_for_moby_changes_nothing(
     assert refused.returncode != 0
     assert "foreign" in refused.stderr
     assert project("inspect", "--format", "{{.State.Paused}}", "containerd-bridge-web-1") == "false"
+
+
+def test_the_page_shows_what_happens(project: Engine) -> None:
+    for block in CLAIMED:
+        for one in shown(block):
+            if any(one.command.startswith(line) for line in ASIDE):
+                continue
+            program, *args = shlex.split(one.command)
+            assert program == "docker"
+            if args[0] == "inspect":  # dockerd hears of it a moment later
+                soon(lambda args=args, one=one: not differs(one.lines, project(*args).splitlines()))
+                continue
+            ran = project.run(*args)
+            assert not one.lines or differs(one.lines, ran.stdout.splitlines()) == "", one.command
 
 
 def test_down_leaves_nothing_but_the_log(
