@@ -6,6 +6,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import valid
+
 # How long an example takes says more about what else the machine does; pytest's own time-out finds what hangs.
 # The build machine tries the same examples each time, so that what it says is about the change; everybody else tries new ones.
 STEADY = bool(os.environ.get("CI"))
@@ -17,6 +19,8 @@ settings.load_profile("without deadline")
 # A shell without job control has what it puts into the background ignore SIGINT, and so would every program that we interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+valid.install()
 
 pytest_plugins = [
     "tests.fix_nats",

@@ -71,6 +71,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.errors",
         "bridge.config",
     },
+    "bridge.host_checkup": {
+        "bridge.client",
+        "bridge.config",
+        "bridge.containerd",
+        "bridge.errors",
+        "bridge.model",
+        "bridge.policy",
+    },
     "bridge.health": {"bridge.errors"},
     "bridge.vitals": {"bridge.ports", "bridge.capture", "bridge.watch"},
     "bridge.notify": set(),
@@ -111,7 +119,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Room -> the other rooms of ours that it may import. Everybody may import `bridge` itself, which is the version."""
 
-LAZILY = {("bridge.cli.running", "bridge.daemon")}
+LAZILY = {("bridge.cli.running", "bridge.daemon"), ("bridge.cli.doctor", "bridge.host_checkup")}
 """Module -> room that it may import inside a function: who only reads events does not load the daemon."""
 
 FOREIGN: dict[str, set[str]] = {
@@ -273,9 +281,9 @@ def test_the_page_has_the_table() -> None:
     name = re.compile(r"`(?:bridge/)?(\w+)")
     told = {f"bridge.{name.findall(room)[0]}": {f"bridge.{one}" for one in name.findall(may)} for room, _, may in rows}
     there = {room: others for room, others in MAY_IMPORT.items() if room not in {"bridge._pb", "bridge.__main__"}}
-    # Nobody needs to be told what the daemon knows of, and that `serve` is the command line's way to it.
+    # Nobody needs to be told what the daemon knows of, and which commands are the command line's ways to it and to its host.
     told["bridge.daemon"] = there["bridge.daemon"]
-    told["bridge.cli"] -= {"bridge.daemon", "bridge.serve"}
+    told["bridge.cli"] -= {"bridge.daemon", "bridge.serve", "bridge.host_checkup", "bridge.doctor"}
     assert told == there
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
@@ -14,6 +15,7 @@ from bridge.cli import (
     checkpoint_keys,
     checkpoint_making,
     checkpoints,
+    completion,
     creating,
     doctor,
     events,
@@ -36,8 +38,9 @@ from bridge.cli import (
     verbs,
 )
 from bridge.cli.connection import Connect
-from bridge.cli.exits import PROGRAM, USAGE, Exit, complain
+from bridge.cli.exits import PROGRAM, USAGE, Exit, as_json, complain
 from bridge.cli.help import Command, Group
+from bridge.cli.near import did_you_mean
 from bridge.cli.serve import serve
 from bridge.client import connect as connect_to_nats
 
@@ -88,6 +91,7 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
         "version": nodes.version,
         "config": settings.config,
         "schema": schema.schema,
+        "completion": completion.completion,
     },
 }
 
@@ -118,6 +122,8 @@ _SHORT: Final = {
     "serve": "Keep a containerd's events in JetStream, take commands for it.",
     "run": "Make a container, start it, and wait for its end.",
     "close-stdin": "End the input of a process.",
+    "completion": "Complete commands, containers and nodes in a shell.",
+    "doctor": "Find what is not in order, and say what to do.",
 }
 """What the list of commands says, where that is not the first sentence of the command's own help."""
 
@@ -194,9 +200,61 @@ def main(arguments: Sequence[str], *, connect: Connect | None = None) -> int:
     except Exit as end:
         return end.status
     except _UsageError as error:
-        # Without click's list of similar options, which are hardly ever what was meant: the hint leads to all of them.
+        # Without click's list of similar options, which are hardly ever what was meant: ours knows the names of others.
         message: str = getattr(error, "message", "") if hasattr(error, "possibilities") else error.format_message()
         command = error.ctx.command_path if error.ctx is not None else PROGRAM
-        complain(f"{message[:1].lower()}{message[1:].rstrip('.')}", hint=f"See '{command} --help'.")
+        message = message.partition(". Did you mean")[0]
+        as_json.set(as_json.get() or "--json" in list(arguments)[: _ours(arguments)])
+        meant = _meant(error, message)
+        hint = f"{meant[:1].upper()}{meant[1:]} See '{command} --help'." if meant else f"See '{command} --help'."
+        complain(f"{message[:1].lower()}{message[1:].rstrip('.')}", hint=hint, code="usage")
         return USAGE
+    finally:
+        as_json.set(False)
     return status if isinstance(status, int) else 0
+
+
+def _ours(arguments: Sequence[str]) -> int:
+    """Return how many of the arguments are ours: what stands behind `--` is another program's."""
+    given = list(arguments)
+    return given.index("--") if "--" in given else len(given)
+
+
+_ELSEWHERE: Final = {
+    "c": "list",
+    "checkpoints": "checkpoint ls",
+    "commit": "checkpoint create",
+    "container": "ps",
+    "image": "images",
+    "info": "nodes",
+    "load": "import",
+    "log": "history",
+    "logs": "attach --from-start",
+    "port": "inspect",
+    "restore": "checkpoint restore",
+    "rm": "delete",
+    "save": "checkpoint export",
+    "snapshot": "checkpoint create",
+    "system": "doctor",
+    "t": "ps",
+    "task": "ps",
+    "unpause": "resume",
+    "watch": "events",
+}
+"""What docker, ctr and others call it."""
+
+
+def _meant(error: Any, message: str) -> str:
+    """Return what may have been meant by a command or an option that there is not."""
+    command = error.ctx.command if error.ctx is not None else None
+    quoted = re.search(r"'([^']+)'", message)
+    if message.startswith("No such command") and quoted is not None and command is not None:
+        if error.ctx.parent is None and quoted[1] in _ELSEWHERE:
+            return f"here that is `{PROGRAM} {_ELSEWHERE[quoted[1]]}`."
+        return did_you_mean(quoted[1], command.commands)
+    if hasattr(error, "possibilities") and command is not None:
+        names = [
+            name for each in command.params for name in [*each.opts, *each.secondary_opts] if name.startswith("--")
+        ]
+        return did_you_mean(str(error.option_name), names)
+    return ""

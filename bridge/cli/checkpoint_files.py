@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, get_args
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 
 from bridge.cli.checkpoints import CheckpointName, OfContainer, OfNode
+from bridge.cli.colours import console, is_drawn_on
 from bridge.cli.connection import client_command
 from bridge.cli.exits import USAGE, complain
 from bridge.cli.options import Json, OneNamespace, checked
@@ -66,6 +66,7 @@ async def export(
     node: OfNode = None,
     namespace: OneNamespace = None,
     container: OfContainer = None,
+    as_json: Json = False,
 ) -> None:
     """Write a checkpoint's archive to a file, which only its owner can read.
 
@@ -78,8 +79,13 @@ async def export(
         complain("an archive is nothing for a terminal: redirect standard output, or give a file")
         raise typer.Exit(USAGE)
     packing: Compression | None = next((how for how in get_args(Compression) if how == compression), None)
-    with _bar(f"{record.container}/{record.name}", record.archive.size) as tell:
+    with _bar(f"{record.container}/{record.name}", record.archive.size, quiet=as_json) as tell:
         await checkpoints.export(record, output, packing=packing, tell=tell)
+    if as_json:
+        if output is None:  # the archive is there
+            complain(f"{record.container}/{record.name} is written to standard output")
+        else:
+            Terminal().json({"checkpoint": record.key.token, "file": str(output), "bytes": output.stat().st_size})
 
 
 @client_command
@@ -137,11 +143,10 @@ async def import_file(
 @contextmanager
 def _bar(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error, if a person looks at it; yield what moves it."""
-    console = Console(stderr=True, highlight=False, markup=False)
-    if quiet or not console.is_terminal:
+    if quiet or not is_drawn_on(stderr=True):
         yield lambda _: None
         return
     columns = (TextColumn("{task.fields[what]:<36}", markup=False), BarColumn(bar_width=24), DownloadColumn())
-    with Bars(*columns, TransferSpeedColumn(), console=console, transient=True) as bars:
+    with Bars(*columns, TransferSpeedColumn(), console=console(stderr=True), transient=True) as bars:
         row = bars.add_task("", total=total or None, what=printable(what)[:36])
         yield lambda size: bars.update(row, completed=size)

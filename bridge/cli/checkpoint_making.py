@@ -56,7 +56,7 @@ def _place(text: str) -> tuple[str, str]:
 
 
 Check: TypeAlias = Annotated[bool, typer.Option("--check", help="Only say what would be met.")]
-Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Also if that is known to fail.")]
+Force: TypeAlias = Annotated[bool, typer.Option("--force", "-f", help="Also if that is known to fail.")]
 
 
 def _command(options: list[Any]) -> Callable[[Callable[..., Coroutine[Any, Any, None]]], Callable[..., None]]:
@@ -118,7 +118,9 @@ async def create(
     ] = False,
     empty_ns: Annotated[
         list[str] | None,
-        typer.Option("--empty-ns", metavar="NS", rich_help_panel=_DUMP, help="Without this namespace: network."),
+        typer.Option(
+            "--empty-ns", metavar="NS", rich_help_panel=_DUMP, help="Without this namespace: network (repeatable)."
+        ),
     ] = None,
     cgroups_mode: Annotated[
         str, typer.Option("--cgroups-mode", metavar="MODE", rich_help_panel=_DUMP, help="ignore, soft, full or strict.")
@@ -184,7 +186,7 @@ async def restore(
     clones: Annotated[
         int | None, typer.Option("--clone", metavar="N", min=1, max=MOST_CLONES, help="So many, ID-1 to ID-N.")
     ] = None,
-    tcp_close: Annotated[bool, typer.Option("--tcp-close", help="Without its TCP connections.")] = False,
+    tcp_close: Annotated[bool, typer.Option("--tcp-close", help="Let TCP connections be closed there.")] = False,
     stdio: Annotated[str, typer.Option("--stdio", metavar="WHERE", help="null or bus; as it was unless given.")] = "",
     trust: Annotated[bool, typer.Option("--trust", help="Also what the catalogue does not vouch for.")] = False,
     check: Check = False,

@@ -49,7 +49,7 @@ async def ls(
     ] = None,
     node: OfNode = None,
     namespace: OneNamespace = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Whole keys alone.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what it is called, a line each.")] = False,
     as_json: Json = False,
     no_truncate: NoTruncate = False,
 ) -> None:

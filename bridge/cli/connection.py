@@ -15,11 +15,13 @@ from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, TypeAlias, 
 import typer
 from msgspec import Struct
 
+from bridge.cli.advice import advise
 from bridge.cli.exits import PROGRAM, while_read
 from bridge.cli.signatures import own_parameters, parameter, taken, with_parameters
 from bridge.client import Bus
 from bridge.client.connect import embedded_here
 from bridge.config import ENVIRONMENT, Config, NatsConfig, load
+from bridge.errors import BridgeError
 
 __all__ = [
     "Connect",
@@ -38,6 +40,7 @@ __all__ = [
     "Opening",
     "client_command",
     "opening_command",
+    "settings_command",
     "with_connection_options",
 ]
 
@@ -108,7 +111,7 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
     nats_api_prefix: NatsApiPrefix = None
     root: Annotated[str | None, _option("TOKEN", "First token of every subject (containerd).")] = None
     state_dir: Annotated[Path | None, _option("DIR", "State of the bridge whose embedded server is used.")] = None
-    config: Annotated[Path | None, _option("FILE", "TOML file with these settings.")] = None
+    config: Annotated[Path | None, _option("FILE", "TOML file with settings.")] = None
     log_level: Annotated[str | None, _option("LEVEL", "debug, info, warning or error (warning).")] = None
 
     def load(self) -> Config:
@@ -154,6 +157,7 @@ _OPTIONS = [
 ]
 _CONTEXT = parameter("context", typer.Context)
 _OPENING = parameter("opening", AbstractAsyncContextManager)
+_CONFIG = parameter("config", Config)
 
 
 def with_connection_options(body: Callable[Concatenate[ConnectionOptions, P], None]) -> Callable[..., None]:
@@ -171,13 +175,27 @@ def client_command(body: Callable[Concatenate[Bus, P], Coroutine[Any, Any, None]
 
     async def with_bus(opening: Opening, /, **values: Any) -> None:
         async with opening as bus:
-            await body(bus, **values)  # type: ignore[call-arg]
+            try:
+                await body(bus, **values)  # type: ignore[call-arg]
+            except BridgeError as error:
+                await advise(bus, error)
+                raise
 
     return opening_command(with_parameters(with_bus, body, [_OPENING, *own_parameters(body)]))
 
 
 def opening_command(body: Callable[Concatenate[Opening, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Make a command of `body`, which is given the bus still to be opened, so that it can do without, and its own options."""
+
+    async def without_settings(opening: Opening, _config: Config, /, **values: Any) -> None:
+        await body(opening, **values)  # type: ignore[call-arg]
+
+    return settings_command(with_parameters(without_settings, body, [_OPENING, _CONFIG, *own_parameters(body)]))
+
+
+def settings_command(body: Callable[Concatenate[Opening, Config, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make a command of `body`, which is given the bus still to be opened, the settings as they apply, and its own options."""
+    own = own_parameters(body)[1:]
 
     def command(*, context: typer.Context, **values: Any) -> None:
         options = ConnectionOptions(**taken(values, _OPTIONS))
@@ -193,11 +211,11 @@ def opening_command(body: Callable[Concatenate[Opening, P], Coroutine[Any, Any, 
                 checkpoint_key=config.checkpoint_key,
             )
             async with while_read():
-                await body(opening, **values)  # type: ignore[call-arg]
+                await body(opening, config, **values)  # type: ignore[call-arg]
 
         asyncio.run(run())
 
-    return with_parameters(command, body, [_CONTEXT, *own_parameters(body), *_OPTIONS])
+    return with_parameters(command, body, [_CONTEXT, *own, *_OPTIONS])
 
 
 def _log_to_stderr(level: str | None) -> None:

@@ -133,7 +133,9 @@ class CreateOptions(Struct, frozen=True, kw_only=True):
         str | None,
         typer.Option("--memory", "-m", metavar="SIZE", help="At most so much, such as 64m.", callback=checked(_size)),
     ] = None
-    cpus: Annotated[float | None, typer.Option("--cpus", metavar="N", help="At most so many, such as 0.5.")] = None
+    cpus: Annotated[
+        float | None, typer.Option("--cpus", metavar="N", help="Processors' worth of time, such as 1.5.")
+    ] = None
     pids_limit: Annotated[int | None, typer.Option("--pids-limit", metavar="N", help="At most so many processes.")] = (
         None
     )

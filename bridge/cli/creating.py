@@ -122,7 +122,9 @@ async def run(
     fields: dict[str, Any],
     given: dict[str, Any],
     *,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print its id and leave it running.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print what it is called, and leave it running.")
+    ] = False,
     remove: Annotated[
         bool, typer.Option("--rm", help="The node deletes it as soon as it has ended, whatever becomes of us.")
     ] = False,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
-from bridge.cli.connection import Opening, opening_command
+from bridge.cli.connection import Opening, settings_command
 from bridge.cli.options import Json, Namespace, NodeName, checked
 from bridge.cli.printable import printable
 from bridge.cli.terminal import Columns, Terminal
-from bridge.client import ConfigError, Finding
+from bridge.client import BridgeError, Bus, ConfigError, Finding
+from bridge.client.troubles import explained, unreachable
+from bridge.config import Config
+from bridge.model.nodes import NodeRecord
 from bridge.ports import RoleAt
 
 __all__ = ["doctor"]
@@ -33,9 +37,10 @@ def _check_role(role: str) -> None:
         raise ValueError(f"there is no role {role!r}: choose from {', '.join(_NEEDED)}")
 
 
-@opening_command
+@settings_command
 async def doctor(
     opening: Opening,
+    config: Config,
     *,
     role: Annotated[
         str | None,
@@ -50,20 +55,35 @@ async def doctor(
     container: Annotated[
         str | None, typer.Option("--container", "-c", metavar="ID", help="The container, for its operator.")
     ] = None,
+    host: Annotated[
+        bool | None,
+        typer.Option(
+            "--host/--no-host",
+            help="Look at this host too, as its bridge's settings have it; so for root where a bridge has run.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Look whether everything on the bus is in order.
+    """Look whether everything on the bus, and on a bridge's host, is in order.
 
     Server, stream, how long it keeps events, nodes, buckets, permissions: a line for each thing, with what to do where there is
-    something to do. Ends with status 1 if one fails. Nothing is changed. --node, --namespace and --container say for whom the
-    role is.
+    something to do, and why that matters. Ends with status 1 if one fails. Nothing is changed. --node, --namespace and
+    --container say for whom the role is. The host is looked at with the settings of --config and the environment, as `serve` has
+    them.
     """
     asked = _asked(role, node, namespace, container)
+    records: list[NodeRecord] = []
     try:
         async with opening as bus:
             found = await bus.checkup(asked)
+            records = await _records(bus)
     except ConfigError as error:
-        found = [Finding(level="fail", area="nats", message=str(error))]
+        found = explained([unreachable(str(error))])
+    if _bridge_has_run(config) if host is None else host:
+        from bridge import host_checkup  # noqa: PLC0415 - who looks at the bus alone needs no gRPC
+
+        found += await host_checkup.checkup(config, records=records)
     terminal = Terminal()
     if as_json:
         for finding in found:
@@ -72,6 +92,17 @@ async def doctor(
         _show(found, terminal)
     if any(finding.level == "fail" for finding in found):
         raise typer.Exit(1)
+
+
+async def _records(bus: Bus) -> list[NodeRecord]:
+    try:
+        return [one.record for one in await bus.known_nodes(wait=0) if one.record is not None]
+    except BridgeError:
+        return []  # who may not read them is told so
+
+
+def _bridge_has_run(config: Config) -> bool:
+    return os.geteuid() == 0 and (config.state_dir / "lock").exists()
 
 
 def _asked(role: str | None, node: str | None, namespace: str | None, container: str | None) -> RoleAt | None:
@@ -99,5 +130,7 @@ def _show(found: Sequence[Finding], terminal: Terminal) -> None:
     ]
     for row in rows:
         columns.fit(row)
-    for row in rows:
+    for row, finding in zip(rows, found, strict=True):
         terminal.line(columns.line(row))
+        if finding.why:
+            terminal.line(Text(f"      {finding.why} ({finding.trouble})", "dim"))

@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None, *, connect: Connect | None = No
         connect: how the client commands reach the bus; `bridge.client.connect` unless given.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["__complete"]:
+        from bridge.cli.completing import complete  # noqa: PLC0415 - what the daemon must not have in memory
+
+        return complete(given[1:])
     plain = plain_serve(given)
     if plain is None:
         from bridge.cli import app  # noqa: PLC0415 - what the daemon must not have in memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Annotated
 
@@ -9,6 +10,8 @@ import msgspec
 import typer
 
 from bridge.cli.connection import client_command
+from bridge.cli.docker_events import DockerEvents
+from bridge.cli.near import did_you_mean
 from bridge.cli.options import (
     ContainerIds,
     ExitStatuses,
@@ -21,18 +24,26 @@ from bridge.cli.options import (
     checked,
 )
 from bridge.cli.table import EventTable
+from bridge.cli.template import Template
 from bridge.cli.terminal import Terminal
-from bridge.client import Bus, EventFilter, read_point
+from bridge.client import Bus, EventFilter, LogError, read_point
+from bridge.model.state import ContainerState
 
 __all__ = ["events"]
 
 
-_FORMATS = ("table", "json")
+_FORMATS = ("table", "json", "docker")
 
 
 def _check_format(form: str) -> None:
-    if form not in _FORMATS:
-        raise ValueError(f"{form!r} is no format: choose from {', '.join(_FORMATS)}")
+    if form in _FORMATS:
+        return
+    if "{" not in form:
+        meant = did_you_mean(form, _FORMATS) or f"choose from {', '.join(_FORMATS)}"
+        raise ValueError(
+            f"{form!r} is no format: {meant}, or give a template such as '{{time}} {{word}} {{container}}'"
+        )
+    Template(form)
 
 
 def _check_word(word: str) -> None:
@@ -86,8 +97,8 @@ async def events(
         str,
         typer.Option(
             "--format",
-            metavar="table|json",
-            help="A table, or one CloudEvent per line.",
+            metavar="FORMAT",
+            help="table, json (one CloudEvent per line), docker (as Docker 29 has it), or a template: '{time} {word}'.",
             callback=checked(_check_format),
         ),
     ] = "table",
@@ -129,11 +140,27 @@ async def events(
         if as_json or form == "json":
             async for event in stream:
                 terminal.json(one_line(event.body))
+        elif form == "docker":
+            ours = DockerEvents(await _running(bus))
+            async for event in stream:
+                if (told := ours.told(event.recorded)) is not None:
+                    terminal.json(told)
+        elif form != "table":
+            template = Template(form)
+            async for event in stream:
+                terminal.line(template.filled(event))
         else:
             table = EventTable(terminal)
             table.begin()
             async for event in stream:
                 table.show(event)
+
+
+async def _running(bus: Bus) -> Sequence[ContainerState]:
+    try:
+        return await bus.states()
+    except LogError:
+        return []  # nobody keeps states: how long something ran is then known of what is seen to start
 
 
 def one_line(body: bytes) -> bytes:

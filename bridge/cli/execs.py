@@ -63,12 +63,12 @@ async def exec_(
     container: Container,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The program and its arguments.")],
     interactive: Annotated[
-        bool, typer.Option("--interactive", "-i", help="Our input is its input; with -d it waits for `attach`.")
+        bool, typer.Option("--interactive", "-i", help="It takes input, ours where we are attached.")
     ] = False,
-    tty: Annotated[
-        bool, typer.Option("--tty", "-t", help="Give it a terminal; with -i ours, ctrl-p ctrl-q leaves.")
+    tty: Annotated[bool, typer.Option("--tty", "-t", help="Give it a terminal.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print what it is called, and leave it running.")
     ] = False,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print its name and leave it running.")] = False,
     capture: Annotated[
         bool, typer.Option("--capture", help="Be not with it: show its output, 256 KiB of each, when it has ended.")
     ] = False,
@@ -86,12 +86,18 @@ async def exec_(
     ] = None,
     env: Annotated[
         list[str] | None,
-        typer.Option("--env", "-e", metavar="K=V", help="Variable (repeatable).", callback=checked(_check_variable)),
+        typer.Option(
+            "--env",
+            "-e",
+            metavar="NAME=VALUE",
+            help="Set a variable; NAME alone takes ours (repeatable).",
+            callback=checked(_check_variable),
+        ),
     ] = None,
-    workdir: Annotated[str | None, typer.Option("--workdir", "-w", metavar="DIR", help="Where it works.")] = None,
-    user: Annotated[
-        str | None, typer.Option("--user", "-u", metavar="USER", help="Name or uid, with :group too.")
+    workdir: Annotated[
+        str | None, typer.Option("--workdir", "-w", metavar="PATH", help="Directory in which it begins.")
     ] = None,
+    user: Annotated[str | None, typer.Option("--user", "-u", metavar="USER[:GROUP]", help="Names or numbers.")] = None,
     cap: Annotated[
         list[str] | None,
         typer.Option(

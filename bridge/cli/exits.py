@@ -6,17 +6,21 @@ import asyncio
 import errno
 import fcntl
 import io
+import json
 import logging
 import os
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import Self
 
 from bridge.cli.printable import printable
-from bridge.errors import BridgeError, CommandFailed, ConfigError
+from bridge.cli.remedies import suggestion
+from bridge.errors import BridgeError, CommandFailed, ConfigError, LogRefused, LogUnavailable, SourceLost
 
-__all__ = ["PROGRAM", "USAGE", "Exit", "complain", "complaint", "exits", "while_read"]
+__all__ = ["PROGRAM", "USAGE", "Complaint", "Exit", "as_json", "complain", "complaint", "exits", "while_read"]
 
 PROGRAM = "containerd-bridge"
 
@@ -29,18 +33,62 @@ PIPE = 141
 log = logging.getLogger(__name__)
 
 
-def complain(sentence: str, *, hint: str = "") -> None:
-    """Say on standard error what went wrong, in one line."""
+class Complaint(str):
+    """A sentence about what went wrong, with the word for its kind and what to do, where that is known."""
+
+    __slots__ = ("code", "suggestion")
+
+    code: str
+    suggestion: str
+
+    def __new__(cls, sentence: str, *, code: str = "failed", suggestion: str = "") -> Self:
+        """Take the sentence, its kind, and what to do."""
+        made = super().__new__(cls, sentence)
+        made.code, made.suggestion = code, suggestion
+        return made
+
+
+as_json: ContextVar[bool] = ContextVar("as_json", default=False)
+"""Whether complaints are JSON: the command was asked for that."""
+
+
+def complain(sentence: str, *, hint: str = "", code: str = "") -> None:
+    """Say on standard error what went wrong, in one line, and in another what to do; with --json as one object in a line."""
     sys.stdout.flush()
-    print(f"{PROGRAM}: {printable(sentence)}", file=sys.stderr)  # noqa: T201 - this is where errors are printed
+    hint = hint or getattr(sentence, "suggestion", "")
+    if as_json.get():
+        told = {
+            "error": code or getattr(sentence, "code", "note"),
+            "message": str(sentence),
+            "suggestion": hint or None,
+        }
+        print(json.dumps(told, ensure_ascii=False), file=sys.stderr)  # noqa: T201 - this is where errors are printed
+        return
+    print(f"{PROGRAM}: {printable(sentence)}", file=sys.stderr)  # noqa: T201
     if hint:
-        print(hint, file=sys.stderr)  # noqa: T201
+        print(printable(hint), file=sys.stderr)  # noqa: T201
 
 
-def complaint(error: BridgeError | ValueError) -> str:
-    """Return the sentence for an error, with containerd's own words where they say more."""
+def complaint(error: BridgeError | ValueError) -> Complaint:
+    """Return the sentence for an error, with containerd's own words where they say more, and with what to do about it."""
     words = error.containerd if isinstance(error, CommandFailed) else None
-    return f"{error} (containerd: {words})" if words and words not in str(error) else str(error)
+    sentence = f"{error} (containerd: {words})" if words and words not in str(error) else str(error)
+    return Complaint(sentence, code=_code(error), suggestion=suggestion(error))
+
+
+def _code(error: BridgeError | ValueError) -> str:
+    match error:
+        case CommandFailed(code=code):
+            return code
+        case ConfigError():
+            return "configuration"
+        case LogUnavailable() | SourceLost():
+            return "unavailable"
+        case LogRefused():
+            return "refused"
+        case ValueError():
+            return "invalid_argument"
+    return "failed"
 
 
 class Exit(Exception):
@@ -75,7 +123,7 @@ def exits(*passing: type[Exception]) -> Iterator[None]:
         raise Exit(USAGE if isinstance(error, ConfigError) else 1) from error
     except Exception as error:
         log.debug("details", exc_info=error)
-        complain(f"unexpected {type(error).__name__}: {error}; run with --log-level debug for details")
+        complain(f"unexpected {type(error).__name__}: {error}; run with --log-level debug for details", code="internal")
         raise Exit(INTERNAL) from error
 
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from bridge.cli.exits import exits
+from bridge.cli.examples import EXAMPLES
+from bridge.cli.exits import PROGRAM, as_json, exits
 
-__all__ = ["Command", "Group"]
+__all__ = ["Command", "Group", "in_order"]
+
+
+LAST: Final = (
+    *("--container", "--namespace", "--node", "--quiet", "--no-trunc", "--format", "--json"),
+    *("--dry-run", "--reason", "--as", "--help"),
+)
+"""What many commands have stands behind their own options, in this order."""
+
+
+def in_order(parameters: Iterable[Any]) -> list[Any]:
+    """Return options in the order in which every command shows them: its own first, then those that many have."""
+
+    def place(parameter: Any) -> int:
+        return max((LAST.index(name) + 1 for name in parameter.opts if name in LAST), default=0)
+
+    return sorted(parameters, key=place)
 
 
 class Command(TyperCommand):
@@ -17,6 +35,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        as_json.set(bool(ctx.params.get("as_json")) or ctx.params.get("form") in {"json", "docker"})
         with exits(typer.Exit, typer.Abort, typer.BadParameter):
             return super().invoke(ctx)
 
@@ -29,7 +48,7 @@ class Command(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and options in their sections."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for parameter in self.get_params(ctx):
+        for parameter in in_order(self.get_params(ctx)):
             record = parameter.get_help_record(ctx)
             if record is not None:
                 argument = parameter.param_type_name == "argument"
@@ -37,6 +56,14 @@ class Command(TyperCommand):
                 name = _name(parameter) if argument else record[0]
                 sections.setdefault(section, []).append((name, record[1]))
         _write(formatter, sections)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write its examples."""
+        examples = EXAMPLES.get(ctx.command_path.partition(" ")[2], ())
+        if examples:
+            with formatter.section("Examples"):
+                for example in examples:
+                    formatter.write(f"{' ' * formatter.current_indent}{PROGRAM} {example}\n")
 
 
 class Group(TyperGroup):

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from bridge.cli.colours import console, is_drawn_on
 from bridge.cli.connection import client_command
 from bridge.cli.creating import Namespace
 from bridge.cli.durations import ago
@@ -66,9 +66,12 @@ async def images(
     bus: Bus,
     *,
     filters: Annotated[
-        list[str] | None, typer.Option("--filter", "-f", metavar="FILTER", help="containerd's own (repeatable).")
+        list[str] | None,
+        typer.Option(
+            "--filter", "-f", metavar="FILTER", help="containerd's own, such as labels.app==web (repeatable)."
+        ),
     ] = None,
-    names_only: Annotated[bool, typer.Option("--quiet", "-q", help="Names alone.")] = False,
+    names_only: Annotated[bool, typer.Option("--quiet", "-q", help="Only what it is called, a line each.")] = False,
     namespace: Namespace = "default",
     node: NodeName = None,
     as_json: Json = False,
@@ -242,16 +245,17 @@ def _size(file: Path) -> int | None:
 @contextmanager
 def bars(*, total: int | None = None, quiet: bool = False) -> Iterator[Tell]:
     """Show bars on standard error, if a person looks at it, else a line for each step; yield what moves them."""
-    console = Console(stderr=True, highlight=False, markup=False)
     if quiet:
         yield lambda _: None
         return
-    if not console.is_terminal:
+    if not is_drawn_on(stderr=True):
         yield _lines()
         return
     names = TextColumn("{task.fields[what]:<36}", markup=False)
     events = TextColumn("{task.fields[event]:<12}", markup=False)
-    with Bars(names, events, BarColumn(bar_width=24), DownloadColumn(), console=console, transient=True) as shown:
+    with Bars(
+        names, events, BarColumn(bar_width=24), DownloadColumn(), console=console(stderr=True), transient=True
+    ) as shown:
         rows: dict[str, TaskID] = {}
 
         def tell(progress: Progress) -> None:

@@ -96,16 +96,17 @@ async def show(
 
 
 @client_command
-async def retry(bus: Bus, command_id: CommandName, *, node: NodeName = None) -> None:
+async def retry(bus: Bus, command_id: CommandName, *, node: NodeName = None, as_json: Json = False) -> None:
     """Send a job that was put aside once more; prints its id, a new one if it had started before."""
-    Terminal().line((await bus.jobs.retry(command_id, node=node)).command_id)
+    sent = (await bus.jobs.retry(command_id, node=node)).command_id
+    _done(command_id, as_json=as_json, sent=sent)
 
 
 @client_command
-async def drop(bus: Bus, command_id: CommandName, *, node: NodeName = None) -> None:
+async def drop(bus: Bus, command_id: CommandName, *, node: NodeName = None, as_json: Json = False) -> None:
     """Take a job that was put aside out of the quarantine."""
     await bus.jobs.drop(command_id, node=node)
-    Terminal().line(command_id)
+    _done(command_id, as_json=as_json)
 
 
 @client_command
@@ -116,6 +117,7 @@ async def cancel(
     node: NodeName = None,
     namespace: OneNamespace = None,
     container: OneContainer = None,
+    as_json: Json = False,
 ) -> None:
     """Take back a command that waits, or that waits for something itself, as a stop does."""
     known = await _known(bus, command_id, node, namespace, container)
@@ -125,7 +127,16 @@ async def cancel(
             "failed_precondition", f"command {command_id} has ended: `jobs show {command_id}` tells how"
         )
     await (await bus.node(view.node)).cancel(command_id, namespace=view.namespace, container=view.container)
-    Terminal().line(command_id)
+    _done(command_id, as_json=as_json)
+
+
+def _done(command_id: str, *, as_json: bool, sent: str | None = None) -> None:
+    """Print the id of what is done, or of what was sent in its place."""
+    terminal = Terminal()
+    if as_json:
+        terminal.json({"command_id": command_id} | ({} if sent is None else {"sent": sent}))
+    else:
+        terminal.line(sent or command_id)
 
 
 async def _known(

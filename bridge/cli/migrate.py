@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn
 from rich.progress import Progress as Bars
 
+from bridge.cli.colours import console, is_drawn_on
 from bridge.cli.connection import Opening, opening_command
 from bridge.cli.exits import USAGE, complain
 from bridge.cli.options import Container, Json, Namespace, NodeName
@@ -54,22 +54,26 @@ async def _migrate(
         ),
     ] = "0",
     verify: Annotated[bool, typer.Option("--verify", help="Compare both ends before the source lets go.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only say what it would meet on both nodes.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say what would be met.")] = False,
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Take back one that hangs: it runs on where it is.")
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", "-f", help="In spite of what blocks; with --abandon: it runs nowhere else.")
     ] = False,
-    tcp_established: Annotated[bool, _flag("--tcp-established", help="Take TCP connections along.")] = False,
+    tcp_established: Annotated[bool, _flag("--tcp-established", help="With its TCP connections.")] = False,
     tcp_close: Annotated[bool, _flag("--tcp-close", help="Let TCP connections be closed there.")] = False,
-    tcp_skip_in_flight: Annotated[bool, _flag("--tcp-skip-in-flight", help="Leave out those that begin.")] = False,
-    file_locks: Annotated[bool, _flag("--file-locks/--no-file-locks", help="Take locks on files along.")] = True,
-    ext_unix: Annotated[bool, _flag("--ext-unix", help="With unix sockets that lead outside.")] = False,
-    link_remap: Annotated[bool, _flag("--link-remap", help="With open files that have no name.")] = False,
+    tcp_skip_in_flight: Annotated[
+        bool, _flag("--tcp-skip-in-flight", help="Without those not established yet.")
+    ] = False,
+    file_locks: Annotated[bool, _flag("--file-locks/--no-file-locks", help="With its locks on files.")] = True,
+    ext_unix: Annotated[bool, _flag("--ext-unix", help="With sockets whose other end is outside.")] = False,
+    link_remap: Annotated[bool, _flag("--link-remap", help="With open files that have no name any more.")] = False,
     empty_ns: Annotated[
         list[str] | None,
-        typer.Option("--empty-ns", metavar="network", help="Leave it out (repeatable).", rich_help_panel=_CRIU),
+        typer.Option(
+            "--empty-ns", metavar="NS", help="Without this namespace: network (repeatable).", rich_help_panel=_CRIU
+        ),
     ] = None,
     cgroups_mode: Annotated[
         str,
@@ -176,16 +180,17 @@ def _figures(moved: Migrated) -> None:
 @contextmanager
 def _bar(container: str, *, quiet: bool) -> Iterator[Tell]:
     """Show one bar for the phase that it is in, on standard error, if a person looks at it, else a line for each phase."""
-    console = Console(stderr=True, highlight=False, markup=False)
     if quiet:
         yield lambda _: None
         return
-    if not console.is_terminal:
+    if not is_drawn_on(stderr=True):
         yield _lines()
         return
     name = TextColumn(f"{printable(container)[:24]}", markup=False)
     phase = TextColumn("{task.fields[phase]:<24}", markup=False)
-    with Bars(name, phase, BarColumn(bar_width=24), DownloadColumn(), console=console, transient=True) as bars:
+    with Bars(
+        name, phase, BarColumn(bar_width=24), DownloadColumn(), console=console(stderr=True), transient=True
+    ) as bars:
         row = bars.add_task("", total=None, phase="asking")
 
         def tell(progress: Progress) -> None:

@@ -57,7 +57,7 @@ PolicyOption = Annotated[
     ),
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", readable=False, metavar="FILE", help="TOML file with the settings of serve.")
+    Path | None, typer.Option("--config", readable=False, metavar="FILE", help="TOML file with settings.")
 ]
 
 
@@ -65,12 +65,17 @@ def check(
     *,
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The rules.")] = None,
     config: ConfigOption = None,
+    as_json: Json = False,
 ) -> None:
     """See whether the rules are understood; ends with status 2 if not."""
     settings = load({"policy": file}, file=config)
     if settings.policy is None:
         raise ConfigError("there is no policy to check: give its file, or set policy in the configuration")
-    Terminal().line(summary(settings.policy, read_policy(settings.policy)))
+    book = read_policy(settings.policy)
+    if as_json:
+        Terminal().json({"file": str(settings.policy), "rules": len(book.rules), "default": book.default})
+    else:
+        Terminal().line(summary(settings.policy, book))
 
 
 def summary(path: Path, book: RuleBook) -> str:
@@ -92,14 +97,16 @@ def explain(
         typer.Option(
             "--label",
             "-l",
-            metavar="K=V",
+            metavar="KEY=VALUE",
             help="A label of the container (repeatable).",
             callback=checked(_check_label),
         ),
     ] = None,
     user: Annotated[
         str | None,
-        typer.Option(metavar="ACCOUNT/USER", help="Who asks, as NATS names them; nobody knows unless given."),
+        typer.Option(
+            "--user", "-u", metavar="ACCOUNT/USER", help="Who asks, as NATS names them; nobody knows unless given."
+        ),
     ] = None,
     spec: Annotated[
         Path | None, typer.Option(readable=False, metavar="FILE", help="OCI spec of the container, as JSON.")
@@ -111,9 +118,7 @@ def explain(
         str,
         typer.Option(metavar="URI", help="Where the container's output goes: file:///PATH or binary:///PROGRAM."),
     ] = "",
-    hosts_dir: Annotated[
-        str, typer.Option(metavar="DIR", help="Where pull finds on the host how registries are reached.")
-    ] = "",
+    hosts_dir: Annotated[str, typer.Option(metavar="DIR", help="The node's directory with hosts.toml files.")] = "",
     as_json: Json = False,
 ) -> None:
     """Say which rule would decide about a command, and how.

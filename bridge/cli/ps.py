@@ -10,10 +10,11 @@ import typer
 from msgspec import Struct
 from rich.text import Text
 
+from bridge.cli.colours import busy
 from bridge.cli.connection import client_command
 from bridge.cli.details import status_colour
 from bridge.cli.durations import ago, clock, day
-from bridge.cli.exits import complain, complaint
+from bridge.cli.exits import as_json, complain, complaint
 from bridge.cli.options import (
     ExitStatuses,
     Images,
@@ -38,7 +39,7 @@ __all__ = ["list_containers", "ps"]
 
 log = logging.getLogger(__name__)
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the ids.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only what it is called, a line each.")]
 
 
 class _Row(Struct, frozen=True, kw_only=True):
@@ -119,7 +120,9 @@ async def list_containers(
     *,
     filters: Annotated[
         list[str] | None,
-        typer.Option("--filter", metavar="FILTER", help="containerd's own, such as labels.app==web (repeatable)."),
+        typer.Option(
+            "--filter", "-f", metavar="FILTER", help="containerd's own, such as labels.app==web (repeatable)."
+        ),
     ] = None,
     namespace: Namespaces = None,
     node: NodeNames = None,
@@ -139,7 +142,8 @@ async def list_containers(
 async def _kept(bus: Bus, at: str | None, nodes: Sequence[str], namespaces: Sequence[str]) -> _Found | None:
     """Return what the log tells, None where nothing is kept beside it."""
     try:
-        states = await bus.states(at=at, node=nodes, namespace=namespaces)
+        with busy("reading the log", quiet=at is None or as_json.get()):
+            states = await bus.states(at=at, node=nodes, namespace=namespaces)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     except LogRefused as error:

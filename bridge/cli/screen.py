@@ -19,12 +19,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from bridge.cli.colours import colours, is_drawn_on
+
 __all__ = ["Screen", "is_terminal", "screen"]
 
 
 def is_terminal() -> bool:
-    """Tell whether standard output is one."""
-    return sys.stdout.isatty()
+    """Tell whether standard output is one that can be drawn on."""
+    return is_drawn_on()
 
 
 class Screen:
@@ -68,7 +70,9 @@ async def screen(*, whole: bool) -> AsyncIterator[Screen]:
     """
     # LINES and COLUMNS are of the moment at which somebody exported them; a window changes.
     environment = {name: value for name, value in os.environ.items() if name not in {"LINES", "COLUMNS"}}
-    console = Console(highlight=False, markup=False, emoji=False, _environ=environment)
+    console = Console(
+        highlight=False, markup=False, emoji=False, no_color=colours(environment) == "none", _environ=environment
+    )
     live = Live(
         console=console,
         screen=whole,

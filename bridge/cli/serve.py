@@ -170,7 +170,9 @@ def serve(
         int | None,
         typer.Option(metavar="S", help=f"How often log and states are compared with what is ({_DEFAULT.audit_s})."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(readable=False, metavar="FILE", help="Settings as TOML.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(readable=False, metavar="FILE", help="TOML file with settings.")
+    ] = None,
     take_over: Annotated[
         bool | None,
         typer.Option("--take-over", help="Have the bridge in this state directory stop, and miss no event in between."),

@@ -27,7 +27,9 @@ async def start(
     attach: Annotated[
         bool, typer.Option("--attach", "-a", help="Be with it to its end, and end with its status.")
     ] = False,
-    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Likewise, and our input is its.")] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="It takes input, ours where we are attached.")
+    ] = False,
     stdio: Annotated[
         bool,
         typer.Option("--stdio", help="Put their output on the bus, for `attach`.", show_default=False),

@@ -6,6 +6,7 @@ import json
 
 import typer
 
+from bridge.cli.colours import busy
 from bridge.cli.connection import client_command
 from bridge.cli.options import Json, Namespaces, NodeNames
 from bridge.cli.printable import printable
@@ -30,7 +31,8 @@ async def verify(bus: Bus, *, namespace: Namespaces = None, node: NodeNames = No
 
     Prints each difference and ends with status 1 if there is any. What a bridge is just writing is given time to be written.
     """
-    found = await bus.verify(node=node or (), namespace=namespace or ())
+    with busy("reading the log", quiet=as_json):
+        found = await bus.verify(node=node or (), namespace=namespace or ())
     terminal = Terminal()
     _tell(found, terminal, as_json=as_json)
     if found.differences:
@@ -44,7 +46,8 @@ async def rebuild(bus: Bus, *, namespace: Namespaces = None, node: NodeNames = N
     A running bridge is not disturbed: a state is replaced only where it stands as it was read, so what a bridge writes
     meanwhile stays. Afterwards all is compared again; ends with status 1 if there still is a difference.
     """
-    done = await bus.rebuild(node=node or (), namespace=namespace or ())
+    with busy("reading the log, writing states", quiet=as_json):
+        done = await bus.rebuild(node=node or (), namespace=namespace or ())
     terminal = Terminal()
     if as_json:
         terminal.json({"written": done.written, "removed": done.removed, "left": done.left})

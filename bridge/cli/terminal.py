@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from bridge.cli.colours import console
 from bridge.cli.printable import printable
 from bridge.model.codec import encode_any
 
@@ -33,8 +34,8 @@ class Terminal:
 
     def __init__(self, *, truncate: bool = True) -> None:
         """Take whether long ids are shortened; they never are where the output is not for people to look at."""
-        self._console = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self._truncate = truncate and self._console.is_terminal
+        self._console = console(_Console, soft_wrap=True)
+        self._truncate = truncate and sys.stdout.isatty()
 
     def line(self, text: Text | str = "") -> None:
         """Print one line."""

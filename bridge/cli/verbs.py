@@ -15,6 +15,7 @@ import typer
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bridge.cli.advice import advise
 from bridge.cli.connection import client_command
 from bridge.cli.exits import complain, complaint
 from bridge.cli.options import ChosenContainers, ExecName, Json, Namespace, NodeName, Signal, checked
@@ -111,6 +112,7 @@ def _command(
                 job = accepted.command_id
                 return _Deed(container=at.container, node=at.node.name, namespace=at.namespace, job=job), None
             except CommandFailed as error:
+                await advise(bus, error)
                 failure = Failure(code=error.code, message=error.message, containerd=error.containerd)
                 return _Deed(container=name, error=failure), complaint(error)
             except ValueError as error:
@@ -215,8 +217,13 @@ async def restart(at: Place, *, grace: Grace = 10.0, signal: Signal = None) -> S
 
 def _limit(option: str, metavar: str, help: str, check: Callable[[Any], object] | None = None) -> Any:  # noqa: A002
     field = option.removeprefix("--").replace("-", "_")
+    short = ["-m"] if field == "memory" else []  # as with docker
     return typer.Option(
-        option, metavar=metavar, help=help, callback=checked(check or (lambda value: _check_limit(field, value)))
+        option,
+        *short,
+        metavar=metavar,
+        help=help,
+        callback=checked(check or (lambda value: _check_limit(field, value))),
     )
 
 
@@ -289,7 +296,9 @@ async def update(
     device_write_iops: Annotated[list[str] | None, _throttle("--device-write-iops", "writes")] = None,
     annotation: Annotated[
         list[str] | None,
-        typer.Option("--annotation", metavar="K=V", help="Add to the spec's, or take away with K= (repeatable)."),
+        typer.Option(
+            "--annotation", metavar="KEY=VALUE", help="Add to the spec's, or take away with KEY= (repeatable)."
+        ),
     ] = None,
     task_only: Annotated[
         bool, typer.Option("--task-only", help="Not in the record: the next task is as before.")

@@ -15,11 +15,22 @@ from bridge.client.known import KnownNode, known
 from bridge.client.measuring import Meter
 from bridge.client.node import Node
 from bridge.client.points import Point, read_point
-from bridge.client.standing import Doubt, NodeStanding, doubt_of, gaps_around, moment_of, standings, unheard
+from bridge.client.standing import (
+    Doubt,
+    NodeStanding,
+    doubt_of,
+    gaps_around,
+    moment_of,
+    of_the_last_hour,
+    standings,
+    unheard,
+)
 from bridge.client.states import Places, states_at, states_now
 from bridge.client.transport import Transport
+from bridge.client.troubles import explained
 from bridge.client.verification import Rebuilt, Verified, rebuild, verify
 from bridge.errors import CommandFailed, ConfigError, LogError
+from bridge.model.nodes import NodeRecord
 from bridge.model.selection import Names, Selection, names
 from bridge.model.state import ContainerState
 from bridge.model.subjects import Subjects
@@ -34,6 +45,7 @@ from bridge.ports import (
     RoleAt,
     StateStore,
     StdioClient,
+    StoredEvent,
 )
 
 __all__ = ["Bus"]
@@ -188,12 +200,17 @@ class Bus(FollowsLog):
             raise ConfigError("this bus has no inspector: make it with bridge.client.connect")
         facts = await self._inspector.inspect(role)
         nodes: list[NodeStanding] | str = []
+        records: list[NodeRecord] = []
+        lately: list[StoredEvent] = []
         if facts.extent is not None:
             try:
                 nodes = await standings(self._reader, self.subjects, facts.extent)
+                lately = await of_the_last_hour(self._reader, self.subjects, facts.extent)
+                records = [] if self._records is None else list(await self._records.records())
             except LogError as error:
-                nodes = str(error)
-        return [*findings(facts, nodes), *await self._keys_of(facts)]
+                nodes = nodes or str(error)
+        found = [*findings(facts, nodes, records=records, lately=lately), *await self._keys_of(facts)]
+        return explained(found)
 
     async def _keys_of(self, facts: BusFacts) -> list[Finding]:
         if not any(one.holds == "checkpoints" and not one.absent and not one.unknown for one in facts.stores):

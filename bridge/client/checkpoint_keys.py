@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bridge.client.finding import Finding
-from bridge.jetstream.checkpoint_keys import add_key, make_keys
+from bridge.jetstream.checkpoint_keys import add_key, make_keys, read_keys
 from bridge.model.checkpoints import CheckpointRecord
 
-__all__ = ["findings_of_keys", "key_added", "key_made"]
+__all__ = ["findings_of_keys", "fingerprints", "key_added", "key_made"]
 
 
 def key_made(file: Path) -> str:
@@ -31,6 +31,15 @@ def key_added(file: Path) -> str:
     return add_key(file).fingerprint
 
 
+def fingerprints(file: Path) -> list[str]:
+    """Return the fingerprints of the keys in a file.
+
+    Raises:
+        ConfigError: it cannot be read, holds no keys, or others may read it.
+    """
+    return [key.fingerprint for key in read_keys(file)]
+
+
 def findings_of_keys(records: Sequence[CheckpointRecord], here: Sequence[str]) -> Iterator[Finding]:
     """Iterate over what there is to say of encrypted archives, where the keys with these fingerprints are here."""
     used = Counter(record.archive.key for record in records if record.archive.key)
@@ -41,6 +50,7 @@ def findings_of_keys(records: Sequence[CheckpointRecord], here: Sequence[str]) -
             area="checkpoints",
             message=f"{used[key]} archives are encrypted with the key {key}, which is not here",
             remedy="put it into the file of checkpoint_key, if they are to be read from here" if here else "",
+            trouble="key-missing" if here else "",
         )
     if used.keys() & set(here):
         count = sum(used[key] for key in used if key in here)

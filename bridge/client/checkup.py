@@ -7,29 +7,47 @@ thing, and there is one for each thing that is in order too, so that a list of t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from bridge.client.checkup_of_commands import of_commands
 from bridge.client.checkup_of_migrations import of_migrations
+from bridge.client.checkup_of_nodes import SKEW_NS, of_node, of_records, of_the_hour
 from bridge.client.finding import NEARLY, Finding, span
 from bridge.client.standing import LATE_NS, NodeStanding
-from bridge.ports import BusFacts, Grant, LogExtent
+from bridge.model.nodes import NodeRecord
+from bridge.ports import Account, BusFacts, Grant, LogExtent, StoredEvent
 
 __all__ = ["Finding", "findings"]
 
+FAR: Final = 1_000
+"""Events that may wait for a reader before it is told of: a busy node has as many in some seconds."""
 
-def findings(facts: BusFacts, nodes: Sequence[NodeStanding] | str) -> list[Finding]:
+
+def findings(
+    facts: BusFacts,
+    nodes: Sequence[NodeStanding] | str,
+    *,
+    records: Sequence[NodeRecord] = (),
+    lately: Sequence[StoredEvent] = (),
+) -> list[Finding]:
     """Return what there is to say.
 
     Args:
         facts: what is set up on the bus.
         nodes: how the nodes stand, or a sentence that says why that cannot be told.
+        records: the nodes' records.
+        lately: the gaps and leases of the last hour, in the log's order.
     """
     return [
         *_of_server(facts),
+        *([] if facts.account is None else _of_account(facts.account)),
         *_of_stream(facts),
         *([] if facts.extent is None else _of_retention(facts.extent, facts)),
         *([] if facts.extent is None else _of_lag(facts.extent)),
+        *_of_readers(facts),
         *_of_nodes(nodes, facts),
+        *of_the_hour(lately),
+        *of_records(records, [] if isinstance(nodes, str) else nodes),
         *_of_buckets(facts),
         *of_commands(facts.stores),
         *of_migrations(facts.register),
@@ -41,7 +59,7 @@ def _of_server(facts: BusFacts) -> Iterator[Finding]:
     yield Finding(level="ok", area="nats", message=f"connected to {facts.server} (nats-server {facts.version})")
     if facts.jetstream:
         what, _, remedy = facts.jetstream.partition(": ")
-        yield Finding(level="fail", area="jetstream", message=what, remedy=remedy)
+        yield Finding(level="fail", area="jetstream", message=what, remedy=remedy, trouble="jetstream-off")
     else:
         yield Finding(level="ok", area="jetstream", message="it answers")
     if facts.max_payload < facts.needed_payload:
@@ -50,7 +68,45 @@ def _of_server(facts: BusFacts) -> Iterator[Finding]:
             area="nats",
             message=f"max_payload is {facts.max_payload} bytes, needed are {facts.needed_payload}",
             remedy="raise max_payload in nats-server's configuration (its default is 1MB)",
+            trouble="payload-small",
         )
+
+    if abs(facts.clock_ns) > SKEW_NS:
+        yield Finding(
+            level="warn",
+            area="nats",
+            message=f"the server's clock is {_apart(facts.clock_ns)} the clock here",
+            remedy="set both by NTP (timedatectl); until then give times and sequence numbers, no durations",
+            trouble="clock-here",
+        )
+
+
+def _of_account(account: Account) -> Iterator[Finding]:
+    for what, there, most in (
+        ("bytes", account.bytes, account.max_bytes),
+        ("streams", account.streams, account.max_streams),
+        ("consumers", account.consumers, account.max_consumers),
+    ):
+        if most is not None and there / most >= NEARLY:
+            yield Finding(
+                level="fail" if there >= most else "warn",
+                area="account",
+                message=f"the account has {there} of the {most} {what} that it may have",
+                remedy="raise the account's limit in NATS, or remove what is not needed (nats stream report)",
+                trouble="account-full",
+            )
+
+
+def _of_readers(facts: BusFacts) -> Iterator[Finding]:
+    for reader in facts.readers:
+        if reader.waiting >= FAR:
+            yield Finding(
+                level="warn",
+                area="readers",
+                message=f"{reader.waiting} events wait for the reader {reader.name}",
+                remedy=f"see whether it runs, or remove its place (nats consumer rm {facts.stream} {reader.name})",
+                trouble="reader-behind",
+            )
 
 
 def _of_stream(facts: BusFacts) -> Iterator[Finding]:
@@ -62,6 +118,7 @@ def _of_stream(facts: BusFacts) -> Iterator[Finding]:
             area="stream",
             message=facts.no_stream,
             remedy="start a bridge on this bus, look at --root, or permit this login to look at the stream",
+            trouble="stream-missing",
         )
         return
     for fault in facts.faults:
@@ -70,6 +127,7 @@ def _of_stream(facts: BusFacts) -> Iterator[Finding]:
             area="stream",
             message=f"{facts.stream}: {fault}",
             remedy=f"no bridge starts with such a stream: change it (nats stream edit {facts.stream})",
+            trouble="stream-weak",
         )
     if not facts.faults:
         yield Finding(level="ok", area="stream", message=f"{facts.stream} is as strong as a bridge needs it")
@@ -88,6 +146,7 @@ def _of_retention(extent: LogExtent, facts: BusFacts) -> Iterator[Finding]:
             area="retention",
             message="events are kept for ever: the stream grows until the disk is full",
             remedy=f"set a limit (nats stream edit {facts.stream} --max-age 7d)",
+            trouble="kept-for-ever",
         )
         return
     if extent.max_age:
@@ -112,27 +171,36 @@ def _of_limit(what: str, share: float, limit: int, facts: BusFacts) -> Finding:
     raise_it = f"raise its limit (nats stream edit {facts.stream}), or let it forget old events"
     if share >= 1:
         return Finding(
-            level="fail", area="retention", message=f"{full} and takes no more: bridges wait", remedy=raise_it
+            level="fail",
+            area="retention",
+            message=f"{full} and takes no more: bridges wait",
+            remedy=raise_it,
+            trouble="stream-full",
         )
     return Finding(
         level="warn" if share >= NEARLY else "ok",
         area="retention",
         message=f"{full}, and then takes no more: bridges would wait",
         remedy=raise_it if share >= NEARLY else "",
+        trouble="stream-full" if share >= NEARLY else "",
     )
 
 
 def _of_lag(extent: LogExtent) -> Iterator[Finding]:
     if extent.last_at is None:
         yield Finding(
-            level="warn", area="log", message="it is empty", remedy="a bridge writes its first event when it starts"
+            level="warn",
+            area="log",
+            message="it is empty",
+            remedy="a bridge writes its first event when it starts",
+            trouble="log-silent",
         )
         return
     late = extent.now - extent.last_at
     said = f"the last event was stored {span(late)} ago"
     if late > LATE_NS:
         remedy = "bridges write one every ten seconds: see whether any runs and reaches this server"
-        yield Finding(level="warn", area="log", message=said, remedy=remedy)
+        yield Finding(level="warn", area="log", message=said, remedy=remedy, trouble="log-silent")
     else:
         yield Finding(level="ok", area="log", message=said)
 
@@ -145,48 +213,11 @@ def _of_nodes(nodes: Sequence[NodeStanding] | str, facts: BusFacts) -> Iterator[
                 area="nodes",
                 message=f"the log cannot be read: {nodes}",
                 remedy="permit this login to read the stream",
+                trouble="log-unreadable",
             )
         return
     for node in nodes:
-        yield _of_node(node, facts)
-
-
-def _of_node(node: NodeStanding, facts: BusFacts) -> Finding:
-    now = node.heard_at if facts.extent is None else facts.extent.now
-    heard = f"its last event was stored {span(now - node.heard_at)} ago"
-    area, why = f"node {node.node}", f" ({node.reason})" if node.reason else ""
-    match node.condition:
-        case "live":
-            return Finding(level="ok", area=area, message=f"live, {heard}")
-        case "behind":
-            late = span(node.heard_at - node.as_of)
-            return Finding(
-                level="warn",
-                area=area,
-                message=f"behind: it writes what it read {late} before",
-                remedy="it catches up by itself after an outage; if not, look at its log for what the stream refuses",
-            )
-        case "silent":
-            return Finding(
-                level="warn",
-                area=area,
-                message=f"silent: {heard}, and nothing said that it would stop",
-                remedy="see whether its bridge runs and reaches NATS; what it reads meanwhile it keeps on its disk",
-            )
-        case "disconnected":
-            return Finding(
-                level="warn",
-                area=area,
-                message=f"an open gap: it has lost its containerd{why}, {heard}",
-                remedy="see whether containerd runs there; the bridge connects again by itself",
-            )
-        case "stopped":
-            return Finding(
-                level="warn",
-                area=area,
-                message=f"an open gap: its bridge was stopped{why}, {heard}",
-                remedy="start it again, unless the host is gone",
-            )
+        yield of_node(node, facts.extent)
 
 
 def _of_buckets(facts: BusFacts) -> Iterator[Finding]:
@@ -197,6 +228,7 @@ def _of_buckets(facts: BusFacts) -> Iterator[Finding]:
                 area="buckets",
                 message=f"{name} cannot be used: {why}",
                 remedy="the states of containers are then asked of the nodes; a bridge makes its buckets when it starts",
+                trouble="bucket-unusable",
             )
         else:
             yield Finding(level="ok", area="buckets", message=f"{name} is there")
@@ -222,7 +254,12 @@ def _of_grants(grants: Sequence[Grant] | None) -> Iterator[Finding]:
                 area="permissions",
                 message=f"this login may not {action}",
                 remedy=f"permit {subjects} in NATS, if it should",
+                trouble="not-permitted",
             )
+
+
+def _apart(nanos: int) -> str:
+    return f"{span(abs(nanos))} {'ahead of' if nanos > 0 else 'behind'}"
 
 
 def _left(extent: LogExtent) -> int:

@@ -39,6 +39,7 @@ def of_commands(stores: Sequence[CommandStore]) -> Iterator[Finding]:
                 area="commands",
                 message=f"{store.name} cannot be looked at: {store.unknown}",
                 remedy="permit this login to look at it in NATS, if it should",
+                trouble="not-permitted",
             )
         else:
             yield from _of_present(store)
@@ -52,7 +53,8 @@ def _of_absent(store: CommandStore) -> Finding:
     if store.holds in {"checkpoints", "archives"}:
         message = f"{store.name} is not there: no bridge on this bus makes checkpoints yet"
         return Finding(level="ok", area="commands", message=message)
-    return Finding(level="warn", area="commands", message=f"{store.name} is not there", remedy=remedy)
+    message = f"{store.name} is not there"
+    return Finding(level="warn", area="commands", message=message, remedy=remedy, trouble="store-missing")
 
 
 def _of_present(store: CommandStore) -> Iterator[Finding]:
@@ -62,15 +64,18 @@ def _of_present(store: CommandStore) -> Iterator[Finding]:
             area="commands",
             message=f"{store.name}: {fault}",
             remedy=f"no bridge takes commands with it: change it (nats stream edit {store.name})",
+            trouble="store-weak",
         )
     if store.extent is None:
         return
     there = f"{store.name} has {store.extent.messages} {_WORDS[store.holds][0]}, {store.extent.size} bytes"
     level, full, remedy = _of_limits(store, store.extent)
+    trouble = "store-full" if level != "ok" else ""
     if level == "ok" and store.holds == "quarantined" and store.extent.messages:
         level, remedy = "warn", "see why with `containerd-bridge jobs list`, then retry or drop them"
+        trouble = "jobs-quarantined"
     if level != "ok" or not store.faults:
-        yield Finding(level=level, area="commands", message=f"{there}{full}", remedy=remedy)
+        yield Finding(level=level, area="commands", message=f"{there}{full}", remedy=remedy, trouble=trouble)
 
 
 def _of_limits(store: CommandStore, extent: LogExtent) -> tuple[Level, str, str]:

@@ -40,6 +40,7 @@ def of_migrations(register: RegisterFacts | None) -> Iterator[Finding]:
             area="migrations",
             message=f"{register.name}: {fault}",
             remedy=f"no bridge starts with it: change it (nats stream edit {register.name})",
+            trouble="register-weak",
         )
     waiting = 0
     for one in register.found:
@@ -60,6 +61,7 @@ def _of_foreign(name: str, one: MigrationFacts) -> Iterator[Finding]:
             area="migrations",
             message=f"{name}: under {one.key} stand messages ({one.foreign}) that no bridge has written; they are passed over",
             remedy="see who may ask JetStream in this account: its answers go where whoever asks says (docs/security.md)",
+            trouble="register-foreign",
         )
 
 
@@ -71,4 +73,5 @@ def _of_waiting(entry: Migration, age_s: float) -> Finding:
         area="migrations",
         message=f"{what} {_SAYS[entry.state].format(**names)}, for {span(int(age_s * 1e9))} (migration {entry.id})",
         remedy=_WAY_OUT[entry.state].format(**names),
+        trouble="migration-stuck",
     )

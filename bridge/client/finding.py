@@ -17,12 +17,23 @@ SECOND: Final = 1_000_000_000
 
 
 class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that was looked at: `area` is what it belongs to, `remedy` what to do, where there is something to do."""
+    """One thing that was looked at.
+
+    Attributes:
+        level: whether it is in order, somebody should know of it, or something does not work for it.
+        area: what it belongs to.
+        message: what was found, with the value.
+        remedy: what to do, where there is something to do.
+        trouble: its name in `bridge.client.troubles.TROUBLES`; empty where it is in order.
+        why: why it matters; comes with the trouble.
+    """
 
     level: Level
     area: str
     message: str
     remedy: str = ""
+    trouble: str = ""
+    why: str = ""
 
 
 def span(nanos: int) -> str:

@@ -14,15 +14,27 @@ from msgspec import Struct
 from bridge.client.filters import EventFilter
 from bridge.client.reading import closing
 from bridge.model.nanos import Nanos
-from bridge.model.node_events import NodeConnected, NodeDisconnected, NodeGap, NodeHeartbeat, NodeStopped
+from bridge.model.node_events import NodeConnected, NodeDisconnected, NodeGap, NodeHeartbeat, NodeLease, NodeStopped
 from bridge.model.selection import Names
 from bridge.model.subjects import Subjects
 from bridge.ports import EventReader, LogExtent, Start, StoredEvent
 
-__all__ = ["Condition", "Doubt", "NodeStanding", "doubt_of", "gaps_around", "moment_of", "standings", "unheard"]
+__all__ = [
+    "Condition",
+    "Doubt",
+    "NodeStanding",
+    "doubt_of",
+    "gaps_around",
+    "moment_of",
+    "of_the_last_hour",
+    "standings",
+    "unheard",
+]
 
 LATE_NS: Final = 35_000_000_000
 """Three heartbeats, and some time for the way. A bridge that is later than this is not heard, or is behind."""
+
+HOUR_NS: Final = 3_600_000_000_000
 
 OF_THE_BRIDGE: Final = ("started", "stopped", "connected", "disconnected", "gap", "heartbeat")
 
@@ -39,6 +51,7 @@ class NodeStanding(Struct, frozen=True, kw_only=True):
         as_of: when it last proved that it was following its containerd, by its own clock.
         heard_at: when its last event was stored, by the log's clock.
         reason: what it said when it stopped or lost its containerd.
+        ahead_ns: by how much its clock is ahead of the log's at least: its last event was stored before it was read.
     """
 
     node: str
@@ -46,6 +59,7 @@ class NodeStanding(Struct, frozen=True, kw_only=True):
     as_of: Nanos
     heard_at: Nanos
     reason: str = ""
+    ahead_ns: int = 0
 
 
 class Doubt(Struct, frozen=True, kw_only=True):
@@ -130,6 +144,19 @@ async def gaps_around(reader: EventReader, subjects: Subjects, moment: Nanos, no
     return [gap for gap in found if gap.covers(moment)]
 
 
+async def of_the_last_hour(reader: EventReader, subjects: Subjects, extent: LogExtent) -> list[StoredEvent]:
+    """Return the gaps and leases of all nodes within the hour before now.
+
+    Raises:
+        LogUnavailable: the log does not answer.
+        LogRefused: there is none, or reading it is not allowed.
+    """
+    choice = EventFilter(words=(NodeGap.word, NodeLease.word))
+    start = Start(time=Nanos(extent.now - HOUR_NS))
+    async with closing(reader.read(choice.subjects(subjects), start, follow=False)) as events:
+        return [event async for event in events if choice.admits(event)]
+
+
 async def moment_of(reader: EventReader, point: Nanos | int) -> Nanos | None:
     """Return the time of a point: of a sequence number, when that event, or the next one there is, was read; None behind all.
 
@@ -158,7 +185,14 @@ def _standing(node: str, events: Sequence[StoredEvent], now: Nanos) -> NodeStand
             condition = "silent"
         case _ if last.stored_at - last.recorded.recordedtime > LATE_NS:
             condition = "behind"
-    return NodeStanding(node=node, condition=condition, as_of=_proven(events), heard_at=last.stored_at, reason=reason)
+    return NodeStanding(
+        node=node,
+        condition=condition,
+        as_of=_proven(events),
+        heard_at=last.stored_at,
+        reason=reason,
+        ahead_ns=max(0, last.recorded.recordedtime - last.stored_at),
+    )
 
 
 def _proven(events: Sequence[StoredEvent]) -> Nanos:

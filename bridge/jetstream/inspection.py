@@ -13,6 +13,7 @@ import msgspec
 import nats.errors
 
 from bridge.errors import LogError
+from bridge.jetstream.account import account_of, readers_of
 from bridge.jetstream.api import api
 from bridge.jetstream.command_stores import command_needs, command_stores
 from bridge.jetstream.connection import Connection
@@ -27,7 +28,7 @@ from bridge.model.commands import COMMANDS
 from bridge.model.limits import MAX_BODY
 from bridge.model.nanos import now
 from bridge.model.subjects import Subjects
-from bridge.ports import BusFacts, Grant, Granted, LogExtent, RoleAt
+from bridge.ports import Account, BusFacts, Grant, Granted, LogExtent, ReaderFacts, RoleAt
 
 __all__ = ["JetStreamInspector", "granted"]
 
@@ -44,15 +45,17 @@ class JetStreamInspector:
 
     async def inspect(self, role: RoleAt | None = None) -> BusFacts:
         """Return what there is; see the port."""
-        jetstream = await self._jetstream()
-        no_stream, weaknesses, discards_new = jetstream, [], False
+        jetstream, account = await self._jetstream()
+        no_stream, weaknesses, discards_new, clock_ns = jetstream, [], False, 0
         extent: LogExtent | None = None
+        permissions = await self._permissions()
         if not jetstream:
             try:
                 asked = now()
                 with log_errors(self._stream):
                     info = await stream_info(self._connection, self._stream)
                 extent = extent_of(info, asked)
+                clock_ns = extent.now - min(max(extent.now, asked), now())
                 weaknesses = faults(info["config"], self._subjects, replicas=1)
                 discards_new = info["config"].get("discard") == "new"
             except LogError as error:
@@ -71,25 +74,27 @@ class JetStreamInspector:
             buckets={} if jetstream else {name: await self._bucket(name) for name in self._buckets},
             stores=[] if jetstream else await command_stores(self._connection, self._subjects),
             register=None if jetstream else await register_facts(self._connection, self._subjects),
-            grants=await self._grants(role),
+            grants=None if permissions is None else self._grants(permissions, role),
+            account=account,
+            readers=[] if extent is None or not self._may_list(permissions) else await self._readers(),
+            clock_ns=clock_ns,
         )
 
     @property
     def _buckets(self) -> list[str]:
         return [f"{self._subjects.root}-state", f"{self._subjects.root}-nodes"]
 
-    async def _jetstream(self) -> str:
+    async def _jetstream(self) -> tuple[str, Account | None]:
         try:
-            await api(self._connection, "INFO")
+            return "", account_of(await api(self._connection, "INFO"))
         except nats.errors.NoRespondersError:
-            return "JetStream is not enabled: start nats-server with -js, or with a jetstream block"
+            return "JetStream is not enabled: start nats-server with -js, or with a jetstream block", None
         except Denied:
-            return ""  # the stream itself will tell
+            return "", None  # the stream itself will tell
         except ApiError as error:
-            return f"JetStream is not enabled for this login's account: {error}"
+            return f"JetStream is not enabled for this login's account: {error}", None
         except NATS_ERRORS as error:
-            return f"JetStream does not answer: {explain(error)}"
-        return ""
+            return f"JetStream does not answer: {explain(error)}", None
 
     async def _bucket(self, name: str) -> str:
         try:
@@ -99,13 +104,24 @@ class JetStreamInspector:
             return str(error)
         return ""
 
-    async def _grants(self, role: RoleAt | None) -> list[Grant] | None:
+    async def _readers(self) -> list[ReaderFacts]:
+        return await readers_of(self._connection, self._stream)
+
+    def _may_list(self, permissions: dict[str, Any] | None) -> bool:
+        # What is not permitted the server complains of, and so would we, of something that nobody has asked for.
+        subject = f"{self._connection.api}CONSUMER.LIST.{self._stream}"
+        return permissions is None or granted(permissions.get("publish") or {}, subject) == "all"
+
+    async def _permissions(self) -> dict[str, Any] | None:
+        """Return what the server says that this login may do; None where it does not say."""
         try:
             answer = await self._connection.request(USER_INFO)
             data = msgspec.json.decode(answer.data, type=dict[str, Any]).get("data") or {}
         except (*NATS_ERRORS, msgspec.DecodeError):
             return None
-        permissions = data.get("permissions") or {}
+        return data.get("permissions") or {}
+
+    def _grants(self, permissions: dict[str, Any], role: RoleAt | None) -> list[Grant]:
         return [
             Grant(action=action, subject=subject, granted=granted(permissions.get(direction) or {}, subject))
             for action, direction, subject in (self._needs() if role is None else self._needs_of(role))

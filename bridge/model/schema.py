@@ -34,13 +34,13 @@ import msgspec
 from msgspec import Struct
 
 from bridge.model.checkpoints import CheckpointRecord
-from bridge.model.commands import COMMANDS
+from bridge.model.commands import COMMANDS, Command
 from bridge.model.envelope import EVENT_TYPES, Recorded
 from bridge.model.envelope import Sequence as EventNumber
 from bridge.model.migrations import Migration
 from bridge.model.nanos import Nanos
 from bridge.model.nodes import NodeRecord
-from bridge.model.outcomes import CommandState, Outcome, Progress
+from bridge.model.outcomes import CommandState, Judged, Outcome, Progress
 from bridge.model.state import ContainerState
 from bridge.model.stdio import Credit, InputReply
 from bridge.model.wording import meaning, structs_in, summary
@@ -81,6 +81,13 @@ _TEXT_FORMS: Final[dict[type, dict[str, Any]]] = {
     },
 }
 
+SENT_FORMS: Final[dict[str, dict[str, Any]]] = {
+    "not_after": {
+        "anyOf": [{"type": "string", "format": "date-time", "examples": ["2026-11-23T21:43:48Z"]}, {"type": "null"}]
+    },
+}
+"""What is taken of those who send commands, where that is more than what a bridge itself writes."""
+
 ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
     "id": {"minLength": 1, "examples": ["01KAXW3V6J8Q2Y5T7R9N0M4C1B"]},
     "type": {"pattern": r"^io\.containerd\.[a-z0-9.-]+\.v[0-9]+$", "examples": ["io.containerd.task.exit.v1"]},
@@ -116,6 +123,8 @@ def described(definitions: dict[str, Any], kinds: Sequence[Any]) -> None:
         if struct is None:
             continue
         definition["description"] = summary(struct)
+        if issubclass(struct, Command):
+            definition["properties"] |= {field: {**form, "default": None} for field, form in SENT_FORMS.items()}
         for encoded, property_ in definition.get("properties", {}).items():
             said = meaning(struct, encoded)
             form = property_.get("description")
@@ -171,13 +180,13 @@ def _envelope(data: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _outcome(verb: str, result: type[Struct]) -> dict[str, Any]:
     schema = _schema(Outcome, f"outcome.{verb}")
-    results = msgspec.json.schema(result, schema_hook=form_of)
-    described(results["$defs"], [result])
+    results, definitions = msgspec.json.schema_components([result, Judged], schema_hook=form_of)
+    described(definitions, [result, Judged])
     schema["title"] = f"Outcome of {verb}"
-    schema["$defs"] = schema.get("$defs", {}) | results["$defs"]
+    schema["$defs"] = schema.get("$defs", {}) | definitions
     properties = schema["properties"]
     properties["verb"] = {"const": verb, "description": properties["verb"]["description"]}
-    properties["result"] |= {"anyOf": [{"$ref": results["$ref"]}, {"type": "null"}], "default": None}
+    properties["result"] |= {"anyOf": [*results, {"type": "null"}], "default": None}
     return schema
 
 

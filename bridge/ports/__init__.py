@@ -40,7 +40,16 @@ from bridge.ports.images import (
     SnapshotStore,
     Tell,
 )
-from bridge.ports.inspection import BusFacts, BusInspector, CommandStore, Grant, Granted, RoleAt
+from bridge.ports.inspection import (
+    Account,
+    BusFacts,
+    BusInspector,
+    CommandStore,
+    Grant,
+    Granted,
+    ReaderFacts,
+    RoleAt,
+)
 from bridge.ports.inventory import ContainerId, Inventory, InventorySource
 from bridge.ports.jobs import Job, JobBacklog, JobSource, JobStore, Quarantined
 from bridge.ports.journal import CommandJournal, CommandStates, JournalRow
@@ -74,6 +83,7 @@ from bridge.ports.stdio import (
 )
 
 __all__ = [
+    "Account",
     "AnsweredLater",
     "Archive",
     "BusFacts",
@@ -130,6 +140,7 @@ __all__ = [
     "ProgressFeed",
     "Privileges",
     "Processes",
+    "ReaderFacts",
     "Registered",
     "RoleAt",
     "RuntimeVersion",

@@ -10,6 +10,7 @@ from bridge.model.migrations import Migration
 from bridge.ports.reading import LogExtent
 
 __all__ = [
+    "Account",
     "BusFacts",
     "BusInspector",
     "CommandStore",
@@ -17,6 +18,7 @@ __all__ = [
     "Granted",
     "Holds",
     "MigrationFacts",
+    "ReaderFacts",
     "RegisterFacts",
     "RoleAt",
 ]
@@ -93,6 +95,25 @@ class RegisterFacts(Struct, frozen=True, kw_only=True):
     found: list[MigrationFacts] = []
 
 
+class Account(NamedTuple):
+    """What the login's account has in JetStream, and the most that it may have; None for no limit."""
+
+    bytes: int
+    max_bytes: int | None
+    streams: int
+    max_streams: int | None
+    consumers: int
+    max_consumers: int | None
+
+
+class ReaderFacts(NamedTuple):
+    """A durable consumer of the log: how many events wait for it, and how many it was given and has not acknowledged."""
+
+    name: str
+    waiting: int
+    unacknowledged: int
+
+
 class BusFacts(Struct, frozen=True, kw_only=True):
     """What there is on the bus. A sentence stands where something could not be found out; empty where it could.
 
@@ -107,6 +128,9 @@ class BusFacts(Struct, frozen=True, kw_only=True):
         buckets: name of each bucket of states and nodes, and why it cannot be used.
         stores: the streams and buckets of the command side.
         register: the register of migrations, None where it was not looked at.
+        account: what the account has in JetStream; None where that is not told.
+        readers: the durable consumers of the log; none where they may not be listed.
+        clock_ns: how far the server's clock is ahead of ours, 0 where it is not told or the way there may explain it.
         grants: what this login may do, None where the server does not tell.
     """
 
@@ -124,6 +148,9 @@ class BusFacts(Struct, frozen=True, kw_only=True):
     stores: list[CommandStore]
     grants: list[Grant] | None
     register: RegisterFacts | None = None
+    account: Account | None = None
+    readers: list[ReaderFacts] = []
+    clock_ns: int = 0
 
 
 class BusInspector(Protocol):

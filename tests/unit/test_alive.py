@@ -21,7 +21,7 @@ class Served(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"the feed stands still\n")
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 

@@ -81,7 +81,7 @@ def test_without_jetstream_nothing_else_is_looked_for() -> None:
     }
 
     assert found([], **down)[1] == Finding(
-        level="fail", area="jetstream", message="JetStream is not enabled", remedy="start it"
+        level="fail", area="jetstream", message="JetStream is not enabled", remedy="start it", trouble="jetstream-off"
     )
     assert [one.area for one in found([], **down)] == ["nats", "jetstream", "permissions"]
 
