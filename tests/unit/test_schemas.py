@@ -23,6 +23,7 @@ from bridge.model.envelope import EVENT_TYPES
 from bridge.model.outcomes import Outcome
 from bridge.model.schema import DIALECT, dataschema_of, schemas
 from bridge.model.subjects import ContainerKey, StdioSubject, Subjects
+from tests import valid
 from tests.unit.model.examples import recorded, structs
 
 ROOT = Path(__file__).parent.parent.parent
@@ -203,3 +204,14 @@ def test_an_event_of_a_type_that_is_not_known_here_is_valid() -> None:
 
 def test_a_command_with_an_option_that_it_does_not_have_is_not_valid() -> None:
     assert not validator("command.kill.json").is_valid({"signl": "KILL"})
+
+
+# -- what other tests go by
+
+
+def test_messages_that_are_not_valid_fail_the_test_that_comes_by_them() -> None:
+    valid.event(exit_event())
+    with pytest.raises(AssertionError, match=r"exit_status: '3' is not valid"):
+        valid.event(exit_event() | {"data": {"container_id": "a", "id": "a", "exit_status": "3"}})
+    with pytest.raises(AssertionError, match="'fine' is not one of"):
+        valid.message("outcome.pause", {"id": "x", "verb": "pause", "node": "n", "outcome": "fine"})

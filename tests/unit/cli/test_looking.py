@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -308,6 +309,18 @@ def test_schema_names_what_there_is(cli: Cli) -> None:
 
     assert {"envelope", "exit", "gap", "command.stop", "outcome.stop"} < set(names)
     assert cli("schema", "nope").status == 2
+
+
+def test_schema_shows_one_asyncapi_document_wherever_it_is_installed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made by the program: where it runs there need be no schemas/."""
+    monkeypatch.chdir(tmp_path)
+    document = json.loads(cli("schema", "--asyncapi").out)
+
+    assert document["asyncapi"] == "3.0.0"
+    assert document == json.loads(cli("schema", "asyncapi", "--json").out)
+    assert cli("schema", "exit", "--asyncapi").status == 2
 
 
 def test_node_events_of_a_stopped_bridge_have_their_reason(cli: Cli) -> None:
