@@ -22,7 +22,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 valid.install()
 
-pytest_plugins = ["tests.fix_nats", "tests.fix_containerd", "tests.fix_bridge", "tests.fix_javascript"]
+pytest_plugins = [
+    "tests.fix_nats",
+    "tests.fix_containerd",
+    "tests.fix_bridge",
+    "tests.fix_browser",
+    "tests.fix_javascript",
+]
 
 # A test that asks for one of these needs that server: the marker need not be written.
 NEEDS = {
@@ -34,7 +40,14 @@ NEEDS = {
 }
 
 
-TRIALS = {"test_faults.py", "test_special.py", "test_cluster.py", "test_broken.py", "test_crashes.py"}
+TRIALS = {
+    "test_faults.py",
+    "test_special.py",
+    "test_cluster.py",
+    "test_broken.py",
+    "test_crashes.py",
+    "test_topology.py",
+}
 """Files of tests/faults in which real bridges are put in trouble: `make test-faults`."""
 
 TRIAL_S = 600
