@@ -25,7 +25,7 @@ from bridge.control.record import CommandRecord, Take, observed
 from bridge.control.removal import Removal
 from bridge.control.rulebook import PolicyFile
 from bridge.control.telling import OnceRecorded, Teller
-from bridge.control.verb import Checkpointing, Ending, Known, Place
+from bridge.control.verb import Checkpointing, Described, Ending, Known, Place, by_containerd_alone
 from bridge.control.workshop import Workshop
 from bridge.errors import CommandFailed, ConfigError
 from bridge.jetstream.checkpoints import open_checkpoints, sweeping
@@ -59,12 +59,13 @@ RECOVERY_S = 15.0
 """How long commands that were under way when the bridge ended wait for the gap to be repaired, before they are looked at."""
 
 
-def read_ruling(config: Config, resolve: Callable[[str], str]) -> Ruling:
+def read_ruling(config: Config, resolve: Callable[[str], str], described: Described = by_containerd_alone) -> Ruling:
     """Return what the settings and the policy's file allow now; `commanding` keeps it up to date.
 
     Args:
         config: all settings.
         resolve: follows the symbolic links of a path of containerd's host.
+        described: adds to a container's record what containerd does not know of it.
 
     Raises:
         ConfigError: the file is not understood.
@@ -77,6 +78,7 @@ def read_ruling(config: Config, resolve: Callable[[str], str]) -> Ruling:
         namespaces=config.namespace,
         book=book,
         resolve=resolve,
+        described=described,
         show=config.shown,
     )
     return Ruling(policy, file)

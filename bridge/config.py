@@ -82,6 +82,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """containerd's gRPC socket."""
     namespace: list[str] = []
     """Namespaces to follow and to command; empty for all of them."""
+    docker: str | None = None
+    """`unix:///var/run/docker.sock` for names, labels and health of dockerd's containers; it is only read from."""
     nats: NatsConfig = NatsConfig()
     node: str = ""
     """This node's name on the bus; empty for the host's name."""
@@ -170,12 +172,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def record_detail(self) -> Literal["redacted", "full"]:
         """How much the events of commands tell."""
-        return _detail("record", self.record)
+        return values.detail("record", self.record)
 
     @property
     def shown(self) -> Literal["redacted", "full"]:
         """How much whoever looks is told."""
-        return _detail("show", self.show)
+        return values.detail("show", self.show)
 
     @property
     def subjects(self) -> Subjects:
@@ -188,6 +190,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.page and self.http is None:
             raise ValueError("page is on and http is not given: say where it is served, such as 127.0.0.1:9465")
         return None if self.http is None else values.address(self.http)
+
+    @property
+    def docker_socket(self) -> Path | None:
+        """The socket of dockerd's API."""
+        return None if self.docker is None else values.socket(self.docker)
 
 
 def load(options: Mapping[str, Any], *, file: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -225,9 +232,6 @@ class _Given(NamedTuple):
     where: str
 
 
-# -- where settings come from
-
-
 def _from_file(path: Path) -> dict[str, _Given]:
     if "\0" in str(path):
         raise ConfigError(f"cannot read the configuration {str(path)!r}: a path cannot hold a NUL")
@@ -239,8 +243,7 @@ def _from_file(path: Path) -> dict[str, _Given]:
     except (ValueError, RecursionError) as error:  # also for bytes that are no text, and for what is beyond all measure
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     nats = tree.pop("nats", {})
-    if isinstance(nats, str):  # `nats = "url"`, the short form
-        nats = {"url": nats}
+    nats = {"url": nats} if isinstance(nats, str) else nats  # `nats = "url"`, the short form
     if not isinstance(nats, dict):
         raise ConfigError(f"{path}: nats is {values.kind(nats)}: give a URL, or a table [nats]")
     found = tree | {f"nats.{name}": value for name, value in nats.items()}
@@ -331,15 +334,6 @@ _VARIABLES: Final = {name.replace(".", "_").upper(): name for name in _FIELDS} |
 # -- what values have to be together
 
 
-def _detail(name: str, value: str) -> Literal["redacted", "full"]:
-    match value.strip().lower():
-        case "redacted":
-            return "redacted"
-        case "full":
-            return "full"
-    raise ValueError(f"{name} {values.shown(value)} does not exist: choose from redacted, full")
-
-
 def _check(config: Config, where: Mapping[str, str]) -> None:
     def refusal(sentence: object, *fields: str) -> ConfigError:
         places = dict.fromkeys(where[field] for field in fields if field in where)
@@ -351,6 +345,7 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("commands", lambda: config.groups),
         ("root", lambda: config.subjects),
         ("page" if config.http is None else "http", lambda: config.http_address),
+        ("docker", lambda: config.docker_socket),
         ("log_level", lambda: values.log_level(config.log_level)),
         ("log_format", lambda: values.log_format(config.log_format)),
         ("record", lambda: config.record_detail),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final, NewType
+from typing import Any, Final, Literal, NewType
 
 __all__ = [
     "Size",
     "address",
+    "detail",
     "kind",
     "log_format",
     "log_level",
@@ -20,6 +21,7 @@ __all__ = [
     "path",
     "shown",
     "size",
+    "socket",
     "switch",
     "text",
 ]
@@ -112,6 +114,14 @@ def address(text: str) -> tuple[str, int]:
     return host or "127.0.0.1", int(port)
 
 
+def socket(text: str) -> Path:
+    """Return the path of a Unix socket."""
+    path = Path(text.removeprefix("unix://"))
+    if not path.is_absolute():
+        raise ValueError(f"{shown(text)} is no Unix socket: give one such as unix:///var/run/docker.sock")
+    return path
+
+
 def _is_host(text: str) -> bool:
     try:
         text.encode("idna")  # what looking it up does first: labels of 1 to 63 characters (RFC 3490, section 4)
@@ -130,3 +140,17 @@ def log_level(text: str) -> None:
     """See that this is one."""
     if text.lower() not in {"debug", "info", "warning", "error"}:
         raise ValueError(f"log level {shown(text)} does not exist: choose from debug, info, warning, error")
+
+
+def detail(name: str, value: str) -> Literal["redacted", "full"]:
+    """Return how much of commands is told; `name` is the setting's.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    match value.strip().lower():
+        case "redacted":
+            return "redacted"
+        case "full":
+            return "full"
+    raise ValueError(f"{name} {shown(value)} does not exist: choose from redacted, full")

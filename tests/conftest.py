@@ -27,6 +27,7 @@ pytest_plugins = [
     "tests.fix_containerd",
     "tests.fix_bridge",
     "tests.fix_browser",
+    "tests.fix_engine",
     "tests.fix_javascript",
 ]
 

@@ -70,6 +70,10 @@ def serve(
         Path | None,
         typer.Option(readable=False, metavar="DIR", help="Where bundles of other clients go with their containers."),
     ] = None,
+    docker: Annotated[
+        str | None,
+        typer.Option(metavar="SOCKET", help="unix:///var/run/docker.sock: names and health of Docker's containers."),
+    ] = None,
     foreign: Annotated[
         bool | None, typer.Option("--foreign", help="Let commands change containers of dockerd and the kubelet too.")
     ] = None,
@@ -206,6 +210,7 @@ def serve(
         "fifo_dir": fifo_dir,
         "checkpoint_dir": checkpoint_dir,
         "bundle_root": bundle_root,
+        "docker": docker,
         "commands": commands,
         "foreign": foreign,
         "policy": policy,

@@ -350,6 +350,7 @@ class Dispatcher:
             permit=permit,
             anchor=self._policy.anchor,
             known=self._known,
+            described=self._policy.described,
             **self._given,
         )
 
