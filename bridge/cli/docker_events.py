@@ -91,6 +91,8 @@ def _action(event: events.ContainerEvent, *, docker_s: bool) -> tuple[str, dict[
             return "exec_start", {"execID": exec_id}
         case events.TaskExecExit(id=exec_id, exit_status=status):
             return "exec_die", {"execID": exec_id} | ({} if status is None else {"exitCode": str(status)})
+        case events.ContainerHealth(status=status):
+            return f"health_status: {status}", {}
         case events.CommandRecorded(phase="finished", outcome="ok", dry_run=False):
             return _of_command(event)
         case _:

@@ -8,7 +8,8 @@ from typing import Final
 __all__ = ["EXAMPLES"]
 
 EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
-    "serve": ("serve --nats nats://nats.example:4222 --commands observe,lifecycle",),
+    "serve": ("serve --nats embedded --commands observe,lifecycle",),
+    "page": ("page --http 127.0.0.1:9465",),
     "events": ("events --type exit --exit-status '!=0'", "events --since 1h --no-follow --format docker"),
     "history": ("history web.1",),
     "ps": ("ps --all", "ps --at 10m"),

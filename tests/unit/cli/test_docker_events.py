@@ -47,6 +47,7 @@ def test_a_line_is_what_docker_29_prints(cli: Cli) -> None:
         (events.TaskPaused(container_id="web"), "pause", {}),
         (events.TaskResumed(container_id="web"), "unpause", {}),
         (events.TaskOOM(container_id="web"), "oom", {}),
+        (events.ContainerHealth(container_id="web", status="healthy"), "health_status: healthy", {}),
         (events.TaskCheckpointed(container_id="web"), "checkpoint", {}),
         (EXIT, "die", {"exitCode": "137"}),
         (replace(EXIT, exit_status=None), "die", {}),

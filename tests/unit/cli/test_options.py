@@ -126,6 +126,7 @@ def test_every_option_says_what_it_is_in_a_sentence() -> None:
 def test_every_command_has_an_example_that_can_be_typed(path: str) -> None:
     assert EXAMPLES.get(path), f"bridge/cli/examples.py has none of {path}"
     for example in EXAMPLES[path]:
+        assert len(f"  containerd-bridge {example}") <= 80
         words = shlex.split(example)
         command: Any = get_command(app)
         names = path.split()

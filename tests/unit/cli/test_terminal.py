@@ -41,7 +41,7 @@ def test_long_ids_are_whole_where_nobody_looks() -> None:
 
 
 def test_long_ids_are_short_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
 
     assert Terminal().id(LONG) == LONG[:12]
     assert Terminal(truncate=False).id(LONG) == LONG
