@@ -51,8 +51,9 @@ def page(
 ) -> None:
     """Serve a page of all containers for a browser.
 
-    It shows them live and as they were, and sends the commands that their nodes allow. It prints the link that opens it. What it reads and commands, it does with the login that it is given here; whoever has the
-    token can do the same. With --namespace or --node it shows only those.
+    It shows them live and as they were, and sends the commands that their nodes allow. It prints the link that opens it. What it
+    reads and commands, it does with the login that it is given here; whoever has the token can do the same. With --namespace or
+    --node it shows only those.
     """
     found = options.load()
     settings = structs.replace(
