@@ -62,7 +62,7 @@ setup: # packages from apt where root, the virtual environment
 roots: setup ## the test hosts: containerd 1.6, 1.7 and 2.1 with runc and CRIU; needs root
 	@$(PYTHON) -m tests.testbed roots
 
-lock: ## requirements/dev.txt from pyproject.toml
+lock: ## requirements/ from pyproject.toml
 	@scripts/lock
 
 clean: ## the virtual environment and the caches of this checkout

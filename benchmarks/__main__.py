@@ -32,6 +32,7 @@ from benchmarks import (
     memory,
     migration,
     report,
+    sizing,
     start,
     throughput,
 )
@@ -64,6 +65,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "start": Benchmark(start.measure, start.USUAL, start.FULL),
     "fold": Benchmark(fold.measure, fold.USUAL, fold.FULL),
     "execs": Benchmark(execs.measure, execs.USUAL, execs.FULL),
+    "sizing": Benchmark(sizing.measure, sizing.USUAL, sizing.FULL),
     "cost": Benchmark(cost.measure, cost.USUAL, cost.FULL),
     "checkpoint": Benchmark(checkpoint.measure, checkpoint.USUAL, checkpoint.FULL),
     "checkpoints": Benchmark(checkpoints.measure, checkpoints.USUAL, checkpoints.FULL),

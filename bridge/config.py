@@ -64,6 +64,8 @@ class NatsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     may listen to everybody's answers."""
     api_prefix: str = "$JS.API"
     """What the subjects of JetStream's own API begin with: another one where it is imported from another account."""
+    domain: str = ""
+    """JetStream domain that has the streams, where it is another one than that of the server we log in to: behind a leaf node."""
     replicas: int = 1
     """Replicas of the streams that the bridge creates."""
 
@@ -80,6 +82,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """containerd's gRPC socket."""
     namespace: list[str] = []
     """Namespaces to follow and to command; empty for all of them."""
+    docker: str | None = None
+    """`unix:///var/run/docker.sock` for names, labels and health of dockerd's containers; it is only read from."""
     nats: NatsConfig = NatsConfig()
     node: str = ""
     """This node's name on the bus; empty for the host's name."""
@@ -110,6 +114,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     show: str = "redacted"
     """What `inspect` and `pids` tell of arguments, environment and annotations: `redacted`, or `full` to everybody who may look.
     A rule of the policy may say it for some."""
+    traces: bool = False
+    """Whether spans of commands are sent to an OpenTelemetry collector (docs/tracing.md); needs the extra `otel`."""
     http: str | None = None
     """`HOST:PORT` for health, metrics and the page; not served unless given."""
     page: bool = False
@@ -184,6 +190,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.page and self.http is None:
             raise ValueError("page is on and http is not given: say where it is served, such as 127.0.0.1:9465")
         return None if self.http is None else values.address(self.http)
+
+    @property
+    def docker_socket(self) -> Path | None:
+        """The socket of dockerd's API."""
+        return None if self.docker is None else values.socket(self.docker)
 
 
 def load(options: Mapping[str, Any], *, file: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -347,6 +358,7 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("commands", lambda: config.groups),
         ("root", lambda: config.subjects),
         ("page" if config.http is None else "http", lambda: config.http_address),
+        ("docker", lambda: config.docker_socket),
         ("log_level", lambda: values.log_level(config.log_level)),
         ("log_format", lambda: values.log_format(config.log_format)),
         ("record", lambda: config.record_detail),

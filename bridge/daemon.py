@@ -41,6 +41,7 @@ from bridge.containerd.paths import HostPaths
 from bridge.containerd.runtime import ContainerdRuntime
 from bridge.containerd.source import ContainerdSource
 from bridge.control.parts import Control
+from bridge.dockerd import Dockerd
 from bridge.errors import BridgeError, ConfigError, LogError, LogUnavailable, SourceLost
 from bridge.jetstream.buckets import ensure_buckets
 from bridge.jetstream.connection import Connection, connect
@@ -104,7 +105,8 @@ async def run(config: Config) -> None:
 
 async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: Notifier) -> None:
     check_socket(config.containerd)
-    ruling = read_ruling(config, HostPaths(config.containerd))
+    docker = await stack.enter_async_context(Dockerd(config.docker_socket))
+    ruling = read_ruling(config, HostPaths(config.containerd), docker.described)
     loop = asyncio.get_running_loop()
     handover = Handover(config.state_dir, leave=lambda why: loop.call_soon_threadsafe(watch.leave, why))
     source = ContainerdSource(config.containerd, config.namespace, probed=handover.probed)
@@ -148,10 +150,12 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
     boot.begin()
     proven = outbox.proven  # the outbox belongs to the recorder's thread from here on
     recorder = await stack.enter_async_context(
-        _recording(config, outbox, delivery, projection, watch, handover=handover, kept_ns=stream.max_age)
+        _recording(
+            config, outbox, delivery, projection, watch, docker=docker, handover=handover, kept_ns=stream.max_age
+        )
     )
     inventory = await stack.enter_async_context(ContainerdInventory(config.containerd))
-    repair = Repair(inventory, recorder, namespaces=config.namespace, audit_s=config.audit_s)
+    repair = Repair(docker.inventory(inventory), recorder, namespaces=config.namespace, audit_s=config.audit_s)
     feed = Feed(
         source,
         recorder,
@@ -164,6 +168,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
         inherited=inherited,
     )
     await stack.enter_async_context(watch.task(feed.run(), "feed"))
+    await docker.follow(stack, watch, recorder, caught_up=feed.caught_up, repaired=repair.settled.wait)
     await stack.enter_async_context(
         telling_schemas(connection, config.subjects, config.node, version=bridge.__version__)
     )
@@ -179,6 +184,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
                 ruling,
                 submit=recorder.submit,
                 recorded=lambda then: recorder.consult(lambda _ledger: _after(then)),
+                reached=delivery.settled,
                 known=Knowledge(feed, recorder).state,
                 ending=partial(_ending, recorder),
                 repaired=repair.settled.wait,
@@ -331,6 +337,7 @@ async def _recording(
     projection: Projection,
     watch: Watch,
     *,
+    docker: Dockerd,
     handover: Handover,
     kept_ns: int,
 ) -> AsyncIterator[Recorder]:
@@ -344,12 +351,12 @@ async def _recording(
     def failed(error: BaseException) -> None:
         loop.call_soon_threadsafe(watch.fail, f"recorder: {error}")
 
-    with ContainerdLookup(config.containerd) as lookup:
+    with ContainerdLookup(config.containerd) as records:
         recorder = Recorder(
             outbox,
             config.node,
             config.subjects,
-            lookup,
+            docker.lookup(records),
             committed=committed,
             acknowledged=lambda: delivery.position,
             failed=failed,

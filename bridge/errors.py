@@ -7,6 +7,7 @@
         BadMoment          a dump met a process at a moment at which nobody can stop it: the same one a moment later may go well
       SourceLost           containerd's stream ended: connect again, and mark the gap
       InventoryFailed      containerd does not list what there is: ask again later
+      EngineLost           dockerd's API cannot be reached, or its events ended: connect again; nothing of ours waits for it
       LogError
         LogUnavailable     unknown whether stored: append the same entries again
         LogRefused         the log will not take them as it is: say so, mend its settings, then append again
@@ -28,6 +29,7 @@ __all__ = [
     "Code",
     "CommandFailed",
     "ConfigError",
+    "EngineLost",
     "InventoryFailed",
     "LogConflict",
     "LogError",
@@ -131,6 +133,10 @@ class SourceLost(BridgeError):
 
 class InventoryFailed(BridgeError):
     """containerd did not list what there is. Its stream of events may live on; the same may be asked again."""
+
+
+class EngineLost(BridgeError):
+    """dockerd's API does not answer, or its stream of events has ended: connect again."""
 
 
 class LogError(BridgeError):

@@ -20,6 +20,7 @@ __all__ = [
     "path",
     "shown",
     "size",
+    "socket",
     "switch",
     "text",
 ]
@@ -110,6 +111,14 @@ def address(text: str) -> tuple[str, int]:
     if not (colon and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) and int(port) <= 65535 and _is_host(host)):
         raise ValueError(f"{shown(text)} is no address: give HOST:PORT, such as 127.0.0.1:9464")
     return host or "127.0.0.1", int(port)
+
+
+def socket(text: str) -> Path:
+    """Return the path of a Unix socket."""
+    path = Path(text.removeprefix("unix://"))
+    if not path.is_absolute():
+        raise ValueError(f"{shown(text)} is no Unix socket: give one such as unix:///var/run/docker.sock")
+    return path
 
 
 def _is_host(text: str) -> bool:

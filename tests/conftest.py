@@ -6,6 +6,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import valid
+
 # How long an example takes says more about what else the machine does; pytest's own time-out finds what hangs.
 # The build machine tries the same examples each time, so that what it says is about the change; everybody else tries new ones.
 STEADY = bool(os.environ.get("CI"))
@@ -18,11 +20,14 @@ settings.load_profile("without deadline")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+valid.install()
+
 pytest_plugins = [
     "tests.fix_nats",
     "tests.fix_containerd",
     "tests.fix_bridge",
     "tests.fix_browser",
+    "tests.fix_engine",
     "tests.fix_javascript",
 ]
 
@@ -36,7 +41,14 @@ NEEDS = {
 }
 
 
-TRIALS = {"test_faults.py", "test_special.py", "test_cluster.py", "test_broken.py", "test_crashes.py"}
+TRIALS = {
+    "test_faults.py",
+    "test_special.py",
+    "test_cluster.py",
+    "test_broken.py",
+    "test_crashes.py",
+    "test_topology.py",
+}
 """Files of tests/faults in which real bridges are put in trouble: `make test-faults`."""
 
 TRIAL_S = 600

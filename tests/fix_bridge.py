@@ -20,6 +20,7 @@ import pytest
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
+from tests import valid
 from tests.testbed import Containerd
 
 LAST = 60
@@ -176,6 +177,7 @@ class Stored:
         self.stream_sequence = sequence
         self.stored_at = at
         self.event: dict[str, Any] = json.loads(body)
+        valid.event(self.event)
         self.data: dict[str, Any] = self.event["data"]
         self.word = subject.rsplit(".", 1)[1]
 

@@ -79,11 +79,19 @@ class Account:
         """Tell whether containerd should be asked what the container is before this event is placed.
 
         It should about a new record, whose create event does not say its labels unless it is a reconciled one, and about a
-        container of which nothing is known: a few times, since containerd may not have answered the first time.
+        container of which nothing is known: a few times, since containerd may not have answered the first time. A changed record
+        says its labels, but not those that dockerd told, nor the name, which stands in none of them.
         """
         if type(event) is ContainerCreate:
             self._asked = 0 if event.labels is None else ASKED
+        elif type(event) is ContainerUpdate and event.name is None and self._named_by_others:
+            return True
         return self._asked < ASKED and (self._asked == 0 or self.state.labels is None)
+
+    @property
+    def _named_by_others(self) -> bool:
+        """Whether it has a name that none of its labels says."""
+        return self.state.name is not None and self.state.name != name_from_labels(self.state.labels or {})
 
     def was_asked_about(self) -> None:
         """Take note that containerd is asked."""
@@ -94,15 +102,22 @@ class Account:
         event, state = observed.event, self.state
         if isinstance(event, ContainerCreate):
             # A new record under a known id is another container: nothing of the old one's holds for it.
-            labels = event.labels
+            image, labels, name = event.image, event.labels, event.name
             if labels is None and info is not None:
-                labels = info.labels
+                image, labels, name = image or info.image or None, info.labels, info.name
             self.deleted_at = None
-            self._describe(event.image, labels, name_from_labels(labels or {}), event.runtime)
+            self._describe(image, labels, name or name_from_labels(labels or {}), event.runtime)
         elif isinstance(event, ContainerUpdate):
-            labels = event.labels if event.labels is not None else state.labels
+            labels, name = event.labels if event.labels is not None else state.labels, event.name
+            if self._named_by_others and name is None:
+                whole = info is not None and info.name is not None
+                known = info.labels if info is not None and whole else state.labels or {}
+                labels, name = {**known, **(labels or {})}, info.name if info is not None and whole else state.name
             self._describe(
-                event.image or state.image, labels, name_from_labels(labels or {}), event.runtime or state.runtime
+                event.image or state.image,
+                labels,
+                name or name_from_labels(labels or {}),
+                event.runtime or state.runtime,
             )
         elif info is not None and state.labels is None:
             name = info.name or name_from_labels(info.labels)

@@ -120,7 +120,7 @@ def differences(
         if ended_before is not None and place <= ended_before:
             telling.end(HOST_REBOOTED)
         if info is not None:
-            telling.follow(info, inventory.execs.get(key), unseen)
+            telling.follow(info, inventory.execs.get(key), unseen, in_part=key in inventory.in_part)
         elif state.seen:
             telling.remove(bare=key in inventory.bare)
         if telling.events:
@@ -179,8 +179,8 @@ class _Telling:
 
     # -- the record
 
-    def follow(self, info: ContainerInfo, execs: frozenset[str] | None, unseen: str) -> None:
-        """Make the state that of a container that is there."""
+    def follow(self, info: ContainerInfo, execs: frozenset[str] | None, unseen: str, *, in_part: bool = False) -> None:
+        """Make the state that of a container that is there; with `in_part` not all that it is called is told."""
         state = self.state
         if _is_another(state, info):
             self.end(UNSEEN)
@@ -188,7 +188,7 @@ class _Telling:
             self._create(info)
         elif state.created_at is None or state.deleted_at is not None:
             self._create(info)
-        elif _has_changed(state, info):
+        elif not in_part and _has_changed(state, info):
             update = ContainerUpdate(
                 id=self._id,
                 snapshot_key=info.snapshot_key,
@@ -310,7 +310,7 @@ def _is_another(state: ContainerState, info: ContainerInfo) -> bool:
 
 
 def _has_changed(state: ContainerState, info: ContainerInfo) -> bool:
-    if info.image and state.image != info.image:
+    if (info.image and state.image != info.image) or (info.name and state.name != info.name):
         return True
     if (state.labels or {}) == info.labels:
         return False

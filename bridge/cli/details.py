@@ -46,6 +46,8 @@ def colour(event: Event | Unrecognized) -> str:
     match event:
         case events.TaskExit(exit_status=status) | events.TaskExecExit(exit_status=status):
             return "" if status == 0 else "red"
+        case events.ContainerHealth(status=status):
+            return {"healthy": "green", "unhealthy": "red"}.get(status, "yellow")
         case events.CommandRecorded(outcome=outcome) if outcome not in ("ok", None):
             return "red"
         case _:
@@ -108,8 +110,8 @@ def _of_container(event: events.ContainerEvent) -> list[str]:  # noqa: PLR0911 -
             return [f"checkpoint {checkpoint}" if checkpoint else "", *_image(event)]
         case events.ContainerCreate(runtime=runtime):
             return [*_image(event), f"runtime {runtime}" if runtime else ""]
-        case events.ContainerUpdate():
-            return _image(event)
+        case events.ContainerUpdate() | events.ContainerHealth():
+            return [event.status if isinstance(event, events.ContainerHealth) else "", *_image(event)]
         case events.CommandRecorded(verb=verb, outcome=outcome, error=error):
             asked = f"{verb} (dry run)" if event.dry_run else verb
             by = f"by {event.who.account}/{event.who.user}" if event.who is not None else ""

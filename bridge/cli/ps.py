@@ -183,7 +183,7 @@ def _of_state(state: ContainerState, doubt: Doubt | None) -> _Row:
         namespace=state.namespace,
         id=state.container,
         image=state.image or "",
-        status=_marked(_status(state.status, state.exit_status), doubt),
+        status=_marked(_status(state.status, state.exit_status, state.health), doubt),
         pid=state.pid,
         created_at=state.created_at,
         name=state.name or "",
@@ -220,8 +220,10 @@ def _runs(task: TaskInfo | None) -> bool:
     return task is not None and task.status not in {"created", "stopped"}
 
 
-def _status(status: str, exit_status: int | None) -> Text:
+def _status(status: str, exit_status: int | None, health: str | None = None) -> Text:
     match status:
+        case "running" | "paused" if health is not None:
+            return Text(f"{status} ({printable(health)})", "red" if health == "unhealthy" else status_colour(status))
         case "stopped":
             shown = "?" if exit_status is None else str(exit_status)
             return Text(f"exited ({shown})", "" if exit_status == 0 else "red")

@@ -9,6 +9,7 @@ import typer
 
 from bridge.cli.connection import (
     NatsCreds,
+    NatsDomain,
     NatsInbox,
     NatsNkey,
     NatsPassword,
@@ -69,6 +70,10 @@ def serve(
         Path | None,
         typer.Option(readable=False, metavar="DIR", help="Where bundles of other clients go with their containers."),
     ] = None,
+    docker: Annotated[
+        str | None,
+        typer.Option(metavar="SOCKET", help="unix:///var/run/docker.sock: names and health of Docker's containers."),
+    ] = None,
     foreign: Annotated[
         bool | None, typer.Option("--foreign", help="Let commands change containers of dockerd and the kubelet too.")
     ] = None,
@@ -92,6 +97,9 @@ def serve(
     ] = None,
     record_observing: Annotated[
         bool | None, typer.Option("--record-observing", help="Record commands that only look, too.")
+    ] = None,
+    traces: Annotated[
+        bool | None, typer.Option("--traces", help="Send spans of commands to OpenTelemetry (OTEL_* variables).")
     ] = None,
     http: Annotated[
         str | None, typer.Option(metavar="ADDR", help="HOST:PORT for health and metrics; not served unless given.")
@@ -121,6 +129,7 @@ def serve(
     nats_tls_key: NatsTlsKey = None,
     nats_tls_first: NatsTlsFirst = None,
     nats_inbox: NatsInbox = None,
+    nats_domain: NatsDomain = None,
     nats_replicas: Annotated[
         int | None, typer.Option(metavar="N", help=f"Replicas of a stream that is made ({_DEFAULT.nats.replicas}).")
     ] = None,
@@ -201,6 +210,7 @@ def serve(
         "fifo_dir": fifo_dir,
         "checkpoint_dir": checkpoint_dir,
         "bundle_root": bundle_root,
+        "docker": docker,
         "commands": commands,
         "foreign": foreign,
         "policy": policy,
@@ -208,6 +218,7 @@ def serve(
         "record": record,
         "show": show,
         "record_observing": record_observing,
+        "traces": traces,
         "http": http,
         "page": page,
         "page_token": page_token,
@@ -241,6 +252,7 @@ def serve(
         "nats.tls_key": nats_tls_key,
         "nats.tls_first": nats_tls_first,
         "nats.inbox": nats_inbox,
+        "nats.domain": nats_domain,
         "nats.replicas": nats_replicas,
     }
     run(options, config)

@@ -36,7 +36,8 @@ async def list_containers(place: Place, command: List) -> ContainerList:
         for namespace in place.followed:
             found += await place.runtime.containers.list(namespace, command.filters)
     found.sort(key=lambda container: (container.namespace, container.id))
-    return ContainerList(containers=[structs.replace(container, node=place.node) for container in found])
+    named = [place.described(container) or container for container in found]
+    return ContainerList(containers=[structs.replace(container, node=place.node) for container in named])
 
 
 async def inspect(place: Place, _: Inspect) -> InspectResult:
@@ -53,9 +54,8 @@ async def inspect(place: Place, _: Inspect) -> InspectResult:
         except CommandFailed as error:
             if error.code != "not_found":  # between the two looks it ended, and somebody deleted it
                 raise
-    return InspectResult(
-        container=structs.replace(record, node=place.node, task=task), processes=processes, execs=execs, state=state
-    )
+    named = structs.replace(place.described(record) or record, node=place.node, task=task)
+    return InspectResult(container=named, processes=processes, execs=execs, state=state)
 
 
 async def _execs(

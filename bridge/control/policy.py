@@ -14,7 +14,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
+from bridge import trace
 from bridge.control.order import Order
+from bridge.control.verb import Described, by_containerd_alone
 from bridge.errors import CommandFailed
 from bridge.model.commands import Group, Restore
 from bridge.model.outcomes import Judged
@@ -68,6 +70,7 @@ class Policy:
         namespaces: Collection[str] = (),
         book: RuleBook = NO_RULES,
         resolve: Callable[[str], str] = os.path.realpath,
+        described: Described = by_containerd_alone,
         show: Show = "redacted",
     ) -> None:
         """Take the switches and the rules.
@@ -78,6 +81,7 @@ class Policy:
             namespaces: the only namespaces that may be commanded; none means every one.
             book: the rules.
             resolve: follows the symbolic links of a path of this host.
+            described: adds to a container's record what somebody else than containerd knows of it.
             show: `full` where arguments, environment and annotations are told to everybody who may look.
         """
         self._show = show
@@ -85,6 +89,7 @@ class Policy:
         self._switches = Switches(groups=frozenset(groups), foreign=foreign, namespaces=self.namespaces)
         self.book = book
         self._resolve = resolve
+        self.described = described
         self.refusals: Counter[str] = Counter()
         """Commands refused since the start, by what decided."""
 
@@ -202,6 +207,10 @@ class Permit:
         Raises:
             CommandFailed: `refused`, or what containerd says where the container cannot be asked about.
         """
+        with trace.step("policy"):
+            await self._admit()
+
+    async def _admit(self) -> None:
         if self._order.subject.verb in LATER and self._policy.judge(self._order, None) is None:
             self._admitted = Decision(allowed=True, rule="", reason="what it makes is not known yet")
             return
@@ -280,7 +289,12 @@ class Permit:
             if error.code == "not_found":
                 return Facts()
             raise
-        return Facts(found.labels, found.image)
+        whole = self._policy.described(found)
+        if whole is None:
+            raise CommandFailed(
+                "unavailable", f"a rule depends on what container {container} is, and its owner does not say: try again"
+            )
+        return Facts(whole.labels, whole.image)
 
 
 def brought(order: Order) -> Facts | None:

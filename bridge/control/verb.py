@@ -20,11 +20,13 @@ from bridge.ports.checkpoints import CheckpointCatalogue
 
 __all__ = [
     "Checkpointing",
+    "Described",
     "Interruption",
     "Known",
     "Leave",
     "Permission",
     "Place",
+    "by_containerd_alone",
     "Removing",
     "Verb",
     "as_it_stands",
@@ -106,6 +108,9 @@ class Interruption:
 
 Leave: TypeAlias = Callable[[], Awaitable[None]]
 """Gives the turn in a container's lane to the next one; once more does nothing."""
+
+Described: TypeAlias = Callable[[ContainerInfo], ContainerInfo | None]
+"""Returns a record with what somebody else than containerd knows of the container; None where he knows it and does not say."""
 
 Known: TypeAlias = Callable[[str, str], Awaitable[ContainerState]]
 """Tells the state of a container as the log has it, with everything that containerd had told when it was asked.
@@ -204,6 +209,11 @@ async def _stay() -> None:
     """Leave no lane, for a command that is in none."""
 
 
+def by_containerd_alone(record: ContainerInfo) -> ContainerInfo:
+    """Be what knows nothing besides containerd's record."""
+    return record
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """Where a command works: this node's runtime, and what the subject names.
 
@@ -220,6 +230,7 @@ class Place(Struct, frozen=True, kw_only=True):
         sessions: the processes with their stdio on the bus; None where nobody looks after any.
         checkpointing: what commands about checkpoints need; None where there are none.
         harbour: where containers leave and arrive (`bridge.control.migration.harbour`); None where they do not.
+        described: adds to a record, for whoever looks, what somebody else than containerd knows of the container.
         leave: gives the turn in the container's lane to the next one, for a verb that has done what needs it; once more does
             nothing.
         rest: where a verb that has asked the container to end waits for that: who kills it meanwhile passes.
@@ -241,6 +252,7 @@ class Place(Struct, frozen=True, kw_only=True):
     sessions: StdioSessions | None = None
     checkpointing: Checkpointing | None = None
     harbour: Any = None
+    described: Described = by_containerd_alone
     leave: Leave = _stay
     rest: Rest = nullcontext
 

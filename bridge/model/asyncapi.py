@@ -13,14 +13,13 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 import bridge
 from bridge.model.catalogue import ROOT, addresses, can_be_job
 from bridge.model.commands import COMMANDS, Command
 from bridge.model.envelope import CONTENT_TYPE, EVENT_TYPES, Recorded
+from bridge.model.kinds import schema_of
 from bridge.model.node_events import NodeEvent
-from bridge.model.outcomes import Outcome
+from bridge.model.outcomes import Judged, Outcome
 from bridge.model.schema import RECORDS, described, form_of
 from bridge.model.stdio import TRUNCATIONS
 from bridge.model.wording import summary
@@ -271,7 +270,7 @@ def _messages() -> dict[str, Any]:
             "correlationId": {"$ref": "#/components/correlationIds/ofCommand"},
             "payload": _schema(command.__name__),
         }
-        result = {"anyOf": [_schema(command.result.__name__), {"type": "null"}]}
+        result = {"anyOf": [_schema(command.result.__name__), _schema("Judged"), {"type": "null"}]}
         found[f"outcome.{verb}"] = {
             "name": f"outcome.{verb}",
             "title": f"Outcome of {verb}",
@@ -370,8 +369,8 @@ def _narrowed(name: str, properties: dict[str, Any]) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     commands: list[type[Command]] = list(COMMANDS.values())
     results = {command.result: None for command in commands}  # many have the same
-    kinds: list[Any] = [Recorded[Any], *EVENT_TYPES.values(), *commands, *results, Outcome, *RECORDS.values()]
-    _, definitions = msgspec.json.schema_components(kinds, schema_hook=form_of, ref_template=_REFERENCE)
+    kinds: list[Any] = [Recorded[Any], *EVENT_TYPES.values(), *commands, *results, Judged, Outcome, *RECORDS.values()]
+    _, definitions = schema_of(kinds, form_of, _REFERENCE)
     described(definitions, kinds)
     named: dict[str, Any] = json.loads(_RECORDED.sub("Recorded", json.dumps(definitions)))
     return dict(sorted(named.items()))

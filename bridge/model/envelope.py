@@ -79,6 +79,7 @@ Event: TypeAlias = (
     | events.ContainerCreate
     | events.ContainerUpdate
     | events.ContainerDelete
+    | events.ContainerHealth
     | events.CommandRecorded
     | events.Anomaly
     | events.RawEvent

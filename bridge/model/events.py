@@ -24,6 +24,7 @@ __all__ = [
     "ContainerCreate",
     "ContainerDelete",
     "ContainerEvent",
+    "ContainerHealth",
     "ContainerUpdate",
     "Failure",
     "HOST_REBOOTED",
@@ -290,6 +291,19 @@ class ContainerDelete(ContainerEvent, frozen=True, kw_only=True):
     word: ClassVar[str] = "container-delete"
 
     id: str
+
+
+class ContainerHealth(ContainerEvent, frozen=True, kw_only=True):
+    """What the health check of a container says from now on, as dockerd tells it: `starting`, `healthy` or `unhealthy`.
+
+    containerd knows nothing of it. It is there of dockerd's containers, where the bridge was told its socket.
+    """
+
+    type: ClassVar[str] = "io.containerd.docker.health.v1"
+    word: ClassVar[str] = "health"
+
+    container_id: str
+    status: str
 
 
 class Who(Struct, frozen=True, kw_only=True):

@@ -121,6 +121,7 @@ _ANOTHER_TASK: Final[Changes] = {
     "execs": _NO_EXECS,
     "restored_from": None,
     "parent": None,
+    "health": None,
     "task_created_at": None,
     "started_at": None,
     "paused_at": None,
@@ -259,6 +260,10 @@ def _checkpointed(state: ContainerState, event: events.TaskCheckpointed, time: N
     return {"last_checkpoint": made, "checkpoints": state.checkpoints + 1}
 
 
+def _health(_state: ContainerState, event: events.ContainerHealth, _time: Nanos) -> Changes:
+    return {"health": event.status}
+
+
 def _container_create(state: ContainerState, _event: events.ContainerCreate, time: Nanos) -> Changes:
     if state.created_at is None and state.deleted_at is None and state.row != "unknown":
         # The first word of a record whose task is known already: what is known stays.
@@ -304,6 +309,7 @@ _MEANING: Final[dict[str, Fold]] = {
     "exec-started": _exec_started,
     "exec-exit": _exec_exit,
     "checkpointed": _checkpointed,
+    "health": _health,
     "container-create": _container_create,
     "container-delete": _container_delete,
     "anomaly": _anomaly,

@@ -60,6 +60,7 @@ LIFECYCLE: Final[dict[str, tuple[Status | Reason, ...]]] = {
     "exec-started": STATUSES,
     "exec-exit": STATUSES,
     "checkpointed": STATUSES,
+    "health": STATUSES,
     "command": STATUSES,
     "anomaly": STATUSES,
     "raw": STATUSES,

@@ -30,17 +30,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from bridge.model.checkpoints import CheckpointRecord
-from bridge.model.commands import COMMANDS
+from bridge.model.commands import COMMANDS, Command
 from bridge.model.envelope import EVENT_TYPES, Recorded
 from bridge.model.envelope import Sequence as EventNumber
+from bridge.model.kinds import schema_of
 from bridge.model.migrations import Migration
 from bridge.model.nanos import Nanos
 from bridge.model.nodes import NodeRecord
-from bridge.model.outcomes import CommandState, Outcome, Progress
+from bridge.model.outcomes import CommandState, Judged, Outcome, Progress
 from bridge.model.state import ContainerState
 from bridge.model.stdio import Credit, InputReply
 from bridge.model.wording import meaning, structs_in, summary
@@ -50,6 +50,7 @@ __all__ = ["DIALECT", "DIRECTORY", "RECORDS", "SCHEME", "dataschema_of", "descri
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DIRECTORY: Final = "schemas"
 RELEASED: Final = "released"
+REFERENCE: Final = "#/$defs/{name}"
 SCHEME: Final = "containerd-bridge"
 """CloudEvents wants an absolute URI as `dataschema`. What follows is the file, and a name that every bridge knows on the bus."""
 
@@ -80,6 +81,13 @@ _TEXT_FORMS: Final[dict[type, dict[str, Any]]] = {
         "examples": ["00000000000000000042"],
     },
 }
+
+SENT_FORMS: Final[dict[str, dict[str, Any]]] = {
+    "not_after": {
+        "anyOf": [{"type": "string", "format": "date-time", "examples": ["2026-11-23T21:43:48Z"]}, {"type": "null"}]
+    },
+}
+"""What is taken of those who send commands, where that is more than what a bridge itself writes."""
 
 ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
     "id": {"minLength": 1, "examples": ["01KAXW3V6J8Q2Y5T7R9N0M4C1B"]},
@@ -116,6 +124,8 @@ def described(definitions: dict[str, Any], kinds: Sequence[Any]) -> None:
         if struct is None:
             continue
         definition["description"] = summary(struct)
+        if issubclass(struct, Command):
+            definition["properties"] |= {field: {**form, "default": None} for field, form in SENT_FORMS.items()}
         for encoded, property_ in definition.get("properties", {}).items():
             said = meaning(struct, encoded)
             form = property_.get("description")
@@ -141,8 +151,7 @@ def _schema(kind: Any, name: str) -> dict[str, Any]:
 
 def _generated(kind: Any) -> dict[str, Any]:
     """Return a schema whose root is the struct itself; what it is made of stands in `$defs`."""
-    schema = msgspec.json.schema(kind, schema_hook=form_of)
-    definitions = schema["$defs"]
+    (schema,), definitions = schema_of([kind], form_of, REFERENCE)
     described(definitions, [kind])
     name = schema["$ref"].rpartition("/")[2]
     body = definitions.pop(name)
@@ -171,13 +180,13 @@ def _envelope(data: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _outcome(verb: str, result: type[Struct]) -> dict[str, Any]:
     schema = _schema(Outcome, f"outcome.{verb}")
-    results = msgspec.json.schema(result, schema_hook=form_of)
-    described(results["$defs"], [result])
+    results, definitions = schema_of([result, Judged], form_of, REFERENCE)
+    described(definitions, [result, Judged])
     schema["title"] = f"Outcome of {verb}"
-    schema["$defs"] = schema.get("$defs", {}) | results["$defs"]
+    schema["$defs"] = schema.get("$defs", {}) | definitions
     properties = schema["properties"]
     properties["verb"] = {"const": verb, "description": properties["verb"]["description"]}
-    properties["result"] |= {"anyOf": [{"$ref": results["$ref"]}, {"type": "null"}], "default": None}
+    properties["result"] |= {"anyOf": [*results, {"type": "null"}], "default": None}
     return schema
 
 

@@ -58,6 +58,7 @@ class ContainerState(Struct, frozen=True, kw_only=True, gc=False):
         execs: the additional processes that are alive, by their ids, the oldest first; `MAX_EXECS` at the most.
         restored_from: the checkpoint that this task was created from, as containerd names it.
         parent: the incarnation that checkpoint was made of, where the events tell it.
+        health: what dockerd's check of it last said: `starting`, `healthy` or `unhealthy`. Null where nobody checks or tells.
         last_checkpoint: the last checkpoint that was made, of whichever incarnation; `checkpoints` counts them.
         created_at: when the container's record was made, `deleted_at` when it was deleted.
         task_created_at: when the task was, `started_at` when its process began to run.
@@ -84,6 +85,7 @@ class ContainerState(Struct, frozen=True, kw_only=True, gc=False):
 
     restored_from: str | None = None
     parent: str | None = None
+    health: str | None = None
     last_checkpoint: CheckpointMade | None = None
     checkpoints: int = 0
 

@@ -33,6 +33,8 @@ class Inventory(Struct, frozen=True, kw_only=True):
         bare: tasks whose record is not there. containerd lets go of a record under a task, but nobody can reach that any more.
         execs: the ids of the execs that run, of those containers that were asked about and could be; a container that is
             missing here is one of which nothing is known.
+        in_part: containers of which somebody else knows more than is said here: that they have no other labels, nor another
+            name, cannot be told from it.
     """
 
     before: Nanos
@@ -41,6 +43,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     containers: Mapping[ContainerId, ContainerInfo] = {}
     bare: frozenset[ContainerId] = frozenset()
     execs: Mapping[ContainerId, frozenset[str]] = {}
+    in_part: frozenset[ContainerId] = frozenset()
 
     def covers(self, namespace: str) -> bool:
         """Tell whether a container of this namespace would be in it."""

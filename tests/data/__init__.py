@@ -1,1 +1,1 @@
-"""What real servers sent, kept byte for byte so that tests need no server to see it again."""
+"""What real servers sent, kept byte for byte so that tests need no server to see it again; and files of earlier versions."""

@@ -35,6 +35,7 @@ from benchmarks import (
     lifecycles,
     memory,
     migration,
+    sizing,
     stage,
     start,
     throughput,
@@ -120,6 +121,7 @@ SMALL: dict[str, Any] = {
     "checkpoint": checkpoint.Size(memory=4 << 20, repeat=1),
     "checkpoints": checkpoints.Size(size=3_000_000, repeat=1),
     "migration": migration.Size(memory=4 << 20, repeat=1),
+    "sizing": sizing.Size(known=(5, 20), events=90, busy=3),
     "cost": cost.Size(known=(2, 12), rounds=2, events=20, rate=1_000),
     "commands": commands.Size(rounds=3, by_ctr=1, containers=3),
 }
@@ -145,7 +147,7 @@ def test_a_small_run_of_each_prints_aim_and_figure(
     printed = capsys.readouterr().out
     if form:
         findings = json.loads(printed)["findings"]
-        assert len(findings) == {"memory": 2, "cost": 2, "commands": 6, "checkpoint": 3}.get(name, 1)
+        assert len(findings) == {"memory": 2, "cost": 2, "commands": 6, "checkpoint": 3, "sizing": 4}.get(name, 1)
         assert all(found["aim"] and found["figure"] and isinstance(found["met"], bool) for found in findings)
     else:
         assert "aim" in printed

@@ -27,7 +27,7 @@ from tests.testbed import Ctr, Systemd
 
 ROOT = Path(__file__).parents[2]
 DEPLOYED = ROOT / "deploy" / "systemd"
-UNIT = "containerd-bridge.service"
+UNIT, TEMPLATE = "containerd-bridge.service", "containerd-bridge@.service"
 PROGRAM = "/opt/containerd-bridge/bin/containerd-bridge"
 READER, CREDENTIALS = (DEPLOYED / name for name in ("reader.conf", "credentials.conf"))
 
@@ -68,7 +68,7 @@ def test_what_is_started_are_options_of_serve_and_what_is_set_are_settings(file:
     text = file.read_text()
     for line in re.findall(r"^ExecStart=(.+)$", text, re.MULTILINE):
         program, *words = line.split()
-        assert program == PROGRAM
+        assert program in {PROGRAM, PROGRAM.replace("/bin/", "/%i/bin/")}
         assert plain_serve(words) is not None, line
     names = re.findall(r"^Environment=(\w+)=", text, re.MULTILINE)
     assert all(name.startswith(ENVIRONMENT) for name in names)
@@ -104,9 +104,10 @@ class Service:
     def __init__(self, systemd: Systemd, ctr: Ctr, url: str) -> None:
         self.systemd, self.ctr, self.url = systemd, ctr, url
 
-    def start(self, *drop_ins: Path, more: str = "", also: str = "", program: str = "") -> None:
-        place = PLACE.format(
-            program=program or here(PROGRAM),
+    def place(self, *, program: str, more: str = "", also: str = "") -> str:
+        """A drop-in with the servers of the test."""
+        return PLACE.format(
+            program=program,
             containerd=self.ctr.host.address,
             nats=self.url,
             more=more,
@@ -116,6 +117,9 @@ class Service:
             log=self.systemd.output,
             shared=self.ctr.host.shared,
         )
+
+    def start(self, *drop_ins: Path, more: str = "", also: str = "", program: str = "") -> None:
+        place = self.place(program=program or here(PROGRAM), more=more, also=also)
         self.systemd.write({f"{UNIT}.d/{drop_in.name}": here(drop_in.read_text()) for drop_in in drop_ins})
         self.systemd.write({f"{UNIT}.d/the-test.conf": place})
         self.systemd.ctl("daemon-reload")
@@ -154,11 +158,45 @@ def test_started_means_that_events_flow_and_what_dies_is_started_again(service: 
 
 
 @pytest.mark.xdist_group("systemd")
+def test_an_instance_takes_over_from_another_and_no_event_is_missed(service: Service) -> None:
+    systemd = service.systemd
+    template = (
+        (DEPLOYED / TEMPLATE).read_text().replace("/opt/containerd-bridge/%i/bin", str(Path(sys.executable).parent))
+    )
+    place = service.place(program=f"{here(PROGRAM)}", more="--take-over")
+    old, new = (TEMPLATE.replace("@", f"@{version}") for version in ("1.0.0", "1.1.0"))
+    systemd.write({TEMPLATE: template, f"{TEMPLATE}.d/the-test.conf": place})
+    systemd.ctl("daemon-reload")
+    try:
+        systemd.ctl("start", old)
+        systemd.ctl("start", new)
+        systemd.until(old, "ActiveState", "inactive")
+        assert (systemd.show(old, "Result"), systemd.show(old, "NRestarts")) == ("success", "0")
+        assert systemd.show(new, "StatusText") == "events flow"
+        messages = until_stored(service.url, lambda message: message.word == "stopped")
+        pid = systemd.run("cat", "/var/lib/containerd-bridge/lock").stdout
+        assert pid == systemd.show(new, "MainPID")
+        [stopped] = [message for message in messages if message.word == "stopped"]
+        assert stopped.data["reason"] == f"handed over to pid {pid}"
+        assert [message.word for message in messages].count("gap") == 1  # of the first start
+    finally:
+        systemd.ctl("stop", old, new)
+
+
+def test_the_template_is_the_unit_but_for_what_it_starts() -> None:
+    unit, template = ((DEPLOYED / name).read_text().splitlines() for name in (UNIT, TEMPLATE))
+    differ = {line for line in {*unit} ^ {*template} if not line.startswith("#")}
+    assert len(differ) == 2
+    assert all(line.startswith("ExecStart=") for line in differ)
+
+
+@pytest.mark.xdist_group("systemd")
 def test_a_loop_that_hangs_is_ended_by_the_watchdog_and_started_again(service: Service) -> None:
     systemd = service.systemd
-    service.start(program=f"{sys.executable} -m tests.stalled loop", also=f"WatchdogSec=2\nWorkingDirectory={ROOT}")
+    service.start(program=f"{sys.executable} -m tests.stalled loop", also=f"WatchdogSec=5\nWorkingDirectory={ROOT}")
+    first = systemd.show(UNIT, "NRestarts")
     systemd.ctl("kill", "--kill-who=main", "--signal=USR1", UNIT)
-    systemd.until(UNIT, "NRestarts", "1")
+    systemd.until(UNIT, "NRestarts", first, other=True)
     systemd.until(UNIT, "SubState", "running")
     assert "Fatal Python error: Aborted" in systemd.log  # and where every thread was
 

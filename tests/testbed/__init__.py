@@ -15,6 +15,7 @@ from tests.testbed.certificates import Certificates
 from tests.testbed.containerd import Containerd
 from tests.testbed.ctr import Ctr, CtrFailedError
 from tests.testbed.docker import Docker, docker_on
+from tests.testbed.engine import Engine, engine_on
 from tests.testbed.errors import DiedError, UnavailableError
 from tests.testbed.image import BUSYBOX
 from tests.testbed.javascript import Javascript
@@ -33,6 +34,7 @@ __all__ = [
     "CtrFailedError",
     "DiedError",
     "Docker",
+    "Engine",
     "Javascript",
     "NatsServer",
     "Proxy",
@@ -40,4 +42,5 @@ __all__ = [
     "Systemd",
     "UnavailableError",
     "docker_on",
+    "engine_on",
 ]

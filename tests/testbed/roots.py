@@ -73,7 +73,7 @@ ROOTS = (
     Root(
         suite="forky",
         containerd="2.1",
-        # Docker Engine and checkpointctl: checkpoints go to them and come from them.
+        # Docker Engine and checkpointctl: checkpoints go to them and come from them. compose.yaml is tried there too.
         packages=(
             "containerd",
             "runc",
@@ -82,6 +82,8 @@ ROOTS = (
             "busybox-static",
             "docker.io",
             "docker-cli",
+            "docker-buildx",
+            "docker-compose",
             "checkpointctl",
         ),
         signed_by="trixie",
@@ -89,6 +91,15 @@ ROOTS = (
     ),
 )
 VERSIONS = tuple(root.containerd for root in ROOTS)
+
+PYTHON = Root(
+    suite="trixie",
+    containerd="",
+    packages=("ca-certificates", "python3-venv"),
+    signed_by="bookworm",
+    nats=None,
+)
+"""What images with Python in them are made from."""
 
 
 def cache() -> Path:
@@ -108,6 +119,15 @@ def with_containerd(version: str) -> Path:
         if root.containerd == version:
             return _finished(root, what=f"containerd {version}")
     raise ValueError(f"there is no test host with containerd {version!r}: use one of {', '.join(VERSIONS)}")
+
+
+def with_python() -> Path:
+    """The finished root that has Python and pip's wheel.
+
+    Raises:
+        UnavailableError: it has not been built, or this process may not read it.
+    """
+    return _finished(PYTHON, what="a file system with Python")
 
 
 def with_nats(version: str) -> Path:
@@ -148,9 +168,10 @@ def build(say: Say) -> None:
     with _lock(store, say) as lock:
         for abandoned in store.glob(".building-*"):
             shutil.rmtree(abandoned)
-        for root in ROOTS:
+        for root in (*ROOTS, PYTHON):
             if not root.built:
-                say(f"making the test host with containerd {root.containerd} (Debian {root.suite}), half a minute")
+                what = f"test host with containerd {root.containerd}" if root.containerd else "file system with Python"
+                say(f"making the {what} (Debian {root.suite}), half a minute")
                 _make(root, store, lock)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -453,3 +454,19 @@ def test_the_reader_gives_entries_in_order_and_no_more_than_asked(path: Path) ->
         reader = OutboxReader(path)
         assert [entry.n for entry in reader.after(10, 5)] == [11, 12, 13, 14, 15]
         reader.close()
+
+
+def test_a_file_that_an_earlier_version_left_is_gone_on_with(path: Path) -> None:
+    """`data/outbox/format-2.db` was written by the version that began that format, and is never written anew."""
+    shutil.copyfile(Path(__file__).parents[2] / "data" / "outbox" / "format-2.db", path)
+    with Outbox(path) as outbox:
+        assert outbox.log == "3e87bc7b-575c-420d-a6d3-88303619609a"
+        assert (outbox.last_n, outbox.acknowledged, outbox.proven) == (4, 2, Nanos(1_795_000_000_000_000_000))
+        known = outbox.container("default", "web")
+        assert known is not None
+        assert known.state == b'{"a":1}'
+        outbox.commit([Entry(n=5, id="5", subject="s", body=b"x")], [], 2, None)
+        entries = OutboxReader(path).after(0, 10)
+    assert [entry.n for entry in entries] == [1, 2, 3, 4, 5]
+    assert entries[3].subject == "containerd.events.n1.default.web.exit"
+    assert entries[3].body == b'{"n":4}'

@@ -43,6 +43,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--nats-tls-ca": "ca.pem",
     "--nats-tls-cert": "cert.pem",
     "--nats-tls-key": "key.pem",
+    "--nats-domain": "hub",
     "--nats-inbox": "_INBOX.n1",
     "--nats-replicas": "3",
     "--events-max-age-s": "3153600000",
@@ -61,7 +62,15 @@ VALUES: Final[Mapping[str, str]] = {
     "--log-level": "WARNING",
     "--log-format": "journal",
 }
-FLAGS: Final = ("--page", "--take-over", "--foreign", "--nats-tls-first", "--record-observing", "--request-info")
+FLAGS: Final = (
+    "--page",
+    "--take-over",
+    "--foreign",
+    "--nats-tls-first",
+    "--record-observing",
+    "--request-info",
+    "--traces",
+)
 TOGETHER: Final = {
     "--page": ["--http=127.0.0.1:9465"],
     "--nats-user": ["--nats-password=x"],

@@ -14,6 +14,7 @@ from bridge.model.events import (
     Anomaly,
     ContainerCreate,
     ContainerDelete,
+    ContainerHealth,
     ContainerUpdate,
     TaskCheckpointed,
     TaskCreate,
@@ -150,6 +151,10 @@ def paused() -> TaskPaused:
 
 def resumed() -> TaskResumed:
     return TaskResumed(container_id=ID)
+
+
+def health(status: str = "healthy") -> ContainerHealth:
+    return ContainerHealth(container_id=ID, status=status)
 
 
 def checkpointed(checkpoint: str = "before") -> TaskCheckpointed:

@@ -24,7 +24,7 @@ def test_every_event_of_the_model_has_its_own_type_and_word() -> None:
 
 def test_the_words_are_those_of_the_contract() -> None:
     task = "create start exit oom exec-added exec-started paused resumed delete exec-exit checkpointed restored"
-    container = "container-create container-update container-delete command anomaly raw"
+    container = "container-create container-update container-delete health command anomaly raw"
     node = (
         "started stopped connected disconnected gap reconciled heartbeat lease image-create image-update image-delete"
     )

@@ -52,6 +52,7 @@ EVENTS: dict[str, Event] = {
     "exec-started": log.exec_started(),
     "exec-exit": log.exec_exited(),
     "checkpointed": log.checkpointed(),
+    "health": log.health(),
     "command": CommandRecorded(container_id=log.ID, command_id="1", verb="kill", outcome="ok"),
     "anomaly": log.flagged(log.exited(), "second-exit"),
     "raw": RawEvent(topic="/x/y", type_url="z", value=b"", reason="unknown-topic", size=0, sha256=""),

@@ -35,6 +35,7 @@ def test_a_state_stands_on_the_wire_with_all_that_is_known_and_null_for_the_rest
         },
         "restored_from": None,
         "parent": None,
+        "health": None,
         "last_checkpoint": None,
         "checkpoints": 0,
         "created_at": "1970-01-01T00:00:00.000000001Z",

@@ -1,0 +1,1 @@
+"""More for compose.yaml: see README.md."""
