@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,10 @@ def test_a_bridge_without_the_switch_for_moby_changes_nothing(
     assert project("inspect", "--format", "{{.State.Paused}}", "containerd-bridge-web-1") == "false"
 
 
+def _shows(project: Engine, lines: list[str], args: list[str]) -> bool:
+    return not differs(lines, project(*args).splitlines())
+
+
 def test_the_page_shows_what_happens(project: Engine) -> None:
     for block in CLAIMED:
         for one in shown(block):
@@ -198,7 +203,7 @@ def test_the_page_shows_what_happens(project: Engine) -> None:
             program, *args = shlex.split(one.command)
             assert program == "docker"
             if args[0] == "inspect":  # dockerd hears of it a moment later
-                soon(lambda args=args, one=one: not differs(one.lines, project(*args).splitlines()))
+                soon(partial(_shows, project, one.lines, args))
                 continue
             ran = project.run(*args)
             assert not one.lines or differs(one.lines, ran.stdout.splitlines()) == "", one.command
