@@ -49,10 +49,11 @@ def page(
     namespace: Namespaces = None,
     node: NodeNames = None,
 ) -> None:
-    """Serve a page that shows every container, live and as it was, and sends commands.
+    """Serve a page of all containers for a browser.
 
-    It prints the link that opens it. What it reads and commands, it does with the login that it is given here; whoever has the
-    token can do the same. With --namespace or --node it shows only those.
+    It shows them live and as they were, and sends the commands that their nodes allow. It prints the link that opens it. What it
+    reads and commands, it does with the login that it is given here; whoever has the token can do the same. With --namespace or
+    --node it shows only those.
     """
     found = options.load()
     settings = structs.replace(

@@ -30,6 +30,9 @@ VALUES: Final[Mapping[str, str]] = {
     "--record": "full",
     "--show": "full",
     "--http": "127.0.0.1:9464",
+    "--page-token": "0123456789abcdef",
+    "--page-token-file": "/etc/page-token",
+    "--page-host": "bridge.example",
     "--root": "containerd2",
     "--lease": "07",
     "--nats-user": "ü",
@@ -59,8 +62,17 @@ VALUES: Final[Mapping[str, str]] = {
     "--log-level": "WARNING",
     "--log-format": "journal",
 }
-FLAGS: Final = ("--take-over", "--foreign", "--nats-tls-first", "--record-observing", "--request-info", "--traces")
+FLAGS: Final = (
+    "--page",
+    "--take-over",
+    "--foreign",
+    "--nats-tls-first",
+    "--record-observing",
+    "--request-info",
+    "--traces",
+)
 TOGETHER: Final = {
+    "--page": ["--http=127.0.0.1:9465"],
     "--nats-user": ["--nats-password=x"],
     "--nats-password": ["--nats-user=x"],
     "--nats-tls-cert": ["--nats-tls-key=x"],
@@ -106,8 +118,9 @@ def test_an_option_means_what_typer_makes_of_it(option: str, by_typer: Any) -> N
 
 @pytest.mark.parametrize("flag", FLAGS)
 def test_so_does_a_switch(flag: str, by_typer: Any) -> None:
-    assert by_us(flag, "--node=n") == by_typer(flag, "--node=n")
-    assert by_us(flag, "--node=n") != by_us("--node=n")
+    others = ["--node=n", *TOGETHER.get(flag, [])]
+    assert by_us(flag, *others) == by_typer(flag, *others)
+    assert by_us(flag, *others) != by_us(*others)
 
 
 def test_so_do_all_of_them_with_a_file(by_typer: Any, tmp_path: Path) -> None:
