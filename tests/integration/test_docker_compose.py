@@ -152,7 +152,10 @@ def test_another_name_is_told_at_once(project: Engine) -> None:
 
 def test_the_examples_keep_an_audit_trail_and_give_memory(project: Engine) -> None:
     project.compose(*FILES, "up", "--detach", "audit", "grow", "growing")
-    soon(lambda: "it was enough" in project.compose(*FILES, "logs", "growing"))
+    soon(
+        lambda: "it was enough" in project.compose(*FILES, "logs", "growing"),
+        why=lambda: project.compose(*FILES, "logs", "grow", "growing"),
+    )
     said = project.compose(*FILES, "logs", "--no-log-prefix", "grow")
     assert "16777216 bytes are not enough" in said
     assert "raised to" in said
@@ -226,9 +229,9 @@ def test_down_leaves_nothing_but_the_log(
     assert {one["data"]["labels"][OF_SERVICE] for one in told()} == {"web"}
 
 
-def soon(true: Callable[[], bool]) -> None:
-    """Wait until it is true."""
+def soon(true: Callable[[], bool], *, why: Callable[[], str] = str) -> None:
+    """Wait until it is true; `why` may say why it is not."""
     deadline = time.monotonic() + WITHIN_S
     while not true():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, why()
         time.sleep(0.05)
