@@ -43,6 +43,7 @@ from bridge.model.events import CommandRecorded, TaskCheckpointed
 from bridge.model.nanos import now
 from bridge.ports import ContainerRuntime, InputTold, NodeLease, Observed, OnInputTold, Tasks
 from bridge.ports.checkpoints import CheckpointCatalogue
+from bridge.ports.tracing import NoTraces, Traces
 from bridge.stdio.room import MOST, raise_limit, room_for
 from bridge.stdio.sessions import Sessions
 from bridge.watch import Watch
@@ -93,6 +94,7 @@ async def commanding(
     *,
     submit: Callable[[Observed], None],
     recorded: Callable[[Callable[[], None]], None],
+    reached: Callable[[], Awaitable[None]],
     known: Known,
     ending: Ending,
     repaired: Callable[[], Awaitable[object]],
@@ -109,6 +111,7 @@ async def commanding(
         ruling: what is allowed.
         submit: takes the events of commands.
         recorded: calls back when all events that were submitted before are on disk.
+        reached: waits until all events that are on disk are in the log.
         known: tells the states of containers as the log has them.
         ending: told before a task is ended that has a checkpoint.
         repaired: waits until the log says what containerd lists.
@@ -166,6 +169,7 @@ async def commanding(
             checkpointing=kit,
         )
         harbour = None if kit is None else _harbour(config, connection, lanes, at, journal)
+        traces = await _traces(config, stack, partial(_in_log, recorded, reached), watch)
         dispatcher = Dispatcher(
             config.node,
             runtime,
@@ -183,6 +187,7 @@ async def commanding(
             known=known,
             bus=teller,
             allowed=lambda: lease.held,
+            traces=traces,
         )
         source = JetStreamJobs(
             connection, config.subjects, config.node, held=lambda: lease.held, replicas=config.nats.replicas
@@ -228,6 +233,27 @@ async def commanding(
             await asyncio.wait_for(worker.finish(), min(COMMANDS_S, watch.time_left()))
             if teller.refused is None:  # else waiting is in vain, and the journal keeps it
                 await asyncio.wait_for(teller.settled(), min(COMMANDS_S, watch.time_left()))
+
+
+async def _traces(config: Config, stack: AsyncExitStack, stored: Callable[[], Awaitable[None]], watch: Watch) -> Traces:
+    if not config.traces:
+        return NoTraces()
+    from bridge.tracing import tracing  # noqa: PLC0415 - an extra, and only those pay for it who want it
+
+    return await stack.enter_async_context(tracing(config.node, stored, watch.time_left))
+
+
+async def _in_log(recorded: Callable[[Callable[[], None]], None], reached: Callable[[], Awaitable[None]]) -> None:
+    """Wait until all events that were submitted so far are in the log."""
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+
+    def written() -> None:
+        # From the recorder's thread.
+        loop.call_soon_threadsafe(there.set)
+
+    recorded(written)
+    await there.wait()
+    await reached()
 
 
 def _harbour(config: Config, connection: Connection, lanes: Lanes, place: Place, journal: Journal) -> Harbour:

@@ -64,6 +64,8 @@ class NatsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     may listen to everybody's answers."""
     api_prefix: str = "$JS.API"
     """What the subjects of JetStream's own API begin with: another one where it is imported from another account."""
+    domain: str = ""
+    """JetStream domain that has the streams, where it is another one than that of the server we log in to: behind a leaf node."""
     replicas: int = 1
     """Replicas of the streams that the bridge creates."""
 
@@ -112,8 +114,18 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     show: str = "redacted"
     """What `inspect` and `pids` tell of arguments, environment and annotations: `redacted`, or `full` to everybody who may look.
     A rule of the policy may say it for some."""
+    traces: bool = False
+    """Whether spans of commands are sent to an OpenTelemetry collector (docs/tracing.md); needs the extra `otel`."""
     http: str | None = None
-    """`HOST:PORT` for health and metrics; not served unless given."""
+    """`HOST:PORT` for health, metrics and the page; not served unless given."""
+    page: bool = False
+    """Whether the page is served there too: every container in a browser, with the login of the bridge (docs/page.md)."""
+    page_token: str | None = None
+    """What the page asks of whoever opens it. One is made at the start, and logged, unless it or a file is given."""
+    page_token_file: Path | None = None
+    """File with that token."""
+    page_host: list[str] = []
+    """Host names under which the page is reached, besides `localhost` and IP addresses."""
     root: str = "containerd"  # the first token of every subject
     lease: int = 10
     """Seconds for which a bridge that says nothing keeps its node: a stall costs nothing, a crash elsewhere no long wait."""
@@ -175,6 +187,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def http_address(self) -> tuple[str, int] | None:
         """Host and port of the HTTP endpoint."""
+        if self.page and self.http is None:
+            raise ValueError("page is on and http is not given: say where it is served, such as 127.0.0.1:9465")
         return None if self.http is None else values.address(self.http)
 
     @property
@@ -258,7 +272,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
             if before is not None and before.value != value:
                 raise ConfigError(f"{ENVIRONMENT}NATS and {ENVIRONMENT}NATS_URL differ: unset one of them")
             names = [part.strip() for part in value.split(",") if part.strip()]
-            found[field] = _Given(names if field == "namespace" else value, variable)
+            found[field] = _Given(names if field in _LISTS else value, variable)
     if unknown:
         raise ConfigError(f"the environment sets what is no setting: correct or unset {', '.join(unknown)}")
     return found
@@ -314,6 +328,9 @@ _FIELDS: Final = {
 }
 """Every setting by name, with what reads its value."""
 
+_LISTS: Final = {field.name for field in structs.fields(Config) if field.type == list[str]}
+"""Settings that are several values, separated by commas in a variable."""
+
 _VARIABLES: Final = {name.replace(".", "_").upper(): name for name in _FIELDS} | {"NATS": "nats.url"}
 """Every setting by the name of its environment variable, without the prefix."""
 
@@ -340,7 +357,7 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("node", lambda: check_node(config.node)),
         ("commands", lambda: config.groups),
         ("root", lambda: config.subjects),
-        ("http", lambda: config.http_address),
+        ("page" if config.http is None else "http", lambda: config.http_address),
         ("docker", lambda: config.docker_socket),
         ("log_level", lambda: values.log_level(config.log_level)),
         ("log_format", lambda: values.log_format(config.log_format)),

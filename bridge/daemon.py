@@ -113,9 +113,9 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
     inherited = await _claim(config, handover, source, stack)
     listener = None
     if config.http_address is not None:
-        from bridge import health  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
+        from bridge import serving  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
 
-        listener = stack.enter_context(health.bind(config.http_address))
+        listener = stack.enter_context(serving.listen(config))
     version = await _first_answer(source)
 
     connection = await stack.enter_async_context(_nats(config))
@@ -184,6 +184,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
                 ruling,
                 submit=recorder.submit,
                 recorded=lambda then: recorder.consult(lambda _ledger: _after(then)),
+                reached=delivery.settled,
                 known=Knowledge(feed, recorder).state,
                 ending=partial(_ending, recorder),
                 repaired=repair.settled.wait,
@@ -209,9 +210,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
 
         about = {"node": config.node, "version": bridge.__version__, "containerd": version}
         progress = DaemonProgress(vitals=vitals, projection=projection, control=control, about=about)
-        serving = await stack.enter_async_context(health.serve(listener, progress))
-        await stack.enter_async_context(watch.task(serving.ended(), "http"))
-        log.info("health and metrics on http://%s:%d", *listener.getsockname()[:2])
+        await stack.enter_async_context(serving.over_http(config, listener, progress, watch))
 
 
 async def _claim(

@@ -21,7 +21,8 @@ from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from bridge.errors import ConfigError
 
@@ -95,11 +96,24 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serve(listener: socket.socket, progress: Progress) -> AsyncIterator[Serving]:
-    """Serve HTTP on `listener` until the context is left, which takes no longer than two seconds, whatever clients do."""
+async def serve(
+    listener: socket.socket,
+    progress: Progress,
+    *,
+    page: ASGIApp | None = None,
+    ending: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Serving]:
+    """Serve HTTP on `listener` until the context is left, which takes no longer than two seconds, whatever clients do.
+
+    Args:
+        listener: where.
+        progress: what the probes and `/metrics` tell.
+        page: what answers every other path.
+        ending: called before the server stops, so that answers of `page` that would never end come to their end.
+    """
     server = _Server(
         uvicorn.Config(
-            _application(progress),
+            _application(progress, page),
             http="h11",
             ws="none",
             lifespan="off",
@@ -113,6 +127,7 @@ async def serve(listener: socket.socket, progress: Progress) -> AsyncIterator[Se
     try:
         yield Serving(task)
     finally:
+        ending()
         server.should_exit = True
         try:
             await asyncio.wait((task,))
@@ -145,7 +160,7 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
 
 
-def _application(progress: Progress) -> Starlette:
+def _application(progress: Progress, page: ASGIApp | None) -> Starlette:
     registry = CollectorRegistry()
     registry.register(_Collector(progress.metrics))
     ProcessCollector(registry=registry)
@@ -164,7 +179,10 @@ def _application(progress: Progress) -> Starlette:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
+    routes: list[BaseRoute] = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+    if page is not None:
+        routes.append(Mount("/", app=page))
+    return Starlette(routes=routes)
 
 
 class _Collector(Collector):

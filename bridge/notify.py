@@ -56,8 +56,7 @@ class Notifier:
             if dead is None and self._watchdog_s:
                 self._send("WATCHDOG=1")
             if dead is None and unready is None and not self._told_ready:
-                self._told_ready = True
-                self._send("READY=1")
+                self._told_ready = self._send("READY=1")
             self._tell_status(dead or unready or "events flow")
             await asyncio.sleep(pause)
 
@@ -70,13 +69,13 @@ class Notifier:
         self._send(f"STOPPING=1\nSTATUS={_line(why)}")
 
     def _tell_status(self, status: str) -> None:
-        if status != self._status:
+        if status != self._status and self._send(f"STATUS={_line(status)}"):
             self._status = status
-            self._send(f"STATUS={_line(status)}")
 
-    def _send(self, state: str) -> None:
+    def _send(self, state: str) -> bool:
+        """Send it; return whether the supervisor has it, else it is tried again when it is next looked."""
         if not self.listens:
-            return
+            return False
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
@@ -86,8 +85,9 @@ class Notifier:
             if not self._warned:
                 log.warning("the supervisor at %s cannot be told how the bridge stands: %s", self._address, error)
                 self._warned = True
-        else:
-            self._warned = False
+            return False
+        self._warned = False
+        return True
 
 
 def _line(text: str) -> str:

@@ -26,6 +26,7 @@ pytest_plugins = [
     "tests.fix_nats",
     "tests.fix_containerd",
     "tests.fix_bridge",
+    "tests.fix_browser",
     "tests.fix_engine",
     "tests.fix_javascript",
 ]
@@ -40,7 +41,14 @@ NEEDS = {
 }
 
 
-TRIALS = {"test_faults.py", "test_special.py", "test_cluster.py", "test_broken.py", "test_crashes.py"}
+TRIALS = {
+    "test_faults.py",
+    "test_special.py",
+    "test_cluster.py",
+    "test_broken.py",
+    "test_crashes.py",
+    "test_topology.py",
+}
 """Files of tests/faults in which real bridges are put in trouble: `make test-faults`."""
 
 TRIAL_S = 600

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["LANGUAGES", "PAGES", "ROOT", "Block", "Shown", "blocks", "differs", "shown"]
+__all__ = ["FENCE", "LANGUAGES", "PAGES", "ROOT", "Block", "Shown", "blocks", "differs", "shown"]
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -102,7 +102,7 @@ ANOTHER_EACH_TIME: Final = (
     (r"\b[0-9A-HJKMNP-TV-Z]{26}\b", "ULID"),
     (r"\b[0-9a-f]{16,64}\b", "DIGITS"),
     (r"(?<![\w.])(just now|now|\d+ \w+ ago)", "AGO"),
-    (r"\d+(\.\d+)? ?(ns|us|µs|ms|s|min|m|h|d|days?)\b", "DURATION"),
+    (r"(\d+(\.\d+)? ?(ns|us|µs|ms|s|min|m|h|d|days?)\b ?)+", "DURATION "),
     (r"\d+(\.\d+)? ?([KMGT]i?B|bytes|B)\b", "SIZE"),
     (r"(?<!status )(?<![\w.:/=-])\d{2,}(?![\w.:])", "NUMBER"),
     (r"-{3,}|─{3,}", "---"),

@@ -21,14 +21,16 @@ LONGEST = 400
 MAY_IMPORT: dict[str, set[str]] = {
     "bridge.errors": set(),
     "bridge.model": {"bridge.errors"},
-    "bridge.ports": {"bridge.model", "bridge.errors"},
+    "bridge.ports": {"bridge.model", "bridge.errors", "bridge.trace"},
     "bridge.values": set(),
     "bridge.config": {"bridge.model", "bridge.errors", "bridge.values"},
     "bridge.database": {"bridge.errors"},
     "bridge.failpoint": set(),
+    "bridge.trace": set(),
+    "bridge.tracing": {"bridge.trace", "bridge.ports", "bridge.model", "bridge.errors"},
     "bridge._pb": set(),
-    "bridge.containerd": {"bridge.model", "bridge.ports", "bridge.errors", "bridge._pb"},
-    "bridge.jetstream": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config"},
+    "bridge.containerd": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.trace", "bridge._pb"},
+    "bridge.jetstream": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.config", "bridge.trace"},
     "bridge.docker": {"bridge.model", "bridge.ports", "bridge.errors"},
     "bridge.capture": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.database"},
     "bridge.policy": {"bridge.model", "bridge.errors"},
@@ -41,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.errors",
         "bridge.database",
         "bridge.failpoint",
+        "bridge.trace",
     },
     "bridge.stdio": {"bridge.model", "bridge.ports", "bridge.errors", "bridge.failpoint"},
     "bridge.testing": {"bridge.model", "bridge.ports", "bridge.errors"},
@@ -62,14 +65,18 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.stdio",
         "bridge.testing",
     },
+    "bridge.page": {"bridge.client", "bridge.config", "bridge.errors", "bridge.model"},
     "bridge.cli": {
         "bridge.checkpoints",
         "bridge.client",
+        "bridge.health",
         "bridge.model",
+        "bridge.page",
         "bridge.policy",
         "bridge.ports",
         "bridge.errors",
         "bridge.config",
+        "bridge.values",
     },
     "bridge.host_checkup": {
         "bridge.client",
@@ -92,8 +99,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.model",
         "bridge.ports",
         "bridge.stdio",
+        "bridge.tracing",
         "bridge.watch",
     },
+    "bridge.serving": {"bridge.config", "bridge.errors", "bridge.health", "bridge.page", "bridge.watch"},
     "bridge.dockerd": {"bridge.capture", "bridge.docker", "bridge.model", "bridge.ports", "bridge.watch"},
     "bridge.alive": set(),
     "bridge.daemon": {
@@ -112,6 +121,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge.model",
         "bridge.policy",
         "bridge.ports",
+        "bridge.serving",
         "bridge.stdio",
         "bridge.watch",
     },
@@ -140,7 +150,10 @@ FOREIGN: dict[str, set[str]] = {
     "bridge.client": {"msgspec"},
     "bridge.cli": {"click", "msgspec", "rich", "typer"},
     "bridge.health": {"prometheus_client", "starlette", "uvicorn"},
+    "bridge.page": {"msgspec", "prometheus_client", "starlette"},
     "bridge.progress": {"prometheus_client"},
+    "bridge.trace": {"opentelemetry"},
+    "bridge.tracing": {"opentelemetry"},
 }
 """Room -> packages of others. Each of these is known to as few rooms as can be."""
 
@@ -256,8 +269,8 @@ def hasty(module: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
                 called = ast.unparse(function)
                 kinds = [ast.unparse(word.value) for word in node.keywords if word.arg == "type"]
                 kinds += [ast.unparse(value) for value in node.args[1:2]] if called == "msgspec.convert" else []
-                looks = re.fullmatch(r"msgspec\.(json\.(decode|Decoder)|convert)", called)
-                if looks and called.endswith("Decoder"):
+                looks = re.fullmatch(r"msgspec\.(json\.(decode|Decoder|schema|schema_components)|convert)", called)
+                if looks and called.endswith(("Decoder", "schema", "schema_components")):
                     kinds.append("")
                 if looks and not all(BUILTIN.fullmatch(kind) for kind in kinds):
                     yield node.lineno, f"{called} of a struct, perhaps in two threads at once: take {KINDS}"
@@ -302,7 +315,7 @@ def test_adapters_and_cores_meet_only_in_the_daemon() -> None:
         if {"bridge.containerd", "bridge.jetstream"} <= others | {room}:
             assert room == "bridge.daemon"
     for core in ("bridge.capture", "bridge.control", "bridge.stdio", "bridge.testing"):
-        own = {"bridge.checkpoints", "bridge.policy", "bridge.database", "bridge.failpoint"}
+        own = {"bridge.checkpoints", "bridge.policy", "bridge.database", "bridge.failpoint", "bridge.trace"}
         assert MAY_IMPORT[core] - own == {"bridge.model", "bridge.ports", "bridge.errors"}
     assert not [room for room, others in MAY_IMPORT.items() if "bridge.cli" in others and room != "bridge.__main__"]
 
@@ -393,6 +406,7 @@ def test_what_keeps_the_rules_is_left_alone(tmp_path: Path, file: str, text: str
         ("control/verb.py", 2, "msgspec.json.decode(body, type=Stop)", "msgspec.json.decode of a struct"),
         ("control/verb.py", 2, "msgspec.json.Decoder(Stop)", "msgspec.json.Decoder of a struct"),
         ("control/verb.py", 2, "msgspec.convert(found, list[Stop])", "msgspec.convert of a struct"),
+        ("control/verb.py", 2, "msgspec.json.schema(Stop)", "msgspec.json.schema of a struct"),
         ("helpers.py", 1, "", "bridge.helpers is no room of the architecture"),
         ("model/long.py", LONGEST + 1, "x = 1\n" * LONGEST, f"{LONGEST + 1} lines, {LONGEST} at most"),
         ("_pb/tasks_pb2.py", 2, "import bridge.containerd", "bridge._pb may not import bridge.containerd"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -154,3 +155,31 @@ def test_every_event_is_listed_with_its_fields() -> None:
             for kind in kinds
         }
         assert rows("docs/events.md", heading) == there
+
+
+# -- docs/troubleshooting.md
+
+SOURCE: Final = re.sub(
+    r'"\s*f?"',
+    "",
+    "".join(file.read_text("utf-8") for file in sorted(ROOT.glob("bridge/**/*.py")) if "_pb" not in file.parts),
+)
+"""All of the program, with the pieces of a sentence put together that stand on lines of their own."""
+
+
+def sentences() -> list[str]:
+    """What the page says that one sees, in the first column of its tables; a name in it may be another."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    return re.findall(r"^\| `([^`]+ [^`]+)` \|", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("sentence", sentences())
+def test_what_one_sees_is_something_that_is_said(sentence: str) -> None:
+    names = r"\.\.\.|\bn1\b|web\.1|deploy-7|CONTAINERD_EVENTS"
+    pieces = [piece.strip() for piece in re.split(names, sentence) if len(piece.strip()) > 4]
+    assert pieces
+    assert [piece for piece in pieces if piece not in SOURCE] == []
+
+
+def test_there_are_sentences_to_look_for() -> None:
+    assert len(sentences()) > 6

@@ -96,6 +96,8 @@ class EnvelopeWriter:
             head += f'"correlationid":{encode_any(observed.correlation_id).decode()},'
         if observed.causation_id is not None:
             head += f'"causationid":{encode_any(observed.causation_id).decode()},'
+        if observed.traceparent is not None:  # hex digits, see `bridge.trace.said`
+            head += f'"traceparent":"{observed.traceparent}",'
         data = encode_any(event)
         if data.startswith(_BLANK):
             return b"".join((head.encode(), b'"data":', description, data[len(_BLANK) :], b"}"))

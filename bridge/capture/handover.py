@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 ASKING, CUT = "successor", "handed-over"
 """Files in the state directory: who asks, and the probe at which the former bridge stopped."""
 
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 """How long a successor waits. A stop takes eight seconds at the most; a bridge that needs longer does not hand over."""
 
 AGAIN_S: Final = 0.5

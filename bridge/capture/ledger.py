@@ -320,6 +320,7 @@ class Ledger:
                 origin=observed.origin,
                 correlationid=observed.correlation_id,
                 causationid=observed.causation_id,
+                traceparent=observed.traceparent,
                 dataschema=dataschema_of(type(event)),
                 data=event,
             )

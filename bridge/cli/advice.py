@@ -22,8 +22,10 @@ __all__ = ["advise"]
 
 PATIENCE_S: Final = 1.0
 
-_CONTAINER: Final = re.compile(r"(?:no|of a) container (\S+)")
+_CONTAINER: Final = re.compile(r"(?:there is no|of a) container (\S+)|container (\S+) does not exist")
 _SUBJECT: Final = re.compile(r"commands on [^.\s]+\.commands\.([^.\s]+)\.[^.\s]+\.[^.\s]+\.([a-z-]+)")
+
+_SILENT: Final = re.compile(r"node (\S+) does not answer")
 
 
 async def advise(bus: Bus, error: BridgeError) -> None:
@@ -39,9 +41,11 @@ async def _advice(bus: Bus, error: BridgeError) -> str:
     if isinstance(error, CommandFailed):
         if error.code == "not_found" and (found := _CONTAINER.search(text)):
             states = [one for one in await bus.states() if one.status != "gone"]
-            return _meant(found[1].rstrip(":,;"), states)
+            return _meant((found[1] or found[2]).rstrip(":,;"), states)
         if error.code == "unavailable" and (found := _SUBJECT.search(text)):
             return await _nodes(bus, unquote(found[1]), found[2])
+        if found := _SILENT.search(text):
+            return await _nodes(bus, found[1], "")
     return ""
 
 
@@ -69,6 +73,10 @@ async def _nodes(bus: Bus, node: str, verb: str) -> str:
         )
     command = COMMANDS.get(verb)
     if command is not None and command.group not in known[node].groups:
-        has = f"takes {', '.join(known[node].groups)}" if known[node].groups else "takes no commands"
-        return f"Node {node} {has}: start its bridge with --commands {','.join([*known[node].groups, command.group])}."
+        takes = f"takes {', '.join(known[node].groups)}" if known[node].groups else "takes no commands"
+        return (
+            f"Node {node} {takes}: start its bridge with --commands {','.join([*known[node].groups, command.group])}."
+        )
+    if not known[node].groups:
+        return f"Node {node} takes no commands: start its bridge with --commands observe,lifecycle (or more)."
     return f"See how node {node} stands: `containerd-bridge doctor`."

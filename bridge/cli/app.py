@@ -26,6 +26,7 @@ from bridge.cli import (
     jobs,
     migrate,
     nodes,
+    page,
     policy,
     ps,
     schema,
@@ -88,6 +89,7 @@ _COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
     "More": {
         "doctor": doctor.doctor,
         "nodes": nodes.nodes,
+        "page": page.page,
         "version": nodes.version,
         "config": settings.config,
         "schema": schema.schema,

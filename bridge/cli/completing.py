@@ -54,7 +54,6 @@ FILES, DIRECTORIES = Candidate(":files"), Candidate(":directories")
 
 def complete(arguments: Sequence[str]) -> int:
     """Print what may come next, a line each, as the shell wants it; the status is always 0."""
-    logging.disable()
     with suppress(Exception), _quiet():
         shell, line = arguments
         for one in candidates(line, known(), on_bus):
@@ -74,6 +73,8 @@ class _quiet:  # noqa: N801 - a context
     def __enter__(self) -> None:
         sys.stderr.flush()
         self._kept = os.dup(2)
+        self._level = logging.root.manager.disable
+        logging.disable()
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
         os.close(null)
@@ -81,6 +82,7 @@ class _quiet:  # noqa: N801 - a context
     def __exit__(self, *_: object) -> None:
         os.dup2(self._kept, 2)
         os.close(self._kept)
+        logging.disable(self._level)
 
 
 def candidates(line: str, root: Node, ask: Ask) -> list[Candidate]:

@@ -90,6 +90,9 @@ NatsInbox: TypeAlias = Annotated[str | None, _option("PREFIX", "Where answers co
 NatsApiPrefix: TypeAlias = Annotated[
     str | None, _option("PREFIX", "Where JetStream of another account is asked ($JS.API).")
 ]
+NatsDomain: TypeAlias = Annotated[
+    str | None, _option("NAME", "JetStream domain that has the streams, behind a leaf node.")
+]
 
 
 class ConnectionOptions(Struct, frozen=True, kw_only=True):
@@ -109,6 +112,7 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
     nats_tls_first: NatsTlsFirst = None
     nats_inbox: NatsInbox = None
     nats_api_prefix: NatsApiPrefix = None
+    nats_domain: NatsDomain = None
     root: Annotated[str | None, _option("TOKEN", "First token of every subject (containerd).")] = None
     state_dir: Annotated[Path | None, _option("DIR", "State of the bridge whose embedded server is used.")] = None
     config: Annotated[Path | None, _option("FILE", "TOML file with settings.")] = None
@@ -133,6 +137,7 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
             "nats.tls_first": self.nats_tls_first,
             "nats.inbox": self.nats_inbox,
             "nats.api_prefix": self.nats_api_prefix,
+            "nats.domain": self.nats_domain,
             "root": self.root,
             "state_dir": self.state_dir,
             "log_level": self.log_level,

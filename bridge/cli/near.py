@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from typing import Final
 
 __all__ = ["did_you_mean", "near"]
 
-MOST = 3
+MOST: Final = 3
+LEAST: Final = 0.6
+"""How like it has to be, of 1."""
+
+CLOSE: Final = 0.1
+"""What is so much less like it than the best is not named beside that."""
 
 
 def near(typed: str, known: Iterable[str]) -> list[str]:
-    """Return what is like it, the likeliest first: other letters, another order, only the beginning."""
+    """Return what is like it, the likeliest first: what it is the beginning of, else what has nearly the same letters."""
     names = list(dict.fromkeys(known))
     lower = typed.lower()
     begun = sorted(name for name in names if len(lower) > 1 and name.lower().startswith(lower))
-    like = get_close_matches(lower, [name.lower() for name in names], n=MOST, cutoff=0.6)
-    by_lower = {name.lower(): name for name in names}
-    return list(dict.fromkeys([*(by_lower[name] for name in like), *begun]))[:MOST]
+    likeness = {name: SequenceMatcher(None, lower, name.lower()).ratio() for name in names}
+    best = max(likeness.values(), default=0.0)
+    like = [name for name in names if likeness[name] >= max(LEAST, best - CLOSE)]
+    like.sort(key=lambda name: -likeness[name])
+    return (begun or like)[:MOST]
 
 
 def did_you_mean(typed: str, known: Iterable[str]) -> str:

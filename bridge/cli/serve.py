@@ -9,6 +9,7 @@ import typer
 
 from bridge.cli.connection import (
     NatsCreds,
+    NatsDomain,
     NatsInbox,
     NatsNkey,
     NatsPassword,
@@ -19,6 +20,7 @@ from bridge.cli.connection import (
     NatsToken,
     NatsUser,
 )
+from bridge.cli.page import PageHosts, PageToken, PageTokenFile
 from bridge.cli.running import run
 from bridge.config import Config
 
@@ -96,9 +98,18 @@ def serve(
     record_observing: Annotated[
         bool | None, typer.Option("--record-observing", help="Record commands that only look, too.")
     ] = None,
+    traces: Annotated[
+        bool | None, typer.Option("--traces", help="Send spans of commands to OpenTelemetry (OTEL_* variables).")
+    ] = None,
     http: Annotated[
         str | None, typer.Option(metavar="ADDR", help="HOST:PORT for health and metrics; not served unless given.")
     ] = None,
+    page: Annotated[
+        bool | None, typer.Option("--page", help="Serve the page there too, to whoever has its token.")
+    ] = None,
+    page_token: PageToken = None,
+    page_token_file: PageTokenFile = None,
+    page_host: PageHosts = None,
     root: Annotated[
         str | None, typer.Option(metavar="TOKEN", help=f"First token of every subject ({_DEFAULT.root}).")
     ] = None,
@@ -118,6 +129,7 @@ def serve(
     nats_tls_key: NatsTlsKey = None,
     nats_tls_first: NatsTlsFirst = None,
     nats_inbox: NatsInbox = None,
+    nats_domain: NatsDomain = None,
     nats_replicas: Annotated[
         int | None, typer.Option(metavar="N", help=f"Replicas of a stream that is made ({_DEFAULT.nats.replicas}).")
     ] = None,
@@ -206,7 +218,12 @@ def serve(
         "record": record,
         "show": show,
         "record_observing": record_observing,
+        "traces": traces,
         "http": http,
+        "page": page,
+        "page_token": page_token,
+        "page_token_file": page_token_file,
+        "page_host": page_host or None,
         "root": root,
         "lease": lease,
         "take_over": take_over,
@@ -235,6 +252,7 @@ def serve(
         "nats.tls_key": nats_tls_key,
         "nats.tls_first": nats_tls_first,
         "nats.inbox": nats_inbox,
+        "nats.domain": nats_domain,
         "nats.replicas": nats_replicas,
     }
     run(options, config)

@@ -22,7 +22,7 @@ from bridge.policy import read_policy
 
 __all__ = ["config"]
 
-_SECRETS = {"password", "token"}
+_SECRETS = {"password", "token", "page_token"}
 _MASK = "********"
 
 

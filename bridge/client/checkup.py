@@ -56,7 +56,8 @@ def findings(
 
 
 def _of_server(facts: BusFacts) -> Iterator[Finding]:
-    yield Finding(level="ok", area="nats", message=f"connected to {facts.server} (nats-server {facts.version})")
+    connected = f"connected to {facts.server} (nats-server {facts.version}){facts.way}"
+    yield Finding(level="ok", area="nats", message=connected)
     if facts.jetstream:
         what, _, remedy = facts.jetstream.partition(": ")
         yield Finding(level="fail", area="jetstream", message=what, remedy=remedy, trouble="jetstream-off")

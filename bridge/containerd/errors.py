@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import grpc
 
+from bridge import trace
 from bridge.errors import Code, CommandFailed, SourceLost
 
 __all__ = [
@@ -107,7 +108,8 @@ def command_errors(doing: str) -> Iterator[None]:
         doing: what is tried, after "cannot": "start web in k8s.io".
     """
     try:
-        yield
+        with trace.step(f"containerd {doing.partition(' ')[0]}", doing=doing):
+            yield
     except grpc.RpcError as error:
         raise command_failed(error, doing) from error
 

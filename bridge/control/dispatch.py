@@ -17,11 +17,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from bridge import trace
 from bridge.control import conditions
 from bridge.control.aftermath import Aftermath, Answer, nobody_waits
 from bridge.control.conditions import Stale
@@ -65,6 +66,7 @@ from bridge.ports import (
     StdioSessions,
     Tell,
 )
+from bridge.ports.tracing import NoTraces, Traces
 
 __all__ = ["DispatchStatistics", "Dispatcher"]
 
@@ -112,6 +114,7 @@ class Dispatcher:
         sessions: StdioSessions | None = None,
         checkpointing: Checkpointing | None = None,
         harbour: Harbour | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """Take what the node is and what it allows.
 
@@ -133,6 +136,7 @@ class Dispatcher:
             sessions: the processes whose stdio is on the bus; none unless given.
             checkpointing: what commands about checkpoints need; there are none of them unless given.
             harbour: where containers leave and arrive; they do not unless given.
+            traces: told what commands go through.
         """
         self._node = node
         self._runtime = runtime
@@ -163,6 +167,7 @@ class Dispatcher:
             bus=bus,
             allowed=allowed,
         )
+        self._traces: Traces = traces or NoTraces()
         self._scopes: dict[asyncio.Timeout, Order] = {}
         self._handling = 0
         self._quiet = asyncio.Event()
@@ -177,24 +182,28 @@ class Dispatcher:
         Raises:
             AnsweredLater: the bridge stops while a process of the command's goes on.
         """
-        with self._counted():
+        with self._counted(), self._traces.command(request) as span:
             order = read_order(request, self._clock())
             try:
                 outcome = await (self._changing.carry_out(order) if order.once else self._outcome(order))
-                return with_key(outcome, self._given["sessions"])
+                outcome = with_key(outcome, self._given["sessions"])
             except LeftOpen as error:
                 raise AnsweredLater from error
             except Postponed:
-                return self._ends.outcome(order, "error", failure=stopped_before(order))
+                outcome = self._ends.outcome(order, "error", failure=stopped_before(order))
+            span.ended(outcome)
+            return outcome
 
     async def carry_out(self, request: CommandRequest) -> Outcome | None:
         """Carry out one job and return its outcome; None where the bridge stops before it has begun: leave it in its stream."""
-        with self._counted():
+        with self._counted(), self._traces.command(request) as span:
             order = read_order(request, self._clock())
             try:
-                return await (self._changing.carry_out(order) if order.once else self._outcome(order))
+                outcome = await (self._changing.carry_out(order) if order.once else self._outcome(order))
             except Postponed:
                 return None
+            span.ended(outcome)
+            return outcome
 
     async def stop(self, *, within: float) -> None:
         """Take no more commands, and return when every one under way has its outcome, but for jobs that have not begun.
@@ -345,9 +354,13 @@ class Dispatcher:
             **self._given,
         )
 
-    def turn(self, order: Order, queued: Callable[[], None] = lambda: None) -> AbstractAsyncContextManager[Rest]:
+    @asynccontextmanager
+    async def turn(self, order: Order, queued: Callable[[], None] = lambda: None) -> AsyncIterator[Rest]:
         """Wait for the command's turn; `queued` is called where it has to wait."""
-        return self._turns.turn(order, queued)
+        async with AsyncExitStack() as turn:
+            with trace.step("queued"):
+                rest = await turn.enter_async_context(self._turns.turn(order, queued))
+            yield rest
 
     @asynccontextmanager
     async def breakable(self, order: Order) -> AsyncIterator[None]:

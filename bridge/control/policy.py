@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
+from bridge import trace
 from bridge.control.order import Order
 from bridge.control.verb import Described, by_containerd_alone
 from bridge.errors import CommandFailed
@@ -206,6 +207,10 @@ class Permit:
         Raises:
             CommandFailed: `refused`, or what containerd says where the container cannot be asked about.
         """
+        with trace.step("policy"):
+            await self._admit()
+
+    async def _admit(self) -> None:
         if self._order.subject.verb in LATER and self._policy.judge(self._order, None) is None:
             self._admitted = Decision(allowed=True, rule="", reason="what it makes is not known yet")
             return

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import structs
 
+from bridge import trace
 from bridge.control.order import Order
 from bridge.model.commands import OF_EVERY, redacted, scrubbed, secrets_of
 from bridge.model.events import CommandRecorded, Failure, TaskCheckpointed
@@ -49,6 +50,7 @@ def observed(
         recorded=moment,
         origin="command",
         correlation_id=command_id,
+        traceparent=trace.current().parent,
     )
 
 

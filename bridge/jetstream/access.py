@@ -17,9 +17,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from bridge.config import NatsConfig
 from bridge.errors import ConfigError
 
-__all__ = ["Access", "access", "mask", "read_creds"]
+__all__ = ["Access", "access", "domain_api", "mask", "read_creds"]
 
 DEFAULT_PORT = 4222
+_DOMAIN = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _USERINFO = re.compile(r"//[^/@]*@|^[^/@]*@")
 _JWT = re.compile(r"-+BEGIN NATS USER JWT-+\s+([\w.=-]+)\s+-+END NATS USER JWT-+", re.ASCII)
 _SEED = re.compile(r"-+BEGIN USER NKEY SEED-+\s+([A-Z2-7=]+)\s+-+END USER NKEY SEED-+", re.ASCII)
@@ -34,6 +35,7 @@ class Access(NamedTuple):
         has_certificate: whether there is a client certificate to show.
         options: nats-py's, for login and TLS.
         api_prefix: what the subjects of JetStream's own API begin with, without the last dot.
+        domain: the JetStream domain, where it is another one than that of the server.
     """
 
     urls: list[str]
@@ -41,6 +43,7 @@ class Access(NamedTuple):
     has_certificate: bool
     options: dict[str, Any]
     api_prefix: str = NatsConfig().api_prefix
+    domain: str = ""
 
 
 class Credentials(NamedTuple):
@@ -74,7 +77,12 @@ def access(config: NatsConfig) -> Access:
         options["tls"] = context
     if config.tls_first:
         options["tls_handshake_first"] = True
-    return Access(urls, tls or context is not None, config.tls_cert is not None, options, config.api_prefix)
+    return Access(urls, tls or context is not None, config.tls_cert is not None, options, _api(config), config.domain)
+
+
+def domain_api(domain: str) -> str:
+    """Return what the subjects of a JetStream domain's API begin with, without the last dot."""
+    return f"$JS.{domain}.API"
 
 
 def mask(url: str) -> str:
@@ -97,6 +105,18 @@ def read_creds(path: Path) -> Credentials:
         )
     _key_pair(seed[1], f"nats.creds: the seed in {path}").wipe()
     return Credentials(jwt[1], seed[1])
+
+
+def _api(config: NatsConfig) -> str:
+    if not config.domain:
+        return config.api_prefix
+    if not _DOMAIN.fullmatch(config.domain):
+        raise ConfigError(
+            f"nats.domain {config.domain!r} is no name of a domain: give the `domain` in the jetstream block of the hub's servers"
+        )
+    if config.api_prefix != NatsConfig().api_prefix:
+        raise ConfigError("nats.domain and nats.api_prefix both say where JetStream is asked: give one")
+    return domain_api(config.domain)
 
 
 def _split(text: str) -> SplitResult:

@@ -14,7 +14,7 @@ import nats.errors
 from bridge.jetstream.connection import REQUEST_S, Connection
 from bridge.jetstream.errors import ApiError
 
-__all__ = ["PREFIX", "api"]
+__all__ = ["PREFIX", "api", "nobody_answers"]
 
 PREFIX: Final = "$JS.API."
 """What its subjects begin with, where a login is in the account that has it; see `Connection.api` for the others."""
@@ -42,3 +42,16 @@ async def api(connection: Connection, what: str, body: Any = None, *, timeout: f
     if reply.get("error"):
         raise ApiError(reply["error"])
     return reply
+
+
+def nobody_answers(connection: Connection) -> str:
+    """Return what to say where nobody listens on JetStream's own API."""
+    if connection.domain:
+        return (
+            f"JetStream domain {connection.domain} does not answer behind {connection.server}: see whether its leaf node is "
+            "connected to the hub, or correct nats.domain"
+        )
+    return (
+        f"JetStream is not enabled at {connection.server}: start nats-server with -js, or with a jetstream block, or set "
+        "nats.domain if it is a leaf node"
+    )

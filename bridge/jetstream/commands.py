@@ -84,7 +84,7 @@ class JetStreamCommands:
                 Entry(
                     n=number,
                     id=new_ulid(),
-                    subject=key_subject(self._bucket, _key(state)),
+                    subject=self._connection.written + key_subject(self._bucket, _key(state)),
                     body=_encoded(state),
                 )
                 for number, state in enumerate(states, 1)

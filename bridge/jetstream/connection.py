@@ -59,6 +59,11 @@ class Connection:
         """What the subjects begin with on which answers come."""
         self.api: Final = f"{where.api_prefix}."
         """What the subjects of JetStream's own API begin with."""
+        self.domain: Final = where.domain
+        """The JetStream domain, where it is another one than that of the server; else empty."""
+        self.written: Final = self.api if where.domain else ""
+        """What is put before `$KV.` to write a key: between two JetStream domains nats-server lets keys pass as a part of the
+        API only (`$JS.<domain>.API.$KV.`), and stores them under their own subject. Object stores (`$O.`) pass as they are."""
         self._closed: asyncio.Future[str] = loop.create_future()
         self._deniers: list[Callable[[Denied], None]] = []
         self._said: dict[str, float] = {}
@@ -134,6 +139,14 @@ class Connection:
         # nats-py's own parser fails on release candidates.
         found = _VERSION.match(str(self.client._server_info.get("version")))  # noqa: SLF001
         return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
+
+    @property
+    def way(self) -> str:
+        """How that server leads to the streams, as the end of a sentence; empty where they are its own."""
+        if not self.domain:
+            return ""
+        own = self.client._server_info.get("domain")  # noqa: SLF001
+        return f", JetStream domain {self.domain}" + ("" if own == self.domain else " through a leaf node")
 
     async def closed(self) -> str:
         """Wait until the connection is closed for good and return why. While it reconnects, it is not."""
@@ -312,7 +325,7 @@ async def connect(config: NatsConfig, *, name: str) -> AsyncIterator[Connection]
     try:
         await connection.open()
         version = ".".join(map(str, connection.server_version))
-        log.info("connected to NATS at %s (nats-server %s)", connection.server, version)
+        log.info("connected to NATS at %s (nats-server %s)%s", connection.server, version, connection.way)
         yield connection
     finally:
         await connection.close()

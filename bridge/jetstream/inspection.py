@@ -14,7 +14,7 @@ import nats.errors
 
 from bridge.errors import LogError
 from bridge.jetstream.account import account_of, readers_of
-from bridge.jetstream.api import api
+from bridge.jetstream.api import api, nobody_answers
 from bridge.jetstream.command_stores import command_needs, command_stores
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_errors
@@ -62,6 +62,7 @@ class JetStreamInspector:
                 no_stream = str(error)
         return BusFacts(
             server=self._connection.server,
+            way=self._connection.way,
             version=".".join(map(str, self._connection.server_version)),
             jetstream=jetstream,
             max_payload=self._connection.client.max_payload,
@@ -88,7 +89,7 @@ class JetStreamInspector:
         try:
             return "", account_of(await api(self._connection, "INFO"))
         except nats.errors.NoRespondersError:
-            return "JetStream is not enabled: start nats-server with -js, or with a jetstream block", None
+            return nobody_answers(self._connection), None
         except Denied:
             return "", None  # the stream itself will tell
         except ApiError as error:
@@ -136,6 +137,7 @@ class JetStreamInspector:
             namespace=asked.namespace,
             container=asked.container,
             api_prefix=self._connection.api.removesuffix("."),
+            domain=self._connection.domain,
         )
         whose = {"namespace": f"operate {asked.namespace}", "container": f"operate {asked.container}"}
         action = whose.get(asked.role, f"be a {asked.role}")

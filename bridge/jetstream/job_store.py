@@ -22,6 +22,7 @@ from bridge.model.nanos import parse_rfc3339
 from bridge.model.subjects import Subjects
 from bridge.ports import Job, Quarantined
 from bridge.ports.jobs import AGAIN, ID
+from bridge.trace import carried
 
 __all__ = ["JetStreamJobStore"]
 
@@ -43,7 +44,7 @@ class JetStreamJobStore:
         Raises:
             CommandFailed: it is not stored, or that is open.
         """
-        headers = {"Nats-Msg-Id": name, "Nats-Expected-Stream": self._jobs, ID: command_id}
+        headers = {"Nats-Msg-Id": name, "Nats-Expected-Stream": self._jobs, ID: command_id, **carried()}
         if again:
             headers[AGAIN] = "1"
         try:

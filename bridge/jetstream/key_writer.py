@@ -76,7 +76,7 @@ class KeyWriter(Lanes):
             _Message(
                 n=number,
                 id=new_ulid(),
-                subject=key_subject(self._bucket, key),
+                subject=self.connection.written + key_subject(self._bucket, key),
                 body=value or b"",
                 removed=value is None,
                 revision=revision,

@@ -112,7 +112,10 @@ class Key:
         # No message id: two writes with the same expectation cannot both be taken, whatever becomes of their answers.
         with log_errors(self._stream):
             answer = await self._connection.request(
-                self._subject, value, timeout=timeout, headers={**headers, EXPECTED: str(expected)}
+                self._connection.written + self._subject,
+                value,
+                timeout=timeout,
+                headers={**headers, EXPECTED: str(expected)},
             )
         try:
             reply = _acks.decode(answer.data)

@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
+from bridge.jetstream.access import domain_api
 from bridge.jetstream.api import PREFIX
 from bridge.jetstream.buckets import bucket_stream, key_subject
 from bridge.jetstream.checkpoint_buckets import chunk_subject, object_stream
@@ -47,6 +48,10 @@ FILES: Final[dict[Role, str]] = {
 IMPORTED: Final = "operator-imported.conf"
 """An operator of one namespace from another account, who reads through imports: see `accounts.conf`."""
 IMPORTED_PREFIX: Final = "JS.containerd.API"
+LEAF: Final = "leaf-node.conf"
+"""The bridge of a node beside a leaf node, and that leaf node itself at the hub: see `hub.conf` and `leaf.conf`."""
+LEAF_DOMAIN: Final = "hub"
+_LEAF_VARIABLE: Final = "CONTAINERD_LEAF_NODE"
 VARIABLES: Final[dict[Role, str]] = {
     "reader": "CONTAINERD_READER",
     "namespace": "CONTAINERD_OPERATOR_OF_NAMESPACE",
@@ -82,6 +87,7 @@ def permitted(
     container: str = "CONTAINER",
     groups: Collection[Group] = OPERATED,
     api_prefix: str = PREFIX.removesuffix("."),
+    domain: str = "",
 ) -> Permitted:
     """Return what a role needs.
 
@@ -94,14 +100,18 @@ def permitted(
         container: the container, for an operator of one.
         groups: the groups of verbs that an operator may send.
         api_prefix: the login's `nats.api_prefix`.
+        domain: the login's `nats.domain`.
     """
     place = (node, namespace, container)
     found = _permitted(role, subjects, inbox, place, groups)
-    own = [
-        f"{api_prefix}.{subject.removeprefix(PREFIX)}" if subject.startswith(PREFIX) else subject
-        for subject in found.publish
-    ]
-    return found._replace(publish=own)
+    prefix = f"{domain_api(domain) if domain else api_prefix}."
+
+    def asked(subject: str) -> str:
+        if subject.startswith(PREFIX):
+            return prefix + subject.removeprefix(PREFIX)
+        return prefix + subject if domain and subject.startswith("$KV.") else subject
+
+    return found._replace(publish=[asked(subject) for subject in found.publish])
 
 
 def _permitted(
@@ -305,11 +315,12 @@ def listed(variable: str, found: Permitted) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def rendered(role: Role, subjects: Subjects | None = None, *, imported: bool = False) -> str:
+def rendered(role: Role, subjects: Subjects | None = None, *, imported: bool = False, leaf: bool = False) -> str:
     """Return the file of a role: a variable in nats-server's configuration language, to be included where users are."""
     inbox = {"node": "_INBOX.NODE", "reader": "_INBOX.READER"}.get(role, "_INBOX.OPERATOR")
     prefix = IMPORTED_PREFIX if imported else PREFIX.removesuffix(".")
-    found = permitted(role, subjects or Subjects(), inbox=inbox, api_prefix=prefix)
+    domain = LEAF_DOMAIN if leaf else ""
+    found = permitted(role, subjects or Subjects(), inbox=inbox, api_prefix=prefix, domain=domain)
     words = {
         "node": "NODE",
         "namespace": "NAMESPACE and OPERATOR",
@@ -320,12 +331,17 @@ def rendered(role: Role, subjects: Subjects | None = None, *, imported: bool = F
         f"# {_SAYS[role]}",
         f"# Replace {words[role]}; a name goes in quoted as in subjects (k8s.io is k8s=2Eio). Its login needs",
         f'# `nats.inbox = "{inbox}"` in the configuration, or --nats-inbox. Made by `python -m bridge.jetstream.permissions`.',
-        listed(VARIABLES[role], found),
+        listed(_LEAF_VARIABLE if leaf else VARIABLES[role], found),
     ]
     if imported:
         lines.insert(
             3,
             f'# And `nats.api_prefix = "{IMPORTED_PREFIX}"`, or --nats-api-prefix: it is in another account than JetStream.',
+        )
+    if leaf:
+        lines.insert(
+            3,
+            f'# And `nats.domain = "{LEAF_DOMAIN}"`, or --nats-domain. At the hub the leaf node has this set too.',
         )
     return "\n".join(lines)
 
@@ -340,6 +356,7 @@ def _printed(options: argparse.Namespace) -> str:
         container=options.container,
         groups=groups_from(options.groups),
         api_prefix=options.api_prefix,
+        domain=options.domain,
     )
     return listed(VARIABLES[options.print], found)
 
@@ -355,12 +372,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--root", default="containerd", metavar="TOKEN", help="first token of every subject")
     parser.add_argument("--groups", default=",".join(OPERATED), help="what an operator may send, such as observe,exec")
     parser.add_argument("--api-prefix", default=PREFIX.removesuffix("."), metavar="PREFIX", help="its nats.api_prefix")
+    parser.add_argument("--domain", default="", metavar="NAME", help="its nats.domain")
     options = parser.parse_args(arguments)
     if options.print:
         sys.stdout.write(_printed(options))
         return 0
     differing = []
-    wanted = {name: rendered(role) for role, name in FILES.items()} | {IMPORTED: rendered("namespace", imported=True)}
+    wanted = {name: rendered(role) for role, name in FILES.items()} | {
+        IMPORTED: rendered("namespace", imported=True),
+        LEAF: rendered("node", leaf=True),
+    }
     for name, text in wanted.items():
         file = DIRECTORY / name
         if not file.exists() or file.read_text("utf-8") != text:

@@ -20,6 +20,7 @@ from bridge.model.identity import check_node
 from bridge.model.outcomes import Outcome
 from bridge.model.subjects import Subjects
 from bridge.ports import NodePresence
+from bridge.trace import carried
 
 __all__ = ["NatsSender"]
 
@@ -50,7 +51,7 @@ class NatsSender:
     async def send(self, subject: str, body: bytes, *, timeout: float) -> Outcome:
         """Send one command and return its outcome; see the port."""
         try:
-            message = await self._connection.request(subject, body, timeout=timeout)
+            message = await self._connection.request(subject, body, timeout=timeout, headers=carried() or None)
         except NATS_ERRORS as error:
             raise command_failed(error, subject) from error
         try:

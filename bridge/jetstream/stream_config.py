@@ -14,7 +14,7 @@ from typing import Any, Final
 import nats.errors
 
 from bridge.errors import ConfigError, LogUnavailable
-from bridge.jetstream.api import api
+from bridge.jetstream.api import api, nobody_answers
 from bridge.jetstream.connection import Connection
 from bridge.jetstream.errors import NATS_ERRORS, ApiError, Denied, explain, log_error
 from bridge.jetstream.filters import covers
@@ -98,9 +98,7 @@ def stream_errors(connection: Connection, name: str, *, what: str = "stream {nam
         sentence = f"{error}: permit it in NATS for this login, or make {what.format(name=name)} there yourself"
         raise ConfigError(sentence) from error
     except nats.errors.NoRespondersError as error:
-        raise ConfigError(
-            f"JetStream is not enabled at {connection.server}: start nats-server with -js, or with a jetstream block"
-        ) from error
+        raise ConfigError(nobody_answers(connection)) from error
     except NATS_ERRORS as error:
         raise LogUnavailable(f"JetStream at {connection.server}: {explain(error)}") from error
 

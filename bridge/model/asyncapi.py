@@ -13,12 +13,11 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 import bridge
 from bridge.model.catalogue import ROOT, addresses, can_be_job
 from bridge.model.commands import COMMANDS, Command
 from bridge.model.envelope import CONTENT_TYPE, EVENT_TYPES, Recorded
+from bridge.model.kinds import schema_of
 from bridge.model.node_events import NodeEvent
 from bridge.model.outcomes import Judged, Outcome
 from bridge.model.schema import RECORDS, described, form_of
@@ -371,7 +370,7 @@ def _schemas() -> dict[str, Any]:
     commands: list[type[Command]] = list(COMMANDS.values())
     results = {command.result: None for command in commands}  # many have the same
     kinds: list[Any] = [Recorded[Any], *EVENT_TYPES.values(), *commands, *results, Judged, Outcome, *RECORDS.values()]
-    _, definitions = msgspec.json.schema_components(kinds, schema_hook=form_of, ref_template=_REFERENCE)
+    _, definitions = schema_of(kinds, form_of, _REFERENCE)
     described(definitions, kinds)
     named: dict[str, Any] = json.loads(_RECORDED.sub("Recorded", json.dumps(definitions)))
     return dict(sorted(named.items()))

@@ -10,12 +10,12 @@ gets his decoder here, and nobody calls `msgspec.json.Decoder`, `msgspec.json.de
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-__all__ = ["convert", "decoder"]
+__all__ = ["convert", "decoder", "schema_of"]
 
 T = TypeVar("T")
 
@@ -50,3 +50,17 @@ def convert(value: Any, kind: type[T]) -> T:
     """
     decoder(kind)
     return msgspec.convert(value, kind)
+
+
+def schema_of(
+    kinds: Sequence[Any], form_of: Callable[[type], dict[str, Any]], reference: str
+) -> tuple[tuple[dict[str, Any], ...], dict[str, dict[str, Any]]]:
+    """Return the JSON Schema of each of these types, and those of the structs in them by name; from any thread.
+
+    Args:
+        kinds: the types.
+        form_of: makes the schema of a type that msgspec does not know.
+        reference: what one schema calls another one by; `{name}` stands in it.
+    """
+    with _one_at_a_time:
+        return msgspec.json.schema_components(kinds, schema_hook=form_of, ref_template=reference)

@@ -30,13 +30,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from bridge.model.checkpoints import CheckpointRecord
 from bridge.model.commands import COMMANDS, Command
 from bridge.model.envelope import EVENT_TYPES, Recorded
 from bridge.model.envelope import Sequence as EventNumber
+from bridge.model.kinds import schema_of
 from bridge.model.migrations import Migration
 from bridge.model.nanos import Nanos
 from bridge.model.nodes import NodeRecord
@@ -50,6 +50,7 @@ __all__ = ["DIALECT", "DIRECTORY", "RECORDS", "SCHEME", "dataschema_of", "descri
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DIRECTORY: Final = "schemas"
 RELEASED: Final = "released"
+REFERENCE: Final = "#/$defs/{name}"
 SCHEME: Final = "containerd-bridge"
 """CloudEvents wants an absolute URI as `dataschema`. What follows is the file, and a name that every bridge knows on the bus."""
 
@@ -150,8 +151,7 @@ def _schema(kind: Any, name: str) -> dict[str, Any]:
 
 def _generated(kind: Any) -> dict[str, Any]:
     """Return a schema whose root is the struct itself; what it is made of stands in `$defs`."""
-    schema = msgspec.json.schema(kind, schema_hook=form_of)
-    definitions = schema["$defs"]
+    (schema,), definitions = schema_of([kind], form_of, REFERENCE)
     described(definitions, [kind])
     name = schema["$ref"].rpartition("/")[2]
     body = definitions.pop(name)
@@ -180,7 +180,7 @@ def _envelope(data: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _outcome(verb: str, result: type[Struct]) -> dict[str, Any]:
     schema = _schema(Outcome, f"outcome.{verb}")
-    results, definitions = msgspec.json.schema_components([result, Judged], schema_hook=form_of)
+    results, definitions = schema_of([result, Judged], form_of, REFERENCE)
     described(definitions, [result, Judged])
     schema["title"] = f"Outcome of {verb}"
     schema["$defs"] = schema.get("$defs", {}) | definitions

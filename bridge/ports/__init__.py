@@ -190,6 +190,7 @@ class Observed(Struct, frozen=True, gc=False):
     origin: Origin = "live"
     correlation_id: str | None = None
     causation_id: str | None = None
+    traceparent: str | None = None
 
 
 Deliver: TypeAlias = Callable[[Observed], None]

@@ -118,7 +118,8 @@ class BusFacts(Struct, frozen=True, kw_only=True):
     """What there is on the bus. A sentence stands where something could not be found out; empty where it could.
 
     Attributes:
-        server: the server that answers, as `host:port`, and its `version`.
+        server: the server that answers, as `host:port`, its `version`, and by which `way` it leads to the streams, as a clause;
+            empty where they are its own.
         jetstream: why JetStream does not answer.
         max_payload: the largest message that the server takes; `needed_payload` what a bridge may send.
         stream: name of the stream of events; `no_stream` says why it cannot be looked at.
@@ -151,6 +152,7 @@ class BusFacts(Struct, frozen=True, kw_only=True):
     account: Account | None = None
     readers: list[ReaderFacts] = []
     clock_ns: int = 0
+    way: str = ""
 
 
 class BusInspector(Protocol):

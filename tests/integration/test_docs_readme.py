@@ -22,7 +22,7 @@ from tests.pages import Shown, blocks, differs, shown
 from tests.shell import Shell
 from tests.testbed import BUSYBOX, Containerd
 
-pytestmark = [pytest.mark.containerd, pytest.mark.nats, pytest.mark.xdist_group("pages")]
+pytestmark = [pytest.mark.containerd, pytest.mark.nats]
 
 CLAIMED: Final = blocks("README.md", "console")
 
@@ -32,6 +32,9 @@ ASIDE: Final = {
     "containerd-bridge pull": "there may be no way to a registry: the image is put there",
 }
 """Lines that are not typed, and why."""
+
+LEFT_OUT: Final = re.compile(r"^\d{4}-\d\d-\d\d$| delete +status 0$")
+"""The day; and the event `delete`, which containerd 2.1 does not always tell."""
 
 SERVE: Final = "containerd-bridge serve "
 
@@ -77,7 +80,7 @@ def until_all_is_there(shell: Shell, one: Shown) -> None:
 def read(shell: Shell, one: Shown) -> list[str]:
     ran = shell.run(f"{one.command} --no-follow")
     assert ran.status == 0, ran.lines
-    return [line for line in ran.lines if not re.fullmatch(r"\d{4}-\d\d-\d\d", line)]
+    return [line for line in ran.lines if not LEFT_OUT.search(line)]
 
 
 def without_time(line: str) -> str:

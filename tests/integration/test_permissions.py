@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from bridge.cli import main
 from bridge.errors import ConfigError
 from bridge.jetstream.identity import check_server, who_asks
-from bridge.jetstream.permissions import FILES, IMPORTED, IMPORTED_PREFIX, ROLES, rendered
+from bridge.jetstream.permissions import FILES, IMPORTED, IMPORTED_PREFIX, LEAF, ROLES, rendered
 from bridge.model.events import Who
 from tests.fix_bridge import Bridge
 from tests.fix_nats import NatsServerFactory
@@ -53,6 +53,7 @@ def configured(file: str, namespace: str) -> str:
 def test_the_files_are_what_the_program_says_of_itself(role: Any) -> None:
     assert (DEPLOY / FILES[role]).read_text("utf-8") == rendered(role), "run: python -m bridge.jetstream.permissions"
     assert (DEPLOY / IMPORTED).read_text("utf-8") == rendered("namespace", imported=True)
+    assert (DEPLOY / LEAF).read_text("utf-8") == rendered("node", leaf=True)
 
 
 class Stage:

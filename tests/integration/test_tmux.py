@@ -141,3 +141,24 @@ def test_top_draws_over_the_window_and_gives_it_back(window: Window, place: list
     window.until("^busy$")
     window.until("^ready>$")
     assert not [line for line in window.lines if "CPU %" in line]
+
+
+def test_a_list_a_mistake_and_its_way_out_as_people_see_them(window: Window, place: list[str], ctr: Ctr) -> None:
+    window.run("run", *place, "-d", "--id", "web.1", "busybox:local", "sleep", "1000")
+    window.until(r"^web\.1$")
+    window.type("clear", "Enter")
+    window.run("ps", *place)
+    window.until(r"^NODE +NAMESPACE")
+    window.until(rf"^n1 +{ctr.namespace} +web\.1 .* running")
+
+    window.type("clear", "Enter")
+    window.run("stop", *place, "--node", "n1", "wbe.1")
+    window.until(r"container wbe\.1 does not exist")
+    window.until(r"^Did you mean web\.1 \(node n1, running\)\?")
+
+    window.type("clear", "Enter")
+    window.resize(40, 20)  # narrower than any row: the terminal breaks it, and we cut nothing
+    window.run("ps", *place, "--at", "1s")
+    window.until(r"^NODE +NAMESPACE")
+    window.until("^ready>$")
+    assert not [line for line in window.lines if "reading the log" in line]  # what said that it works is gone

@@ -140,10 +140,10 @@ class Systemd:
         """Return a property of a unit."""
         return self.ctl("show", "--property", name, "--value", unit)
 
-    def until(self, unit: str, name: str, value: str) -> None:
-        """Wait until a property of a unit has this value."""
+    def until(self, unit: str, name: str, value: str, *, other: bool = False) -> None:
+        """Wait until a property of a unit has this value, or another one."""
         deadline = time.monotonic() + READY_WITHIN_S
-        while (found := self.show(unit, name)) != value:
+        while ((found := self.show(unit, name)) == value) is other:
             assert time.monotonic() < deadline, f"{name} of {unit} is {found!r}\n{self.log[-4000:]}"
             time.sleep(POLL_S)
 

@@ -145,3 +145,14 @@ def test_a_supervisor_that_does_not_read_holds_nobody_up(supervisor: Supervisor)
     notifier = Notifier(supervisor.environ)
     for number in range(2_000):  # more than a socket's queue takes
         notifier.starting(f"{number} " + "x" * 1_000)
+
+
+async def test_what_did_not_fit_is_told_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.notify.LOOK_S", 0.01)
+    path, daemon = tmp_path / "notify", Daemon()
+    notifier = Notifier({"NOTIFY_SOCKET": str(path)})
+    async with running(notifier, daemon):
+        await daemon.until_asked()  # nobody listens yet
+        with Supervisor(path) as supervisor:
+            await asyncio.to_thread(supervisor.until, "STATUS=events flow", after=0)
+            assert supervisor.told == ["READY=1", "STATUS=events flow"]

@@ -40,6 +40,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--nats-tls-ca": "ca.pem",
     "--nats-tls-cert": "cert.pem",
     "--nats-tls-key": "key.pem",
+    "--nats-domain": "hub",
     "--nats-inbox": "_INBOX.n1",
     "--nats-replicas": "3",
     "--events-max-age-s": "3153600000",
@@ -58,7 +59,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--log-level": "WARNING",
     "--log-format": "journal",
 }
-FLAGS: Final = ("--take-over", "--foreign", "--nats-tls-first", "--record-observing", "--request-info")
+FLAGS: Final = ("--take-over", "--foreign", "--nats-tls-first", "--record-observing", "--request-info", "--traces")
 TOGETHER: Final = {
     "--nats-user": ["--nats-password=x"],
     "--nats-password": ["--nats-user=x"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -123,7 +124,11 @@ def test_a_node_that_fails_does_not_hide_the_others(cli: Cli) -> None:
     said = cli("stats", "--no-stream", "--json", answer=Fleet(broken="n2"), nodes=("n1", "n2"))
     assert said.status == 1
     assert [one["container"] for one in said.objects] == ["db", "web.1"]
-    assert said.err == "containerd-bridge: containerd cannot be reached\n"
+    assert json.loads(said.err) == {
+        "error": "unavailable",
+        "message": "containerd cannot be reached",
+        "suggestion": None,
+    }
 
 
 @pytest.mark.parametrize(

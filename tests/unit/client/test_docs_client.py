@@ -46,7 +46,7 @@ async def world() -> AsyncIterator[Stage]:
         host.programs |= {
             "hello": Program(says=b"hi", exits=0),
             "cat": Program(echoes=True),
-            "date": Program(says=b"today"),
+            "date": Program(says=b"today", exits=0),
         }
         for image in ("busybox:1", "busybox:latest", "nginx:1.27"):
             host.put_image("default", memory_image(f"docker.io/library/{image}", {"Cmd": ["hello"]}))

@@ -71,6 +71,23 @@ def test_a_login_may_have_an_inbox_of_its_own() -> None:
     assert access(NatsConfig(url="nats://a", inbox="_INBOX.ops")).options == {"inbox_prefix": "_INBOX.ops"}
 
 
+def test_a_domain_is_asked_under_its_own_name() -> None:
+    assert access(NatsConfig(url="nats://a")).api_prefix == "$JS.API"
+    found = access(NatsConfig(url="nats://a", domain="hub"))
+    assert (found.api_prefix, found.domain) == ("$JS.hub.API", "hub")
+
+
+@pytest.mark.parametrize("domain", ["a.b", "hub>", " "])
+def test_what_is_no_domain_is_refused(domain: str) -> None:
+    with pytest.raises(ConfigError, match=r"nats\.domain .* is no name of a domain"):
+        access(NatsConfig(url="nats://a", domain=domain))
+
+
+def test_a_domain_and_a_prefix_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"nats\.domain and nats\.api_prefix both say"):
+        access(NatsConfig(url="nats://a", domain="hub", api_prefix="JS.containerd.API"))
+
+
 def test_two_logins_are_refused() -> None:
     with pytest.raises(ConfigError, match="another login beside it"):
         access(NatsConfig(url="nats://bob:x@a", token="t"))

@@ -20,3 +20,14 @@ def test_a_bridge_asks_other_bridges_for_nothing_else() -> None:
     assert [subject for subject in allowed if subject.startswith("containerd.commands.")] == [
         "containerd.commands.*.*.*.receive"
     ]
+
+
+def test_behind_a_leaf_node_keys_are_written_through_the_domain() -> None:
+    plain = permitted("node", Subjects(), inbox="_INBOX", node="n1")
+    behind = permitted("node", Subjects(), inbox="_INBOX", node="n1", domain="hub")
+    assert behind.subscribe == plain.subscribe
+    assert "$JS.hub.API.$KV.containerd-nodes.n1" in behind.publish
+    assert "$JS.hub.API.STREAM.MSG.GET.KV_containerd-nodes" in behind.publish
+    assert "$O.containerd-checkpoints.M.*" in behind.publish
+    assert [subject for subject in behind.publish if subject.startswith(("$KV", "$JS.API"))] == []
+    assert len(behind.publish) == len(plain.publish)
