@@ -193,7 +193,26 @@ def test_a_bridge_without_the_switch_for_moby_changes_nothing(
     assert project("inspect", "--format", "{{.State.Paused}}", "containerd-bridge-web-1") == "false"
 
 
-def test_the_page_shows_what_happens(project: Engine) -> None:
+ROWS = """
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+asked = Request("http://127.0.0.1:9465/api/states?at=0s", headers={"Authorization": "Bearer change-me-change-me"})
+try:
+    print(urlopen(asked).read().decode())
+except HTTPError as error:
+    print(error, error.read().decode())
+"""
+
+
+def test_the_page_in_the_browser_is_served_with_what_is_there(project: Engine) -> None:
+    def rows() -> str:
+        ran = project.run("compose", "exec", "--no-TTY", "page", "python3", "-c", ROWS, check=False)
+        return ran.stdout + ran.stderr
+
+    soon(lambda: "containerd-bridge-web-1" in rows(), why=lambda: rows() + project.compose("logs", "page"))
+
+
+def test_the_page_of_the_docs_shows_what_happens(project: Engine) -> None:
     for block in CLAIMED:
         for one in shown(block):
             if any(one.command.startswith(line) for line in ASIDE):
