@@ -172,12 +172,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def record_detail(self) -> Literal["redacted", "full"]:
         """How much the events of commands tell."""
-        return _detail("record", self.record)
+        return values.detail("record", self.record)
 
     @property
     def shown(self) -> Literal["redacted", "full"]:
         """How much whoever looks is told."""
-        return _detail("show", self.show)
+        return values.detail("show", self.show)
 
     @property
     def subjects(self) -> Subjects:
@@ -232,9 +232,6 @@ class _Given(NamedTuple):
     where: str
 
 
-# -- where settings come from
-
-
 def _from_file(path: Path) -> dict[str, _Given]:
     if "\0" in str(path):
         raise ConfigError(f"cannot read the configuration {str(path)!r}: a path cannot hold a NUL")
@@ -246,8 +243,7 @@ def _from_file(path: Path) -> dict[str, _Given]:
     except (ValueError, RecursionError) as error:  # also for bytes that are no text, and for what is beyond all measure
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     nats = tree.pop("nats", {})
-    if isinstance(nats, str):  # `nats = "url"`, the short form
-        nats = {"url": nats}
+    nats = {"url": nats} if isinstance(nats, str) else nats  # `nats = "url"`, the short form
     if not isinstance(nats, dict):
         raise ConfigError(f"{path}: nats is {values.kind(nats)}: give a URL, or a table [nats]")
     found = tree | {f"nats.{name}": value for name, value in nats.items()}
@@ -336,15 +332,6 @@ _VARIABLES: Final = {name.replace(".", "_").upper(): name for name in _FIELDS} |
 
 
 # -- what values have to be together
-
-
-def _detail(name: str, value: str) -> Literal["redacted", "full"]:
-    match value.strip().lower():
-        case "redacted":
-            return "redacted"
-        case "full":
-            return "full"
-    raise ValueError(f"{name} {values.shown(value)} does not exist: choose from redacted, full")
 
 
 def _check(config: Config, where: Mapping[str, str]) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final, NewType
+from typing import Any, Final, Literal, NewType
 
 __all__ = [
     "Size",
     "address",
+    "detail",
     "kind",
     "log_format",
     "log_level",
@@ -139,3 +140,17 @@ def log_level(text: str) -> None:
     """See that this is one."""
     if text.lower() not in {"debug", "info", "warning", "error"}:
         raise ValueError(f"log level {shown(text)} does not exist: choose from debug, info, warning, error")
+
+
+def detail(name: str, value: str) -> Literal["redacted", "full"]:
+    """Return how much of commands is told; `name` is the setting's.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    match value.strip().lower():
+        case "redacted":
+            return "redacted"
+        case "full":
+            return "full"
+    raise ValueError(f"{name} {shown(value)} does not exist: choose from redacted, full")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,10 @@ def test_a_bridge_without_the_switch_for_moby_changes_nothing(
     assert project("inspect", "--format", "{{.State.Paused}}", "containerd-bridge-web-1") == "false"
 
 
+def _shows(project: Engine, lines: list[str], args: list[str]) -> bool:
+    return not differs(lines, project(*args).splitlines())
+
+
 ROWS = """
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -220,7 +225,7 @@ def test_the_page_of_the_docs_shows_what_happens(project: Engine) -> None:
             program, *args = shlex.split(one.command)
             assert program == "docker"
             if args[0] == "inspect":  # dockerd hears of it a moment later
-                soon(lambda args=args, one=one: not differs(one.lines, project(*args).splitlines()))
+                soon(partial(_shows, project, one.lines, args))
                 continue
             ran = project.run(*args)
             assert not one.lines or differs(one.lines, ran.stdout.splitlines()) == "", one.command
