@@ -23,8 +23,8 @@ class Grower:
         self._wanted: dict[str, int] = {}
 
     async def run(self) -> None:
-        """Follow the log for ever."""
-        async for event in self._bus.events(type=["oom", "start"], label="grow=yes", node_events=False):
+        """Follow the log for ever: that of the one namespace which the operator's login may read, and with one filter only."""
+        async for event in self._bus.events(namespace="moby", label="grow=yes", node_events=False):
             if (said := await self.handle(event)) is not None:
                 print(said, flush=True)
 

@@ -153,7 +153,10 @@ def test_another_name_is_told_at_once(project: Engine) -> None:
 
 def test_the_examples_keep_an_audit_trail_and_give_memory(project: Engine) -> None:
     project.compose(*FILES, "up", "--detach", "audit", "grow", "growing")
-    soon(lambda: "it was enough" in project.compose(*FILES, "logs", "growing"))
+    soon(
+        lambda: "it was enough" in project.compose(*FILES, "logs", "growing"),
+        why=lambda: project.compose(*FILES, "logs", "grow", "growing"),
+    )
     said = project.compose(*FILES, "logs", "--no-log-prefix", "grow")
     assert "16777216 bytes are not enough" in said
     assert "raised to" in said
@@ -195,7 +198,26 @@ def _shows(project: Engine, lines: list[str], args: list[str]) -> bool:
     return not differs(lines, project(*args).splitlines())
 
 
-def test_the_page_shows_what_happens(project: Engine) -> None:
+ROWS = """
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+asked = Request("http://127.0.0.1:9465/api/states?at=0s", headers={"Authorization": "Bearer change-me-change-me"})
+try:
+    print(urlopen(asked).read().decode())
+except HTTPError as error:
+    print(error, error.read().decode())
+"""
+
+
+def test_the_page_in_the_browser_is_served_with_what_is_there(project: Engine) -> None:
+    def rows() -> str:
+        ran = project.run("compose", "exec", "--no-TTY", "page", "python3", "-c", ROWS, check=False)
+        return ran.stdout + ran.stderr
+
+    soon(lambda: "containerd-bridge-web-1" in rows(), why=lambda: rows() + project.compose("logs", "page"))
+
+
+def test_the_page_of_the_docs_shows_what_happens(project: Engine) -> None:
     for block in CLAIMED:
         for one in shown(block):
             if any(one.command.startswith(line) for line in ASIDE):
@@ -231,9 +253,9 @@ def test_down_leaves_nothing_but_the_log(
     assert {one["data"]["labels"][OF_SERVICE] for one in told()} == {"web"}
 
 
-def soon(true: Callable[[], bool]) -> None:
-    """Wait until it is true."""
+def soon(true: Callable[[], bool], *, why: Callable[[], str] = str) -> None:
+    """Wait until it is true; `why` may say why it is not."""
     deadline = time.monotonic() + WITHIN_S
     while not true():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, why()
         time.sleep(0.05)

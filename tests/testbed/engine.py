@@ -57,6 +57,7 @@ class Engine:
             "CONTAINERD_RUN": "/run/docker/containerd",
             "DOCKER_SOCKET": str(self.socket),
             "NATS_PORT": "0",
+            "PAGE_PORT": "0",
             "COLUMNS": "250",
         }
         where = ("--chdir", project or self.checkout)
