@@ -38,7 +38,6 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "pull": ("pull nginx:1.27",),
     "import": ("import images.tar",),
     "rmi": ("rmi nginx:1.27",),
-    "page": ("page", "page --namespace shop --http 0.0.0.0:9465 --page-token-file token"),
     "doctor": ("doctor", "doctor --host --json"),
     "nodes": ("nodes",),
     "version": ("version",),
