@@ -30,6 +30,7 @@ VALUES: Final[Mapping[str, str]] = {
     "--record": "full",
     "--show": "full",
     "--http": "127.0.0.1:9464",
+    "--docker": "unix:///var/run/docker.sock",
     "--page-token": "0123456789abcdef",
     "--page-token-file": "/etc/page-token",
     "--page-host": "bridge.example",
