@@ -72,6 +72,10 @@ class NatsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def embedded(self) -> bool:
         """Whether the bridge starts its own nats-server."""
+        if self.domain and self.url == EMBEDDED:
+            raise ValueError(
+                "the embedded nats-server has no domain: leave nats.domain out, or name a server in nats.url"
+            )
         return self.url == EMBEDDED
 
 
@@ -331,9 +335,6 @@ _VARIABLES: Final = {name.replace(".", "_").upper(): name for name in _FIELDS} |
 """Every setting by the name of its environment variable, without the prefix."""
 
 
-# -- what values have to be together
-
-
 def _check(config: Config, where: Mapping[str, str]) -> None:
     def refusal(sentence: object, *fields: str) -> ConfigError:
         places = dict.fromkeys(where[field] for field in fields if field in where)
@@ -344,6 +345,7 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("node", lambda: check_node(config.node)),
         ("commands", lambda: config.groups),
         ("root", lambda: config.subjects),
+        ("nats.domain", lambda: config.nats.embedded),
         ("page" if config.http is None else "http", lambda: config.http_address),
         ("docker", lambda: config.docker_socket),
         ("log_level", lambda: values.log_level(config.log_level)),

@@ -163,6 +163,7 @@ def _reading(subjects: Subjects, namespace: str | None = None, container: str | 
     yield f"{PREFIX}CONSUMER.INFO.{log}.*"
     yield f"$JS.ACK.{log}.>"
     yield f"{PREFIX}CONSUMER.CREATE.{nodes}.>"
+    yield f"{PREFIX}STREAM.MSG.GET.{nodes}"
     if namespace is None:
         yield f"{PREFIX}CONSUMER.CREATE.{log}.>"
         yield f"{PREFIX}CONSUMER.CREATE.{states}.>"

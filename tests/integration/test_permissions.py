@@ -121,6 +121,8 @@ def test_every_role_can_do_what_it_should(stage: Stage) -> None:
     for user in ("reader", "shop"):
         status, out, err = stage.as_(user, "ps", "--namespace", namespace, "--json")
         assert (status, {json.loads(line)["container"] for line in out.splitlines()}) == (0, {"web.1", "db.1"}), err
+        status, out, err = stage.as_(user, "nodes", "--json")
+        assert (status, [json.loads(line)["node"] for line in out.splitlines()], err) == (0, ["n1"], "")
     status, out, err = stage.as_("reader", "history", "web.1", *at)
     assert status == 0, err
     role_of = {

@@ -224,6 +224,11 @@ def test_an_inbox_that_is_no_prefix_is_refused(text: str) -> None:
     assert load({"nats.inbox": "_INBOX.ops"}, environ={}).nats.inbox == "_INBOX.ops"
 
 
+def test_an_embedded_server_has_no_domain() -> None:
+    assert "leave nats.domain out" in complaint(NATS_URL="embedded", NATS_DOMAIN="hub")
+    assert load({"nats.url": "nats://h", "nats.domain": "hub"}, environ={}).nats.domain == "hub"
+
+
 def test_the_record_of_commands_is_redacted_unless_all_of_it_is_wanted() -> None:
     assert load({}, environ={}).record_detail == "redacted"
     assert load({"record": "Full"}, environ={}).record_detail == "full"
