@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.client import Moment
 from bridge.model.events import ContainerDelete, TaskCreate, TaskExit, TaskStart
@@ -25,7 +26,8 @@ LIFE = [
 ]
 
 
-async def told(*events: StoredEvent, **places: Any) -> list[Moment]:
+async def told(*given: StoredEvent, **places: Any) -> list[Moment]:
+    events = [replace(event, stream_sequence=n) for n, event in enumerate(given, 1)]
     async with aclosing(bus(SmallReader(events)).history("x", **places)) as moments:
         return [moment async for moment in moments]
 
@@ -70,8 +72,12 @@ async def test_the_server_is_asked_for_no_more_than_is_needed() -> None:
     async with aclosing(bus(reader).history("web.1", node="n1", namespace="k8s.io")) as moments:
         assert [moment async for moment in moments] == []
 
-    assert reader.asked[0][0] == ["containerd.events.n1.k8s=2Eio.web=2E1.*", "containerd.nodes.n1.gap"]
-    assert reader.asked[0][2] is False
+    assert [filters for filters, _, _ in reader.asked] == [
+        ["containerd.events.n1.k8s=2Eio.web=2E1.*"],
+        ["containerd.nodes.n1.gap"],
+    ]
+    assert {follow for _, _, follow in reader.asked} == {False}
+    assert reader.open == 0
 
 
 async def test_following_goes_on_until_it_is_left() -> None:
