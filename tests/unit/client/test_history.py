@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -13,7 +14,7 @@ from bridge.client import Moment
 from bridge.model.events import ContainerDelete, TaskCreate, TaskExit, TaskStart
 from bridge.model.nanos import Nanos
 from bridge.model.node_events import NodeGap
-from bridge.ports import StoredEvent
+from bridge.ports import Start, StoredEvent
 from tests.unit.cli.recorded import stored
 from tests.unit.client.small_bus import SmallReader, bus
 
@@ -78,6 +79,22 @@ async def test_the_server_is_asked_for_no_more_than_is_needed() -> None:
     ]
     assert {follow for _, _, follow in reader.asked} == {False}
     assert reader.open == 0
+
+
+class Busy(SmallReader):
+    """A log to which something comes between the beginnings of two readings."""
+
+    async def read(self, filters: Sequence[str], start: Start, *, follow: bool) -> AsyncIterator[StoredEvent]:
+        if self.asked:
+            self.events += [stored(TaskExit(container_id="x", id="x"), "x", number=3), stored(GAP, number=4)]
+        async with aclosing(super().read(filters, start, follow=follow)) as events:  # type: ignore[type-var]
+            async for event in events:
+                yield event
+
+
+async def test_what_comes_meanwhile_is_left_out_altogether() -> None:
+    async with aclosing(bus(Busy(LIFE[:2])).history("x")) as moments:
+        assert [moment.event.stream_sequence async for moment in moments] == [1, 2]
 
 
 async def test_following_goes_on_until_it_is_left() -> None:
