@@ -112,6 +112,7 @@ def test_ten_upgrades_under_load_miss_nothing_and_repeat_nothing(place: Place, l
 def test_where_nobody_works_it_is_a_start_like_any_other(place: Place) -> None:
     bridge = place.start("--take-over")
     bridge.live()
+    until_stored(place.server.url, lambda message: message.word == "gap")
     assert place.words()[:2] == ["started", "gap"]
 
 
