@@ -111,7 +111,7 @@ class Browser:
             ours_in, theirs_out = os.pipe()
             # It reads from descriptor 3 and writes to 4; a shell puts them there.
             words = [program, *SWITCHES, f"--user-data-dir={profile}", "about:blank"]
-            self._log = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it  # noqa: SIM115 - the stack closes it
+            self._log = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
             process = await asyncio.create_subprocess_exec(
                 *("bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out} {theirs_in}<&- {theirs_out}>&-', "chromium"),
                 *words,

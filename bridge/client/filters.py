@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import product
+from typing import Final
 
 from bridge.model.envelope import WORDS
 from bridge.model.node_events import NodeEvent, NodeHeartbeat
@@ -18,6 +19,8 @@ from bridge.model.subjects import Subjects
 from bridge.ports import StoredEvent
 
 __all__ = ["EventFilter"]
+
+_OF_NODES: Final = frozenset(word for word, event in WORDS.items() if issubclass(event, NodeEvent))
 
 
 class EventFilter:
@@ -83,9 +86,9 @@ class EventFilter:
             for place, word in product(places, _any(self._container_words)):
                 found.append(subjects.event_filter(*place, word))
         if self._node_events:
-            found += [
-                subjects.node_filter(node, word) for node, word in product(_any(self._nodes), _any(self._node_words))
-            ]
+            # All of their types are one filter, which is what NATS can permit a login to have (deploy/nats/README.md).
+            words = [] if set(self._node_words) >= _OF_NODES else self._node_words
+            found += [subjects.node_filter(node, word) for node, word in product(_any(self._nodes), _any(words))]
         return found
 
     def admits(self, event: StoredEvent) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from bridge.client.points import Point, show_point
-from bridge.client.reading import closing
+from bridge.client.reading import closing, whole_log
 from bridge.model.anomalies import is_other
 from bridge.model.envelope import Event, Recorded, Unrecognized, parse_source
 from bridge.model.envelope import Sequence as Number
@@ -21,7 +21,7 @@ from bridge.model.fold import evolve
 from bridge.model.nanos import Nanos
 from bridge.model.state import ContainerState
 from bridge.model.subjects import ContainerKey
-from bridge.ports import EventReader, LogExtent, Start, StoredEvent
+from bridge.ports import EventReader, LogExtent, StoredEvent
 
 __all__ = ["Folded", "demand_reach", "fold", "key_of"]
 
@@ -179,7 +179,7 @@ async def fold(
     """
     folded = Folded(point, kept)
     take = folded.take
-    async with closing(reader.read(filters, Start(sequence=1), follow=False)) as events:
+    async with closing(whole_log(reader, filters)) as events:
         async for event in events:
             take(event)
     return folded

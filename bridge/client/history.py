@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from bridge.client.filters import EventFilter
-from bridge.client.reading import closing
+from bridge.client.reading import closing, whole_log
 from bridge.model.fold import evolve
 from bridge.model.node_events import NodeGap
 from bridge.model.selection import Names
@@ -34,12 +34,14 @@ async def life(
     """Iterate over a container's events from the log's first one on, in the log's order.
 
     Gaps come along while there is such a container on their node: from its first event on, and not once its record is deleted.
+    A login of one namespace can have what has been; following is one reading with two filters, which keeps the order.
     """
     own = EventFilter(nodes=nodes, namespaces=namespaces, containers=container)
     filters = own.subjects(subjects)
     filters += EventFilter(nodes=nodes, words=_GAP).subjects(subjects)
     states: dict[tuple[str, str | None], ContainerState] = {}
-    async with closing(reader.read(filters, Start(sequence=1), follow=follow)) as events:
+    opened = reader.read(filters, Start(sequence=1), follow=True) if follow else whole_log(reader, filters)
+    async with closing(opened) as events:
         async for event in events:
             recorded = event.recorded
             if isinstance(recorded.data, NodeGap):

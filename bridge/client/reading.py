@@ -1,16 +1,21 @@
-"""Reading the log from one point to another."""
+"""Reading the log: from one point to another, and all of it.
+
+A login that may read one namespace may have consumers with one filter each: NATS can tell what a consumer reads only where one
+filter stands in the subject that makes it. So what reads all of the log for several filters has a reading for each.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from heapq import heapify, heappop, heapreplace
 from typing import TypeVar
 
 from bridge.model.nanos import Nanos, now
 from bridge.ports import EventReader, Start, StoredEvent
 
-__all__ = ["closing", "read"]
+__all__ = ["closing", "read", "whole_log"]
 
 T = TypeVar("T")
 
@@ -57,6 +62,34 @@ async def _until(
     async with closing(reader.read(filters, rest, follow=False)) as remaining:
         async for event in remaining:
             yield event
+
+
+def whole_log(reader: EventReader, filters: Sequence[str]) -> AsyncIterator[StoredEvent]:
+    """Iterate over all there is of some filters that do not overlap, in the log's order, with one reading for each filter."""
+    if len(filters) < 2:
+        return reader.read(filters, Start(sequence=1), follow=False)
+    return _merged(reader, filters)
+
+
+async def _merged(reader: EventReader, filters: Sequence[str]) -> AsyncGenerator[StoredEvent, None]:
+    # The readings begin one after the other: what comes meanwhile would be in the later ones alone.
+    end = (await reader.extent()).last_sequence
+    async with AsyncExitStack() as stack:
+        heads: list[tuple[int, int, StoredEvent, AsyncIterator[StoredEvent]]] = []
+        for number, pattern in enumerate(filters):
+            events = await stack.enter_async_context(closing(reader.read([pattern], Start(sequence=1), follow=False)))
+            first = await anext(events, None)
+            if first is not None:
+                heads.append((first.stream_sequence, number, first, events))
+        heapify(heads)
+        while heads and heads[0][0] <= end:
+            _, number, event, events = heads[0]
+            yield event
+            following = await anext(events, None)
+            if following is None:
+                heappop(heads)
+            else:
+                heapreplace(heads, (following.stream_sequence, number, following, events))
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import codecs
 import logging
 import shlex
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, Final
 
 from msgspec import Struct
@@ -62,8 +62,14 @@ class Executions:
             yield _line({"error": f"{MOST} commands of this page run already: end one first", "code": "exhausted"})
             return
         sending = Sending(id=wanted.id, if_incarnation=wanted.incarnation)
+        starting = asyncio.create_task(target.sending(sending).exec(wanted.words(), window=WINDOW), name="exec")
         try:
-            process = await target.sending(sending).exec(wanted.words(), window=WINDOW)
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # It may run already while its answer is on the way.
+            _hold(starting)
+            starting.add_done_callback(_end_started)
+            raise
         except CommandFailed as error:
             yield _line({"error": str(error), "code": error.code})
             return
@@ -83,12 +89,10 @@ class Executions:
         except BridgeError as error:
             yield _line({"error": str(error), "code": "unavailable"})
         finally:
-            del self._running[wanted.id]
+            if self._running.get(wanted.id) is process:  # an id that was used twice has one process here, the later one
+                del self._running[wanted.id]
             if not ended:
-                # Not awaited here: who goes away may be cancelling us.
-                task = asyncio.create_task(_kill(process), name="end of an exec")
-                _ENDING.add(task)
-                task.add_done_callback(_ENDING.discard)
+                _end(process)
 
     async def cancel(self, identity: str, *, force: bool) -> None:
         """Ask a process to end, or end it.
@@ -102,13 +106,31 @@ class Executions:
         await process.kill("SIGKILL" if force else "SIGTERM")
 
 
-_ENDING: set[asyncio.Task[None]] = set()
+_ENDING: set[asyncio.Task[Any]] = set()
 """Held here, since the loop alone would let go of them."""
 
 
+def _hold(task: asyncio.Task[Any]) -> None:
+    _ENDING.add(task)
+    task.add_done_callback(_ENDING.discard)
+
+
+def _end_started(starting: asyncio.Task[Process]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        _end(starting.result())
+
+
+def _end(process: Process) -> None:
+    # Not awaited: who goes away may be cancelling us.
+    _hold(asyncio.create_task(_kill(process), name="end of an exec"))
+
+
 async def _kill(process: Process) -> None:
-    with suppress(CommandFailed):
+    try:
         await process.kill("SIGKILL")
+    except BridgeError as error:
+        if not (isinstance(error, CommandFailed) and error.code == "not_found"):
+            log.warning("process %s, whose browser is gone, may run on: %s", process.exec_id, error)
 
 
 async def _output(process: Process) -> AsyncGenerator[bytes, None]:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from bisect import insort
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 from bridge.client import Bus, ContainerState, LogError, StoredEvent, now
+from bridge.model.node_events import NodeHeartbeat
 from bridge.page.broadcast import Broadcast
+from bridge.page.choice import of_containers, of_nodes
 from bridge.page.nodes import KEPT, Gap, NodeRow, gap_of, node_rows
 from bridge.page.rows import Row, key_of, milliseconds, row_of
 from bridge.page.telling import Told, is_rehearsed, told
@@ -47,6 +51,8 @@ class Feed:
         """Take the bus, and whose containers are shown: all unless some nodes or namespaces are named."""
         self._bus = bus
         self._chosen: Final[dict[str, Any]] = {"node": list(nodes), "namespace": list(namespaces)}
+        self._of_containers: Final = of_containers(nodes, namespaces)
+        self._of_nodes: Final = of_nodes(nodes, namespaces)
         self._viewers = 0
         self._arrivals = asyncio.Event()
         self._left = asyncio.Event()
@@ -126,7 +132,8 @@ class Feed:
     def _begin(self) -> None:
         self._rows: dict[str, Row] = {}
         self._gone: dict[str, None] = {}
-        self._recent: deque[Told] = deque(maxlen=RECENT)
+        self._recent: list[Told] = []
+        self._upto: dict[str, int] = {}
         self._nodes: list[NodeRow] = []
         self._late: dict[str, int] = {}
         self._gaps: dict[str, deque[Gap]] = {}
@@ -144,8 +151,10 @@ class Feed:
     async def _read(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._again("states", self._follow_states))
-            tasks.create_task(self._again("events", self._follow_events))
-            tasks.create_task(self._again("lags", self._follow_heartbeats))
+            for what, chosen in self._of_containers.items():
+                tasks.create_task(self._again(what, partial(self._follow_events, what, chosen)))
+            for what, chosen in self._of_nodes.items():
+                tasks.create_task(self._again(what, partial(self._follow_node_events, what, chosen)))
             tasks.create_task(self._again("nodes", self._look_at_nodes))
             tasks.create_task(self._send())
 
@@ -154,8 +163,7 @@ class Feed:
             try:
                 await read()
             except LogError as error:
-                if what != "lags":  # from the same log as the events, which say so
-                    self._trouble(what, str(error))
+                self._trouble(what, str(error))
                 self._ready.set()
             except Exception:
                 log.exception("the page cannot follow %s", what)
@@ -197,14 +205,17 @@ class Feed:
         self._gone.pop(key, None)
         self._removed.add(key)
 
-    async def _follow_events(self) -> None:
-        await self._read_gaps()
-        since = max(1, await self._bus.end() - RECENT + 1)
-        if self._recent:
-            since = self._recent[-1].n + 1
-        self._trouble("events", None)
-        async with aclosing(self._bus.events(**self._chosen, since=since, follow=True, node_events=True)) as events:
+    async def _follow_node_events(self, what: str, chosen: dict[str, Any]) -> None:
+        await self._read_gaps(chosen["node"])
+        await self._follow_events(what, chosen)
+
+    async def _follow_events(self, what: str, chosen: dict[str, Any]) -> None:
+        end = await self._bus.end()
+        since = self._upto.get(what, max(0, end - RECENT)) + 1
+        self._trouble(what, None)
+        async with aclosing(self._bus.events(**chosen, since=since, follow=True)) as events:
             async for event in events:
+                self._upto[what] = event.stream_sequence
                 self._take(event)
 
     def _take(self, event: StoredEvent) -> None:
@@ -212,17 +223,18 @@ class Feed:
         gap = gap_of(event)
         if gap is not None:
             self._keep_gap(event.node, gap)
-        if is_rehearsed(event):
+        if is_rehearsed(event) or isinstance(event.data, NodeHeartbeat):
             return
         one = told(event)
-        self._recent.append(one)
+        insort(self._recent, one, key=_number)  # of another reading a later one may have come before
+        del self._recent[:-RECENT]
         if len(self._events) < SHOWN:
             self._events.append(one)
         else:
             self._unshown += 1
 
-    async def _read_gaps(self) -> None:
-        reading = self._bus.events(node=self._chosen["node"], type="gap", since=1, follow=False)
+    async def _read_gaps(self, node: Sequence[str]) -> None:
+        reading = self._bus.events(node=node, type="gap", since=1, follow=False)
         async with aclosing(reading) as events:
             async for event in events:
                 gap = gap_of(event)
@@ -233,11 +245,6 @@ class Feed:
         kept = self._gaps.setdefault(node, deque(maxlen=KEPT))
         if not kept or kept[-1].n < gap.n:
             kept.append(gap)
-
-    async def _follow_heartbeats(self) -> None:
-        async with aclosing(self._bus.events(node=self._chosen["node"], type="heartbeat")) as events:
-            async for event in events:
-                self._measure(event)
 
     def _measure(self, event: StoredEvent) -> None:
         self._late[event.node] = max(0, (event.stored_at - event.recorded.recordedtime) // 1_000_000)
@@ -272,9 +279,13 @@ class Feed:
         parts = {
             "rows": list(self._changed.values()),
             "gone": sorted(self._removed),
-            "events": self._events,
+            "events": sorted(self._events, key=_number),
             "unshown": self._unshown,
         }
         message = {name: part for name, part in parts.items() if part} | self._news
         self._changed, self._removed, self._events, self._unshown, self._news = {}, set(), [], 0, {}
         return message
+
+
+def _number(one: Told) -> int:
+    return one.n

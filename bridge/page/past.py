@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from bridge.client import Bus, Moment, now
+from bridge.client import Bus, Moment, StoredEvent, now
+from bridge.page.choice import of_containers, of_nodes
 from bridge.page.nodes import Gap, gap_of
 from bridge.page.rows import Row, milliseconds, row_of
 from bridge.page.telling import Told, is_rehearsed, told
@@ -50,6 +51,7 @@ class Past:
         """Take the bus, and whose containers are shown."""
         self._bus = bus
         self._chosen: Final[dict[str, Any]] = {"node": list(nodes), "namespace": list(namespaces)}
+        self._readings: Final = [*of_nodes(nodes, namespaces).values(), *of_containers(nodes, namespaces).values()]
         self._folding = asyncio.Semaphore(1)
 
     async def history(self, node: str, namespace: str, container: str) -> History:
@@ -85,11 +87,14 @@ class Past:
             return [row_of(state) for state in await self._bus.states(at=at, **self._chosen)]
 
     async def extent(self) -> dict[str, Any]:
-        """Return when the log's first event was read, None where there is none, and what time it is."""
-        async with aclosing(self._bus.events(since=1, follow=False, node_events=True)) as events:
-            async for event in events:
-                return {"first": milliseconds(event.recorded.recordedtime), "at": milliseconds(now())}
-        return {"first": None, "at": milliseconds(now())}
+        """Return when the first event of what is shown was read, None where there is none, and what time it is."""
+        found = [event for chosen in self._readings if (event := await self._first(chosen)) is not None]
+        first = min(found, key=lambda event: event.stream_sequence, default=None)
+        return {"first": first and milliseconds(first.recorded.recordedtime), "at": milliseconds(now())}
+
+    async def _first(self, chosen: dict[str, Any]) -> StoredEvent | None:
+        async with aclosing(self._bus.events(**chosen, since=1, follow=False)) as events:
+            return await anext(events, None)
 
 
 def _step(moment: Moment) -> Step:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bridge.client import ContainerState, Nanos
 
-__all__ = ["Row", "key_of", "milliseconds", "row_of"]
+__all__ = ["LONGEST", "Row", "key_of", "milliseconds", "row_of"]
 
 LABELS: Final = 40
 LONGEST: Final = 300

@@ -9,11 +9,9 @@ from msgspec import Struct
 from bridge.client import StoredEvent, Unrecognized
 from bridge.model import events, node_events
 from bridge.model.envelope import Event
-from bridge.page.rows import key_of, milliseconds
+from bridge.page.rows import LONGEST, key_of, milliseconds
 
-__all__ = ["Told", "is_rehearsed", "told"]
-
-LONGEST = 300
+__all__ = ["Told", "exit_text", "is_rehearsed", "told"]
 
 
 class Told(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

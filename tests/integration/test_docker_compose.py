@@ -198,23 +198,54 @@ def _shows(project: Engine, lines: list[str], args: list[str]) -> bool:
     return not differs(lines, project(*args).splitlines())
 
 
-ROWS = """
+LOOK = """
+import json
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
-asked = Request("http://127.0.0.1:9465/api/states?at=0s", headers={"Authorization": "Bearer change-me-change-me"})
+
+def ask(path):
+    asked = Request(f"http://127.0.0.1:9465/api/{path}", headers={"Authorization": "Bearer change-me-change-me"})
+    return urlopen(asked, timeout=60)
+
+found = {}
 try:
-    print(urlopen(asked).read().decode())
+    rows = json.loads(ask("states?at=0s").read())["rows"]
+    found["rows"] = [row.get("name") for row in rows]
+    found["first"] = json.loads(ask("extent").read())["first"]
+    web = [row["key"] for row in rows if row.get("name") == "containerd-bridge-web-1"]
+    life = json.loads(ask(f"containers/{web[0]}/history").read()) if web else {"steps": []}
+    found["steps"] = [step["event"]["word"] for step in life["steps"]]
+    with ask("stream") as stream:
+        messages = (json.loads(line[6:]) for line in stream if line.startswith(b"data: "))
+        for message in messages:
+            found["trouble"] = message.get("trouble")
+            found["events"] = [event["word"] for event in message.get("events", [])]
+            if found["trouble"] or found["events"]:
+                break
 except HTTPError as error:
-    print(error, error.read().decode())
+    found["error"] = f"{error} {error.read().decode()}"
+print(json.dumps(found))
 """
+"""What the page says of a point, of its reach, of a container's life, and of events: the first message that has any."""
 
 
 def test_the_page_in_the_browser_is_served_with_what_is_there(project: Engine) -> None:
-    def rows() -> str:
-        ran = project.run("compose", "exec", "--no-TTY", "page", "python3", "-c", ROWS, check=False)
+    def look() -> str:
+        ran = project.run("compose", "exec", "--no-TTY", "page", "python3", "-c", LOOK, check=False)
         return ran.stdout + ran.stderr
 
-    soon(lambda: "containerd-bridge-web-1" in rows(), why=lambda: rows() + project.compose("logs", "page"))
+    def is_whole() -> bool:
+        said = look()
+        found = json.loads(said) if said.startswith("{") else {}
+        return (
+            "containerd-bridge-web-1" in found.get("rows", [])
+            and "start" in found.get("steps", [])
+            and found["first"] is not None
+            and bool(found.get("events"))
+            and found["trouble"] is None
+        )
+
+    soon(is_whole, why=lambda: look() + project.compose("logs", "page"))
 
 
 def test_the_page_of_the_docs_shows_what_happens(project: Engine) -> None:

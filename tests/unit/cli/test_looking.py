@@ -214,7 +214,7 @@ def test_history_is_told_task_by_task(cli: Cli) -> None:
 
 def test_history_shows_where_events_may_be_missing(cli: Cli) -> None:
     gap = NodeGap(since=Nanos(NOON + SECOND), until=Nanos(NOON + 31 * SECOND), reason="socket closed")
-    events = [*LIFE[:3], stored(gap, after=31), stored(gap, node="n2", after=32), LIFE[4]]
+    events = [*LIFE[:3], stored(gap, number=4, after=31), stored(gap, number=4, node="n2", after=32), LIFE[4]]
 
     bounds = "12:00:01.000 to 12:00:31.000 (30.0 s)"
     lines = cli("history", "x", events=events).lines

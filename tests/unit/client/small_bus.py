@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from bridge.client import Bus, Jobs
 from bridge.client.folding import key_of
 from bridge.errors import LogError
+from bridge.jetstream.filters import matches
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.nanos import Nanos, now
 from bridge.model.nodes import NodeRecord
@@ -45,7 +46,7 @@ class Asked(NamedTuple):
 
 
 class SmallReader:
-    """Hands out the events it was given, whatever the filters, and remembers what was asked for."""
+    """Hands out the events it was given that match a filter or have no subject, and remembers what was asked for."""
 
     def __init__(self, events: Sequence[StoredEvent] = ()) -> None:
         self.events = list(events)
@@ -57,7 +58,8 @@ class SmallReader:
         self.open += 1
         try:
             for event in self.events:
-                if event.stream_sequence >= (start.sequence or 1):
+                wanted = not (filters and event.subject) or any(matches(pattern, event.subject) for pattern in filters)
+                if wanted and event.stream_sequence >= (start.sequence or 1):
                     yield event
             if follow:
                 await asyncio.Event().wait()

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from bridge.client.filters import EventFilter
-from bridge.model.envelope import Event, Recorded, Unrecognized
+from bridge.model.envelope import WORDS, Event, Recorded, Unrecognized
 from bridge.model.events import TaskExit
 from bridge.model.nanos import Nanos
-from bridge.model.node_events import ImageCreate, NodeGap, NodeHeartbeat
+from bridge.model.node_events import ImageCreate, NodeEvent, NodeGap, NodeHeartbeat
 from bridge.model.selection import Selection
 from bridge.model.subjects import Subjects
 from bridge.ports import StoredEvent
@@ -52,6 +52,12 @@ def test_several_of_each_are_every_combination_once() -> None:
         "containerd.events.*.b.x.exit",
         "containerd.events.*.b.x.oom",
     ]
+
+
+def test_all_types_of_node_events_are_one_filter() -> None:
+    words = [word for word, event in WORDS.items() if issubclass(event, NodeEvent)]
+    assert subjects(nodes=["n1"], namespaces=["a"], words=words) == ["containerd.nodes.n1.*"]
+    assert len(subjects(words=words[1:])) == len(words) - 1
 
 
 def test_nodes_choose_their_own_events_too() -> None:

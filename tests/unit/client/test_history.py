@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.client import Moment
 from bridge.model.events import ContainerDelete, TaskCreate, TaskExit, TaskStart
 from bridge.model.nanos import Nanos
 from bridge.model.node_events import NodeGap
-from bridge.ports import StoredEvent
+from bridge.ports import Start, StoredEvent
 from tests.unit.cli.recorded import stored
 from tests.unit.client.small_bus import SmallReader, bus
 
@@ -25,7 +27,8 @@ LIFE = [
 ]
 
 
-async def told(*events: StoredEvent, **places: Any) -> list[Moment]:
+async def told(*given: StoredEvent, **places: Any) -> list[Moment]:
+    events = [replace(event, stream_sequence=n) for n, event in enumerate(given, 1)]
     async with aclosing(bus(SmallReader(events)).history("x", **places)) as moments:
         return [moment async for moment in moments]
 
@@ -70,8 +73,28 @@ async def test_the_server_is_asked_for_no_more_than_is_needed() -> None:
     async with aclosing(bus(reader).history("web.1", node="n1", namespace="k8s.io")) as moments:
         assert [moment async for moment in moments] == []
 
-    assert reader.asked[0][0] == ["containerd.events.n1.k8s=2Eio.web=2E1.*", "containerd.nodes.n1.gap"]
-    assert reader.asked[0][2] is False
+    assert [filters for filters, _, _ in reader.asked] == [
+        ["containerd.events.n1.k8s=2Eio.web=2E1.*"],
+        ["containerd.nodes.n1.gap"],
+    ]
+    assert {follow for _, _, follow in reader.asked} == {False}
+    assert reader.open == 0
+
+
+class Busy(SmallReader):
+    """A log to which something comes between the beginnings of two readings."""
+
+    async def read(self, filters: Sequence[str], start: Start, *, follow: bool) -> AsyncIterator[StoredEvent]:
+        if self.asked:
+            self.events += [stored(TaskExit(container_id="x", id="x"), "x", number=3), stored(GAP, number=4)]
+        async with aclosing(super().read(filters, start, follow=follow)) as events:  # type: ignore[type-var]
+            async for event in events:
+                yield event
+
+
+async def test_what_comes_meanwhile_is_left_out_altogether() -> None:
+    async with aclosing(bus(Busy(LIFE[:2])).history("x")) as moments:
+        assert [moment.event.stream_sequence async for moment in moments] == [1, 2]
 
 
 async def test_following_goes_on_until_it_is_left() -> None:
