@@ -13,6 +13,7 @@ TRIALS := $(PYTHON) -m pytest --numprocesses $(shell echo $$((1 + $$(nproc)))) -
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
+demo: NEEDS := demo
 demo: setup roots ## about a minute: real containers, their events as they arrive, commands through the bus
 	@$(PYTHON) -m examples.demo
 
@@ -56,7 +57,7 @@ bench: setup ## events, latency, memory, start and fold against their aims; five
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 setup: # packages from apt where root, the virtual environment
-	@scripts/machine
+	@scripts/machine $(NEEDS)
 	@scripts/venv
 
 roots: setup ## the test hosts: containerd 1.6, 1.7 and 2.1 with runc and CRIU; needs root

@@ -20,7 +20,7 @@ import bridge
 from bridge.capture.boot import Boot
 from bridge.capture.delivery import Delivery
 from bridge.capture.feed import Feed, node_observation
-from bridge.capture.handover import Handover, Inherited
+from bridge.capture.handover import Handover
 from bridge.capture.holder import boot_id, has_ended, ourselves
 from bridge.capture.knowledge import Knowledge
 from bridge.capture.ledger import Ledger
@@ -30,7 +30,6 @@ from bridge.capture.projection import GONE_S, Projection
 from bridge.capture.recorder import Recorder
 from bridge.capture.repair import Repair
 from bridge.capture.room import Limits
-from bridge.capture.state_dir import claimed
 from bridge.capture.takeover import take_over
 from bridge.commanding import commanding, read_ruling
 from bridge.config import Config
@@ -50,7 +49,7 @@ from bridge.jetstream.lease import JetStreamLease
 from bridge.jetstream.log import open_log
 from bridge.jetstream.schemas import telling_schemas
 from bridge.jetstream.state import open_states
-from bridge.jetstream.streams import Making, ensure_events
+from bridge.jetstream.streams import ensure_events
 from bridge.model.codec import decode_as
 from bridge.model.nanos import now
 from bridge.model.node_events import NodeStarted, NodeStopped
@@ -58,6 +57,7 @@ from bridge.model.nodes import NodeRecord
 from bridge.model.state import ContainerState
 from bridge.notify import Notifier
 from bridge.ports import Entry, EventLog, StateStore
+from bridge.succession import claim, making
 from bridge.vitals import Vitals
 from bridge.watch import Watch
 
@@ -110,7 +110,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
     loop = asyncio.get_running_loop()
     handover = Handover(config.state_dir, leave=lambda why: loop.call_soon_threadsafe(watch.leave, why))
     source = ContainerdSource(config.containerd, config.namespace, probed=handover.probed)
-    inherited = await _claim(config, handover, source, stack)
+    inherited = await claim(config, handover, source, stack)
     listener = None
     if config.http_address is not None:
         from bridge import serving  # noqa: PLC0415 - 5 MiB of modules that only those pay for who want them
@@ -119,8 +119,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
     version = await _first_answer(source)
 
     connection = await stack.enter_async_context(_nats(config))
-    making = Making(config.nats.replicas, config.events_max_age_s, config.events_max_bytes)
-    stream = await ensure_events(connection, config.subjects, making)
+    stream = await ensure_events(connection, config.subjects, making(config))
     await ensure_buckets(connection, config.subjects, replicas=config.nats.replicas)
     await stack.enter_async_context(watch.task(connection.closed(), "nats"))
 
@@ -141,7 +140,7 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
         groups=sorted(config.groups),
     )
     lease = await stack.enter_async_context(_leasing(config, connection, ours, watch))
-    event_log = await open_log(connection, config.subjects, lease, making)
+    event_log = await open_log(connection, config.subjects, lease, making(config))
     states = await open_states(connection, config.subjects, lease, replicas=config.nats.replicas)
     delivery, projection = await stack.enter_async_context(
         _delivering(config, event_log, states, outbox, watch, lease=lease, connected=lambda: connection.connected)
@@ -211,23 +210,6 @@ async def _start(config: Config, stack: AsyncExitStack, watch: Watch, notifier: 
         about = {"node": config.node, "version": bridge.__version__, "containerd": version}
         progress = DaemonProgress(vitals=vitals, projection=projection, control=control, about=about)
         await stack.enter_async_context(serving.over_http(config, listener, progress, watch))
-
-
-async def _claim(
-    config: Config, handover: Handover, source: ContainerdSource, stack: AsyncExitStack
-) -> Inherited | None:
-    """Have the state directory for ourselves, from the bridge that works there where we are to take over."""
-    heir = await handover.ask(source) if config.take_over else None
-    if heir is not None:
-        await stack.enter_async_context(heir[1])
-    stack.enter_context(claimed(config.state_dir))
-    if heir is None:
-        return None
-    inherited = handover.inherit(*heir)
-    if inherited is None:
-        await heir[1].aclose()
-        handover.forget()
-    return inherited
 
 
 async def _first_answer(source: ContainerdSource) -> str:

@@ -14,7 +14,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,6 +28,7 @@ __all__ = [
     "DatabaseError",
     "DatabaseFullError",
     "OpenedFile",
+    "check_file",
     "disk",
     "open_file",
 ]
@@ -161,12 +162,32 @@ def open_file(kind: Database, path: Path) -> OpenedFile:
         raise
 
 
+def check_file(kind: Database, path: Path) -> None:
+    """Find out whether `open_file` would refuse the file as it is; nothing is changed, and another process may have it open.
+
+    Raises:
+        ConfigError: it would. A damaged file is no reason: it would be put aside.
+    """
+    try:
+        if path.exists():
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as db:
+                _known(kind, db, path)
+    except (OSError, sqlite3.Error) as error:
+        if isinstance(error, OSError) or _code(error) not in _DAMAGED:
+            raise ConfigError(f"cannot use the {kind.name} {path}: {error}") from error
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
 
 
-def _prepare(kind: Database, db: sqlite3.Connection, path: Path) -> dict[str, str]:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+def _known(kind: Database, db: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a file that is ours and that we know, 0 of an empty one.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > kind.format:
         raise ConfigError(f"{path} was made by a newer version (format {version}): upgrade containerd-bridge")
     if db.execute("PRAGMA application_id").fetchone()[0] not in {0, kind.application}:
@@ -175,6 +196,11 @@ def _prepare(kind: Database, db: sqlite3.Connection, path: Path) -> dict[str, st
         db.execute(kind.look).fetchone()  # another program's file fails here too
     if 0 < version < kind.format:
         raise ConfigError(f"the {kind.name} {path} was made before the first release (format {version}): {kind.older}")
+    return version
+
+
+def _prepare(kind: Database, db: sqlite3.Connection, path: Path) -> dict[str, str]:
+    version = _known(kind, db, path)
     db.execute(f"PRAGMA page_size = {kind.page}")  # of a new file; another one keeps its own
     if version == 0:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file too: what an outage took is given back

@@ -5,6 +5,7 @@ Only who wants HTTP pays for this: the daemon imports it then.
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -15,19 +16,34 @@ from bridge.config import Config
 from bridge.errors import ConfigError
 from bridge.watch import Watch
 
-__all__ = ["listen", "over_http"]
+__all__ = ["check", "listen", "over_http"]
 
 log = logging.getLogger(__name__)
 
 
-def listen(config: Config) -> socket.socket:
+def check(config: Config) -> None:
+    """Find out whether `listen` would do, but for a port that is taken now: the bridge before this one may have it.
+
+    Raises:
+        ConfigError: it would not.
+    """
+    try:
+        listen(config).close()
+    except ConfigError as error:
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE):
+            raise
+        listen(config, any_port=True).close()
+
+
+def listen(config: Config, *, any_port: bool = False) -> socket.socket:
     """Return a socket that listens where these settings say, so that what is wrong with it is known before anything has begun.
 
     Raises:
         ConfigError: it cannot be had, or the page would be open there to everybody.
     """
     assert config.http_address is not None
-    listener = health.bind(config.http_address)
+    host, port = config.http_address
+    listener = health.bind((host, 0 if any_port else port))
     try:
         if config.page:
             from bridge.page import door_of  # noqa: PLC0415 - only who wants a page pays for it

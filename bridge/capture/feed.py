@@ -158,6 +158,12 @@ class Feed:
             try:
                 raise await self._go_on(self._inherited)
             except SourceLost as error:
+                # Else what the next subscription delivers is kept for a handover that never comes.
+                assert self._handover is not None
+                self._handover.forget()
+                if not self.live.is_set() and self._cause != "outbox-lost":
+                    self._lost += f", and what it had taken over was lost: {error}"
+                    log.warning("what was taken over is lost, so what happened meanwhile is a gap: %s", error)
                 await self._end(error)
         while True:
             try:
@@ -177,13 +183,20 @@ class Feed:
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     async def _go_on(self, inherited: Inherited) -> SourceLost:
-        """Follow where the bridge before this one stopped, without a gap; return why that has ended or has to."""
+        """Follow where the bridge before this one stopped, without a gap; return why that has ended or has to.
+
+        Raises:
+            SourceLost: it has ended before anything was recorded, or there is a gap all the same.
+        """
         async with inherited.closing:
+            if self._cause == "outbox-lost":
+                raise SourceLost("what the former bridge had committed is lost")
             version, instance = await self._source.version(), await self._source.instance()
             assert self._handover is not None
             subscription = self._handover.guarded(inherited.subscription)
             sent = now()
             self.probe_ns = await subscription.probe()
+            inherited.check()
             self._subscription = subscription
             gap = self._went_live(sent, now(), version, instance, seamless=True)
             inherited.release()

@@ -8,7 +8,7 @@ The successor subscribes, keeps what it hears, and writes its name into the stat
 name, takes nothing that comes behind it, commits what came before, writes down which probe it was, and stops like any other time.
 The successor waits for the directory's lock, then records what it kept from behind that probe on. Only a probe that was written
 down as a cut, behind a commit of everything before it, is believed; after a crash in between the start is an ordinary one, with
-its gap.
+its gap. So it is where the successor could not keep everything, or loses its subscription before it has recorded what it kept.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -70,9 +71,18 @@ class _Guarded:
 class Inherited:
     """A subscription that was proven live before the former bridge stopped; `closing` ends it."""
 
-    def __init__(self, subscription: Subscription, closing: AsyncExitStack, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        closing: AsyncExitStack,
+        *,
+        check: Callable[[], None],
+        release: Callable[[], None],
+    ) -> None:
         self.subscription = subscription
         self.closing = closing
+        self.check = check
+        """Return where everything was kept, and will be until `release`; raises SourceLost where there was no room for it."""
         self.release = release
         """Record what was kept from the cut on; what comes from now on goes the usual way."""
 
@@ -87,6 +97,7 @@ class Handover:
         self._lock = threading.Lock()
         self._sink: Deliver | None = None
         self._kept: list[Observed] | None = None
+        self._full = self._sealed = False
         self._marks: dict[str, int] = {}
         self._name = ""
         self._cut: str | None = None
@@ -114,18 +125,21 @@ class Handover:
             if self._kept is None:
                 assert self._sink is not None
                 self._sink(observed)
-            elif len(self._kept) < ROOM:
+            elif not self._full and (self._sealed or len(self._kept) < ROOM):
                 self._kept.append(observed)
             else:
+                self._full = True
+                self._kept.clear()
                 self._marks.clear()  # no cut will be found
 
     def probed(self, name: str, *, mine: bool) -> None:
         """Take a probe in its place among the events, by its name: that of its subscription, and a number."""
         with self._lock:
             if self._kept is not None:
-                if mine and len(self._kept) < ROOM:
+                if mine:
                     self._name = name.partition("/")[0]
-                    self._marks[name] = len(self._kept)
+                    if not self._full:
+                        self._marks[name] = len(self._kept)
             elif not mine and self._cut is None and (successor := self._asked(name)) is not None:
                 self._cut = name
                 self._leave(f"handed over to pid {successor}")
@@ -190,14 +204,7 @@ class Handover:
             log.warning("the former bridge ended without handing over: what happened meanwhile is a gap")
             return None
 
-        def release() -> None:
-            with self._lock:
-                assert self._sink is not None
-                for observed in (self._kept or [])[at:]:
-                    self._sink(observed)
-                self._kept = None
-
-        return Inherited(subscription, closing, release)
+        return Inherited(subscription, closing, check=self._check, release=partial(self._release, at))
 
     def forget(self) -> None:
         """Keep nothing any more: the start is an ordinary one."""
@@ -206,6 +213,19 @@ class Handover:
             self._marks.clear()
 
     # -- inside
+
+    def _check(self) -> None:
+        with self._lock:
+            if self._full:
+                raise SourceLost(f"more than {ROOM} events came before they could be recorded")
+            self._sealed = True  # released next, without a pause
+
+    def _release(self, at: int) -> None:
+        with self._lock:
+            assert self._sink is not None
+            for observed in (self._kept or [])[at:]:
+                self._sink(observed)
+            self._kept = None
 
     def _asked(self, name: str) -> int | None:
         """Return the process that asks under this name, None where nobody does."""

@@ -12,7 +12,7 @@ from bridge.database import DatabaseDamagedError as OutboxDamagedError
 from bridge.database import DatabaseError as OutboxError
 from bridge.database import DatabaseFullError as OutboxFullError
 
-__all__ = ["OpenedFile", "OutboxDamagedError", "OutboxError", "OutboxFullError", "disk", "open_file"]
+__all__ = ["OpenedFile", "OutboxDamagedError", "OutboxError", "OutboxFullError", "check_file", "disk", "open_file"]
 
 OUTBOX: Final = Database(
     name="outbox",
@@ -37,6 +37,15 @@ OUTBOX: Final = Database(
 def disk(path: Path) -> AbstractContextManager[None]:
     """Raise what goes wrong with the outbox inside as an `OutboxError`."""
     return database.disk(OUTBOX, path)
+
+
+def check_file(path: Path) -> None:
+    """Find out whether `open_file` would refuse the outbox as it is, while another bridge works with it.
+
+    Raises:
+        ConfigError: it would.
+    """
+    database.check_file(OUTBOX, path)
 
 
 def open_file(path: Path) -> OpenedFile:

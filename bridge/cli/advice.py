@@ -45,7 +45,7 @@ async def _advice(bus: Bus, error: BridgeError) -> str:
         if error.code == "unavailable" and (found := _SUBJECT.search(text)):
             return await _nodes(bus, unquote(found[1]), found[2])
         if found := _SILENT.search(text):
-            return await _nodes(bus, found[1], "")
+            return await _nodes(bus, found[1], "", named="; these do: " in text)
     return ""
 
 
@@ -62,15 +62,15 @@ def _meant(container: str, states: Sequence[ContainerState]) -> str:
     return "See which there are: `containerd-bridge ps --all`."
 
 
-async def _nodes(bus: Bus, node: str, verb: str) -> str:
+async def _nodes(bus: Bus, node: str, verb: str, *, named: bool = False) -> str:
+    """Say what is wrong with a node; `named` says that the error itself names those that there are."""
     known = {one.node: one for one in await bus.known_nodes(wait=0.2)}
     if not known:
         return "No bridge is on this bus: start one (`containerd-bridge serve`), or look at --nats and --root."
     if node not in known:
-        like = near(node, known)
-        return f"There is no node {node}: " + (
-            f"did you mean {' or '.join(like)}?" if like else f"there are {', '.join(sorted(known))}."
-        )
+        if like := near(node, known):
+            return f"There is no node {node}: did you mean {' or '.join(like)}?"
+        return "" if named else f"There is no node {node}: there are {', '.join(sorted(known))}."
     command = COMMANDS.get(verb)
     if command is not None and command.group not in known[node].groups:
         takes = f"takes {', '.join(known[node].groups)}" if known[node].groups else "takes no commands"

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -45,8 +46,15 @@ class Candidate(NamedTuple):
     value: str
     about: str = ""
 
+    @property
+    def harmless(self) -> bool:
+        """Whether a shell may put it into a line as it stands: names, labels and images on the bus are written by strangers."""
+        return bool(_PLAIN.fullmatch(self.value)) and self.about.isprintable()
+
 
 Ask = Callable[[str, dict[str, str]], list[Candidate]]
+
+_PLAIN: Final = re.compile(r"[\w.@:/=+,-]+", re.ASCII)
 
 FILES, DIRECTORIES = Candidate(":files"), Candidate(":directories")
 """In place of candidates: the shell knows better."""
@@ -180,7 +188,7 @@ def on_bus(kind: str, given: dict[str, str]) -> list[Candidate]:
     with suppress(OSError, msgspec.DecodeError):
         if time.time() - file.stat().st_mtime < FRESH_S:
             return [Candidate(*one) for one in msgspec.json.decode(file.read_bytes(), type=list[list[str]])]
-    found = asyncio.run(_within(PATIENCE_S, kind, config, *chosen))
+    found = [one for one in asyncio.run(_within(PATIENCE_S, kind, config, *chosen)) if one.harmless]
     if found:
         _keep(file, [list(one) for one in found])
     return found

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bridge.database import Database, disk, open_file
+from bridge.database import Database, check_file, disk, open_file
 from bridge.errors import BadEnvelope
 from bridge.model.codec import decode_as, encode_any
 from bridge.model.events import Failure, Who
@@ -20,7 +20,7 @@ from bridge.model.nanos import Nanos
 from bridge.model.outcomes import Outcome
 from bridge.ports import JournalRow
 
-__all__ = ["PRUNED", "JournalFile"]
+__all__ = ["PRUNED", "JournalFile", "check_journal"]
 
 S = TypeVar("S", bound=Struct)
 
@@ -54,6 +54,15 @@ _FIELDS: Final = (
 
 PRUNED: Final = 500
 """Rows that go at once: some milliseconds."""
+
+
+def check_journal(path: Path) -> None:
+    """Find out whether the journal can be used as it is, while another bridge works with it.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    check_file(JOURNAL, path)
 
 
 class JournalFile:

@@ -36,7 +36,7 @@ from bridge.jetstream.access import access
 from bridge.jetstream.connection import Connection
 from bridge.model.kinds import decoder
 
-__all__ = ["EmbeddedServer", "embedded_config"]
+__all__ = ["EmbeddedServer", "check_installed", "embedded_config"]
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +203,15 @@ class EmbeddedServer:
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         fatal = [line for line in lines if "[FTL]" in line or "[ERR]" in line] or lines
         return fatal[-1] if fatal else f"status {self._process.returncode}, and not a word"
+
+
+def check_installed() -> None:
+    """Find out whether there is a nats-server to start.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    _binary()
 
 
 def embedded_config(state_dir: Path) -> NatsConfig:

@@ -152,7 +152,8 @@ def test_what_fails_does_not_keep_the_others_from_it(cli: Cli, ctr: Ctr) -> None
 
     said = cli("pause", "one", "nobody", "two")
 
-    assert said == Said(1, "one\ntwo\n", "containerd-bridge: there is no container nobody on n1\n")
+    advice = "See which there are: `containerd-bridge ps --all`.\n"
+    assert said == Said(1, "one\ntwo\n", f"containerd-bridge: there is no container nobody on n1\n{advice}")
     assert ctr.status("two") == "PAUSED"
 
 
@@ -295,9 +296,9 @@ def test_the_embedded_server_is_found_by_its_state_directory(
 
 
 def test_a_node_that_does_not_answer_is_named_with_those_that_do(cli: Cli) -> None:
-    said = cli("pause", "x", "--node", "n2", "--namespace", "default")
+    said = cli("pause", "x", "--node", "db", "--namespace", "default")
 
-    assert said == Said(1, "", "containerd-bridge: node n2 does not answer; these do: n1\n")
+    assert said == Said(1, "", "containerd-bridge: node db does not answer; these do: n1\n")
 
 
 def test_wrong_credentials_are_one_sentence(
@@ -309,8 +310,9 @@ def test_wrong_credentials_are_one_sentence(
 
     said = capsys.readouterr().err
     assert status == 2
-    assert said.startswith("containerd-bridge: ")
-    assert said.count("\n") == 1
+    sentence, advice = said.splitlines()
+    assert sentence.startswith("containerd-bridge: ")
+    assert advice.startswith("Give the login with --nats-creds")
 
 
 def test_a_log_that_is_not_there_is_one_sentence(nats_url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,9 @@ pytestmark = [pytest.mark.containerd, pytest.mark.nats]
 CLAIMED: Final = blocks("README.md", "console")
 
 ASIDE: Final = {
-    "pip install": "what it installs is here already, and from this checkout",
+    "python3 -m venv": "what is installed into it is here already, and from this checkout",
+    "/opt/containerd-bridge/bin/pip": "the same",
+    "export PATH": "the same",
     "containerd-bridge serve": "is started first and goes on beside all the others",
     "containerd-bridge pull": "there may be no way to a registry: the image is put there",
 }

@@ -17,7 +17,7 @@ from tests.testbed import Containerd
 
 
 def refused(*options: str | Path, environ: dict[str, str] | None = None, prefix: Sequence[str] = ()) -> str:
-    """Start it, expect exit status 2, and return the one sentence."""
+    """Start it, expect exit status 2, and return the one sentence, below which a line of advice may stand."""
     ran = subprocess.run(
         [*prefix, sys.executable, "-m", "bridge", "serve", *map(str, options)],
         capture_output=True,
@@ -29,7 +29,8 @@ def refused(*options: str | Path, environ: dict[str, str] | None = None, prefix:
     assert ran.returncode == 2, ran.stderr
     assert "Traceback" not in ran.stderr
     sentences = [line for line in ran.stderr.splitlines() if not line.startswith("{")]
-    assert len(sentences) == 1, ran.stderr
+    assert len(sentences) in {1, 2}, ran.stderr
+    assert sentences[0].startswith("containerd-bridge: "), ran.stderr
     assert not [line for line in ran.stderr.splitlines() if '"level": "error"' in line], ran.stderr
     return sentences[0].removeprefix("containerd-bridge: ")
 

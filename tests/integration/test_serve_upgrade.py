@@ -5,14 +5,18 @@ The independent witness is `ctr events`, which ran all along.
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.fix_bridge import UNHURRIED, Bridge, BridgeFactory, stored, until_stored
+from tests.fix_bridge import UNHURRIED, WITHIN_S, Bridge, BridgeFactory, stored, until_stored
 from tests.fix_nats import NatsServerFactory
 from tests.integration.test_serve import gapless, told_by_ctr, told_by_us
 from tests.integration.test_serve_disk import exit_of
@@ -36,8 +40,9 @@ class Place:
             *("--namespace", ctr.namespace, "--http", "127.0.0.1:0"),
         )
 
-    def start(self, *more: str) -> Bridge:
-        return self._factory(*self.options, *more, program=UNHURRIED)  # a stop that takes long is no failure here
+    def start(self, *more: str, environ: Mapping[str, str] | None = None) -> Bridge:
+        # A stop that takes long is no failure here.
+        return self._factory(*self.options, *more, environ=environ, program=UNHURRIED)
 
     def words(self) -> list[str]:
         """What the log tells of the node, without heartbeats and leases."""
@@ -107,6 +112,7 @@ def test_ten_upgrades_under_load_miss_nothing_and_repeat_nothing(place: Place, l
 def test_where_nobody_works_it_is_a_start_like_any_other(place: Place) -> None:
     bridge = place.start("--take-over")
     bridge.live()
+    until_stored(place.server.url, lambda message: message.word == "gap")
     assert place.words()[:2] == ["started", "gap"]
 
 
@@ -125,3 +131,63 @@ def test_a_bridge_that_dies_in_the_middle_leaves_a_gap_and_no_more(place: Place)
     messages = until_stored(place.server.url, exit_of("last"))
     assert [message.data["cause"] for message in messages if message.word == "gap"] == ["first-start", "not-running"]
     gapless(messages)
+
+
+def address(port: int) -> str:
+    return f"127.0.0.1:{port}"
+
+
+def test_a_successor_that_could_not_start_leaves_its_predecessor_as_it_is(place: Place, tmp_path: Path) -> None:
+    bridge = place.start()
+    bridge.live()
+    until_stored(place.server.url, lambda message: message.word == "gap")
+    served = next(line for line in bridge.log if "health and metrics on" in line)
+    port = int(served.rpartition(":")[2])
+    outbox, journal = (tmp_path / "state" / name for name in ("outbox.db", "journal.db"))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        nats = f"nats://{address(nobody.getsockname()[1])}"
+        grpc = {**os.environ, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+        refused(place.start("--take-over", "--nats", nats), bridge, "cannot connect to NATS at")
+        refused(place.start("--take-over", "--http", "192.0.2.1:9465"), bridge, "cannot serve HTTP on 192.0.2.1")
+        refused(
+            place.start("--take-over", "--commands", "all", "--traces", environ=grpc),
+            bridge,
+            "OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc'",
+        )
+    known = of_format(outbox, 99)
+    refused(place.start("--take-over"), bridge, "was made by a newer version (format 99)")
+    of_format(outbox, known)
+    of_format(journal, 98)  # the one that works takes no commands, and has none
+    refused(place.start("--take-over", "--commands", "all"), bridge, "was made by a newer version (format 98)")
+    journal.unlink()
+    place.ctr.run("last", "true")
+    messages = until_stored(place.server.url, exit_of("last"))
+    gapless(messages)
+    assert (place.words().count("started"), place.words().count("stopped")) == (1, 0)
+    # Its port is the one thing that can only be tried when it has stopped.
+    successor = place.start("--take-over", "--http", address(port))
+    successor.live()
+    assert bridge.process.wait(90) == 0
+    until_stored(place.server.url, lambda message: message.word == "stopped")
+    successor.until_logged(f"health and metrics on http://{address(port)}")
+    assert place.words().count("gap") == 1
+
+
+def refused(successor: Bridge, bridge: Bridge, why: str) -> None:
+    """It ends before it has asked for anything, with a sentence that says why."""
+    assert successor.process.wait(WITHIN_S) == 2
+    successor.until_ended()
+    said = f"nothing is taken over, the bridge with pid {bridge.process.pid} works on: "
+    assert [line for line in successor.log if said in line and why in line]
+    assert not [line for line in successor.log if "hand over" in line]
+    assert bridge.runs
+
+
+def of_format(outbox: Path, version: int) -> int:
+    """Have the file say that it is of this format, and return of which it was."""
+    with closing(sqlite3.connect(outbox, timeout=WITHIN_S)) as db:
+        before = int(db.execute("PRAGMA user_version").fetchone()[0])
+        db.execute(f"PRAGMA user_version = {version}")
+        db.commit()
+    return before

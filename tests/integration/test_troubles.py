@@ -501,18 +501,22 @@ def _abandoned(path: Path) -> Path:
 
 
 def not_for_us(host: Host) -> list[Finding]:
+    # Not below the test's own directory: what is above that is root's alone.
     with tempfile.TemporaryDirectory() as directory, closing(socket.socket(socket.AF_UNIX)) as server:
-        path = Path(directory) / "containerd.sock"
+        open_to_all, locked = Path(directory), Path(directory) / "locked"
+        open_to_all.chmod(0o755)
+        locked.mkdir()
+        path = locked / "containerd.sock"
         server.bind(str(path))
         server.listen()
-        Path(directory).chmod(0o700)
-        for one in (host.path, host.path / "state", host.path / "fifo"):
-            one.mkdir(exist_ok=True)
+        locked.chmod(0o700)
+        for one in (open_to_all / "state", open_to_all / "fifo"):
+            one.mkdir()
             one.chmod(0o777)
-        for parent in host.path.parents[:2]:
-            parent.chmod(0o755)
+        (open_to_all / "memory").mkdir()
+        host.places = host_checkup.Places(cgroups=open_to_all)
         with _as_nobody():
-            return host.look(containerd=path)
+            return host.look(containerd=path, state_dir=open_to_all / "state", fifo_dir=open_to_all / "fifo")
 
 
 @contextmanager

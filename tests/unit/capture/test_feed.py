@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
 from bridge.capture import feed as feed_module
+from bridge.capture import handover as handover_module
 from bridge.capture.boot import Boot
 from bridge.capture.feed import Feed
+from bridge.capture.handover import Handover, Inherited
 from bridge.capture.repair import Gap
 from bridge.errors import SourceLost
 from bridge.model.envelope import Event
-from bridge.model.events import SHIM_LOST, UNSEEN
+from bridge.model.events import SHIM_LOST, UNSEEN, TaskStart
 from bridge.model.nanos import Nanos, now
 from bridge.model.node_events import NodeConnected, NodeDisconnected, NodeGap, NodeHeartbeat
 from bridge.ports import Deliver, Observed, RuntimeVersion, Subscription
@@ -406,3 +408,94 @@ async def test_mending_goes_with_its_subscription_and_may_end_it() -> None:
     lost = notes.of(NodeDisconnected)[-1]
     assert isinstance(lost, NodeDisconnected)
     assert lost.reason == "a probe did not come back"
+
+
+# -- what was taken over from another bridge
+
+
+class Heir:
+    """A successor between its predecessor's stop and its own first event: its source, what it records, and its feed."""
+
+    def __init__(self, state: Path) -> None:
+        self.source, self.notes = StubbornSource(), Notes()
+        self.handover = Handover(state, leave=lambda _why: None)
+        self._state = state
+
+    async def inherit(self) -> Inherited:
+        """Follow, as `Handover.ask` has it, and have the cut at the first probe, as the former bridge wrote it down."""
+        self.handover._kept = []
+        closing = AsyncExitStack()
+        subscription = await closing.enter_async_context(self.source.subscribe(self.handover.deliver))
+        self.handover.probed("01NAME/1", mine=True)
+        (self._state / "handed-over").write_text("01NAME/1")
+        inherited = self.handover.inherit(subscription, closing)
+        assert inherited is not None
+        self.handover.begin(self.notes.submit)
+        return inherited
+
+    def feeding(self, inherited: Inherited, **more: Any) -> AbstractAsyncContextManager[Feed]:
+        more = {"proven": Nanos(7), **more}
+        return feeding(self.source, self.notes, handover=self.handover, inherited=inherited, **more)
+
+    def start(self, pid: int) -> TaskStart:
+        """Have containerd send an event."""
+        event = TaskStart(container_id="web", pid=pid)
+        assert self.source.deliver is not None
+        self.source.deliver(
+            Observed(event=event, namespace="default", container="web", time=Nanos(pid), recorded=Nanos(pid))
+        )
+        return event
+
+
+@pytest.fixture
+def heir(tmp_path: Path) -> Heir:
+    return Heir(tmp_path)
+
+
+async def test_what_was_taken_over_goes_on_without_a_gap(heir: Heir) -> None:
+    inherited = await heir.inherit()
+    kept = heir.start(1)
+    async with heir.feeding(inherited):
+        await heir.notes.until(lambda: kept in heir.notes.events)
+        later = heir.start(2)
+        assert [type(event) for event in heir.notes.events] == [NodeConnected, TaskStart, TaskStart]
+        assert heir.notes.events[1:] == [kept, later]
+
+
+async def told_after(heir: Heir, inherited: Inherited, **more: Any) -> NodeGap:
+    """The gap of an ordinary start, behind which everything is recorded and nothing of what was kept."""
+    async with heir.feeding(inherited, heartbeat_s=0.001, **more):
+        await heir.notes.until(lambda: bool(heir.notes.of(NodeHeartbeat)))
+        assert heir.source.subscriptions == 2
+        assert heir.notes.of(TaskStart) == []
+        after = heir.start(3)
+        assert heir.notes.of(TaskStart) == [after]
+    gap, connected = heir.notes.events[:2]
+    assert isinstance(gap, NodeGap)
+    assert isinstance(connected, NodeConnected)
+    return gap
+
+
+async def test_a_subscription_that_is_lost_before_it_is_released_is_a_gap_and_no_more(heir: Heir) -> None:
+    inherited = await heir.inherit()
+    heir.start(1)
+    heir.source.probe_failures = ["containerd was restarted"]
+    gap = await told_after(heir, inherited)
+    assert (gap.since, gap.cause) == (7, "not-running")
+    assert gap.reason == "the bridge was not running, and what it had taken over was lost: containerd was restarted"
+
+
+async def test_more_than_could_be_kept_until_the_release_is_a_gap(heir: Heir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover_module, "ROOM", 2)
+    inherited = await heir.inherit()
+    for pid in (1, 2, 3):
+        heir.start(pid)
+    gap = await told_after(heir, inherited)
+    assert (gap.since, gap.cause) == (7, "not-running")
+    assert "more than 2 events came" in gap.reason
+
+
+async def test_a_damaged_outbox_is_told_after_a_handover_too(heir: Heir) -> None:
+    gap = await told_after(heir, await heir.inherit(), damage="the file is no database")
+    assert gap.cause == "outbox-lost"
+    assert gap.reason == "the outbox was damaged (the file is no database) and a new one began"

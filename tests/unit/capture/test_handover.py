@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.capture import handover as module
-from bridge.capture.handover import Handover
+from bridge.capture.handover import Handover, Inherited
 from bridge.capture.state_dir import claimed, holder
 from bridge.errors import SourceLost
 from bridge.model.events import TaskStart
@@ -126,6 +126,41 @@ def test_more_than_can_be_kept_is_a_start_with_a_gap(
     for number in range(3):
         successor.handover.deliver(event(number))
     assert successor.handover.inherit(Proven(), AsyncExitStack()) is None
+
+
+def cut(former: One, successor: One) -> Inherited:
+    """The successor has the directory, and has not recorded anything yet."""
+    successor.handover.probed(f"{SUCCESSOR}/1", mine=True)
+    former.handover.probed(f"{SUCCESSOR}/1", mine=False)
+    former.handover.committed()
+    inherited = successor.handover.inherit(Proven(), AsyncExitStack())
+    assert inherited is not None
+    successor.begin()
+    return inherited
+
+
+def test_more_than_can_be_kept_is_known_after_the_cut_too(
+    former: One, successor: One, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROOM", 2)
+    inherited = cut(former, successor)
+    for number in range(3):
+        successor.handover.deliver(event(number))
+    with pytest.raises(SourceLost, match="more than 2 events"):
+        inherited.check()
+
+
+def test_between_the_check_and_the_release_there_is_room_for_all(
+    former: One, successor: One, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROOM", 2)
+    inherited = cut(former, successor)
+    successor.handover.deliver(event(1))
+    inherited.check()
+    for number in (2, 3, 4):
+        successor.handover.deliver(event(number))
+    inherited.release()
+    assert successor.taken == [1, 2, 3, 4]
 
 
 def test_who_works_in_a_directory_is_known_while_it_does(tmp_path: Path) -> None:

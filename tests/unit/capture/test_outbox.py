@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from bridge.capture.outbox import LATE_NS, ContainerRow, Outbox, OutboxDamagedError, OutboxError
+from bridge.capture.outbox_file import check_file
 from bridge.capture.outbox_reader import OutboxReader
 from bridge.capture.room import Limits
 from bridge.errors import ConfigError
@@ -445,7 +446,29 @@ def test_a_file_of_a_newer_version_is_refused(path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(ConfigError, match="newer version"):
+        check_file(path)
+    with pytest.raises(ConfigError, match="newer version"):
         Outbox(path).open()
+
+
+def test_a_file_in_use_is_checked_and_left_as_it_is(path: Path) -> None:
+    check_file(path)
+    assert not path.exists()
+    with Outbox(path) as outbox:
+        check_file(path)
+        outbox.commit([Entry(n=1, id="a", subject="s", body=b"b")], [], 0, None)
+        # What a newer bridge has written is in the write-ahead log first.
+        with sqlite3.connect(path) as db:
+            db.execute("PRAGMA user_version = 99")
+        db.close()
+        with pytest.raises(ConfigError, match="newer version"):
+            check_file(path)
+        outbox.commit([Entry(n=2, id="b", subject="s", body=b"b")], [], 0, None)
+
+
+def test_a_damaged_file_passes_the_check_since_it_would_be_put_aside(path: Path) -> None:
+    path.write_bytes(b"no database" * 1000)
+    check_file(path)
 
 
 def test_the_reader_gives_entries_in_order_and_no_more_than_asked(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.cli import main
+from bridge.cli import completing, main
 from bridge.cli.completing import Candidate, candidates
 from bridge.cli.tree import Node, tree, walk
 from bridge.model.commands import COMMANDS
@@ -119,6 +119,18 @@ def test_a_bus_that_is_not_there_is_silence(
     ):
         assert main(["__complete", "bash", f"containerd-bridge stop {line}"]) == 0
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_shell_would_carry_out_is_no_candidate(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names = ["web.1", "web$(touch x);ls", "web 2", "web\n3", "`x`", "web@sha256:0/a=b,c+d"]
+
+    async def asked(*_: object) -> list[Candidate]:
+        return [*(Candidate(name) for name in names), Candidate("web.4", "running\n on n1")]
+
+    monkeypatch.setattr(completing, "_asked", asked)
+    for _ in range(2):  # also what is kept
+        assert [one.value for one in completing.on_bus("containers", {})] == ["web.1", "web@sha256:0/a=b,c+d"]
 
 
 def test_a_shell_of_which_nothing_is_known_is_told(capsys: pytest.CaptureFixture[str]) -> None:
