@@ -53,8 +53,8 @@ class Silent:
 
     async def output(self) -> AsyncGenerator[Any, None]:
         await self.ends.wait()
-        for nothing in ():
-            yield nothing
+        for piece in list[Any]():
+            yield piece
 
     async def wait(self) -> Any:
         return SimpleNamespace(exit_status=0, truncated=False)
