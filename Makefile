@@ -1,5 +1,5 @@
 # `make demo` and `make test` do their own set-up; the second time it costs less than a second.
-# What is made once per machine (the test hosts) is in $CONTAINERD_BRIDGE_CACHE, by default ~/.cache/containerd-bridge.
+# What is made once per machine (the test hosts) is in $TESTBED_CACHE, by default ~/.cache/containerd-bridge.
 
 PYTHON := .venv/bin/python
 # Tests mostly wait for servers: twice as many side by side as there are processors.

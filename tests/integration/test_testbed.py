@@ -197,7 +197,7 @@ def left_of(directory: Path) -> list[str]:
 
 
 def test_a_root_that_was_not_built_is_a_sentence_that_says_how(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CONTAINERD_BRIDGE_CACHE", str(tmp_path))
+    monkeypatch.setenv("TESTBED_CACHE", str(tmp_path))
     with pytest.raises(UnavailableError, match=r"containerd 2\.1 is not here: `make roots` as root makes it"):
         testbed_roots.with_containerd("2.1")
 

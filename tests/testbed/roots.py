@@ -104,7 +104,7 @@ PYTHON = Root(
 
 def cache() -> Path:
     """The directory for what is made once per machine, shared by every checkout."""
-    if named := os.environ.get("CONTAINERD_BRIDGE_CACHE"):
+    if named := os.environ.get("TESTBED_CACHE"):
         return Path(named).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "containerd-bridge"
 
