@@ -46,19 +46,21 @@ class Supervisor:
         watchdog = {"WATCHDOG_USEC": str(int(self.watchdog_s * 1e6))} if self.watchdog_s else {}
         return {**os.environ, "NOTIFY_SOCKET": str(self.path), **watchdog}
 
-    def until(self, text: str, *, times: int = 1, after: int | None = None) -> int:
+    def until(self, text: str, *, times: int = 1, after: int | None = None, but: str = "") -> int:
         """Wait until it was told something with `text` so often; return how much it had been told by then.
 
         Args:
             text: what to wait for.
             times: how often.
             after: behind which number of what it was told; all that was read before unless given.
+            but: what does not count.
         """
         start = len(self.told) if after is None else after
         deadline = time.monotonic() + WITHIN_S
         with self._news:
             while True:
-                found = [number for number, line in enumerate(self.told[start:], start + 1) if text in line]
+                told = enumerate(self.told[start:], start + 1)
+                found = [number for number, line in told if text in line and line != but]
                 if len(found) >= times:
                     return found[times - 1]
                 left = deadline - time.monotonic()

@@ -35,7 +35,8 @@ class Watched:
             with urllib.request.urlopen(f"{line.rpartition(' ')[2]}{path}", timeout=within) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
+            with error:
+                return error.code, json.loads(error.read())
 
     def until(self, path: str, text: str) -> None:
         """Wait until `path` answers with a reason that has `text` in it, or with ok where that is empty."""
@@ -69,7 +70,7 @@ def watched(
             environ=supervisor.environ,
             program=("-m", "tests.stalled", part),
         )
-        supervisor.until("READY=1", after=0)
+        supervisor.until("STATUS=events flow", after=supervisor.until("READY=1", after=0))
         yield Watched(bridge, supervisor, host, server)
 
 
@@ -97,7 +98,7 @@ def test_a_containerd_or_a_nats_that_hangs_makes_it_not_ready_and_leaves_it_aliv
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             assert any(word in answer[1]["reason"] for word in of.split("|")), answer
-            said = supervisor.until("STATUS=", after=before)
+            said = supervisor.until("STATUS=", after=before, but="STATUS=events flow")
             supervisor.until("WATCHDOG=1", times=3, after=said)
             watched.until("/livez", "")
         finally:
