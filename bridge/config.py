@@ -345,7 +345,7 @@ def _check(config: Config, where: Mapping[str, str]) -> None:
         ("node", lambda: check_node(config.node)),
         ("commands", lambda: config.groups),
         ("root", lambda: config.subjects),
-        ("nats.domain", lambda: config.nats.embedded),
+        ("nats.domain", lambda: values.domain(config.nats.domain, embedded=config.nats.embedded)),
         ("page" if config.http is None else "http", lambda: config.http_address),
         ("docker", lambda: config.docker_socket),
         ("log_level", lambda: values.log_level(config.log_level)),

@@ -13,6 +13,7 @@ __all__ = [
     "Size",
     "address",
     "detail",
+    "domain",
     "kind",
     "log_format",
     "log_level",
@@ -154,3 +155,9 @@ def detail(name: str, value: str) -> Literal["redacted", "full"]:
         case "full":
             return "full"
     raise ValueError(f"{name} {shown(value)} does not exist: choose from redacted, full")
+
+
+def domain(name: str, *, embedded: bool) -> None:
+    """See that a JetStream domain goes with the server that has been named."""
+    if name and embedded:
+        raise ValueError("the embedded nats-server has no domain: leave nats.domain out, or name a server in nats.url")
