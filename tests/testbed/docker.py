@@ -5,19 +5,13 @@ own: containers that need one join that of another container, because Docker Eng
 """
 
 import contextlib
-import os
-import signal
-import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.testbed import image, roots
 from tests.testbed.containerd import Containerd
-from tests.testbed.errors import DiedError
+from tests.testbed.dockerd import dockerd
 
-READY_WITHIN_S = 90.0
-POLL_S = 0.05
 BUSYBOX = "busybox:local"
 
 
@@ -27,7 +21,7 @@ class Docker:
     def __init__(self, host: Containerd) -> None:
         self.host = host
         self.root = host.shared / "docker"
-        self._socket = host.shared / "docker.sock"
+        self.socket = host.shared / "docker.sock"
 
     def __call__(self, *args: str | Path, check: bool = True) -> str:
         """Run Docker's client.
@@ -35,7 +29,7 @@ class Docker:
         Raises:
             subprocess.CalledProcessError: it failed and `check` is true.
         """
-        return self.host.run("docker", "--host", f"unix://{self._socket}", *args, check=check).stdout.strip()
+        return self.host.run("docker", "--host", f"unix://{self.socket}", *args, check=check).stdout.strip()
 
     def checkpoint(self, container: str, name: str) -> Path:
         """Where Docker keeps, and looks for, a checkpoint of a container by its whole id."""
@@ -47,11 +41,6 @@ class Docker:
         layer.write_bytes(image.content((roots.with_containerd(self.host.version) / "bin" / "busybox").read_bytes())[0])
         self("import", layer, BUSYBOX)
 
-    @property
-    def answers(self) -> bool:
-        """Whether the daemon does."""
-        return self.host.run("docker", "--host", f"unix://{self._socket}", "version", check=False).returncode == 0
-
 
 @contextlib.contextmanager
 def docker_on(host: Containerd) -> Iterator[Docker]:
@@ -61,28 +50,15 @@ def docker_on(host: Containerd) -> Iterator[Docker]:
         DiedError: it did not come up; the message carries the end of its log.
     """
     docker = Docker(host)
-    log = host.shared / "dockerd.log"
-    groups = f"docker-{uuid.uuid4().hex[:12]}"
-    with (host.shared / "cgroups").open("a") as names:  # removed with the host: control groups are the whole machine's
-        print(groups, file=names)
-    with log.open("w") as output:
-        daemon = host.popen(
+
+    def line(groups: str) -> Sequence[str | Path]:
+        return (
             *("dockerd", "--experimental", "--iptables=false", "--ip6tables=false", "--bridge=none"),
-            *("--containerd", host.address, "--host", f"unix://{host.shared}/docker.sock"),
+            *("--containerd", host.address, "--host", f"unix://{docker.socket}"),
             *("--data-root", docker.root, "--exec-root", "/run/docker", "--pidfile", "/run/docker.pid"),
             *("--cgroup-parent", f"/{groups}"),
-            stdout=output,
-            stderr=output,
         )
-    try:
-        deadline = time.monotonic() + READY_WITHIN_S
-        while not docker.answers:
-            if daemon.poll() is not None or time.monotonic() > deadline:
-                raise DiedError(f"Docker Engine did not become ready:\n{log.read_text(errors='replace')[-2000:]}")
-            time.sleep(POLL_S)
+
+    with dockerd(host, docker.socket, line):
         docker.import_busybox()
         yield docker
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(daemon.pid, signal.SIGKILL)
-        daemon.wait()

@@ -4,21 +4,15 @@ What compose.yaml needs of the checkout is copied to a place that is the same in
 """
 
 import contextlib
-import os
 import shutil
-import signal
 import subprocess
-import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.testbed import engine_images
 from tests.testbed.containerd import Containerd
-from tests.testbed.errors import DiedError
+from tests.testbed.dockerd import dockerd
 
-READY_WITHIN_S = 90.0
-POLL_S = 0.05
 LONGEST_S = 250.0
 CHECKOUT = Path(__file__).parents[2]
 COPIED = ("Dockerfile", ".dockerignore", "compose.yaml", "pyproject.toml", "README.md", "LICENSE", "requirements", "bridge",
@@ -89,11 +83,6 @@ class Engine:
             *("--build-context", f"dependencies=docker-image://{engine_images.DEPENDENCIES}", self.checkout),
         )
 
-    @property
-    def answers(self) -> bool:
-        """Whether dockerd does."""
-        return self.host.run("docker", "--host", f"unix://{self.socket}", "version", check=False).returncode == 0
-
 
 @contextlib.contextmanager
 def engine_on(host: Containerd) -> Iterator[Engine]:
@@ -103,25 +92,14 @@ def engine_on(host: Containerd) -> Iterator[Engine]:
         DiedError: it did not come up; the message carries the end of its log.
     """
     engine = Engine(host)
-    log = host.shared / "dockerd.log"
-    groups = f"docker-{uuid.uuid4().hex[:12]}"
-    with (host.shared / "cgroups").open("a") as names:  # removed with the host: control groups are the whole machine's
-        print(groups, file=names)
-    daemon_line = (
-        "busybox ip link set lo up && exec dockerd --iptables=false --ip6tables=false --bridge=none"
-        f" --host unix://{engine.socket} --data-root /run/docker-data --exec-root /run/docker"
-        f" --pidfile /run/docker.pid --cgroup-parent /{groups}"
-    )
-    with log.open("w") as output:
-        daemon = host.popen("unshare", "--net", "sh", "-c", daemon_line, stdout=output, stderr=output)
-    try:
-        deadline = time.monotonic() + READY_WITHIN_S
-        while not engine.answers:
-            if daemon.poll() is not None or time.monotonic() > deadline:
-                raise DiedError(f"Docker Engine did not become ready:\n{log.read_text(errors='replace')[-2000:]}")
-            time.sleep(POLL_S)
+
+    def line(groups: str) -> Sequence[str]:
+        daemon = (
+            "busybox ip link set lo up && exec dockerd --iptables=false --ip6tables=false --bridge=none"
+            f" --host unix://{engine.socket} --data-root /run/docker-data --exec-root /run/docker"
+            f" --pidfile /run/docker.pid --cgroup-parent /{groups}"
+        )
+        return ("unshare", "--net", "sh", "-c", daemon)
+
+    with dockerd(host, engine.socket, line):
         yield engine
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(daemon.pid, signal.SIGKILL)
-        daemon.wait()
