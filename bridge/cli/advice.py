@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from bridge.cli.near import near
+from bridge.cli.near import did_you_mean, near
 from bridge.client import Bus, CommandFailed
 from bridge.errors import BridgeError
 from bridge.model.commands import COMMANDS
@@ -68,8 +68,8 @@ async def _nodes(bus: Bus, node: str, verb: str, *, named: bool = False) -> str:
     if not known:
         return "No bridge is on this bus: start one (`containerd-bridge serve`), or look at --nats and --root."
     if node not in known:
-        if like := near(node, known):
-            return f"There is no node {node}: did you mean {' or '.join(like)}?"
+        if meant := did_you_mean(node, known):
+            return f"There is no node {node}: {meant}"
         return "" if named else f"There is no node {node}: there are {', '.join(sorted(known))}."
     command = COMMANDS.get(verb)
     if command is not None and command.group not in known[node].groups:
